@@ -1,0 +1,51 @@
+"""What a user of an exported file has to know beside its graph, written into the metadata of every target.
+
+The input contract: the file takes normalised float32 pictures, `(pixel / 255 - mean) / std` per channel, as the checkpoint's model
+does; NCHW in ONNX, NHWC in TFLite. `docs/input-contract.md` says it with examples.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from importlib.metadata import version
+
+SIGN_RULE = "x < 0 ? -1 : +1"
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """Describes a deployed model.
+
+    Attributes:
+        name: short name, used for file names and inside the files.
+        input_shape: (C, H, W) of one picture.
+        mean: per channel, of pixels scaled to 0..1, or None where nobody said.
+        std: per channel, likewise.
+        input_range: smallest and largest normalised value that pictures can have, or None.
+        classes: class names in the order of the outputs, or empty.
+        checkpoint_sha256: of the file the model was read from, empty for a module in memory.
+    """
+
+    name: str
+    input_shape: tuple[int, ...]
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+    input_range: tuple[float, float] | None = None
+    classes: tuple[str, ...] = ()
+    checkpoint_sha256: str = ""
+
+    def metadata(self) -> dict[str, str]:
+        """The metadata keys of an exported file, values as text (lists as JSON); keys without a value are left out."""
+        entries: dict[str, str] = {"sign": SIGN_RULE, "fdabnn_deploy_version": version("fdabnn-deploy")}
+        if self.mean is not None:
+            entries["mean"] = json.dumps(list(self.mean))
+        if self.std is not None:
+            entries["std"] = json.dumps(list(self.std))
+        if self.input_range is not None:
+            entries["input_range"] = json.dumps(list(self.input_range))
+        if self.classes:
+            entries["classes"] = json.dumps(list(self.classes))
+        if self.checkpoint_sha256:
+            entries["checkpoint_sha256"] = self.checkpoint_sha256
+        return entries

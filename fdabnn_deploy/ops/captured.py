@@ -1,0 +1,164 @@
+"""Operators that occur only between capture and the passes: what users write, before it is given its deployed form."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from fdabnn_deploy.ops.base import Array, DoubleArray, Op, Shape, broadcast, per_channel, require
+
+COMPARISONS: dict[str, Callable[[Any, Any], Any]] = {
+    "lt": operator.lt,
+    "le": operator.le,
+    "gt": operator.gt,
+    "ge": operator.ge,
+    "eq": operator.eq,
+    "ne": operator.ne,
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Constant(Op):
+    """A value without inputs and without a batch, that broadcasts against activations."""
+
+    value: Array
+    arity: ClassVar[int | None] = 0
+
+    def infer(self, *inputs: Shape) -> Shape:
+        return self.value.shape
+
+    def reference(self, *inputs: Array) -> Array:
+        return self.value
+
+
+@dataclass(frozen=True, eq=False)
+class TorchSign(Op):
+    """`torch.sign`: -1, 0 or +1, NaN stays NaN. Deployed as `Sign`; the zeros it met are counted and reported."""
+
+    def infer(self, *inputs: Shape) -> Shape:
+        return inputs[0]
+
+    def reference(self, *inputs: Array) -> Array:
+        return np.sign(inputs[0])
+
+
+@dataclass(frozen=True, eq=False)
+class Compare(Op):
+    """`y = a <relation> b`, boolean; the relation is one of lt, le, gt, ge, eq, ne."""
+
+    relation: str
+    arity: ClassVar[int | None] = 2
+
+    def __post_init__(self) -> None:
+        require(self.relation in COMPARISONS, f"unknown relation {self.relation}")
+
+    def infer(self, *inputs: Shape) -> Shape:
+        return broadcast(*inputs)
+
+    def reference(self, *inputs: Array) -> Array:
+        return np.asarray(COMPARISONS[self.relation](inputs[0], inputs[1]))
+
+
+@dataclass(frozen=True, eq=False)
+class LogicalNot(Op):
+    """`y = not x`, boolean."""
+
+    def infer(self, *inputs: Shape) -> Shape:
+        return inputs[0]
+
+    def reference(self, *inputs: Array) -> Array:
+        return np.logical_not(inputs[0])
+
+
+@dataclass(frozen=True, eq=False)
+class Where(Op):
+    """`y = a where condition, else b`."""
+
+    arity: ClassVar[int | None] = 3
+
+    def infer(self, *inputs: Shape) -> Shape:
+        return broadcast(*inputs)
+
+    def reference(self, *inputs: Array) -> Array:
+        return np.where(inputs[0], inputs[1], inputs[2])
+
+
+@dataclass(frozen=True, eq=False)
+class ToFloat(Op):
+    """Boolean (or any number) to float32."""
+
+    def infer(self, *inputs: Shape) -> Shape:
+        return inputs[0]
+
+    def reference(self, *inputs: Array) -> Array:
+        return inputs[0].astype(np.float32)
+
+
+@dataclass(frozen=True, eq=False)
+class Unary(Op):
+    """A float function of each value: neg, abs, sin, tanh, sigmoid, exp, sqrt, square, reciprocal.
+
+    They occur in the noise module and in straight-through estimators, which the passes remove.
+    """
+
+    function: str
+    FUNCTIONS: ClassVar[dict[str, Callable[[Any], Any]]] = {
+        "neg": np.negative,
+        "abs": np.abs,
+        "sin": np.sin,
+        "tanh": np.tanh,
+        "sigmoid": lambda x: 1 / (1 + np.exp(-x)),
+        "exp": np.exp,
+        "sqrt": np.sqrt,
+        "square": np.square,
+        "reciprocal": np.reciprocal,
+    }
+
+    def __post_init__(self) -> None:
+        require(self.function in self.FUNCTIONS, f"unknown function {self.function}")
+
+    def infer(self, *inputs: Shape) -> Shape:
+        return inputs[0]
+
+    def reference(self, *inputs: Array) -> Array:
+        return np.asarray(self.FUNCTIONS[self.function](inputs[0]), dtype=np.float32)
+
+
+@dataclass(frozen=True, eq=False)
+class Div(Op):
+    """`y = a / b`."""
+
+    arity: ClassVar[int | None] = 2
+
+    def infer(self, *inputs: Shape) -> Shape:
+        return broadcast(*inputs)
+
+    def reference(self, *inputs: Array) -> Array:
+        return inputs[0] / inputs[1]
+
+
+@dataclass(frozen=True, eq=False)
+class BatchNorm(Op):
+    """Batch normalisation in eval mode: `y = (x - mean) / sqrt(var + eps) * gamma + beta` per channel.
+
+    All parameters float64 [C] (gamma 1 and beta 0 where the module has none).
+    """
+
+    mean: DoubleArray
+    var: DoubleArray
+    gamma: DoubleArray
+    beta: DoubleArray
+    eps: float
+
+    def infer(self, *inputs: Shape) -> Shape:
+        require(len(inputs[0]) >= 2 and inputs[0][1] == self.mean.shape[0], f"batch norm [{self.mean.size}] on {inputs[0]}")
+        return inputs[0]
+
+    def reference(self, *inputs: Array) -> Array:
+        x = inputs[0].astype(np.float64)
+        mean, var, gamma, beta = (per_channel(v, x.ndim) for v in (self.mean, self.var, self.gamma, self.beta))
+        return ((x - mean) / np.sqrt(var + self.eps) * gamma + beta).astype(np.float32)

@@ -1,0 +1,39 @@
+"""Finding what other packages offer, through entry points, with an error that suggests the nearest name."""
+
+from __future__ import annotations
+
+import difflib
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+from fdabnn_deploy.errors import RuntimeMissingError, UsageError
+
+
+def names(group: str) -> list[str]:
+    """The names registered in an entry point group, sorted."""
+    return sorted({entry.name for entry in entry_points(group=group)})
+
+
+def load(group: str, name: str, what: str) -> Any:
+    """Loads one entry point.
+
+    Args:
+        group: such as `fdabnn_deploy.converters`.
+        name: of the entry.
+        what: how the error calls it, such as "target".
+
+    Raises:
+        UsageError: nothing of this name is registered.
+        RuntimeMissingError: it is registered, but a package that it needs is not installed.
+    """
+    found: dict[str, EntryPoint] = {entry.name: entry for entry in entry_points(group=group)}
+    if name not in found:
+        near = difflib.get_close_matches(name, found, n=1)
+        hint = f"did you mean '{near[0]}'? " if near else ""
+        raise UsageError(f"unknown {what} '{name}': {hint}known: {', '.join(sorted(found)) or 'none'}")
+    try:
+        return found[name].load()
+    except ModuleNotFoundError as error:
+        raise RuntimeMissingError(
+            f"{what} '{name}' needs the package '{error.name}': install it with  pip install 'fdabnn-deploy[export]'"
+        ) from None

@@ -1,0 +1,78 @@
+"""The one interface behind which every runtime stands.
+
+Arrays go in and come out in the graph's convention, whatever the file's: float32, NCHW, never flipped, outputs in the graph's order.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+from fdabnn_deploy.ops import FloatArray
+
+
+class Session(ABC):
+    """A model loaded on a runtime."""
+
+    @abstractmethod
+    def run(self, inputs: Sequence[FloatArray]) -> list[FloatArray]:
+        """Computes the outputs for a batch of any size (a runtime that takes one image at a time is fed one at a time).
+
+        Raises:
+            UsageError: the inputs do not have the model's shapes.
+        """
+
+    @abstractmethod
+    def run_all(self, inputs: Sequence[FloatArray]) -> dict[str, FloatArray]:
+        """Computes every tensor of the deployed graph that exists in this file, by the graph's tensor name.
+
+        A runtime may have to load a second copy of the model whose inner tensors are outputs.
+        """
+
+    @property
+    @abstractmethod
+    def input_shapes(self) -> tuple[tuple[int, ...], ...]:
+        """The per-image shape of each input, (C, H, W) for pictures."""
+
+    @abstractmethod
+    def native_inputs(self, inputs: Sequence[FloatArray]) -> object:
+        """One image in the file's own layout, prepared for `run_native`, so that latency is measured without our conversions."""
+
+    @abstractmethod
+    def run_native(self, prepared: object) -> None:
+        """One inference on prepared inputs, nothing else."""
+
+
+class Runtime(Protocol):
+    """A way to run files.
+
+    Attributes:
+        name: as reports print it.
+        suffixes: of the files it opens.
+    """
+
+    name: str
+    suffixes: tuple[str, ...]
+
+    def version(self) -> str:
+        """The runtime's version.
+
+        Raises:
+            RuntimeMissingError: it is not installed.
+        """
+        ...
+
+    def open(self, path: Path, threads: int = 1) -> Session:
+        """Loads a file.
+
+        Raises:
+            RuntimeMissingError: the runtime is not installed.
+            ModelRefusedError: the file is damaged or not for this runtime.
+        """
+        ...
+
+    def metadata(self, path: Path) -> dict[str, str]:
+        """The metadata that `ModelInfo.metadata` put into the file, without loading the model."""
+        ...
