@@ -1,0 +1,63 @@
+# `make help` lists the targets. Variables of use, given as `make NAME=value ...`:
+#   PYTHON         Python 3.11 or 3.12 to build .venv with
+#   FDABNN_DATA    folder that holds cifar-10/ (default: data)
+#   TORCH_INDEX    package index with the CPU builds of torch
+#   TORCH          torch to install instead of the pinned CPU build, e.g. torch==2.13.0 (with CUDA)
+#   PIP_INDEX_URL  package index for everything else
+#   PYTEST_ARGS    further arguments for pytest
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+export FDABNN_DATA ?= data
+export PYTHON TORCH TORCH_INDEX
+ifdef PIP_INDEX_URL
+export PIP_INDEX_URL
+endif
+
+CHECKPOINT ?= models/checkpoints/resnet20-cifar10.pt
+SAMPLES ?= $(firstword $(wildcard $(FDABNN_DATA)/cifar-10 $(FDABNN_DATA)/cifar-10-batches-py) random:64)
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(STAMP): pyproject.toml constraints.txt tools/make/venv.sh
+	@tools/make/venv.sh $(VENV) -e '.[export,train,test]'
+	@touch $@
+
+.PHONY: demo
+demo: $(STAMP) ## export the shipped checkpoint to ONNX and TFLite, verify and time it
+	$(BIN)/fdabnn-export $(CHECKPOINT) --target all --out build/demo --samples $(SAMPLES)
+
+.PHONY: test
+test: $(STAMP) ## run the tests
+	$(BIN)/pytest $(PYTEST_ARGS)
+
+.PHONY: test-long
+test-long: $(STAMP) ## run the tests that take minutes or whole data sets
+	$(BIN)/pytest -m long $(PYTEST_ARGS)
+
+.PHONY: lint
+lint: $(STAMP) ## check style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+.PHONY: format
+format: $(STAMP) ## rewrite the sources in the project's style
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+.PHONY: wheel
+wheel: $(STAMP) ## build the wheel into dist/
+	$(BIN)/python -m build --wheel --no-isolation --outdir dist .
+
+.PHONY: clean
+clean: ## remove what was built; keeps .venv and data
+	rm -rf build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find . -path ./.venv -prune -o -name __pycache__ -type d -exec rm -rf {} +

@@ -1,0 +1,58 @@
+"""Fixtures and settings for all tests."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+from numpy import int64, uint8
+from numpy.typing import NDArray
+
+# Before anything imports them: TensorFlow's start-up notes drown the tests' own output, and pytest-xdist
+# workers with as many threads each as there are cores are slower than workers with one.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# No deadline: on a busy machine it measures the neighbours. In CI the same examples on every run.
+settings.register_profile("dev", deadline=None)
+settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
+settings.load_profile("ci" if os.environ.get("CI") else "dev")
+
+ROOT = Path(__file__).parent
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """The folder of data sets: `FDABNN_DATA`, else `data/` in the checkout. It need not exist."""
+    return (ROOT / os.environ.get("FDABNN_DATA", "data")).resolve()
+
+
+@pytest.fixture(scope="session")
+def cifar10_test(data_dir: Path) -> tuple[NDArray[uint8], NDArray[int64]]:
+    """Pictures uint8 [10000, 3, 32, 32] and classes int64 [10000]; skips where the data set is absent."""
+    folders = ("cifar-10", "cifar-10-batches-py")
+    candidates = [data_dir / folder / name for folder in folders for name in ("test_batch", "test_batch.xz")]
+    found = [path for path in candidates if path.is_file()]
+    if not found:
+        pytest.skip(f"no CIFAR-10 in {data_dir}; set FDABNN_DATA to the folder that holds cifar-10/")
+    # Late: needs torch, which most tests do not.
+    from fdabnn_models.cifar10 import read_batch
+
+    images, labels = read_batch(found[0])
+    return images.numpy(), labels.numpy()
+
+
+@pytest.fixture(scope="session")
+def cifar10_test_images(cifar10_test: tuple[NDArray[uint8], NDArray[int64]]) -> NDArray[uint8]:
+    """The pictures of the CIFAR-10 test set, uint8 [10000, 3, 32, 32]; skips where it is absent."""
+    return cifar10_test[0]
+
+
+@pytest.fixture(scope="session")
+def cifar10_test_labels(cifar10_test: tuple[NDArray[uint8], NDArray[int64]]) -> NDArray[int64]:
+    """The classes of the CIFAR-10 test set, int64 [10000]; skips where it is absent."""
+    return cifar10_test[1]

@@ -1,0 +1,1 @@
+"""Writes deployed graphs as ONNX files of standard operators."""

@@ -1,0 +1,1 @@
+"""Writes deployed graphs as TFLite files with the binary operators of Larq Compute Engine."""
