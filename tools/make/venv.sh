@@ -69,7 +69,7 @@ if [[ ! -x $venv/bin/python ]] || ! "$venv/bin/python" -m pip --version >/dev/nu
     "$python" -m venv --clear "$venv"
 fi
 
-pip=("$venv/bin/python" -m pip --disable-pip-version-check install --constraint "$root/constraints.txt")
+pip=("$venv/bin/python" -m pip --disable-pip-version-check install)
 [[ -t 2 && ${CI:-} != true ]] || pip+=(--quiet)
 
 # PyPI's torch for Linux brings gigabytes of CUDA. Its CPU builds carry the local version "+cpu", which no other
@@ -89,7 +89,7 @@ if [[ $installed_torch != "$torch_version" || -n ${TORCH:-} ]]; then
     trap 'rm -f "$log"' EXIT
     if ! "${pip[@]}" --no-deps "$torch" 2>"$log" \
         && ! "${pip[@]}" --no-deps --retries 2 --timeout 15 --index-url "$torch_index" "$torch" 2>>"$log"; then
-        grep -v 'No matching distribution\|Could not find a version\|Retrying' "$log" | tail -n 5 >&2 || true
+        grep -v '^WARNING\|No matching distribution\|Could not find a version' "$log" | tail -n 5 >&2 || true
         die "found no $torch in the configured package index nor at $torch_index." \
             "Name an index that has it (TORCH_INDEX=URL), or accept PyPI's build with several GB of CUDA" \
             "(TORCH=torch==$torch_version)"
@@ -98,5 +98,6 @@ fi
 
 say "installing $*"
 # Without build isolation the build backend comes pinned from constraints.txt, too.
+pip+=(--constraint "$root/constraints.txt")
 "${pip[@]}" hatchling editables
 "${pip[@]}" --no-build-isolation "$@"
