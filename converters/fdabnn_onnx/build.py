@@ -1,0 +1,135 @@
+"""A deployed graph as an ONNX model, in memory: opset 17 and IR version 8, which runtimes since 2022 read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from onnx import ModelProto, TensorProto, ValueInfoProto, helper
+
+from fdabnn_deploy.errors import ModelRefusedError
+from fdabnn_deploy.graph import Graph, Node
+from fdabnn_deploy.model_info import ModelInfo
+from fdabnn_deploy.ops import (
+    BATCH,
+    Add,
+    Affine,
+    AvgPool2d,
+    BinaryConv2d,
+    BinaryLinear,
+    Clamp,
+    Concat,
+    Conv2d,
+    GlobalAvgPool,
+    Input,
+    Linear,
+    Maximum,
+    MaxPool2d,
+    Mul,
+    Op,
+    Pad,
+    Permute,
+    PRelu,
+    Relu,
+    Reshape,
+    Sign,
+    Slice,
+    Softmax,
+    Sub,
+)
+from fdabnn_onnx import lower_binary, lower_conv, lower_layout, lower_pointwise, lower_pooling
+from fdabnn_onnx.emitter import Emitter
+from fdabnn_onnx.metadata import write_metadata
+
+OPSET = 17
+IR_VERSION = 8
+DYNAMIC_BATCH = "N"
+
+Lowering = Callable[[Emitter, Node, Any], None]
+
+LOWERINGS: dict[type[Op], Lowering] = {
+    Sign: lower_binary.lower_sign,
+    BinaryConv2d: lower_binary.lower_binary_conv2d,
+    BinaryLinear: lower_binary.lower_binary_linear,
+    Conv2d: lower_conv.lower_conv2d,
+    Linear: lower_conv.lower_linear,
+    Affine: lower_pointwise.lower_affine,
+    PRelu: lower_pointwise.lower_prelu,
+    Relu: lower_pointwise.lower_relu,
+    Clamp: lower_pointwise.lower_clamp,
+    Add: lower_pointwise.lower_add,
+    Sub: lower_pointwise.lower_sub,
+    Mul: lower_pointwise.lower_mul,
+    Maximum: lower_pointwise.lower_maximum,
+    Softmax: lower_pointwise.lower_softmax,
+    MaxPool2d: lower_pooling.lower_max_pool2d,
+    AvgPool2d: lower_pooling.lower_avg_pool2d,
+    GlobalAvgPool: lower_pooling.lower_global_avg_pool,
+    Pad: lower_layout.lower_pad,
+    Slice: lower_layout.lower_slice,
+    Concat: lower_layout.lower_concat,
+    Reshape: lower_layout.lower_reshape,
+    Permute: lower_layout.lower_permute,
+}
+"""How each operator is written. `Input` becomes an input of the model and needs no node."""
+
+
+def build_model(graph: Graph, info: ModelInfo, batch: int | None) -> ModelProto:
+    """Lowers a deployed graph operator by operator.
+
+    Args:
+        graph: its operators are all in `fdabnn_deploy.ops.DEPLOYED`.
+        info: goes into the metadata; its name becomes the name of the ONNX graph.
+        batch: the first dimension of every input and output, or None for a dimension called "N".
+
+    Returns:
+        A model whose tensors have the names of the graph's; its `value_info` lists exactly the graph's inner tensors.
+
+    Raises:
+        ModelRefusedError: an operator has no form in ONNX here.
+    """
+    emitter = Emitter(graph)
+    for node in graph:
+        if isinstance(node.op, Input):
+            continue
+        lowering = LOWERINGS.get(type(node.op))
+        if lowering is None:
+            where = f" ({node.source})" if node.source else ""
+            raise ModelRefusedError(
+                f"{node.name}{where}: the operator {node.op.kind} is not a deployed one and has no ONNX form here: "
+                "the passes that lead to a deployed graph have to replace it"
+            )
+        lowering(emitter, node, node.op)
+    outputs = [_output(emitter, name, graph.outputs[:i]) for i, name in enumerate(graph.outputs)]
+    outer = {*graph.inputs, *graph.outputs}
+    model = helper.make_model(
+        helper.make_graph(
+            emitter.nodes,
+            info.name,
+            [_value(name, graph.shape(name), batch) for name in graph.inputs],
+            [_value(output, graph.shape(name), batch) for output, name in zip(outputs, graph.outputs, strict=True)],
+            emitter.initializers,
+            value_info=[_value(node.name, graph.shape(node.name), batch) for node in graph if node.name not in outer],
+        ),
+        opset_imports=[helper.make_opsetid("", OPSET)],
+        ir_version=IR_VERSION,
+        producer_name="fdabnn-deploy",
+    )
+    write_metadata(model, info)
+    return model
+
+
+def _output(emitter: Emitter, name: str, earlier: tuple[str, ...]) -> str:
+    """The ONNX output for a graph output; ONNX wants each made by a node and listed once."""
+    if name not in emitter.graph.inputs and name not in earlier:
+        return name
+    copy = emitter.fresh(f"{name}/output")
+    emitter.nodes.append(helper.make_node("Identity", [name], [copy], name=copy))
+    return copy
+
+
+def _value(name: str, shape: tuple[int, ...], batch: int | None) -> ValueInfoProto:
+    first: int | str = DYNAMIC_BATCH if batch is None else batch
+    return helper.make_tensor_value_info(
+        name, TensorProto.FLOAT, [first if dim == BATCH else dim for dim in shape]
+    )

@@ -1,0 +1,59 @@
+"""The ONNX converter: lowers, checks, writes."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import ClassVar
+
+import onnx
+
+from fdabnn_deploy.converter import Artifact, ConvertOptions
+from fdabnn_deploy.errors import UsageError
+from fdabnn_deploy.graph import Graph
+from fdabnn_deploy.model_info import ModelInfo
+from fdabnn_onnx.build import build_model
+from fdabnn_onnx.op_counts import count_ops
+from fdabnn_onnx.verify import check_model, check_simplified
+
+
+class OnnxConverter:
+    """Writes deployed graphs as ONNX files; see `fdabnn_deploy.converter.Converter`."""
+
+    target: ClassVar[str] = "onnx"
+    suffix: ClassVar[str] = ".onnx"
+    runtimes: ClassVar[tuple[str, ...]] = ("onnxruntime",)
+
+    def convert(self, graph: Graph, info: ModelInfo, path: Path, options: ConvertOptions) -> Artifact:
+        """Writes the graph as standard operators of opset 17, one or two per operator of the graph.
+
+        The file is written as lowered and not as onnx-simplifier leaves it: the simplifier folds multipliers into the weights of +-1,
+        which makes 1-bit layers float ones, rounds anew, and drops the tensors that a comparison layer by layer needs.
+        ONNX Runtime applies the same folds by itself when it loads the file.
+
+        Raises:
+            ModelRefusedError: an operator has no form in ONNX here.
+            UsageError: the batch size is not positive, or the file cannot be written.
+            RuntimeMissingError: onnx-simplifier is not installed.
+        """
+        if options.batch is not None and options.batch < 1:
+            raise UsageError(f"batch size {options.batch}: give a positive number, or 'dynamic'")
+        content = build_model(graph, info, options.batch).SerializeToString(deterministic=True)
+        finished = onnx.load_model_from_string(content)
+        check_model(finished, graph, options.batch)
+        note = check_simplified(finished)
+        _write(path, content)
+        return Artifact(self.target, path, count_ops(finished), (note,))
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Writes a file aside and renames it, so that nobody ever meets half of it."""
+    aside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        try:
+            aside.write_bytes(content)
+            aside.replace(path)
+        finally:
+            aside.unlink(missing_ok=True)
+    except OSError as error:
+        raise UsageError(f"cannot write {path}: {error.strerror or error}") from None

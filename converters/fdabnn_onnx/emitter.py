@@ -1,0 +1,73 @@
+"""Collects ONNX nodes and initialisers while a graph is lowered, and hands out their names."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from onnx import NodeProto, TensorProto, helper, numpy_helper
+
+from fdabnn_deploy.graph import Graph, Node
+
+
+class Emitter:
+    """What a lowering writes to.
+
+    The tensor that a graph node makes keeps its name. Everything else that a node needs is called `<node>/<part>`, with a number behind
+    it in the rare case that the graph has a tensor of that name itself.
+
+    Attributes:
+        graph: the graph being lowered, for shapes.
+        nodes: emitted so far, in topological order.
+        initializers: emitted so far.
+    """
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.nodes: list[NodeProto] = []
+        self.initializers: list[TensorProto] = []
+        self._taken = {node.name for node in graph}
+        self._shared: dict[str, str] = {}
+
+    def fresh(self, name: str) -> str:
+        """Reserves a tensor name: the name itself, or with the first free number behind it."""
+        candidate, count = name, 0
+        while candidate in self._taken:
+            count += 1
+            candidate = f"{name}_{count}"
+        self._taken.add(candidate)
+        return candidate
+
+    def rank(self, node: Node) -> int:
+        """The rank of the tensor that a node makes."""
+        return len(self.graph.shape(node.name))
+
+    def emit(self, op_type: str, node: Node, inputs: Sequence[str], part: str = "", **attributes: Any) -> str:
+        """Adds an ONNX node and returns the name of the tensor it makes, which is also the ONNX node's name.
+
+        Args:
+            op_type: an operator of the default ONNX domain.
+            node: the graph node it belongs to.
+            inputs: tensor names.
+            part: empty for the operator that makes the graph node's own tensor, else a name for the intermediate one.
+            attributes: of the ONNX operator; None leaves one out.
+        """
+        output = self.fresh(f"{node.name}/{part}") if part else node.name
+        present = {name: value for name, value in attributes.items() if value is not None}
+        self.nodes.append(helper.make_node(op_type, list(inputs), [output], name=output, **present))
+        return output
+
+    def parameter(self, node: Node, part: str, value: NDArray[Any]) -> str:
+        """Adds an initialiser `<node>/<part>` and returns its name."""
+        name = self.fresh(f"{node.name}/{part}")
+        self.initializers.append(numpy_helper.from_array(np.ascontiguousarray(value), name))
+        return name
+
+    def scalar(self, name: str, value: float) -> str:
+        """A float32 scalar that all nodes share; added on first use."""
+        if name not in self._shared:
+            self._shared[name] = self.fresh(name)
+            self.initializers.append(numpy_helper.from_array(np.array(value, dtype=np.float32), self._shared[name]))
+        return self._shared[name]

@@ -1,0 +1,116 @@
+"""Checks of a finished model: ONNX's own checker, strict shape inference against the graph, and what onnx-simplifier makes of it."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import onnxruntime
+from onnx import ModelProto, shape_inference
+
+from fdabnn_deploy.errors import RuntimeMissingError
+from fdabnn_deploy.graph import Graph
+from fdabnn_deploy.ops import BATCH, FloatArray
+from fdabnn_onnx.build import DYNAMIC_BATCH
+
+SAMPLES = 4
+"""Random inputs per comparison with the simplified model."""
+
+ARITHMETIC_PASSES = (
+    "fuse_add_bias_into_conv",
+    "fuse_bn_into_conv",
+    "fuse_consecutive_mul",
+    "fuse_matmul_add_bias_into_gemm",
+    "fuse_mul_into_conv",
+    "fuse_preceding_mul_into_conv",
+)
+"""onnx-simplifier's passes that fold multipliers and addends into weights and biases: they round anew."""
+
+
+class InvalidModelError(Exception):
+    """A model that we built breaks a rule of ONNX: a bug of ours, never of the user."""
+
+
+def check_model(model: ModelProto, graph: Graph, batch: int | None) -> None:
+    """Runs ONNX's full check and strict shape inference, and compares every inferred shape with the graph's.
+
+    Raises:
+        InvalidModelError: one of them fails.
+    """
+    bare = ModelProto()
+    bare.CopyFrom(model)
+    del bare.graph.value_info[:]
+    try:
+        onnx.checker.check_model(model, full_check=True)
+        inferred = shape_inference.infer_shapes(bare, check_type=True, strict_mode=True, data_prop=True)
+    except (onnx.checker.ValidationError, shape_inference.InferenceError) as error:
+        raise InvalidModelError(f"the built ONNX model fails ONNX's check: {error}") from error
+    shapes = {
+        value.name: tuple(dim.dim_param or dim.dim_value for dim in value.type.tensor_type.shape.dim)
+        for value in (*inferred.graph.input, *inferred.graph.value_info, *inferred.graph.output)
+    }
+    first: int | str = DYNAMIC_BATCH if batch is None else batch
+    for node in graph:
+        expected = tuple(first if dim == BATCH else dim for dim in graph.shape(node.name))
+        if shapes.get(node.name) != expected:
+            raise InvalidModelError(f"ONNX infers shape {shapes.get(node.name)} for {node.name}, the graph {expected}")
+
+
+def check_simplified(model: ModelProto) -> str:
+    """Compares the model with onnx-simplifier's versions of it, on seeded normal inputs in ONNX Runtime.
+
+    Without the passes that fold arithmetic into weights, the outputs have to be equal in every bit. With all passes, as people run the
+    tool, sums are rounded elsewhere; how many outputs that changes at ONNX Runtime's default settings is reported.
+
+    Returns:
+        The note for the user.
+
+    Raises:
+        InvalidModelError: the simplified model computes something else.
+        RuntimeMissingError: onnx-simplifier is not installed.
+    """
+    try:
+        import onnxsim
+    except ModuleNotFoundError as error:
+        raise RuntimeMissingError(
+            f"the ONNX converter needs the package '{error.name}': install it with  pip install 'fdabnn-deploy[export]'"
+        ) from None
+    disabled = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    default = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
+    exact, _ = onnxsim.simplify(model, skipped_optimizers=list(ARITHMETIC_PASSES))
+    different, _, _ = _compare(_outputs(model, disabled), _outputs(exact, disabled))
+    if different:
+        raise InvalidModelError(f"onnx-simplifier's version of the model differs in {different} output values")
+    full, _ = onnxsim.simplify(model)
+    different, total, largest = _compare(_outputs(model, default), _outputs(full, default))
+    if not different:
+        return f"onnx-simplifier's version gives equal outputs ({total} values); written is the one before it, with every tensor"
+    return (
+        f"onnx-simplifier folds multipliers and addends into convolutions, which rounds anew: {different} of {total} output values "
+        f"differ by up to {largest:.1e}; without these folds all are equal, and the file is written without them"
+    )
+
+
+def _outputs(model: ModelProto, level: onnxruntime.GraphOptimizationLevel) -> list[FloatArray]:
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = level
+    options.intra_op_num_threads = 1
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    rng = np.random.default_rng(0)
+    results: list[FloatArray] = []
+    for _ in range(SAMPLES):
+        feeds = {
+            value.name: rng.standard_normal(
+                [1 if isinstance(dim, str) else dim for dim in value.shape], dtype=np.float32
+            )
+            for value in session.get_inputs()
+        }
+        results.extend(session.run(None, feeds))
+    return results
+
+
+def _compare(a: list[FloatArray], b: list[FloatArray]) -> tuple[int, int, float]:
+    """Differing values, values in all, largest difference."""
+    different = sum(int(np.count_nonzero(x != y)) for x, y in zip(a, b, strict=True))
+    largest = max(float(np.max(np.abs(x - y), initial=0)) for x, y in zip(a, b, strict=True))
+    return different, sum(x.size for x in a), largest
