@@ -1,0 +1,87 @@
+"""Reads CIFAR-10's official test batch without PyTorch and without running anything that the file says.
+
+The batches are pickles, and a pickle can call any function. This unpickler knows only the few functions with
+which NumPy rebuilds an array. Format: https://www.cs.toronto.edu/~kriz/cifar.html.
+"""
+
+from __future__ import annotations
+
+import io
+import lzma
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fdabnn_deploy.errors import UsageError
+
+CLASSES = 10
+SHAPE = (3, 32, 32)
+_TEST_BATCH = "test_batch"
+_FOLDERS = ("", "cifar-10", "cifar-10-batches-py")
+
+
+class _BatchUnpickler(pickle.Unpickler):
+    def find_class(self, module: str, name: str) -> Any:
+        if module in ("numpy.core.multiarray", "numpy._core.multiarray") and name == "_reconstruct":
+            # Lives in a private module whose name depends on NumPy's version; every array names it.
+            return np.empty(0).__reduce__()[0]
+        if (module, name) == ("numpy", "ndarray"):
+            return np.ndarray
+        if (module, name) == ("numpy", "dtype"):
+            return np.dtype
+        if (module, name) == ("_codecs", "encode"):
+            return _latin1_bytes
+        raise pickle.UnpicklingError(f"it asks for {module}.{name}, which no CIFAR-10 batch needs")
+
+
+def _latin1_bytes(text: str, encoding: str) -> bytes:
+    # Python 3 writes bytes into old pickle protocols as a call of codecs.encode with latin1, never another.
+    if encoding != "latin1":
+        raise pickle.UnpicklingError(f"it asks for the codec {encoding!r}")
+    return text.encode("latin1")
+
+
+def find_test_batch(folder: Path) -> Path | None:
+    """Finds `test_batch` or `test_batch.xz` in a folder, its `cifar-10` or its `cifar-10-batches-py`."""
+    for sub in _FOLDERS:
+        for name in (_TEST_BATCH, f"{_TEST_BATCH}.xz"):
+            path = folder / sub / name
+            if path.is_file():
+                return path
+    return None
+
+
+def read_batch(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """Reads one official batch file, plain or `.xz`.
+
+    Returns:
+        Pictures uint8 [N, 3, 32, 32] and labels int64 [N].
+
+    Raises:
+        UsageError: the file is not a CIFAR-10 batch, is damaged, or asks to run code.
+    """
+    try:
+        raw = path.read_bytes()
+        if path.suffix == ".xz":
+            raw = lzma.decompress(raw)
+        content = _BatchUnpickler(io.BytesIO(raw), encoding="latin1").load()
+        data, labels = content["data"], content["labels"]
+    except Exception as error:  # noqa: BLE001  (a damaged pickle can raise anything)
+        raise UsageError(
+            f"{path} is not a readable CIFAR-10 batch ({error}): unpack it from the archive again"
+        ) from None
+    size = SHAPE[0] * SHAPE[1] * SHAPE[2]
+    if not isinstance(data, np.ndarray) or data.dtype != np.uint8 or data.ndim != 2 or data.shape[1] != size:
+        raise UsageError(f"{path} is not a CIFAR-10 batch: its 'data' is not an N x {size} array of bytes")
+    if (
+        not isinstance(labels, list)
+        or len(labels) != len(data)
+        or not all(type(label) is int and 0 <= label < CLASSES for label in labels)
+    ):
+        raise UsageError(
+            f"{path} is not a CIFAR-10 batch: its 'labels' are not {len(data)} integers 0 to {CLASSES - 1}"
+        )
+    return np.ascontiguousarray(data).reshape(-1, *SHAPE), np.asarray(labels, dtype=np.int64)

@@ -1,0 +1,234 @@
+"""Sample inputs, by which an exported model is compared with its source."""
+
+from __future__ import annotations
+
+import os
+import re
+import zipfile
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fdabnn_deploy import cifar10, pictures
+from fdabnn_deploy.errors import UsageError
+from fdabnn_deploy.model_info import ModelInfo
+from fdabnn_deploy.ops import Array, FloatArray
+
+DEFAULT_COUNT = 512
+DEFAULT_RANDOM = 256
+DATA_VARIABLE = "FDABNN_DATA"
+_IMAGE_KEYS = ("images", "x", "inputs", "input")
+_LABEL_KEYS = ("labels", "y", "label", "targets")
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Inputs for a model.
+
+    Attributes:
+        images: float32 [N, C, H, W], normalised as the model takes them.
+        labels: int64 [N], or None where nobody knows them.
+        description: what they are, as the output says it.
+        synthetic: whether they were made up.
+        argument: what to type after `--samples` or `--inputs` to get the same again.
+    """
+
+    images: FloatArray
+    labels: NDArray[np.int64] | None
+    description: str
+    synthetic: bool
+    argument: str
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def head(self, count: int) -> Samples:
+        """The first `count` of them."""
+        return replace(
+            self, images=self.images[:count], labels=None if self.labels is None else self.labels[:count]
+        )
+
+
+def load(spec: str | Path | None, info: ModelInfo) -> Samples:
+    """Reads or makes samples.
+
+    Args:
+        spec: one of
+            `set.npz`: the array `images`, `x` or `inputs`, or the only one; floats are taken as they are,
+            bytes are pixels and get normalised; NCHW or NHWC; optional `labels`; a folder with CIFAR-10's
+            test batch; a folder of PNG or JPEG files (see `pictures.read_folder`); `random:N`: seeded made-up
+            pictures. A folder or file may be followed by `:N` or `:all`; folders give their first 512
+            otherwise.
+            None: CIFAR-10's test pictures where the model takes them and `FDABNN_DATA` (default `data`) has
+                them, else `random:256`.
+        info: of the model: its input shape, mean and std.
+
+    Raises:
+        UsageError: the samples are missing, damaged or do not fit the model.
+        RuntimeMissingError: pictures are to be read and Pillow is not installed.
+    """
+    if spec is None:
+        return _default(info)
+    text = str(spec)
+    made_up = re.fullmatch(r"random:(\d+)", text)
+    if made_up:
+        return _random(int(made_up[1]), info)
+    path, limit = _split(text)
+    if path.is_dir():
+        batch = cifar10.find_test_batch(path)
+        if batch is not None and not _has_pictures(path):
+            return _cifar10(batch, path, limit, info)
+        count = {"default": DEFAULT_COUNT, "all": None}.get(str(limit), limit)
+        pixels, labels = pictures.read_folder(path, info.input_shape, None if count is None else int(count))
+        return Samples(
+            normalise(pixels, info, str(path)), labels, f"{_pictures(len(pixels))} of {path}", False, text
+        )
+    if not path.is_file():
+        raise UsageError(
+            f"no samples at {path}: give an .npz file, a folder of pictures, a CIFAR-10 folder or random:N"
+        )
+    return _npz(path, limit, info)
+
+
+def normalise(pixels: NDArray[np.uint8], info: ModelInfo, what: str) -> FloatArray:
+    """`(pixel / 255 - mean) / std` per channel, computed in float64 and rounded once.
+
+    Raises:
+        UsageError: the model does not say its mean and std.
+    """
+    if info.mean is None or info.std is None:
+        raise UsageError(
+            f"{what} holds pixels, and {info.name} does not say how to normalise them: give --mean and --std"
+        )
+    channels = pixels.shape[1]
+    if len(info.mean) != channels:
+        raise UsageError(f"{what} has {channels} channels, mean and std of {info.name} have {len(info.mean)}")
+    levels = np.arange(256) / 255
+    result = np.empty(pixels.shape, np.float32)
+    for channel in range(channels):
+        table = ((levels - info.mean[channel]) / info.std[channel]).astype(np.float32)
+        result[:, channel] = table[pixels[:, channel]]
+    return result
+
+
+def _pictures(count: int) -> str:
+    return f"{count} picture{'s' if count != 1 else ''}"
+
+
+def _split(text: str) -> tuple[Path, int | str]:
+    """Splits `path:N` and `path:all`; a limit nobody gave is "default"."""
+    if Path(text).exists():
+        return Path(text), "default"
+    head, colon, tail = text.rpartition(":")
+    if colon and tail == "all":
+        return Path(head), "all"
+    if colon and tail.isdecimal():
+        if int(tail) == 0:
+            raise UsageError(f"{text}: zero samples compare nothing")
+        return Path(head), int(tail)
+    return Path(text), "default"
+
+
+def _has_pictures(folder: Path) -> bool:
+    return any(path.suffix.lower() in pictures.SUFFIXES for path in folder.iterdir())
+
+
+def _default(info: ModelInfo) -> Samples:
+    folder = Path(os.environ.get(DATA_VARIABLE, "data"))
+    if info.input_shape == cifar10.SHAPE and info.mean is not None and info.std is not None:
+        batch = cifar10.find_test_batch(folder)
+        if batch is not None:
+            return _cifar10(batch, folder, DEFAULT_COUNT, info)
+    return _random(DEFAULT_RANDOM, info)
+
+
+def _cifar10(batch: Path, folder: Path, limit: int | str, info: ModelInfo) -> Samples:
+    if info.input_shape != cifar10.SHAPE:
+        raise UsageError(f"{folder} is CIFAR-10 (3x32x32), but {info.name} takes {_shape(info.input_shape)}")
+    pixels, labels = cifar10.read_batch(batch)
+    count = len(pixels) if limit == "all" else DEFAULT_COUNT if limit == "default" else int(limit)
+    pixels, labels = pixels[:count], labels[:count]
+    argument = f"{folder}:{'all' if limit == 'all' else count}"
+    return Samples(
+        normalise(pixels, info, str(folder)), labels, f"{len(pixels)} CIFAR-10 test pictures", False, argument
+    )
+
+
+def _random(count: int, info: ModelInfo) -> Samples:
+    if count == 0:
+        raise UsageError("random:0: zero samples compare nothing")
+    shape = info.input_shape
+    argument = f"random:{count}"
+    if len(shape) != 3:
+        low, high = info.input_range or (-3.0, 3.0)
+        values = np.random.default_rng(0).standard_normal((count, *shape)).clip(low, high).astype(np.float32)
+        return Samples(values, None, f"{count} seeded normal vectors", True, argument)
+    pixels = pictures.synthetic(count, shape)
+    if info.mean is not None and info.std is not None:
+        images = normalise(pixels, info, argument)
+    else:
+        low, high = info.input_range or (-2.0, 2.0)
+        images = (low + (high - low) * (np.arange(256) / 255)).astype(np.float32)[pixels]
+    return Samples(images, None, f"{count} seeded synthetic pictures", True, argument)
+
+
+def _npz(path: Path, limit: int | str, info: ModelInfo) -> Samples:
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            if not isinstance(archive, np.lib.npyio.NpzFile):
+                raise UsageError(f"{path} is a single array; samples come as .npz")
+            arrays = {name: archive[name] for name in archive.files}
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile, AttributeError) as error:
+        raise UsageError(f"{path} is not a readable .npz file of plain arrays ({error})") from None
+    labels = next((arrays.pop(key) for key in _LABEL_KEYS if key in arrays), None)
+    key = next((key for key in _IMAGE_KEYS if key in arrays), None)
+    if key is None:
+        if len(arrays) != 1:
+            raise UsageError(
+                f"{path} holds the arrays {', '.join(sorted(arrays)) or 'none'}: name one of them 'images'"
+            )
+        key = next(iter(arrays))
+    images = _as_nchw(arrays[key], info, f"{path}, array '{key}'")
+    if labels is not None and (labels.shape != (len(images),) or labels.dtype.kind not in "iu"):
+        raise UsageError(
+            f"{path}: labels are {labels.dtype} {list(labels.shape)}, not {len(images)} integers"
+        )
+    if not isinstance(limit, str):
+        images = images[:limit]
+        labels = None if labels is None else labels[:limit]
+    argument = str(path) if isinstance(limit, str) else f"{path}:{limit}"
+    return Samples(
+        images,
+        None if labels is None else labels.astype(np.int64),
+        f"{len(images)} of {path.name}",
+        False,
+        argument,
+    )
+
+
+def _as_nchw(array: Array, info: ModelInfo, what: str) -> FloatArray:
+    shape = info.input_shape
+    if array.ndim != len(shape) + 1 or len(array) == 0:
+        raise UsageError(
+            f"{what} is {list(array.shape)}; {info.name} takes [N, {', '.join(map(str, shape))}]"
+        )
+    if array.shape[1:] != shape:
+        if len(shape) != 3 or array.shape[1:] != (*shape[1:], shape[0]):
+            raise UsageError(
+                f"{what} is {list(array.shape)}; {info.name} takes [N, {', '.join(map(str, shape))}]"
+            )
+        array = array.transpose(0, 3, 1, 2)
+    if array.dtype == np.uint8:
+        return normalise(array, info, what)
+    if array.dtype.kind != "f":
+        raise UsageError(f"{what} is {array.dtype}: give floats (normalised) or bytes (pixels)")
+    images = np.ascontiguousarray(array, dtype=np.float32)
+    if not np.isfinite(images).all():
+        raise UsageError(f"{what} holds values that are not finite")
+    return images
+
+
+def _shape(shape: tuple[int, ...]) -> str:
+    return "x".join(map(str, shape))
