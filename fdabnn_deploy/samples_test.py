@@ -12,7 +12,8 @@ from fdabnn_deploy.cifar10 import find_test_batch, read_batch
 from fdabnn_deploy.errors import UsageError
 from fdabnn_deploy.model_info import ModelInfo
 
-INFO = ModelInfo("net", (3, 32, 32), mean=(0.5, 0.4, 0.3), std=(0.25, 0.2, 0.1), input_range=(-3.0, 7.0))
+MEAN, STD = (0.5, 0.4, 0.3), (0.25, 0.2, 0.1)
+INFO = ModelInfo("net", (3, 32, 32), mean=MEAN, std=STD, input_range=(-3.0, 7.0))
 BARE = ModelInfo("net", (3, 32, 32))
 
 
@@ -33,9 +34,8 @@ def write_batch(folder: Path, count: int = 20, *, compressed: bool = True) -> tu
 def test_cifar10_folder(tmp_path: Path, compressed: bool) -> None:
     data, labels = write_batch(tmp_path / "cifar-10", compressed=compressed)
     found = samples.load(f"{tmp_path / 'cifar-10'}:7", INFO)
-    expected = (data[:7].astype(np.float64) / 255 - np.reshape(INFO.mean, (3, 1, 1))) / np.reshape(
-        INFO.std, (3, 1, 1)
-    )
+    scaled = data[:7].astype(np.float64) / 255
+    expected = (scaled - np.reshape(MEAN, (3, 1, 1))) / np.reshape(STD, (3, 1, 1))
     np.testing.assert_array_equal(found.images, expected.astype(np.float32))
     assert found.labels is not None
     assert found.labels.tolist() == labels[:7]
@@ -50,7 +50,7 @@ def test_cifar10_by_default_where_it_is(tmp_path: Path, monkeypatch: pytest.Monk
     write_batch(tmp_path / "cifar-10-batches-py")
     assert samples.load(None, INFO).description == "20 CIFAR-10 test pictures"
     assert samples.load(None, BARE).synthetic
-    assert samples.load(None, ModelInfo("net", (3, 64, 64), mean=INFO.mean, std=INFO.std)).synthetic
+    assert samples.load(None, ModelInfo("net", (3, 64, 64), mean=MEAN, std=STD)).synthetic
 
 
 def test_argument_gives_the_same_samples_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -102,7 +102,7 @@ def test_official_test_batch(data_dir: Path) -> None:
 def test_cifar10_does_not_fit_other_inputs(tmp_path: Path) -> None:
     write_batch(tmp_path)
     with pytest.raises(UsageError, match="takes 3x224x224"):
-        samples.load(tmp_path, ModelInfo("net", (3, 224, 224), mean=INFO.mean, std=INFO.std))
+        samples.load(tmp_path, ModelInfo("net", (3, 224, 224), mean=MEAN, std=STD))
 
 
 def test_random_is_seeded_and_a_prefix_of_more() -> None:

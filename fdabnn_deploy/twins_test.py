@@ -18,7 +18,7 @@ def weight(*shape: int) -> np.ndarray:
 
 
 def network() -> Graph:
-    """Two binary layers that share one sign's input shape, scale in between, a binary dense layer at the end."""
+    """A binary convolution with a scale behind it, and a binary dense layer."""
     scale = Affine(np.full(4, 0.013), np.linspace(-1, 1, 4))
     nodes = [
         Node("x", Input((3, 6, 6))),
