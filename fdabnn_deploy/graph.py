@@ -133,6 +133,21 @@ class Editor:
         self._outputs = list(graph.outputs)
         self._order: dict[str, tuple[int, ...]] = {node.name: (i,) for i, node in enumerate(graph)}
 
+    def __getitem__(self, name: str) -> Node:
+        """The node that makes `name`, with the changes so far."""
+        return self._nodes[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._nodes
+
+    def consumers(self, name: str) -> list[Node]:
+        """The nodes that read `name`, with the changes so far."""
+        return [node for node in self._nodes.values() if name in node.inputs]
+
+    def is_output(self, name: str) -> bool:
+        """Whether the graph returns `name`."""
+        return name in self._outputs
+
     def add(self, node: Node, near: str) -> None:
         """Adds a node; among equals it stands just before the node `near`."""
         if node.name in self._nodes:

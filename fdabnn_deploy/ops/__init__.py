@@ -10,6 +10,8 @@ from fdabnn_deploy.ops.captured import (
     LogicalNot,
     ToFloat,
     TorchSign,
+    TrainedConv2d,
+    TrainedLinear,
     Unary,
     Where,
 )
@@ -30,5 +32,5 @@ __all__ = [
     "BATCH", "DEPLOYED", "Add", "Affine", "Array", "AvgPool2d", "BatchNorm", "BinaryConv2d", "BinaryLinear", "Clamp", "Compare", "Concat",
     "Constant", "Conv2d", "Div", "FloatArray", "GlobalAvgPool", "GraphError", "Input", "Linear", "LogicalNot", "MaxPool2d",
     "Maximum", "Mul", "Op", "PRelu", "Pad", "Permute", "Relu", "Reshape", "Shape", "Sign", "Slice", "Softmax", "Sub", "ToFloat",
-    "TorchSign", "Unary", "Where",
+    "TorchSign", "TrainedConv2d", "TrainedLinear", "Unary", "Where",
 ]  # fmt: skip

@@ -9,7 +9,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from fdabnn_deploy.ops.base import Array, DoubleArray, Op, Shape, broadcast, per_channel, require
+from fdabnn_deploy.expression import Expression
+from fdabnn_deploy.ops.base import Array, DoubleArray, FloatArray, Op, Shape, broadcast, per_channel, require
+from fdabnn_deploy.ops.conv import conv2d_reference, conv2d_shape
 
 COMPARISONS: dict[str, Callable[[Any, Any], Any]] = {
     "lt": operator.lt,
@@ -162,3 +164,42 @@ class BatchNorm(Op):
         x = inputs[0].astype(np.float64)
         mean, var, gamma, beta = (per_channel(v, x.ndim) for v in (self.mean, self.var, self.gamma, self.beta))
         return ((x - mean) / np.sqrt(var + self.eps) * gamma + beta).astype(np.float32)
+
+
+@dataclass(frozen=True, eq=False)
+class TrainedConv2d(Op):
+    """A convolution as captured: its weight is an expression of parameters, binary or not. Fields as in `Conv2d`."""
+
+    weight: Expression
+    bias: FloatArray | None
+    stride: tuple[int, int]
+    padding: tuple[int, int]
+    dilation: tuple[int, int]
+    groups: int
+
+    def infer(self, *inputs: Shape) -> Shape:
+        shape = self.weight.value.shape
+        return conv2d_shape(inputs[0], shape, self.stride, self.padding, self.dilation, self.groups)
+
+    def reference(self, *inputs: Array) -> Array:
+        weight = self.weight.value.astype(np.float32)
+        y = conv2d_reference(inputs[0], weight, self.stride, self.padding, self.dilation, self.groups)
+        return y if self.bias is None else y + per_channel(self.bias, 4)
+
+
+@dataclass(frozen=True, eq=False)
+class TrainedLinear(Op):
+    """A dense layer as captured: its weight [O, C] is an expression of parameters, binary or not."""
+
+    weight: Expression
+    bias: FloatArray | None
+
+    def infer(self, *inputs: Shape) -> Shape:
+        out, features = self.weight.value.shape
+        require(inputs[0][-1] == features, f"dense layer {(out, features)} on {inputs[0]}")
+        return (*inputs[0][:-1], out)
+
+    def reference(self, *inputs: Array) -> Array:
+        weight = self.weight.value.astype(np.float64)
+        y = (inputs[0].astype(np.float64) @ weight.T).astype(np.float32)
+        return y if self.bias is None else y + self.bias

@@ -1,0 +1,55 @@
+"""Telling a binary weight from a float one: `W = s_o * B` with B of +-1 and one scale per output channel."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fdabnn_deploy.expression import Expression, evaluate64, simplify
+from fdabnn_deploy.ops.base import DoubleArray
+
+
+@dataclass(frozen=True, eq=False)
+class BinaryWeight:
+    """A weight tensor [O, ...] as signs times a scale per output channel.
+
+    Attributes:
+        signs: int8 of +-1, the shape of the weight.
+        scale: float64 [O], not negative (a negative scale is moved into the signs).
+        zeros: flat indices where the trained weight was exactly 0; they count as +1 here.
+        float32_disagreements: how many signs differ from those that PyTorch computed in float32, where the expression before the sign is
+            so close to 0 that its rounding decides.
+    """
+
+    signs: NDArray[np.int8]
+    scale: DoubleArray
+    zeros: tuple[int, ...]
+    float32_disagreements: int
+
+
+def binary_weight(expression: Expression) -> BinaryWeight | str:
+    """Splits a weight into signs and scales, or returns the reason why it is not binary.
+
+    A weight is binary when a sign takes part in its expression and, computed in float64, all its non-zero values of one output channel
+    have exactly the same magnitude. Zeros come from `torch.sign(0)`; they are resolved as +1, the tool's rule, and listed.
+    """
+    if not expression.binarised:
+        return "its weight is not passed through a sign"
+    values = evaluate64(simplify(expression))
+    if not np.all(np.isfinite(values)):
+        return "its weight is not finite"
+    rows = np.abs(values.reshape(values.shape[0], -1))
+    scale = rows.max(axis=1)
+    zero = rows == 0
+    uneven = ~zero & (rows != scale[:, None])
+    if np.any(uneven):
+        channel = int(np.argmax(uneven.any(axis=1)))
+        count = len(np.unique(rows[channel]))
+        return f"its weight takes {count} different magnitudes in output channel {channel}, a binary weight takes one"
+    signs = np.where(values < 0, -1, 1).astype(np.int8)
+    unresolved = zero & (scale > 0)[:, None]
+    captured = np.where(expression.value < 0, -1, 1)
+    disagreements = int(np.sum((captured != signs) & (expression.value != 0) & (values != 0)))
+    return BinaryWeight(signs, scale, tuple(np.flatnonzero(unresolved).tolist()), disagreements)

@@ -1,0 +1,111 @@
+"""One rule per ATen function: how a call on activations becomes nodes of the graph."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from fdabnn_deploy.capture.values import CAPTURE_BATCH, Tensor, Value, refuse
+from fdabnn_deploy.expression import Expression, literal
+from fdabnn_deploy.graph import Node
+from fdabnn_deploy.ops import Constant, GraphError, Input, Op
+
+PASS_THROUGH = frozenset({
+    "detach", "clone", "contiguous", "alias", "lift_fresh_copy", "dropout", "feature_dropout", "alpha_dropout", "expand_as_self",
+    "detach_copy",
+})  # fmt: skip
+"""Functions that return their input in eval mode."""
+
+
+class Lowering:
+    """The graph under construction: gives names and adds nodes."""
+
+    def __init__(self) -> None:
+        self.nodes: list[Node] = []
+        self._taken: set[str] = set()
+        self._module = ""
+        self._source = ""
+        self._shapes: dict[str, tuple[int, ...]] = {}
+        self._constants: dict[Expression, Tensor] = {}
+
+    def at(self, module: str, source: str) -> None:
+        """Says which call the nodes added from now on come from."""
+        self._module, self._source = module, source
+
+    def input(self, name: str, shape: tuple[int, ...]) -> Tensor:
+        """Adds a graph input of this per-image shape."""
+        return self.add(Input(shape), (), name)
+
+    def add(self, op: Op, inputs: Sequence[Value], kind: str) -> Tensor:
+        """Adds a node named `<module path>/<kind>` and returns its tensor; constants among the inputs become nodes."""
+        names = [self._operand(value).name for value in inputs]
+        base = f"{self._module}/{kind}" if self._module else kind
+        name, count = base, 0
+        while name in self._taken:
+            count += 1
+            name = f"{base}_{count}"
+        self._taken.add(name)
+        shape = op.infer(*(self._shapes[n] for n in names))
+        self.nodes.append(Node(name, op, tuple(names), self._module, self._source))
+        self._shapes[name] = shape
+        return Tensor(name, tuple(CAPTURE_BATCH if d == -1 else d for d in shape))
+
+    def _operand(self, value: Value) -> Tensor:
+        if isinstance(value, Tensor):
+            return value
+        if value not in self._constants:
+            array = collapse_batch(value.value)
+            constant = array if array.dtype == np.bool_ else array.astype(np.float32)
+            self._constants[value] = self.add(Constant(constant), (), "constant")
+        return self._constants[value]
+
+
+def collapse_batch(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """A constant that was made with the example's batch size, without the batch: uniform ones become scalars.
+
+    Raises:
+        GraphError: it differs between the images of a batch.
+    """
+    if array.size > 1 and np.all(array == array.flat[0]):
+        return np.array(array.flat[0])
+    if array.ndim == 4 and array.shape[0] == CAPTURE_BATCH:
+        if not np.all(array == array[:1]):
+            raise GraphError("a constant that differs between the images of a batch")
+        return array[:1]
+    return array
+
+
+Rule = Callable[..., Any]
+LOWERINGS: dict[str, Rule] = {}
+
+
+def lowers(*functions: str) -> Callable[[Rule], Rule]:
+    """Registers a rule for ATen functions; it gets the lowering, the node and the arguments in schema order."""
+
+    def register(rule: Rule) -> Rule:
+        for function in functions:
+            LOWERINGS[function] = rule
+        return rule
+
+    return register
+
+
+def as_value(item: Any) -> Value:
+    """Numbers among the operands become constants."""
+    if isinstance(item, Tensor | Expression):
+        return item
+    return literal(np.asarray(item, dtype=np.bool_ if isinstance(item, bool) else np.float32))
+
+
+def constant_of(node: torch.fx.Node, item: Any, what: str) -> Expression:
+    """An operand that has to be constant.
+
+    Raises:
+        ModelRefusedError: it is computed from the picture.
+    """
+    if not isinstance(item, Expression):
+        raise refuse(node, f"the {what} is computed from the input", "it has to be a parameter, a buffer or computed from those")
+    return item
