@@ -1,0 +1,87 @@
+"""Recognising whose checkpoint a file is: this project's format, BiBench's, or a bare state dict."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from fdabnn_deploy.checkpoint import bibench
+from fdabnn_deploy.checkpoint.unwrap import StateDict, find_state_dict
+from fdabnn_deploy.errors import ModelRefusedError
+
+FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Recognised:
+    """What a file says about itself.
+
+    Attributes:
+        dialect: "fdabnn", "bibench" or "state_dict".
+        state: the weights, keys as in the file.
+        arch: architecture name, None where the file does not say.
+        arch_args: arguments for its factory.
+        header: what is known of the inputs and the training, by the keys of this project's format.
+        notes: what was assumed, one sentence each.
+        obstacle: why `arch` is None although the dialect is known.
+    """
+
+    dialect: str
+    state: StateDict
+    arch: str | None = None
+    arch_args: dict[str, Any] = field(default_factory=dict)
+    header: Mapping[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    obstacle: str = ""
+
+
+def recognise(content: Any, what: str) -> Recognised:
+    """Recognises the content of a checkpoint file.
+
+    Args:
+        content: as `load_file` gave it.
+        what: how errors call the file.
+
+    Raises:
+        ModelRefusedError: no state dict in it, or a damaged or too new header of this project's format.
+    """
+    if isinstance(content, Mapping) and "format_version" in content:
+        return _own_format(content, what)
+    state = find_state_dict(content, what)
+    found = bibench.recognise(content, state)
+    if found is not None:
+        return Recognised(
+            "bibench",
+            found.state,
+            arch=None if found.obstacle else bibench.ARCH,
+            arch_args=found.arch_args,
+            header=found.header,
+            notes=found.notes,
+            obstacle=found.obstacle,
+        )
+    return Recognised("state_dict", state)
+
+
+def _own_format(content: Mapping[Any, Any], what: str) -> Recognised:
+    version = content["format_version"]
+    if not isinstance(version, int) or isinstance(version, bool) or version < 1:
+        raise ModelRefusedError(
+            f"{what} has the format_version {version!r}; this tool reads {FORMAT_VERSION}"
+        )
+    if version > FORMAT_VERSION:
+        raise ModelRefusedError(
+            f"{what} has the format_version {version}, this tool reads up to {FORMAT_VERSION}: update "
+            "fdabnn-deploy"
+        )
+    arch, args = content.get("arch"), content.get("arch_args", {})
+    if not isinstance(arch, str):
+        raise ModelRefusedError(f"{what} has a format_version but no 'arch' (docs/checkpoint.md)")
+    if not isinstance(args, Mapping) or not all(isinstance(key, str) for key in args):
+        raise ModelRefusedError(
+            f"{what} has 'arch_args' that are not a dict of keyword arguments (docs/checkpoint.md)"
+        )
+    if not isinstance(content.get("state_dict"), Mapping):
+        raise ModelRefusedError(f"{what} has a format_version but no 'state_dict' (docs/checkpoint.md)")
+    state = find_state_dict(content["state_dict"], f"'state_dict' of {what}")
+    return Recognised("fdabnn", state, arch=arch, arch_args=dict(args), header=content)

@@ -1,0 +1,98 @@
+"""Naming a file by what it looks like, so that an error can say more than "not a checkpoint"."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+
+# torch.save before 1.6 and with _use_new_zipfile_serialization=False: pickle protocol 2 of the number
+# 0x1950a86a20f9469cfc6c.
+LEGACY_MAGIC = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
+ZIP_MAGIC = b"PK\x03\x04"
+
+_MAGICS: tuple[tuple[int, bytes, str], ...] = (
+    (0, b"\x89PNG\r\n\x1a\n", "a PNG picture"),
+    (0, b"\xff\xd8\xff", "a JPEG picture"),
+    (0, b"GIF8", "a GIF picture"),
+    (0, b"%PDF", "a PDF document"),
+    (0, b"\x89HDF\r\n\x1a\n", "an HDF5 file (Keras?)"),
+    (0, b"\x93NUMPY", "a NumPy .npy file"),
+    (0, b"GGUF", "a GGUF file"),
+    (4, b"TFL3", "a TFLite model"),
+    (0, b"\x1f\x8b", "a gzip archive: unpack it first"),
+    (0, b"BZh", "a bzip2 archive: unpack it first"),
+    (0, b"\xfd7zXZ\x00", "an xz archive: unpack it first"),
+    (0, b"\x28\xb5\x2f\xfd", "a zstd archive: unpack it first"),
+    (0, b"7z\xbc\xaf\x27\x1c", "a 7-Zip archive: unpack it first"),
+    (257, b"ustar", "a tar archive: unpack it first"),
+    (0, b"\x7fELF", "a Linux program or library"),
+    (0, b"version https://git-lfs", "a Git LFS pointer: fetch the file itself with  git lfs pull"),
+    (0, b"PK\x05\x06", "an empty zip archive"),
+)
+
+
+def describe(data: bytes) -> str:
+    """What a file that is neither form of `torch.save` looks like, as a noun phrase."""
+    for offset, magic, name in _MAGICS:
+        if data[offset : offset + len(magic)] == magic:
+            return name
+    if data[:2] == b"\x80\x02" and LEGACY_MAGIC.startswith(data[: len(LEGACY_MAGIC)]):
+        return "a checkpoint that was cut off in its first bytes"
+    if data[:1] == b"\x80" and len(data) > 1 and data[1] <= 5:
+        return "a plain pickle, which can run code when it is opened"
+    if _is_safetensors(data):
+        return "a safetensors file: load it with the safetensors package and torch.save the dict of tensors"
+    text = _as_text(data[:512])
+    if text is not None:
+        start = text.lstrip().lower()
+        if start.startswith(("<!doctype html", "<html")):
+            return "a web page: the download went wrong"
+        return "a text file"
+    if _is_onnx(data):
+        return "an ONNX model"
+    if not data.strip(b"\0"):
+        return "a file of zeros: an unfinished copy or download"
+    return "a file of an unknown kind"
+
+
+def describe_zip(data: bytes) -> str | None:
+    """What a readable zip archive is if `torch.save` did not write it (a noun phrase), else None.
+
+    Raises:
+        zipfile.BadZipFile: the archive is damaged.
+    """
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        members = archive.namelist()
+    ends = {name.partition("/")[2] for name in members}
+    if "constants.pkl" in ends or any(end.startswith("code/") for end in ends):
+        return "a TorchScript archive, which holds code: save the state_dict of the original module instead"
+    if "archive_format" in ends or any(
+        name.endswith(("models/model.json", "serialized_exported_program.json")) for name in members
+    ):
+        return "a program saved by torch.export: save the state_dict of the original module instead"
+    if "data.pkl" in ends:
+        return None
+    if members and all(name.endswith(".npy") for name in members):
+        return "a NumPy .npz file"
+    return f"a zip archive that torch.save did not write (it holds {members[0] if members else 'nothing'})"
+
+
+def _is_safetensors(data: bytes) -> bool:
+    # Eight bytes of header length, then a JSON object.
+    return len(data) > 9 and int.from_bytes(data[:8], "little") <= 100_000_000 and data[8:9] == b"{"
+
+
+def _as_text(head: bytes) -> str | None:
+    try:
+        text = head.decode("utf-8")
+    except UnicodeDecodeError as error:
+        if error.start < len(head) - 3:
+            return None
+        text = head[: error.start].decode("utf-8")
+    return text if all(char.isprintable() or char.isspace() for char in text) else None
+
+
+def _is_onnx(data: bytes) -> bool:
+    # ModelProto starts with field 1, ir_version (a small varint), then a length-delimited field: producer,
+    # graph or opset.
+    return len(data) > 3 and data[0] == 0x08 and 0 < data[1] < 64 and data[2] in {0x12, 0x1A, 0x3A, 0x42}

@@ -1,0 +1,137 @@
+"""Reading a checkpoint file without running code from it.
+
+A checkpoint is a pickle, and a pickle can call any function while it is opened. Here only tensors, plain
+Python values and a short list of harmless stand-ins come through (`torch.load(weights_only=True)`);
+everything else is refused by its name.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import re
+import warnings
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from fdabnn_deploy.checkpoint.file_kind import LEGACY_MAGIC, ZIP_MAGIC, describe, describe_zip
+from fdabnn_deploy.checkpoint.inert import STAND_INS
+from fdabnn_deploy.errors import ModelRefusedError, UsageError
+
+_SAVE_AGAIN = "torch.save(model.state_dict(), 'weights.pt')"
+
+
+@dataclass(frozen=True)
+class LoadedFile:
+    """What a checkpoint file holds.
+
+    Attributes:
+        content: the saved object: tensors on the CPU, plain Python values, stand-ins (see `inert`).
+        sha256: of the file, in hexadecimal.
+        bytes: size of the file.
+    """
+
+    content: Any
+    sha256: str
+    bytes: int
+
+
+def load_file(path: Path) -> LoadedFile:
+    """Reads a file of `torch.save`, in its zip or its legacy form, without running code from it.
+
+    Raises:
+        UsageError: there is no such file, or it cannot be read.
+        ModelRefusedError: it is empty, damaged, of another kind, or holds more than tensors and plain values.
+    """
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise UsageError(f"there is no file {path}") from None
+    except IsADirectoryError:
+        raise UsageError(f"{path} is a folder; name the checkpoint file in it") from None
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror or error}") from None
+    if not data:
+        raise ModelRefusedError(f"{path} is empty: the copy, download or save was not finished")
+    if data.startswith(ZIP_MAGIC):
+        _check_zip(path, data)
+    elif not data.startswith(LEGACY_MAGIC):
+        raise ModelRefusedError(f"{path} is not a PyTorch checkpoint: it looks like {describe(data)}")
+    content = _unpickle(path, data)
+    return LoadedFile(content=content, sha256=hashlib.sha256(data).hexdigest(), bytes=len(data))
+
+
+def _check_zip(path: Path, data: bytes) -> None:
+    # PyTorch's own reader does not compare the checksums: a flipped bit would come through as another weight.
+    try:
+        kind = describe_zip(data)
+        if kind is None:
+            with zipfile.ZipFile(io.BytesIO(data)) as archive:
+                broken = archive.testzip()
+            if broken is not None:
+                raise zipfile.BadZipFile(f"the checksum of {broken} does not match")
+    except Exception as error:
+        # zipfile raises many types on damaged archives: BadZipFile, struct.error, NotImplementedError,
+        # zlib.error, ...
+        raise ModelRefusedError(
+            f"{path} is damaged or cut off ({_first_line(error)}); copy or download it again, or use an "
+            "earlier save"
+        ) from None
+    if kind is not None:
+        raise ModelRefusedError(f"{path} is not a checkpoint of torch.save: it is {kind}")
+
+
+def _unpickle(path: Path, data: bytes) -> Any:
+    try:
+        with warnings.catch_warnings(), torch.serialization.safe_globals(list(STAND_INS)):
+            warnings.simplefilter("ignore")
+            return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    except (Exception, MemoryError) as error:
+        raise ModelRefusedError(_reason(path, data, error)) from None
+
+
+def _reason(path: Path, data: bytes, error: BaseException) -> str:
+    text = str(error)
+    found = re.search(r"GLOBAL `?([\w.]+)", text) or re.search(r"unrecognized function ([^\n]+)", text)
+    if found is None:
+        if isinstance(error, MemoryError) or "legacy .tar" not in text:
+            return (
+                f"{path} is damaged or cut off ({_first_line(error)}); "
+                "copy or download it again, or use an earlier save"
+            )
+        return (
+            f"{path} is in the tar format of PyTorch before 0.4; load it there and save its state_dict again"
+        )
+    name = found[1]
+    if _holds_module(data):
+        return (
+            f"{path} holds a whole pickled network (it needs the code of {name}), and opening it would run "
+            "code; "
+            f"save its weights only, where the code is:  {_SAVE_AGAIN}"
+        )
+    return (
+        f"{path} was not opened, because it would run code: it asks for {name}; where you trust the file, "
+        "load it "
+        f"with your own code and save the weights only:  {_SAVE_AGAIN}"
+    )
+
+
+def _holds_module(data: bytes) -> bool:
+    """Whether the pickle has the attributes of a `torch.nn.Module`."""
+    if data.startswith(ZIP_MAGIC):
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            pickles = [archive.read(name) for name in archive.namelist() if name.endswith("/data.pkl")]
+    else:
+        pickles = [data]
+    marks = (b"_parameters", b"_buffers", b"_modules", b"training")
+    return any(all(mark in pickled for mark in marks) for pickled in pickles)
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    text = lines[0].strip() if lines else type(error).__name__
+    return text if len(text) <= 200 else text[:200] + " ..."
