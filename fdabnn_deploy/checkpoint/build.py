@@ -202,21 +202,23 @@ def _is_lazy(module: nn.Module) -> bool:
 def _likeliest_cause(
     state: StateDict, target: Mapping[str, Tensor], missing: list[str], extra: list[str], misshapen: list[str]
 ) -> str:
+    if misshapen and not missing and not extra:
+        last = [key.rpartition(".")[0] for key in target][-1]
+        if {key.rpartition(".")[0] for key in misshapen} == {last}:
+            classes = state[misshapen[0]].shape[:1].numel()
+            return f"only the last layer differs, in its classes: --arch-arg num_classes={classes}"
     fitting = fitting_architectures(state)
     if fitting:
         return f"its keys and shapes fit {' and '.join(fitting)}: choose with --arch"
-    if len(missing) == len([k for k in target if not k.endswith("num_batches_tracked")]):
-        return "no key is the same: it is the state_dict of another network (choose --arch or --model)"
-    last = [key.rpartition(".")[0] for key in target][-1]
     if misshapen and not missing and not extra:
-        if {key.rpartition(".")[0] for key in misshapen} == {last}:
-            return f"only the last layer differs: it has other classes (--arch-arg num_classes={state[misshapen[0]].shape[0]})"
-        return "the network has other widths (look at --arch-arg)"
+        return "the network has other widths: see --arch-arg"
     if missing and not extra and not misshapen:
-        return "tensors are missing: the file is incomplete, or the network has layers that were not trained (look at --arch-arg)"
+        return "the file is incomplete, or the network has more layers than were trained: see --arch-arg"
     if extra and not missing and not misshapen:
-        return "the file has more layers than the network (another --arch, or --arch-arg)"
-    return "it is the state_dict of another network or another version of it (look at --arch, --arch-arg or --model)"
+        return "the file has more layers than the network: another --arch or --arch-arg"
+    if not target.keys() & state.keys():
+        return "no key is the same: it belongs to another network (--arch or --model)"
+    return "it belongs to another network or another version of it (--arch, --arch-arg or --model)"
 
 
 def fitting_architectures(state: StateDict) -> list[str]:

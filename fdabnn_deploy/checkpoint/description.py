@@ -23,7 +23,8 @@ def describe_model(
 ) -> ModelInfo:
     """Makes the `ModelInfo` of a network.
 
-    The input range is that of the normalised input. Where nobody says it and mean and std are known, it is that of pixels 0..1:
+    The input range is that of the normalised input. Where nobody says it and mean and std are known, it is
+    that of pixels 0..1:
     `min((0 - mean) / std) .. max((1 - mean) / std)`.
 
     Args:

@@ -110,7 +110,6 @@ def refuse_noise(what: str, report: NoiseReport) -> None:
         f"{what} is not binary yet: its noise adaptation is still on in {len(noisy)} of "
         f"{len(report.layers)} FDA layers\n"
         + "\n".join(lines)
-        + "\nexport the checkpoint of the last epoch, where alpha is exactly 0 (a checkpoint kept for its best accuracy "
-        "is often an earlier one), or train to the end, or add --drop-noise to set alpha to 0 and see what "
-        "that changes"
+        + "\nexport the checkpoint of the last epoch, where alpha is exactly 0 (the best one is "
+        "often earlier), or train to the end, or add --drop-noise to set alpha to 0 and see what that changes"
     )

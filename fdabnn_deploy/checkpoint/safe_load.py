@@ -10,8 +10,10 @@ from __future__ import annotations
 import hashlib
 import io
 import re
+import struct
 import warnings
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,11 @@ from fdabnn_deploy.checkpoint.file_kind import LEGACY_MAGIC, ZIP_MAGIC, describe
 from fdabnn_deploy.checkpoint.inert import STAND_INS
 from fdabnn_deploy.errors import ModelRefusedError, UsageError
 
+# What zipfile raises on damaged archives.
+_ZIP_ERRORS = (
+    zipfile.BadZipFile, zlib.error, struct.error, NotImplementedError, EOFError, ValueError, OSError,
+    KeyError, IndexError, RuntimeError,
+)  # fmt: skip
 _SAVE_AGAIN = "torch.save(model.state_dict(), 'weights.pt')"
 
 
@@ -74,9 +81,7 @@ def _check_zip(path: Path, data: bytes) -> None:
                 broken = archive.testzip()
             if broken is not None:
                 raise zipfile.BadZipFile(f"the checksum of {broken} does not match")
-    except Exception as error:
-        # zipfile raises many types on damaged archives: BadZipFile, struct.error, NotImplementedError,
-        # zlib.error, ...
+    except _ZIP_ERRORS as error:
         raise ModelRefusedError(
             f"{path} is damaged or cut off ({_first_line(error)}); copy or download it again, or use an "
             "earlier save"
@@ -90,7 +95,7 @@ def _unpickle(path: Path, data: bytes) -> Any:
         with warnings.catch_warnings(), torch.serialization.safe_globals(list(STAND_INS)):
             warnings.simplefilter("ignore")
             return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
-    except (Exception, MemoryError) as error:
+    except Exception as error:  # noqa: BLE001 - damaged pickles raise nearly every type there is
         raise ModelRefusedError(_reason(path, data, error)) from None
 
 

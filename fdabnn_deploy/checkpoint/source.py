@@ -225,7 +225,9 @@ def _build(
         return module, label, notes
     module = build_architecture(arch, args)
     assumed = ", ".join(f"{key}={value!r}" for key, value in defaults_used(arch, args).items())
-    note = f"{arch} was built with {assumed}, which the weights do not tell; say otherwise with --arch-arg NAME=VALUE"
+    note = (
+        f"{arch} was built with {assumed}, which the file does not say; change it with --arch-arg NAME=VALUE"
+    )
     return module, arch, (note,) if assumed else ()
 
 

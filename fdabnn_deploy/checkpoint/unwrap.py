@@ -93,7 +93,7 @@ def _subscript(path: str) -> str:
 
 
 def strip_prefixes(state: StateDict, wanted: Collection[str]) -> StateDict:
-    """The state dict without the wrappers' prefixes, so that its keys are the wanted ones, as far as possible.
+    """The state dict without wrappers' prefixes, so that its keys are the wanted ones as far as possible.
 
     Prefixes come off one at a time, each only where every key has it; of the forms in between, the one with
     the most wanted keys is returned, the longer keys among equals.
@@ -113,7 +113,7 @@ def strip_prefixes(state: StateDict, wanted: Collection[str]) -> StateDict:
 
 
 def without_counter(state: StateDict) -> StateDict:
-    """The state dict without the `n_averaged` that `torch.optim.swa_utils.AveragedModel` adds beside `module.*`."""
+    """The state dict without the `n_averaged` of `torch.optim.swa_utils.AveragedModel`."""
     return {key: value for key, value in state.items() if key != "n_averaged"}
 
 
