@@ -1,0 +1,34 @@
+"""The passes, one rewrite per file, in the order in which they run.
+
+Each takes a verified graph and returns a verified graph with an account: how often it applied, and where it did not, why.
+"""
+
+from fdabnn_deploy.passes.absorb_padding import absorb_padding
+from fdabnn_deploy.passes.base import Outcome, Pass
+from fdabnn_deploy.passes.canonical_sign import canonical_sign
+from fdabnn_deploy.passes.drop_noise import drop_noise
+from fdabnn_deploy.passes.fold_affine import fold_affine
+from fdabnn_deploy.passes.fold_constants import fold_constants
+from fdabnn_deploy.passes.fold_norm import fold_norm
+from fdabnn_deploy.passes.name_tensors import name_tensors
+from fdabnn_deploy.passes.recognise_binary import recognise_binary
+from fdabnn_deploy.passes.simplify import simplify
+from fdabnn_deploy.passes.sink_sign import sink_sign
+from fdabnn_deploy.passes.straight_through import straight_through
+
+PASSES: tuple[tuple[str, Pass], ...] = (
+    ("drop_noise", drop_noise),
+    ("straight_through", straight_through),
+    ("canonical_sign", canonical_sign),
+    ("fold_norm", fold_norm),
+    ("fold_constants", fold_constants),
+    ("absorb_padding", absorb_padding),
+    ("fold_affine (before recognition)", fold_affine),
+    ("sink_sign", sink_sign),
+    ("recognise_binary", recognise_binary),
+    ("fold_affine", fold_affine),
+    ("simplify", simplify),
+    ("name_tensors", name_tensors),
+)
+
+__all__ = ["PASSES", "Outcome", "Pass"]

@@ -1,0 +1,70 @@
+"""Small clean-ups that change no value.
+
+| rule                                             | because                                                  |
+|--------------------------------------------------|----------------------------------------------------------|
+| `Sign(Clamp(x, lo < 0 <= hi)) -> Sign(x)`         | clamping keeps the side of zero (also for NaN: +1)       |
+| `Sign(Sign(x)) -> Sign(x)`                        | a sign is its own sign                                   |
+| equal signs of one tensor -> one                  | a binary layer per branch, one packing                   |
+| `Slice(Slice(x))`, `Reshape(Reshape(x))` -> one    | they only move values                                    |
+| `Reshape(GlobalAvgPool(x)) -> GlobalAvgPool(x)`    | [N, C, 1, 1] -> [N, C]                                   |
+| reshape to the same shape -> nothing              |                                                          |
+"""
+
+from __future__ import annotations
+
+from fdabnn_deploy.graph import Editor, Graph, Node
+from fdabnn_deploy.ops import Clamp, GlobalAvgPool, Reshape, Sign, Slice
+from fdabnn_deploy.passes.base import Outcome, until_stable
+
+
+def simplify(graph: Graph) -> Outcome:
+    """Applies the rules until none fits."""
+    return until_stable(_sweep, graph)
+
+
+def _sweep(graph: Graph) -> Outcome:
+    editor, applied = Editor(graph), 0
+    signs: dict[str, str] = {}
+    for node in graph:
+        source = editor[editor[node.name].inputs[0]] if node.inputs else None
+        if source is None:
+            continue
+        if isinstance(node.op, Sign):
+            if isinstance(source.op, Clamp) and source.op.low < 0 <= source.op.high:
+                editor.set(node.name, Sign(), source.inputs)
+                applied += 1
+            elif isinstance(source.op, Sign):
+                editor.redirect(node.name, source.name)
+                applied += 1
+            elif source.name in signs:
+                editor.redirect(node.name, signs[source.name])
+                applied += 1
+            else:
+                signs[source.name] = node.name
+        elif isinstance(node.op, Reshape):
+            applied += _reshape(graph, editor, node, node.op, source)
+        elif isinstance(node.op, Slice) and isinstance(source.op, Slice) and len(graph.consumers(source.name)) == 1:
+            editor.set(node.name, _compose(source.op, node.op), source.inputs)
+            applied += 1
+    return Outcome(editor.finish() if applied else graph, applied)
+
+
+def _reshape(graph: Graph, editor: Editor, node: Node, op: Reshape, source: Node) -> bool:
+    shape = graph.shape(node.name)
+    if graph.shape(node.inputs[0]) == shape:
+        editor.redirect(node.name, source.name)
+        return True
+    if isinstance(source.op, Reshape):
+        editor.set(node.name, op, source.inputs)
+        return True
+    if isinstance(source.op, GlobalAvgPool) and source.op.keepdims and len(shape) == 2:
+        editor.set(node.name, GlobalAvgPool(), source.inputs)
+        return True
+    return False
+
+
+def _compose(first: Slice, second: Slice) -> Slice:
+    ranges = []
+    for (begin, end, step), (begin2, end2, step2) in zip(first.ranges, second.ranges, strict=True):
+        ranges.append((begin + step * begin2, min(begin + step * end2, end), step * step2))
+    return Slice(tuple(ranges))
