@@ -32,11 +32,10 @@ class BinaryWeight:
 def binary_weight(expression: Expression) -> BinaryWeight | str:
     """Splits a weight into signs and scales, or returns the reason why it is not binary.
 
-    A weight is binary when a sign takes part in its expression and, computed in float64, all its non-zero values of one output channel
-    have exactly the same magnitude. Zeros come from `torch.sign(0)`; they are resolved as +1, the tool's rule, and listed.
+    A weight is binary when, computed in float64, all its non-zero values of one output channel have exactly the same magnitude. Zeros
+    come from `torch.sign(0)`; they are resolved as +1, the tool's rule, and listed. A weight without a sign in its expression may be
+    stored as +-s, then without zeros.
     """
-    if not expression.binarised:
-        return "its weight is not passed through a sign"
     values = evaluate64(simplify(expression))
     if not np.all(np.isfinite(values)):
         return "its weight is not finite"
@@ -44,6 +43,8 @@ def binary_weight(expression: Expression) -> BinaryWeight | str:
     scale = rows.max(axis=1)
     zero = rows == 0
     uneven = ~zero & (rows != scale[:, None])
+    if not expression.binarised and (np.any(uneven) or np.any(zero)):
+        return "its weight is not passed through a sign"
     if np.any(uneven):
         channel = int(np.argmax(uneven.any(axis=1)))
         count = len(np.unique(rows[channel]))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from fdabnn_deploy.capture import Captured, TrainedLayer
 from fdabnn_deploy.errors import ModelRefusedError
 from fdabnn_deploy.graph import Graph
-from fdabnn_deploy.ops import DEPLOYED, BinaryConv2d, BinaryLinear
+from fdabnn_deploy.ops import DEPLOYED, BinaryConv2d, BinaryLinear, Opaque
 from fdabnn_deploy.passes import PASSES
 from fdabnn_deploy.passes.recognise_binary import Verdict, judge
 
@@ -54,15 +54,17 @@ class Deployed:
 
     Attributes:
         graph: contains the operators of `fdabnn_deploy.ops.DEPLOYED` only.
-        coverage: every conv and dense layer.
+        coverage: every conv and dense layer whose result reaches the output.
         passes: what each pass did.
         weight_zeros: per module path, how many trained binary weights were exactly 0 and count as +1.
+        dropped_layers: how many dense layers went with the noise modules, or never reached the output.
     """
 
     graph: Graph
     coverage: tuple[LayerCoverage, ...]
     passes: tuple[PassReport, ...]
     weight_zeros: dict[str, int]
+    dropped_layers: int
 
 
 def deploy(captured: Captured, observe: Callable[[str, Graph], None] | None = None) -> Deployed:
@@ -88,15 +90,18 @@ def deploy(captured: Captured, observe: Callable[[str, Graph], None] | None = No
             observe(name, graph)
     _refuse_leftovers(graph, reports)
     binary = {node.name: node.module for node in graph.nodes_of(BinaryConv2d, BinaryLinear)}
-    coverage = tuple(_coverage(layer, verdicts.get(layer.node), binary) for layer in captured.layers)
-    zeros = {layer.module: verdicts[layer.node].zeros for layer in captured.layers if layer.node in verdicts}
-    return Deployed(graph, coverage, tuple(reports), {module: count for module, count in zeros.items() if count})
+    reaching = [layer for layer in captured.layers if layer.node in verdicts]
+    coverage = tuple(_coverage(layer, verdicts[layer.node], binary) for layer in reaching)
+    zeros = {layer.module: verdicts[layer.node].zeros for layer in reaching if verdicts[layer.node].zeros}
+    return Deployed(graph, coverage, tuple(reports), zeros, len(captured.layers) - len(reaching))
 
 
 def _refuse_leftovers(graph: Graph, reports: list[PassReport]) -> None:
     for node in graph:
         if type(node.op) in DEPLOYED:
             continue
+        if isinstance(node.op, Opaque):
+            raise ModelRefusedError(node.op.refusal)
         readers = [reader for reader in graph.consumers(node.name) if type(reader.op) in DEPLOYED]
         shown = readers[0] if node.op.kind == "Constant" and readers else node
         reasons = [line for report in reports for line in report.skipped if line.startswith(f"{shown.name}:")]
@@ -107,11 +112,8 @@ def _refuse_leftovers(graph: Graph, reports: list[PassReport]) -> None:
         )
 
 
-def _coverage(layer: TrainedLayer, verdict: Verdict | None, binary: dict[str, str]) -> LayerCoverage:
+def _coverage(layer: TrainedLayer, verdict: Verdict, binary: dict[str, str]) -> LayerCoverage:
     """The row of one layer; `binary` maps the deployed binary nodes to their modules, and loses those that were claimed."""
-    if verdict is None:
-        why, remedy = "its result does not reach the output", "none needed"
-        return LayerCoverage(layer.module, layer.kind, layer.weight_shape, False, False, why, remedy, "")
     node = next((name for name, module in binary.items() if verdict.one_bit and module == layer.module), "")
     binary.pop(node, None)
     return LayerCoverage(

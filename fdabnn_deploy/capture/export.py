@@ -27,6 +27,7 @@ from fdabnn_deploy.errors import ModelRefusedError
 from fdabnn_deploy.expression import Expression, literal
 from fdabnn_deploy.graph import Graph, GraphError
 from fdabnn_deploy.ops import (
+    BATCH,
     Add,
     Clamp,
     Compare,
@@ -35,6 +36,7 @@ from fdabnn_deploy.ops import (
     LogicalNot,
     MaxPool2d,
     Mul,
+    Opaque,
     Pad,
     Permute,
     Reshape,
@@ -181,13 +183,43 @@ def _call(lowering: Lowering, node: torch.fx.Node, values: dict[torch.fx.Node, A
     if name in PASS_THROUGH:
         return args[0]
     rule = LOWERINGS.get(name)
-    if rule is None:
-        raise refuse(node, f"operator '{name}' is not supported", "replace it, or move it out of the exported module")
     lowering.at(module_path(node), source_line(node))
     try:
+        if rule is None:
+            raise refuse(node, f"operator '{name}' is not supported", "replace it, or move it out of the exported module")
         return rule(lowering, node, *args)
     except GraphError as error:
-        raise refuse(node, f"operator '{name}': {error}", "this use of it is not supported") from error
+        refusal = refuse(node, f"operator '{name}': {error}", "this use of it is not supported")
+    except ModelRefusedError as error:
+        refusal = error
+    return _opaque(lowering, node, name, values, refusal)
+
+
+def _opaque(
+    lowering: Lowering, node: torch.fx.Node, name: str, values: dict[torch.fx.Node, Any], refusal: ModelRefusedError
+) -> Tensor:
+    """A node that only PyTorch can compute: allowed where later passes drop it, such as inside a noise module.
+
+    Raises:
+        ModelRefusedError: the refusal itself, where the result is not one float tensor with the batch first.
+    """
+    result = node.meta.get("val")
+    if not isinstance(result, torch.Tensor) or not result.dim() or result.shape[0] != CAPTURE_BATCH:
+        raise refusal
+    sources = [source for source in node.all_input_nodes if isinstance(values[source], Tensor)]
+    known = {source: values[source] for source in node.all_input_nodes if source not in sources}
+
+    def compute(*arrays: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        given: dict[torch.fx.Node, Any] = {s: torch.from_numpy(np.array(a)) for s, a in zip(sources, arrays, strict=True)}
+        given |= {s: torch.from_numpy(np.array(v.value)) if isinstance(v, Expression) else v for s, v in known.items()}
+        args = torch.fx.node.map_arg(node.args, lambda source: given[source])
+        kwargs = torch.fx.node.map_arg(node.kwargs, lambda source: given[source])
+        assert callable(node.target)
+        with torch.no_grad():
+            return np.asarray(node.target(*args, **kwargs).numpy())
+
+    shape = (BATCH, *(int(d) for d in result.shape[1:]))
+    return lowering.add(Opaque(name, shape, compute, str(refusal)), [values[s] for s in sources], name)
 
 
 def _activations(items: Any) -> bool:

@@ -8,6 +8,7 @@ from fdabnn_deploy.ops.captured import (
     Constant,
     Div,
     LogicalNot,
+    Opaque,
     ToFloat,
     TorchSign,
     TrainedConv2d,
@@ -31,6 +32,6 @@ DEPLOYED: frozenset[type[Op]] = frozenset(
 __all__ = [
     "BATCH", "DEPLOYED", "Add", "Affine", "Array", "AvgPool2d", "BatchNorm", "BinaryConv2d", "BinaryLinear", "Clamp", "Compare", "Concat",
     "Constant", "Conv2d", "Div", "FloatArray", "GlobalAvgPool", "GraphError", "Input", "Linear", "LogicalNot", "MaxPool2d",
-    "Maximum", "Mul", "Op", "PRelu", "Pad", "Permute", "Relu", "Reshape", "Shape", "Sign", "Slice", "Softmax", "Sub", "ToFloat",
+    "Maximum", "Mul", "Op", "Opaque", "PRelu", "Pad", "Permute", "Relu", "Reshape", "Shape", "Sign", "Slice", "Softmax", "Sub", "ToFloat",
     "TorchSign", "TrainedConv2d", "TrainedLinear", "Unary", "Where",
 ]  # fmt: skip

@@ -167,6 +167,30 @@ class BatchNorm(Op):
 
 
 @dataclass(frozen=True, eq=False)
+class Opaque(Op):
+    """A call that has no operator here. It may stand in a branch that the passes remove; where it is left, `refusal` is the error.
+
+    Attributes:
+        function: its name.
+        shape: of the result.
+        compute: runs it, with the framework that it was captured from.
+        refusal: what the user is told when it has to be deployed.
+    """
+
+    function: str
+    shape: Shape
+    compute: Callable[..., Array]
+    refusal: str
+    arity: ClassVar[int | None] = None
+
+    def infer(self, *inputs: Shape) -> Shape:
+        return self.shape
+
+    def reference(self, *inputs: Array) -> Array:
+        return self.compute(*inputs)
+
+
+@dataclass(frozen=True, eq=False)
 class TrainedConv2d(Op):
     """A convolution as captured: its weight is an expression of parameters, binary or not. Fields as in `Conv2d`."""
 
