@@ -82,7 +82,11 @@ def deploy(captured: Captured, observe: Callable[[str, Graph], None] | None = No
     verdicts: dict[str, Verdict] = {}
     for name, run in PASSES:
         if name == "recognise_binary":
-            verdicts = {layer.node: judge(graph, graph[layer.node])[0] for layer in captured.layers if layer.node in graph}
+            verdicts = {
+                layer.node: judge(graph, graph[layer.node])[0]
+                for layer in captured.layers
+                if layer.node in graph
+            }
         outcome = run(graph)
         graph = outcome.graph
         reports.append(PassReport(name, outcome.applied, outcome.notes, outcome.skipped))

@@ -225,7 +225,7 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "rsub": lambda a, b: b - a,
     "mul": lambda a, b: a * b,
     "div": lambda a, b: a / b,
-    "pow": lambda a, b: np.power(a, b),
+    "pow": np.power,
     "lt": lambda a, b: a < b,
     "le": lambda a, b: a <= b,
     "gt": lambda a, b: a > b,
@@ -249,5 +249,5 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "squeeze": lambda x, *dim: np.squeeze(x, *dim) if all(x.shape[d] == 1 for d in dim) else x,
     "transpose": _transpose,
     "t": np.transpose,
-    "permute": lambda x, order: np.transpose(x, order),
+    "permute": np.transpose,
 }

@@ -29,7 +29,9 @@ def evaluate_all(graph: Graph, inputs: Sequence[FloatArray]) -> dict[str, Array]
     values: dict[str, Array] = {}
     for name, value in zip(names, inputs, strict=True):
         if value.shape[1:] != graph.shape(name)[1:]:
-            raise ValueError(f"input {name} takes [N, {', '.join(map(str, graph.shape(name)[1:]))}], not {value.shape}")
+            raise ValueError(
+                f"input {name} takes [N, {', '.join(map(str, graph.shape(name)[1:]))}], not {value.shape}"
+            )
         values[name] = np.asarray(value, dtype=np.float32)
     for node in graph:
         if not isinstance(node.op, Input):

@@ -25,7 +25,7 @@ from fdabnn_deploy.capture.values import (
 )
 from fdabnn_deploy.errors import ModelRefusedError
 from fdabnn_deploy.expression import Expression, literal
-from fdabnn_deploy.graph import Graph, GraphError
+from fdabnn_deploy.graph import Graph
 from fdabnn_deploy.ops import (
     BATCH,
     Add,
@@ -33,6 +33,7 @@ from fdabnn_deploy.ops import (
     Compare,
     Concat,
     Div,
+    GraphError,
     LogicalNot,
     MaxPool2d,
     Mul,
@@ -107,7 +108,11 @@ def capture(module: torch.nn.Module, input_shape: Sequence[int]) -> Captured:
     program = _trace(module, tuple(input_shape))
     tensors: dict[str, torch.Tensor] = {**dict(program.state_dict), **dict(program.constants)}
     signature = program.graph_signature
-    stored = {**signature.inputs_to_parameters, **signature.inputs_to_buffers, **signature.inputs_to_lifted_tensor_constants}
+    stored = {
+        **signature.inputs_to_parameters,
+        **signature.inputs_to_buffers,
+        **signature.inputs_to_lifted_tensor_constants,
+    }
     lowering = Lowering()
     values: dict[torch.fx.Node, Any] = {}
     outputs: list[Value] = []
@@ -134,7 +139,9 @@ def capture(module: torch.nn.Module, input_shape: Sequence[int]) -> Captured:
 def _trace(module: torch.nn.Module, input_shape: tuple[int, ...]) -> torch.export.ExportedProgram:
     training = next((name for name, child in module.named_modules() if child.training), None)
     if training is not None:
-        raise ModelRefusedError(f"module '{training or 'model'}' is in training mode; call model.eval() first")
+        raise ModelRefusedError(
+            f"module '{training or 'model'}' is in training mode; call model.eval() first"
+        )
     example = torch.zeros(CAPTURE_BATCH, *input_shape)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -173,7 +180,8 @@ def _call(lowering: Lowering, node: torch.fx.Node, values: dict[torch.fx.Node, A
 
     if node.target is operator.getitem:
         container, index = resolve(node.args[0]), node.args[1]
-        return container[index] if isinstance(container, list | tuple) else container
+        assert isinstance(container, list | tuple) and isinstance(index, int)
+        return container[index]
     name = function_name(node.target)
     if name in ("_assert_tensor_metadata", "_assert_async", "sym_constrain_range"):
         return None
@@ -186,7 +194,11 @@ def _call(lowering: Lowering, node: torch.fx.Node, values: dict[torch.fx.Node, A
     lowering.at(module_path(node), source_line(node))
     try:
         if rule is None:
-            raise refuse(node, f"operator '{name}' is not supported", "replace it, or move it out of the exported module")
+            raise refuse(
+                node,
+                f"operator '{name}' is not supported",
+                "replace it, or move it out of the exported module",
+            )
         return rule(lowering, node, *args)
     except GraphError as error:
         refusal = refuse(node, f"operator '{name}': {error}", "this use of it is not supported")
@@ -196,7 +208,11 @@ def _call(lowering: Lowering, node: torch.fx.Node, values: dict[torch.fx.Node, A
 
 
 def _opaque(
-    lowering: Lowering, node: torch.fx.Node, name: str, values: dict[torch.fx.Node, Any], refusal: ModelRefusedError
+    lowering: Lowering,
+    node: torch.fx.Node,
+    name: str,
+    values: dict[torch.fx.Node, Any],
+    refusal: ModelRefusedError,
 ) -> Tensor:
     """A node that only PyTorch can compute: allowed where later passes drop it, such as inside a noise module.
 
@@ -210,8 +226,13 @@ def _opaque(
     known = {source: values[source] for source in node.all_input_nodes if source not in sources}
 
     def compute(*arrays: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-        given: dict[torch.fx.Node, Any] = {s: torch.from_numpy(np.array(a)) for s, a in zip(sources, arrays, strict=True)}
-        given |= {s: torch.from_numpy(np.array(v.value)) if isinstance(v, Expression) else v for s, v in known.items()}
+        given: dict[torch.fx.Node, Any] = {
+            s: torch.from_numpy(np.array(a)) for s, a in zip(sources, arrays, strict=True)
+        }
+        given |= {
+            s: torch.from_numpy(np.array(v.value)) if isinstance(v, Expression) else v
+            for s, v in known.items()
+        }
         args = torch.fx.node.map_arg(node.args, lambda source: given[source])
         kwargs = torch.fx.node.map_arg(node.kwargs, lambda source: given[source])
         assert callable(node.target)

@@ -47,13 +47,17 @@ def conv2d(
         groups = more[-1]
     expression = constant_of(node, weight, "convolution weight")
     if expression.value.ndim != 4:
-        raise refuse(node, "only 2-D convolutions are supported", "write a 1-D convolution as a 1 x K convolution")
+        raise refuse(
+            node, "only 2-D convolutions are supported", "write a 1-D convolution as a 1 x K convolution"
+        )
     kernel = expression.value.shape[2:]
     steps = pair(dilation)
     if isinstance(padding, str):
         total = [steps[a] * (kernel[a] - 1) if padding == "same" else 0 for a in (0, 1)]
         if any(t % 2 for t in total):
-            raise refuse(node, "padding='same' with an even kernel pads unevenly", "pad explicitly with F.pad")
+            raise refuse(
+                node, "padding='same' with an even kernel pads unevenly", "pad explicitly with F.pad"
+            )
         padding = [t // 2 for t in total]
     op = TrainedConv2d(expression, _bias(node, bias), pair(stride), pair(padding), steps, int(groups))
     return lowering.add(op, [x], "conv")
@@ -62,7 +66,9 @@ def conv2d(
 @lowers("linear")
 def linear(lowering: Lowering, node: torch.fx.Node, x: Value, weight: Value, bias: Any = None) -> Tensor:
     """`aten.linear`: x [N, C], weight [O, C]."""
-    return lowering.add(TrainedLinear(constant_of(node, weight, "dense weight"), _bias(node, bias)), [x], "linear")
+    return lowering.add(
+        TrainedLinear(constant_of(node, weight, "dense weight"), _bias(node, bias)), [x], "linear"
+    )
 
 
 @lowers("mm", "matmul")
@@ -94,14 +100,28 @@ def batch_norm(
 ) -> Any:
     """Eval-mode batch norm; eps is the last float of the settings."""
     if mean is None or var is None or (isinstance(settings[0], bool) and settings[0]):
-        raise refuse(node, "batch norm uses the statistics of the batch", "train it with track_running_stats=True and call model.eval()")
+        raise refuse(
+            node,
+            "batch norm uses the statistics of the batch",
+            "train it with track_running_stats=True and call model.eval()",
+        )
     eps = float(settings[2] if isinstance(settings[0], bool) else settings[1])
     channels = x.shape[1]
 
     def vector(item: Any, default: float, what: str) -> DoubleArray:
-        return np.full(channels, default) if item is None else constant_of(node, item, what).value.astype(np.float64)
+        return (
+            np.full(channels, default)
+            if item is None
+            else constant_of(node, item, what).value.astype(np.float64)
+        )
 
-    op = BatchNorm(vector(mean, 0, "mean"), vector(var, 1, "variance"), vector(gamma, 1, "gamma"), vector(beta, 0, "beta"), eps)
+    op = BatchNorm(
+        vector(mean, 0, "mean"),
+        vector(var, 1, "variance"),
+        vector(gamma, 1, "gamma"),
+        vector(beta, 0, "beta"),
+        eps,
+    )
     result = lowering.add(op, [x], "bn")
     return [result] if "native" in str(node.target) else result
 
@@ -121,7 +141,9 @@ def max_pool2d(
     if pair(dilation) != (1, 1):
         raise refuse(node, "dilated max pooling is not supported", "use dilation 1")
     size = pair(kernel)
-    result = lowering.add(MaxPool2d(size, pair(stride) if stride else size, pair(padding), bool(ceil_mode)), [x], "maxpool")
+    result = lowering.add(
+        MaxPool2d(size, pair(stride) if stride else size, pair(padding), bool(ceil_mode)), [x], "maxpool"
+    )
     return [result] if "indices" in str(node.target) else result
 
 
@@ -145,7 +167,11 @@ def avg_pool2d(
         raise refuse(node, "avg_pool2d with divisor_override is not supported", "scale the result instead")
     uneven = any((x.shape[2 + a] + 2 * pads[a] - size[a]) % steps[a] for a in (0, 1))
     if ceil_mode and uneven:
-        raise refuse(node, "avg_pool2d with ceil_mode and an incomplete last window is not supported", "pad the picture or drop ceil_mode")
+        raise refuse(
+            node,
+            "avg_pool2d with ceil_mode and an incomplete last window is not supported",
+            "pad the picture or drop ceil_mode",
+        )
     if size == x.shape[2:] and pads == (0, 0):
         return lowering.add(GlobalAvgPool(keepdims=True), [x], "mean")
     return lowering.add(AvgPool2d(size, steps, pads, bool(count_include_pad)), [x], "avgpool")
@@ -154,19 +180,28 @@ def avg_pool2d(
 @lowers("adaptive_avg_pool2d")
 def adaptive_avg_pool2d(lowering: Lowering, node: torch.fx.Node, x: Tensor, output: Any) -> Tensor:
     """Adaptive pooling whose windows are all alike."""
-    wanted = tuple(x.shape[2 + a] if s is None else int(s) for a, s in enumerate([*output] if not isinstance(output, int) else [output] * 2))
+    wanted = tuple(
+        x.shape[2 + a] if s is None else int(s)
+        for a, s in enumerate([*output] if not isinstance(output, int) else [output] * 2)
+    )
     if wanted == x.shape[2:]:
         return x
     if wanted == (1, 1):
         return lowering.add(GlobalAvgPool(keepdims=True), [x], "mean")
     if any(x.shape[2 + a] % wanted[a] for a in (0, 1)):
-        raise refuse(node, f"adaptive pooling from {x.shape[2:]} to {wanted} has uneven windows", "choose a size that divides the picture")
+        raise refuse(
+            node,
+            f"adaptive pooling from {x.shape[2:]} to {wanted} has uneven windows",
+            "choose a size that divides the picture",
+        )
     size = (x.shape[2] // wanted[0], x.shape[3] // wanted[1])
     return lowering.add(AvgPool2d(size, size), [x], "avgpool")
 
 
 @lowers("mean")
-def mean(lowering: Lowering, node: torch.fx.Node, x: Tensor, dims: Any = None, keepdim: bool = False) -> Tensor:
+def mean(
+    lowering: Lowering, node: torch.fx.Node, x: Tensor, dims: Any = None, keepdim: bool = False
+) -> Tensor:
     """Mean over height and width."""
     rank = len(x.shape)
     axes = sorted(d % rank for d in ([dims] if isinstance(dims, int) else dims or []))
@@ -177,7 +212,11 @@ def mean(lowering: Lowering, node: torch.fx.Node, x: Tensor, dims: Any = None, k
         square = lowering.add(Reshape((channels, positions, 1)), [x], "reshape")
         pooled = lowering.add(GlobalAvgPool(keepdims=True), [square], "mean")
         return lowering.add(Reshape((channels, 1) if keepdim else (channels,)), [pooled], "reshape")
-    raise refuse(node, f"mean over dimensions {dims} of an activation is not supported", "only the mean over height and width is")
+    raise refuse(
+        node,
+        f"mean over dimensions {dims} of an activation is not supported",
+        "only the mean over height and width is",
+    )
 
 
 @lowers("softmax", "_softmax")
@@ -194,5 +233,7 @@ def log_softmax(lowering: Lowering, node: torch.fx.Node, x: Tensor, dim: int, *_
 
 def _softmax(lowering: Lowering, node: torch.fx.Node, x: Tensor, dim: int, log: bool) -> Tensor:
     if len(x.shape) != 2 or dim % 2 != 1:
-        raise refuse(node, "softmax over anything but the classes of [N, C] is not supported", "export the logits")
+        raise refuse(
+            node, "softmax over anything but the classes of [N, C] is not supported", "export the logits"
+        )
     return lowering.add(Softmax(log), [x], "log_softmax" if log else "softmax")

@@ -59,7 +59,9 @@ def to_float(lowering: Lowering, node: torch.fx.Node, x: Tensor, *settings: Any)
     """A change of type: booleans become numbers, everything computes in float32."""
     dtype = node.meta["val"].dtype
     if dtype != torch.float32:
-        raise refuse(node, f"a conversion to {dtype} is not supported", "the network has to compute in float32")
+        raise refuse(
+            node, f"a conversion to {dtype} is not supported", "the network has to compute in float32"
+        )
     source = node.args[0]
     assert isinstance(source, torch.fx.Node)
     return x if source.meta["val"].dtype == torch.float32 else lowering.add(ToFloat(), [x], "float")
@@ -141,7 +143,9 @@ def clamp(lowering: Lowering, node: torch.fx.Node, x: Tensor, *limits: Any) -> T
     return lowering.add(Clamp(bounds[0], bounds[1]), [x], "clamp")
 
 
-@lowers("ones_like", "zeros_like", "full_like", "new_zeros", "new_ones", "new_full", "empty_like", "new_empty")
+@lowers(
+    "ones_like", "zeros_like", "full_like", "new_zeros", "new_ones", "new_full", "empty_like", "new_empty"
+)
 def filled(lowering: Lowering, node: torch.fx.Node, *settings: Any) -> Any:
     """A constant made in the shape of an activation; uninitialised memory, of which only the shape is used, reads as zeros."""
     name = function_name(node.target)

@@ -21,7 +21,11 @@ def reshape(lowering: Lowering, node: torch.fx.Node, x: Tensor, *settings: Any) 
     if shape == x.shape:
         return x
     if not shape or shape[0] != CAPTURE_BATCH or math.prod(shape[1:]) != math.prod(x.shape[1:]):
-        raise refuse(node, f"reshaping {x.shape} to {shape} mixes the images of a batch", "keep dimension 0 for the batch")
+        raise refuse(
+            node,
+            f"reshaping {x.shape} to {shape} mixes the images of a batch",
+            "keep dimension 0 for the batch",
+        )
     return lowering.add(Reshape(shape[1:]), [x], "reshape")
 
 
@@ -32,7 +36,11 @@ def expand(lowering: Lowering, node: torch.fx.Node, x: Tensor, *settings: Any) -
     if isinstance(x, Expression):
         return Expression("expand", (x, list(shape)), np.array(np.broadcast_to(x.value, shape)))
     if shape != x.shape:
-        raise refuse(node, f"expanding an activation from {x.shape} to {shape} is not supported", "let the next operation broadcast it")
+        raise refuse(
+            node,
+            f"expanding an activation from {x.shape} to {shape} is not supported",
+            "let the next operation broadcast it",
+        )
     return x
 
 
@@ -49,11 +57,17 @@ def permute(lowering: Lowering, node: torch.fx.Node, x: Tensor, *settings: Any) 
     else:
         order = order[::-1]
     if order[0] != 0:
-        raise refuse(node, f"transposing the batch dimension ({order}) is not supported", "keep dimension 0 for the batch")
+        raise refuse(
+            node,
+            f"transposing the batch dimension ({order}) is not supported",
+            "keep dimension 0 for the batch",
+        )
     return lowering.add(Permute(tuple(order[1:])), [x], "permute")
 
 
-def _slice(lowering: Lowering, node: torch.fx.Node, x: Tensor, dim: int, begin: int, end: int, step: int) -> Tensor:
+def _slice(
+    lowering: Lowering, node: torch.fx.Node, x: Tensor, dim: int, begin: int, end: int, step: int
+) -> Tensor:
     rank = len(x.shape)
     dim %= rank
     size = x.shape[dim]
@@ -67,7 +81,15 @@ def _slice(lowering: Lowering, node: torch.fx.Node, x: Tensor, dim: int, begin: 
 
 
 @lowers("slice")
-def slice_(lowering: Lowering, node: torch.fx.Node, x: Tensor, dim: int = 0, begin: Any = None, end: Any = None, step: int = 1) -> Tensor:
+def slice_(
+    lowering: Lowering,
+    node: torch.fx.Node,
+    x: Tensor,
+    dim: int = 0,
+    begin: Any = None,
+    end: Any = None,
+    step: int = 1,
+) -> Tensor:
     """`x[..., begin:end:step, ...]` of one dimension."""
     return _slice(lowering, node, x, dim, begin, end, step)
 
@@ -118,15 +140,25 @@ def concat(lowering: Lowering, node: torch.fx.Node, parts: list[Value], dim: int
     """Joins channels; constant parts that hold one number become padding."""
     rank = next(len(p.shape) for p in parts if isinstance(p, Tensor))
     if dim % rank != 1:
-        raise refuse(node, f"joining along dimension {dim} is not supported", "only channels (dimension 1) can be joined")
+        raise refuse(
+            node,
+            f"joining along dimension {dim} is not supported",
+            "only channels (dimension 1) can be joined",
+        )
     filled = [p for p in parts if isinstance(p, Expression)]
     fill = scalar_of(filled[0]) if filled else 0.0
     if fill is None or any(scalar_of(p) != fill for p in filled):
-        raise refuse(node, "joining with a constant that varies is not supported", "join activations, or pad with one number")
+        raise refuse(
+            node,
+            "joining with a constant that varies is not supported",
+            "join activations, or pad with one number",
+        )
     tensors = [p for p in parts if isinstance(p, Tensor)]
     first, last = parts.index(tensors[0]), len(parts) - 1 - parts[::-1].index(tensors[-1])
     if any(isinstance(p, Expression) for p in parts[first : last + 1]):
-        raise refuse(node, "joining with a constant in the middle is not supported", "put the constants first or last")
+        raise refuse(
+            node, "joining with a constant in the middle is not supported", "put the constants first or last"
+        )
     joined = lowering.add(Concat(), tensors, "concat") if len(tensors) > 1 else tensors[0]
     before = sum(p.value.shape[1] for p in parts[:first] if isinstance(p, Expression))
     after = sum(p.value.shape[1] for p in parts[last + 1 :] if isinstance(p, Expression))
@@ -146,4 +178,3 @@ def select(lowering: Lowering, node: torch.fx.Node, x: Tensor, dim: int, index: 
     piece = _slice(lowering, node, x, dim, index, index + 1, 1)
     shape = tuple(d for axis, d in enumerate(piece.shape) if axis not in (0, dim))
     return lowering.add(Reshape(shape), [piece], "reshape")
-

@@ -107,5 +107,9 @@ def constant_of(node: torch.fx.Node, item: Any, what: str) -> Expression:
         ModelRefusedError: it is computed from the picture.
     """
     if not isinstance(item, Expression):
-        raise refuse(node, f"the {what} is computed from the input", "it has to be a parameter, a buffer or computed from those")
+        raise refuse(
+            node,
+            f"the {what} is computed from the input",
+            "it has to be a parameter, a buffer or computed from those",
+        )
     return item

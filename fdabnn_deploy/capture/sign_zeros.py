@@ -64,7 +64,11 @@ class _Counting(torch.fx.Interpreter):
 
     def run_node(self, n: torch.fx.Node) -> Any:
         result = super().run_node(n)
-        if n.op != "call_function" or n.name not in self.dependent or not isinstance(n.target, torch._ops.OpOverload):
+        if (
+            n.op != "call_function"
+            or n.name not in self.dependent
+            or not isinstance(n.target, torch._ops.OpOverload)
+        ):
             return result
         name = function_name(n.target)
         if name in ("sign", "sgn"):
@@ -80,7 +84,9 @@ class _Counting(torch.fx.Interpreter):
             self.zeros[path] = self.zeros.get(path, 0) + count
         if not self.resolve:
             return result
-        return torch.where(zero, torch.ones_like(result) if name != "le" else torch.zeros_like(result), result)
+        return torch.where(
+            zero, torch.ones_like(result) if name != "le" else torch.zeros_like(result), result
+        )
 
 
 def count_sign_zeros(captured: Captured, images: FloatArray) -> SignZeros:

@@ -35,7 +35,9 @@ KEYWORDS_THAT_COUNT = frozenset({"correction", "keepdim", "rounding_mode", "appr
 
 def function_name(target: Any) -> str:
     """`aten.conv2d.default` -> `conv2d`; a trailing underscore (in-place) is dropped."""
-    name = target._schema.name.split("::")[1] if isinstance(target, torch._ops.OpOverload) else target.__name__
+    name = (
+        target._schema.name.split("::")[1] if isinstance(target, torch._ops.OpOverload) else target.__name__
+    )
     return str(name).rstrip("_") or str(name)
 
 
@@ -89,7 +91,7 @@ def refuse(node: torch.fx.Node, what: str, way_out: str) -> ModelRefusedError:
     return ModelRefusedError(f"{what} in module '{where}'{source}{quoted}; {way_out}")
 
 
-def scalar_of(value: Value | float | int) -> float | None:
+def scalar_of(value: Value | float) -> float | None:
     """The number that a constant holds everywhere, or None where it varies or is an activation."""
     if isinstance(value, Tensor):
         return None

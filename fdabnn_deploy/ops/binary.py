@@ -41,7 +41,9 @@ class BinaryConv2d(Op):
     padding_value: int = 0
 
     def __post_init__(self) -> None:
-        require(self.weight.dtype == np.int8 and self.weight.ndim == 4, "binary weights are int8 [O, C, kh, kw]")
+        require(
+            self.weight.dtype == np.int8 and self.weight.ndim == 4, "binary weights are int8 [O, C, kh, kw]"
+        )
         require(bool(np.all(np.abs(self.weight) == 1)), "binary weights are +1 and -1 only")
         require(self.padding_value in (0, 1), "padding_value is 0 or 1")
 
@@ -51,11 +53,19 @@ class BinaryConv2d(Op):
         return int(np.prod(self.weight.shape[1:]))
 
     def infer(self, *inputs: Shape) -> Shape:
-        return conv2d_shape(inputs[0], self.weight.shape, self.stride, self.padding, self.dilation, self.groups)
+        return conv2d_shape(
+            inputs[0], self.weight.shape, self.stride, self.padding, self.dilation, self.groups
+        )
 
     def reference(self, *inputs: Array) -> Array:
         return conv2d_reference(
-            inputs[0], self.weight, self.stride, self.padding, self.dilation, self.groups, float(self.padding_value)
+            inputs[0],
+            self.weight,
+            self.stride,
+            self.padding,
+            self.dilation,
+            self.groups,
+            float(self.padding_value),
         )
 
 

@@ -157,12 +157,17 @@ class BatchNorm(Op):
     eps: float
 
     def infer(self, *inputs: Shape) -> Shape:
-        require(len(inputs[0]) >= 2 and inputs[0][1] == self.mean.shape[0], f"batch norm [{self.mean.size}] on {inputs[0]}")
+        require(
+            len(inputs[0]) >= 2 and inputs[0][1] == self.mean.shape[0],
+            f"batch norm [{self.mean.size}] on {inputs[0]}",
+        )
         return inputs[0]
 
     def reference(self, *inputs: Array) -> Array:
         x = inputs[0].astype(np.float64)
-        mean, var, gamma, beta = (per_channel(v, x.ndim) for v in (self.mean, self.var, self.gamma, self.beta))
+        mean, var, gamma, beta = (
+            per_channel(v, x.ndim) for v in (self.mean, self.var, self.gamma, self.beta)
+        )
         return ((x - mean) / np.sqrt(var + self.eps) * gamma + beta).astype(np.float32)
 
 

@@ -15,7 +15,12 @@ def conv_size(size: int, kernel: int, stride: int, padding: int, dilation: int) 
 
 
 def conv2d_shape(
-    x: Shape, weight: Shape, stride: tuple[int, int], padding: tuple[int, int], dilation: tuple[int, int], groups: int
+    x: Shape,
+    weight: Shape,
+    stride: tuple[int, int],
+    padding: tuple[int, int],
+    dilation: tuple[int, int],
+    groups: int,
 ) -> Shape:
     """The output shape of a convolution of x [N, C, H, W] with weight [O, C/groups, kh, kw].
 
@@ -83,14 +88,19 @@ class Conv2d(Op):
     groups: int = 1
 
     def __post_init__(self) -> None:
-        require(self.weight.dtype == np.float32 and self.weight.ndim == 4, "conv weights are float32 [O, C, kh, kw]")
+        require(
+            self.weight.dtype == np.float32 and self.weight.ndim == 4,
+            "conv weights are float32 [O, C, kh, kw]",
+        )
         require(
             self.bias is None or (self.bias.dtype == np.float32 and self.bias.shape == self.weight.shape[:1]),
             "conv bias is float32 [O]",
         )
 
     def infer(self, *inputs: Shape) -> Shape:
-        return conv2d_shape(inputs[0], self.weight.shape, self.stride, self.padding, self.dilation, self.groups)
+        return conv2d_shape(
+            inputs[0], self.weight.shape, self.stride, self.padding, self.dilation, self.groups
+        )
 
     def reference(self, *inputs: Array) -> Array:
         y = conv2d_reference(inputs[0], self.weight, self.stride, self.padding, self.dilation, self.groups)

@@ -85,7 +85,9 @@ class Reshape(Op):
     shape: tuple[int, ...]
 
     def infer(self, *inputs: Shape) -> Shape:
-        require(math.prod(inputs[0][1:]) == math.prod(self.shape), f"cannot reshape {inputs[0]} to {self.shape}")
+        require(
+            math.prod(inputs[0][1:]) == math.prod(self.shape), f"cannot reshape {inputs[0]} to {self.shape}"
+        )
         return (inputs[0][0], *self.shape)
 
     def reference(self, *inputs: Array) -> Array:

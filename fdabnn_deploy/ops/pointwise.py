@@ -31,7 +31,10 @@ class Affine(Op):
     offset: DoubleArray
 
     def __post_init__(self) -> None:
-        require(self.scale.dtype == np.float64 and self.offset.dtype == np.float64, "affine parameters are float64")
+        require(
+            self.scale.dtype == np.float64 and self.offset.dtype == np.float64,
+            "affine parameters are float64",
+        )
         require(self.scale.ndim == 1 and self.scale.shape == self.offset.shape, "affine parameters are [C]")
 
     @property
@@ -167,4 +170,4 @@ class Softmax(Op):
         shifted = x - x.max(axis=1, keepdims=True)
         log_sum = np.log(np.exp(shifted).sum(axis=1, keepdims=True))
         y = shifted - log_sum
-        return (y if self.log else np.exp(y)).astype(np.float32)
+        return np.asarray(y if self.log else np.exp(y), dtype=np.float32)

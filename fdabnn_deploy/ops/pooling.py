@@ -29,7 +29,10 @@ def _pool_shape(
     x: Shape, kernel: tuple[int, int], stride: tuple[int, int], padding: tuple[int, int], ceil_mode: bool
 ) -> Shape:
     require(len(x) == 4, f"pooling takes [N, C, H, W], not {x}")
-    require(all(2 * p <= k for p, k in zip(padding, kernel, strict=True)), "pool padding is at most half the kernel")
+    require(
+        all(2 * p <= k for p, k in zip(padding, kernel, strict=True)),
+        "pool padding is at most half the kernel",
+    )
     height, width = (pool_size(x[2 + a], kernel[a], stride[a], padding[a], ceil_mode) for a in (0, 1))
     require(height > 0 and width > 0, f"empty output: pool {kernel} on {x}")
     return (x[0], x[1], height, width)
@@ -69,7 +72,7 @@ class MaxPool2d(Op):
     def reference(self, *inputs: Array) -> Array:
         x = inputs[0]
         windows = _windows(x, self.infer(x.shape), self.kernel, self.stride, self.padding, -np.inf)
-        return windows.max(axis=(4, 5))
+        return np.asarray(windows.max(axis=(4, 5)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,10 +95,12 @@ class AvgPool2d(Op):
         out = self.infer(inputs[0].shape)
         sums = _windows(x, out, self.kernel, self.stride, self.padding, 0.0).sum(axis=(4, 5))
         if self.count_include_pad:
-            return (sums / (self.kernel[0] * self.kernel[1])).astype(np.float32)
+            return np.asarray(sums / (self.kernel[0] * self.kernel[1]), dtype=np.float32)
         ones = np.ones((1, 1, *x.shape[2:]))
-        inside = _windows(ones, (1, 1, *out[2:]), self.kernel, self.stride, self.padding, 0.0).sum(axis=(4, 5))
-        return (sums / inside).astype(np.float32)
+        inside = _windows(ones, (1, 1, *out[2:]), self.kernel, self.stride, self.padding, 0.0).sum(
+            axis=(4, 5)
+        )
+        return np.asarray(sums / inside, dtype=np.float32)
 
 
 @dataclass(frozen=True, eq=False)

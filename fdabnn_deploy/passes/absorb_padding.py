@@ -24,6 +24,8 @@ def absorb_padding(graph: Graph) -> Outcome:
             skipped.append(f"{node.name}: {pad.name} does not pad both sides alike")
         else:
             own = node.op.padding
-            editor.set(node.name, replace(node.op, padding=(own[0] + rows[0], own[1] + columns[0])), pad.inputs)
+            editor.set(
+                node.name, replace(node.op, padding=(own[0] + rows[0], own[1] + columns[0])), pad.inputs
+            )
             applied += 1
     return Outcome(editor.finish() if applied else graph, applied, skipped=tuple(skipped))

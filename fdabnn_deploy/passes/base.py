@@ -30,7 +30,8 @@ Pass = Callable[[Graph], Outcome]
 
 def until_stable(sweep: Callable[[Graph], Outcome], graph: Graph) -> Outcome:
     """Repeats a sweep until it applies nothing; the counts and notes add up, the reasons are those of the last sweep."""
-    applied, notes = 0, []
+    applied = 0
+    notes: list[str] = []
     while True:
         outcome = sweep(graph)
         applied += outcome.applied

@@ -50,7 +50,9 @@ def canonical_sign(graph: Graph) -> Outcome:
             ties += tie
     notes = []
     if ties:
-        notes.append(f"{ties} signs are written so that a zero counts as 0 or -1; deployed, a zero counts as +1")
+        notes.append(
+            f"{ties} signs are written so that a zero counts as 0 or -1; deployed, a zero counts as +1"
+        )
     return Outcome(editor.finish() if applied else graph, applied, tuple(notes), tuple(skipped))
 
 
@@ -109,7 +111,7 @@ def _ordered(comparison: tuple[str, str, float], if_true: float, if_false: float
 
 
 def _before_shift(graph: Graph, name: str) -> str:
-    """x of `sign(x) + c` with |c| < 1 (whose sign is the sign of x), else the name itself."""
+    """X of `sign(x) + c` with |c| < 1 (whose sign is the sign of x), else the name itself."""
     node = graph[name]
     if isinstance(node.op, Add | Sub):
         inner = graph[node.inputs[0]]
@@ -129,12 +131,17 @@ def _is_zero_test(graph: Graph, name: str, x: str) -> bool:
     return constant is not None and not np.any(constant.value)
 
 
-def _emit(editor: Editor, graph: Graph, node: Node, x: str, threshold: float, below: float, above: float) -> None:
+def _emit(
+    editor: Editor, graph: Graph, node: Node, x: str, threshold: float, below: float, above: float
+) -> None:
     channels = graph.shape(node.name)[1] if len(graph.shape(node.name)) > 1 else 1
     base = f"{node.module}/" if node.module else ""
     if threshold:
         constant, shifted = editor.fresh(f"{base}threshold"), editor.fresh(f"{base}shifted")
-        editor.add(Node(constant, Constant(np.float32(threshold).reshape(())), (), node.module, node.source), near=node.name)
+        editor.add(
+            Node(constant, Constant(np.array(threshold, dtype=np.float32)), (), node.module, node.source),
+            near=node.name,
+        )
         editor.add(Node(shifted, Sub(), (x, constant), node.module, node.source), near=node.name)
         x = shifted
     if (below, above) == (-1.0, 1.0):

@@ -59,7 +59,9 @@ def _fold_one(editor: Editor, node: Node, op: Affine) -> bool:
         return False
     if isinstance(source.op, Affine):
         inner = source.op
-        editor.set(node.name, Affine(inner.scale * op.scale, inner.offset * op.scale + op.offset), source.inputs)
+        editor.set(
+            node.name, Affine(inner.scale * op.scale, inner.offset * op.scale + op.offset), source.inputs
+        )
         return True
     if isinstance(source.op, Conv2d | Linear):
         weight, bias = source.op.weight.astype(np.float64), _bias64(source.op)
@@ -93,7 +95,11 @@ def _behind(editor: Editor, node: Node) -> bool:
     consumers = editor.consumers(node.name)
     if len(consumers) != 1 or not isinstance(consumers[0].op, Affine | PRelu | Relu | MaxPool2d):
         return False
-    if not _leads_to_affine(editor, node) or editor.is_output(node.name) or not _alone(editor, source.name, node.name):
+    if (
+        not _leads_to_affine(editor, node)
+        or editor.is_output(node.name)
+        or not _alone(editor, source.name, node.name)
+    ):
         return False
     inner = editor.fresh(f"{node.name}_unscaled")
     editor.add(Node(inner, node.op, source.inputs, node.module, node.source), near=node.name)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from fdabnn_deploy.graph import Editor, Graph, Node
-from fdabnn_deploy.ops import Add, Affine, Array, Clamp, Div, Maximum, Mul, Shape, Sub, Unary
+from fdabnn_deploy.ops import Add, Affine, Array, Clamp, Div, Maximum, Mul, Op, Shape, Sub, Unary
 from fdabnn_deploy.ops.base import DoubleArray
 from fdabnn_deploy.passes.base import Outcome
 
@@ -37,12 +37,12 @@ def _vector(value: Array, shape: Shape) -> DoubleArray | None:
 
 
 def _affine(graph: Graph, node: Node) -> tuple[Affine | Clamp, str] | str | None:
+    """The replacement and the tensor it reads, the reason why there is none, or None where the rule has nothing to say."""
     op, shape = node.op, graph.shape(node.name)
     if len(shape) < 2:
         return None
-    ones, zeros = np.ones(shape[1]), np.zeros(shape[1])
     if isinstance(op, Unary) and op.function == "neg":
-        return Affine(-ones, zeros), node.inputs[0]
+        return Affine(-np.ones(shape[1]), np.zeros(shape[1])), node.inputs[0]
     if not isinstance(op, Add | Sub | Mul | Div | Maximum):
         return None
     constants = [graph.constant(name) for name in node.inputs]
@@ -51,21 +51,26 @@ def _affine(graph: Graph, node: Node) -> tuple[Affine | Clamp, str] | str | None
     first = constants[0] is not None
     x, constant = (node.inputs[1], constants[0]) if first else (node.inputs[0], constants[1])
     assert constant is not None
-    if graph.constant(x) is not None:
-        return "both operands are constant"
-    if graph.shape(x) != shape:
+    if graph.constant(x) is not None or graph.shape(x) != shape:
         return "the constant enlarges the tensor"
     vector = _vector(constant.value, shape)
     if vector is None:
         return f"the constant {constant.value.shape} varies within a channel"
+    replaced = _operator(op, vector, first)
+    return replaced if isinstance(replaced, str) else (replaced, x)
+
+
+def _operator(op: Op, vector: DoubleArray, first: bool) -> Affine | Clamp | str:
+    """What an operator with a constant vector is; `first` says that the constant is its first operand."""
+    ones, zeros = np.ones_like(vector), np.zeros_like(vector)
     if isinstance(op, Add):
-        return Affine(ones, vector), x
+        return Affine(ones, vector)
     if isinstance(op, Sub):
-        return (Affine(-ones, vector), x) if first else (Affine(ones, -vector), x)
+        return Affine(-ones, vector) if first else Affine(ones, -vector)
     if isinstance(op, Mul):
-        return Affine(vector, zeros), x
-    if isinstance(op, Maximum):
-        if np.ptp(vector):
-            return "the maximum with a constant per channel is not supported"
-        return Clamp(float(np.float32(vector[0])), float("inf")), x
-    return "a constant divided by a tensor is not supported" if first else (Affine(1 / vector, zeros), x)
+        return Affine(vector, zeros)
+    if isinstance(op, Div):
+        return "a constant divided by a tensor is not supported" if first else Affine(1 / vector, zeros)
+    if np.ptp(vector):
+        return "the maximum with a constant per channel is not supported"
+    return Clamp(float(np.float32(vector[0])), float("inf"))

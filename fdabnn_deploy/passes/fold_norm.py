@@ -1,4 +1,7 @@
-"""Batch norm in eval mode is an affine: `A = gamma / sqrt(var + eps)`, `B = beta - mean * A`, in float64 (Ioffe and Szegedy 2015, alg. 2)."""
+"""Batch norm in eval mode is an affine: `A = gamma / sqrt(var + eps)`, `B = beta - mean * A`, in float64.
+
+Source: Ioffe and Szegedy 2015, algorithm 2.
+"""
 
 from __future__ import annotations
 

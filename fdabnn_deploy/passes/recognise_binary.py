@@ -61,12 +61,19 @@ def judge(graph: Graph, node: Node) -> tuple[Verdict, BinaryWeight | None, float
     if not isinstance(source.op, Sign):
         kind = source.op.kind
         if isinstance(weight, BinaryWeight):
-            reason, remedy = f"its weight is binary, its input is not a sign ({kind} {source.name})", "pass its input through a sign"
+            reason, remedy = (
+                f"its weight is binary, its input is not a sign ({kind} {source.name})",
+                "pass its input through a sign",
+            )
         else:
             reason, remedy = "full precision: neither input nor weight is a sign", "binarise both and retrain"
         return Verdict(node.name, False, reason, remedy), None, 1.0, ""
     if isinstance(weight, str):
-        remedy = "finish training, so that alpha is 0" if "magnitudes" in weight else "binarise its weight and retrain"
+        remedy = (
+            "finish training, so that alpha is 0"
+            if "magnitudes" in weight
+            else "binarise its weight and retrain"
+        )
         return Verdict(node.name, False, f"its input is a sign, but {weight}", remedy), None, 1.0, ""
     if len(graph.shape(source.name)) not in (2, 4):
         reason = f"its input has {len(graph.shape(source.name))} dimensions"
@@ -90,9 +97,13 @@ def recognise_binary(graph: Graph) -> Outcome:
         if weight.zeros:
             notes.append(f"{node.name}: {len(weight.zeros)} weights are exactly 0 and count as +1")
         if weight.float32_disagreements:
-            notes.append(f"{node.name}: {weight.float32_disagreements} weight signs differ between float32 and float64; float64 is used")
+            notes.append(
+                f"{node.name}: {weight.float32_disagreements} weight signs differ between float32 and float64; float64 is used"
+            )
         inner = editor.fresh(f"{node.name}_binary")
-        editor.add(Node(inner, _binary_form(node.op, weight), (sign,), node.module, node.source), near=node.name)
+        editor.add(
+            Node(inner, _binary_form(node.op, weight), (sign,), node.module, node.source), near=node.name
+        )
         bias = np.zeros(len(weight.scale)) if node.op.bias is None else node.op.bias.astype(np.float64)
         editor.set(node.name, Affine(weight.scale * abs(gain), bias), (inner,))
         if gain < 0:

@@ -43,7 +43,11 @@ def _sweep(graph: Graph) -> Outcome:
                 signs[source.name] = node.name
         elif isinstance(node.op, Reshape):
             applied += _reshape(graph, editor, node, node.op, source)
-        elif isinstance(node.op, Slice) and isinstance(source.op, Slice) and len(graph.consumers(source.name)) == 1:
+        elif (
+            isinstance(node.op, Slice)
+            and isinstance(source.op, Slice)
+            and len(graph.consumers(source.name)) == 1
+        ):
             editor.set(node.name, _compose(source.op, node.op), source.inputs)
             applied += 1
     return Outcome(editor.finish() if applied else graph, applied)

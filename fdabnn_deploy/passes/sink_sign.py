@@ -20,7 +20,9 @@ def sink_sign(graph: Graph) -> Outcome:
 
 
 def _moves(op: Op) -> bool:
-    return isinstance(op, Reshape | Slice | Permute | Concat | MaxPool2d) or (isinstance(op, Pad) and op.value in (1.0, -1.0))
+    return isinstance(op, Reshape | Slice | Permute | Concat | MaxPool2d) or (
+        isinstance(op, Pad) and op.value in (1.0, -1.0)
+    )
 
 
 def _sweep(graph: Graph) -> Outcome:
@@ -34,7 +36,10 @@ def _sweep(graph: Graph) -> Outcome:
         if moved is None:
             continue
         inner = editor.fresh(f"{node.name}_of_values")
-        editor.add(Node(inner, node.op, tuple(s.inputs[0] for s in sources), node.module, node.source), near=node.name)
+        editor.add(
+            Node(inner, node.op, tuple(s.inputs[0] for s in sources), node.module, node.source),
+            near=node.name,
+        )
         editor.set(node.name, moved, (inner,))
         touched |= {node.name, *(s.name for s in sources)}
         applied += 1

@@ -26,7 +26,12 @@ def straight_through(graph: Graph) -> Outcome:
                 cancelled += 1
             else:
                 kept.append((sign, term))
-        if cancelled and len(kept) == 1 and kept[0][0] == 1 and graph.shape(kept[0][1]) == graph.shape(node.name):
+        if (
+            cancelled
+            and len(kept) == 1
+            and kept[0][0] == 1
+            and graph.shape(kept[0][1]) == graph.shape(node.name)
+        ):
             editor.redirect(node.name, kept[0][1])
             applied += 1
     return Outcome(editor.finish() if applied else graph, applied)
