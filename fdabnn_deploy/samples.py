@@ -17,7 +17,7 @@ from fdabnn_deploy.model_info import ModelInfo
 from fdabnn_deploy.ops import Array, FloatArray
 
 DEFAULT_COUNT = 512
-DEFAULT_RANDOM = 256
+DEFAULT_RANDOM = 200
 DATA_VARIABLE = "FDABNN_DATA"
 _IMAGE_KEYS = ("images", "x", "inputs", "input")
 _LABEL_KEYS = ("labels", "y", "label", "targets")
@@ -62,7 +62,7 @@ def load(spec: str | Path | None, info: ModelInfo) -> Samples:
             pictures. A folder or file may be followed by `:N` or `:all`; folders give their first 512
             otherwise.
             None: CIFAR-10's test pictures where the model takes them and `FDABNN_DATA` (default `data`) has
-                them, else `random:256`.
+                them, else `random:200`.
         info: of the model: its input shape, mean and std.
 
     Raises:
@@ -90,6 +90,16 @@ def load(spec: str | Path | None, info: ModelInfo) -> Samples:
             f"no samples at {path}: give an .npz file, a folder of pictures, a CIFAR-10 folder or random:N"
         )
     return _npz(path, limit, info)
+
+
+def from_array(array: Array, info: ModelInfo) -> Samples:
+    """Takes inputs from memory, by the rules of an `.npz` file's array.
+
+    Raises:
+        UsageError: they do not fit the model.
+    """
+    images = _as_nchw(array, info, "the array of samples")
+    return Samples(images, None, f"{len(images)} given inputs", False, "")
 
 
 def normalise(pixels: NDArray[np.uint8], info: ModelInfo, what: str) -> FloatArray:

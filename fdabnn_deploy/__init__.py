@@ -1,0 +1,56 @@
+"""Deploys trained FDA binary neural networks: from a PyTorch checkpoint to verified ONNX and TFLite files.
+
+    import fdabnn_deploy
+    report = fdabnn_deploy.export("resnet20.pt", targets="all", out="out")
+    report = fdabnn_deploy.export(module, torch.zeros(1, 3, 32, 32), targets="onnx", mean=mean, std=std)
+    result = fdabnn_deploy.compare_models("out/resnet20.onnx", "out/resnet20.tflite", "random:64")
+
+Importing this package loads neither PyTorch nor any converter, so that it works where only a runtime is
+installed.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from fdabnn_deploy.errors import (
+    FdabnnError,
+    ModelRefusedError,
+    ParityError,
+    RuntimeMissingError,
+    SlowerError,
+    UsageError,
+)
+
+if TYPE_CHECKING:
+    from fdabnn_deploy.comparison import compare_models
+    from fdabnn_deploy.pipeline import export
+
+__all__ = [
+    "FdabnnError",
+    "ModelRefusedError",
+    "ParityError",
+    "RuntimeMissingError",
+    "SlowerError",
+    "UsageError",
+    "compare_models",
+    "export",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "compare_models":
+        from fdabnn_deploy.comparison import compare_models
+
+        return compare_models
+    if name == "export":
+        try:
+            import torch  # noqa: F401
+        except ModuleNotFoundError:
+            raise RuntimeMissingError(
+                "exporting needs PyTorch: install it with  pip install 'fdabnn-deploy[export]'"
+            ) from None
+        from fdabnn_deploy.pipeline import export
+
+        return export
+    raise AttributeError(f"module 'fdabnn_deploy' has no attribute '{name}'")

@@ -1,0 +1,209 @@
+"""How the command line tools print, and how they end: stage lines, tables, one line per error, exit codes."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import traceback
+import warnings
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.status import Status
+from rich.table import Table
+from rich.text import Text
+
+from fdabnn_deploy.errors import FdabnnError, UsageError
+from fdabnn_deploy.report import Stage
+
+PIPE_WIDTH = 120
+MAX_WIDTH = 120
+INTERRUPTED = 130
+_BUG = 1
+_NAME_WIDTH, _BYTES_WIDTH, _SECONDS_WIDTH = 10, 9, 8
+
+
+def make_console(*, stderr: bool = False) -> Console:
+    """A console of the terminal's width, at most `MAX_WIDTH`; in a pipe plain text of `PIPE_WIDTH`."""
+    console = Console(stderr=stderr, highlight=False, markup=False, emoji=False)
+    console.width = min(console.width, MAX_WIDTH) if console.is_terminal else PIPE_WIDTH
+    return console
+
+
+class StagePrinter:
+    """Prints a line per finished stage; on a terminal a spinner shows the one that runs."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._status: Status | None = None
+
+    def start(self, name: str, detail: str) -> None:
+        """Shows the spinner."""
+        if self._console.is_terminal:
+            self.stop()
+            self._status = self._console.status(f"{name:<{_NAME_WIDTH}}{detail}", spinner="dots")
+            self._status.start()
+
+    def done(self, stage: Stage) -> None:
+        """Replaces the spinner by the finished line."""
+        self.stop()
+        size = format_bytes(stage.bytes) if stage.bytes is not None else ""
+        room = self._console.width - 2 - _NAME_WIDTH - _BYTES_WIDTH - _SECONDS_WIDTH
+        detail = stage.detail if len(stage.detail) <= room else stage.detail[: room - 1] + "…"
+        line = Text("  ")
+        line.append(f"{stage.name:<{_NAME_WIDTH}}", "bold")
+        line.append(f"{detail:<{room}}")
+        line.append(f"{size:>{_BYTES_WIDTH}}", "dim")
+        line.append(f"{stage.seconds:>{_SECONDS_WIDTH - 2}.2f} s")
+        self._console.print(line, no_wrap=True)
+
+    def stop(self) -> None:
+        """Takes the spinner away."""
+        if self._status is not None:
+            self._status.stop()
+            self._status = None
+
+
+def table(
+    title: str, columns: Sequence[str], rows: Iterable[Sequence[str | Text]], right: Sequence[int] = ()
+) -> Table:
+    """A table without lines, two spaces in; columns in `right` are aligned right."""
+    result = Table(
+        title=Text(title, "bold"),
+        title_justify="left",
+        box=None,
+        pad_edge=False,
+        padding=(0, 2, 0, 0),
+        header_style="dim",
+    )
+    for i, column in enumerate(columns):
+        last = i == len(columns) - 1
+        result.add_column(
+            column, justify="right" if i in right else "left", no_wrap=not last or i in right, overflow="fold"
+        )
+    for row in rows:
+        result.add_row(*row)
+    return result
+
+
+def print_table(console: Console, content: Table) -> None:
+    """Prints a table with an empty line before it."""
+    console.print()
+    console.print(content)
+
+
+def mark(passed: bool) -> Text:
+    """A tick or a cross, where the terminal has them."""
+    fancy = (sys.stdout.encoding or "").lower().startswith("utf")
+    if passed:
+        return Text("✓" if fancy else "ok", "green")
+    return Text("✗" if fancy else "FAILED", "bold red")
+
+
+def format_bytes(count: int) -> str:
+    """Bytes in decimal units: `812 B`, `72.3 kB`, `1.08 MB`."""
+    for unit, size in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if count >= size:
+            return f"{count / size:#.3g} {unit}".replace(". ", " ")
+    return f"{count} B"
+
+
+def format_number(value: float) -> str:
+    """A count or a difference, short: `0`, `812`, `1.2e+06`, `3.1e-05`, `NaN` where a NaN met a number."""
+    if value == float("inf"):
+        return "NaN"
+    if value == int(value) and value < 1e6:
+        return f"{int(value)}"
+    return f"{value:.1e}" if value < 1e-3 or value >= 1e6 else f"{value:.3g}"
+
+
+def format_share(share: float) -> str:
+    """A share in percent; 100 % is said only of all."""
+    text = f"{share:.2%}"
+    return f"{text[:-1]} %" if share < 1 else "100 %"
+
+
+def quiet_libraries() -> None:
+    """Keeps the start-up notes and warnings of PyTorch, TensorFlow and ONNX out of the output."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
+    warnings.simplefilter("ignore")
+    logging.disable(logging.WARNING)
+
+
+def run_command(command: click.Command, name: str, args: Sequence[str] | None) -> int:
+    """Runs a click command; every way it can end becomes an exit code and at most one message.
+
+    | code | after                                             |
+    |------|---------------------------------------------------|
+    | 0    | success, `--help`, `--version`                    |
+    | 2    | a usage error, click's own included               |
+    | 1    | an exception that is none of ours: a bug          |
+    | 130  | Ctrl-C                                            |
+    | else | `FdabnnError.exit_code`                           |
+    """
+    arguments = list(sys.argv[1:] if args is None else args)
+    debug = "--debug" in arguments
+    errors = make_console(stderr=True)
+    quiet_libraries()
+    try:
+        result = command.main(args=arguments, prog_name=name, standalone_mode=False)
+        code = result if isinstance(result, int) else 0
+        sys.stdout.flush()
+    except click.ClickException as error:
+        message = " ".join(error.format_message().split())
+        return _fail(errors, f"{name}: {message} (see {name} --help)", UsageError.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        return _fail(errors, f"{name}: stopped; no file was written", INTERRUPTED)
+    except FdabnnError as error:
+        if debug:
+            errors.print(traceback.format_exc(), soft_wrap=True)
+        return _fail(errors, f"{name}: {error}", error.exit_code)
+    except BrokenPipeError:
+        # The reader of our output has gone, as `| head` does; Python would complain once more at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:  # noqa: BLE001  (the last resort: whatever it is, the user gets no traceback)
+        if debug:
+            errors.print(traceback.format_exc(), soft_wrap=True)
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        advice = (
+            "please report it with the traceback above"
+            if debug
+            else "add --debug and please report the traceback"
+        )
+        return _fail(
+            errors, f"{name}: this is a bug in {name}, not a mistake of yours: {reason}; {advice}", _BUG
+        )
+    return code
+
+
+def _fail(errors: Console, message: str, code: int) -> int:
+    errors.print(Text(message, "red"), soft_wrap=True)
+    return code
+
+
+class Numbers(click.ParamType[Any]):
+    """Numbers separated by commas (or by x, for shapes)."""
+
+    def __init__(self, kind: type[int | float], what: str, count: int | None = None) -> None:
+        self.kind = kind
+        self.name = what
+        self.count = count
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Splits the text."""
+        if isinstance(value, tuple):
+            return value
+        text = str(value).replace("x", ",") if self.kind is int else str(value)
+        try:
+            numbers = tuple(self.kind(part) for part in text.split(","))
+        except ValueError:
+            self.fail(f"'{value}' is not {self.name}", param, ctx)
+        if self.count is not None and len(numbers) != self.count:
+            self.fail(f"'{value}' is not {self.name}", param, ctx)
+        return numbers

@@ -1,0 +1,294 @@
+"""`fdabnn-export`: from a checkpoint to verified files, with the proof on the terminal."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.text import Text
+
+import fdabnn_deploy
+from fdabnn_deploy.cli.console import (
+    StagePrinter,
+    format_bytes,
+    format_number,
+    format_share,
+    make_console,
+    mark,
+    print_table,
+    run_command,
+    table,
+)
+from fdabnn_deploy.cli.options import as_typed, reading_arguments, reading_options
+from fdabnn_deploy.report import ExportParityError, Report
+
+NAME = "fdabnn-export"
+_RUNTIMES = {"torch": "PyTorch, deployed graph", "onnxruntime": "ONNX Runtime", "lce": "LCE interpreter"}
+
+
+class _Batch(click.ParamType[Any]):
+    name = "batch"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value == "dynamic":
+            return None
+        if not str(value).isdecimal() or int(value) < 1:
+            self.fail(f"'{value}' is neither a positive number nor 'dynamic'", param, ctx)
+        return int(value)
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.argument("checkpoint", type=click.Path(path_type=Path))
+@click.option(
+    "--target",
+    "targets",
+    multiple=True,
+    metavar="NAME",
+    help="onnx, tflite or all (the default); several by commas or by repeating.",
+)
+@click.option(
+    "--out",
+    default=".",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Folder of the files.  [default: the current one]",
+)
+@click.option(
+    "--samples",
+    metavar="PATH|random:N",
+    help="Inputs to verify on: .npz, folder of pictures, CIFAR-10 folder or random:N; PATH:N takes N of "
+    "them.  [default: CIFAR-10 from FDABNN_DATA where it fits, else random:200]",
+)
+@click.option(
+    "--batch", default="1", type=_Batch(), metavar="N|dynamic", help="Batch size of the files.  [default: 1]"
+)
+@click.option(
+    "--json",
+    "json_path",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="PATH",
+    help="Write the whole report as JSON.",
+)
+@click.option("--name", metavar="NAME", help="Of the files, without ending.  [default: the checkpoint's]")
+@click.option(
+    "--allow-float", multiple=True, metavar="LAYER", help="Let this binary layer come out as a float layer."
+)
+@reading_options
+@click.version_option(package_name="fdabnn-deploy", message="%(prog)s %(version)s")
+def _export(
+    checkpoint: Path,
+    targets: tuple[str, ...],
+    out: Path,
+    samples: str | None,
+    batch: int | None,
+    json_path: Path | None,
+    name: str | None,
+    allow_float: tuple[str, ...],
+    debug: bool,
+    **options: Any,
+) -> None:
+    """Export a trained binary network to ONNX and TFLite, and verify every file on its runtime.
+
+    Exit codes: 0 verified, 1 a bug, 2 wrong usage, 3 model refused, 4 parity failed, 6 a package is missing.
+    """
+    console = make_console()
+    progress = StagePrinter(console)
+    asked = [part for target in targets for part in target.split(",") if part] or ["all"]
+    console.print(Text.assemble((f"{NAME} ", "bold"), f"{checkpoint} → {', '.join(asked)}"), soft_wrap=True)
+    try:
+        report = fdabnn_deploy.export(
+            checkpoint,
+            targets=asked,
+            out=out,
+            samples=samples,
+            batch=batch,
+            allow_float=allow_float,
+            name=name,
+            progress=progress,
+            **reading_arguments(options),
+        )
+    except ExportParityError as error:
+        progress.stop()
+        _print_report(console, error.report)
+        if json_path is not None:
+            error.report.write_json(json_path)
+        console.print()
+        raise
+    finally:
+        progress.stop()
+    _print_report(console, report)
+    if json_path is not None:
+        report.write_json(json_path)
+    _print_end(console, report, checkpoint, as_typed(options), json_path)
+
+
+def _print_report(console: Console, report: Report) -> None:
+    _print_coverage(console, report)
+    _print_notes(console, report)
+    _print_parity(console, report)
+    _print_twins(console, report)
+    _print_latency(console, report)
+    _print_sizes(console, report)
+
+
+def _print_coverage(console: Console, report: Report) -> None:
+    binary = sum(layer.one_bit for layer in report.coverage)
+    expected = sum(layer.expected for layer in report.coverage)
+    rows = []
+    for layer in report.coverage:
+        bits = Text("1 bit", "green") if layer.one_bit else Text("float", "yellow" if layer.expected else "")
+        why = "" if layer.one_bit else layer.why
+        if layer.expected and not layer.one_bit:
+            why = f"{why}; allowed by --allow-float"
+        rows.append(
+            (layer.module, layer.kind, "x".join(map(str, layer.weight_shape)), bits, Text(why, "dim"))
+        )
+    title = f"Layers: {binary} of {len(report.coverage)} are 1-bit, {expected} were expected to be"
+    print_table(console, table(title, ("layer", "kind", "weights", "", "why not 1-bit"), rows))
+
+
+def _print_notes(console: Console, report: Report) -> None:
+    lines = list(report.notes)
+    zeros = report.sign_zeros
+    if zeros.zeros:
+        count = sum(zeros.zeros.values())
+        lines.append(
+            f"{count} of {zeros.sign_values} values were exactly 0 at a sign (on {zeros.images} inputs); "
+            f"they count as +1: top-1 agreement {format_share(zeros.top1_agreement)}, "
+            f"largest change of an output {format_number(zeros.max_abs)}"
+        )
+    if report.weight_zeros:
+        count = sum(report.weight_zeros.values())
+        lines.append(
+            f"{count} binary weights were exactly 0 and count as +1, in {', '.join(report.weight_zeros)}"
+        )
+    noise = report.dropped_noise
+    if noise is not None:
+        line = (
+            f"noise dropped in {len(noise.alpha)} layers, alpha up to "
+            f"{max(map(abs, noise.alpha.values())):g}: "
+            f"top-1 agreement with the network as trained {format_share(noise.top1_agreement)}, "
+            f"largest change of an output {format_number(noise.max_abs)}"
+        )
+        if noise.accuracy_noisy is not None and noise.accuracy_binary is not None:
+            line += f", accuracy {format_share(noise.accuracy_noisy)} → {format_share(noise.accuracy_binary)}"
+        lines.append(line)
+    lines += [note for done in report.passes for note in done.notes]
+    lines += [note for artifact in report.artifacts for note in artifact.notes]
+    if lines:
+        console.print()
+    for line in lines:
+        console.print(Text.assemble(("note: ", "yellow"), line), soft_wrap=not console.is_terminal)
+
+
+def _print_parity(console: Console, report: Report) -> None:
+    rows: list[tuple[str | Text, ...]] = []
+    for row in report.parity:
+        name = _RUNTIMES.get(row.runtime, row.runtime)
+        agreement = row.agreement
+        rows.append(
+            (
+                mark(row.passed),
+                f"{name} {row.version}",
+                f"{row.comparison.differing} of {row.comparison.values}",
+                f"{format_number(row.comparison.max_ulps)} ulp",
+                format_number(row.comparison.max_abs),
+                f"{agreement.same} of {agreement.images}",
+                format_share(agreement.share),
+                "" if row.accuracy is None else format_share(row.accuracy),
+            )
+        )
+    accuracy = report.torch_accuracy
+    title = f"Parity with PyTorch on {report.samples.description}"
+    if accuracy is not None:
+        title += f" (accuracy in PyTorch {format_share(accuracy)})"
+    columns = ["", "runtime", "differing values", "largest", "absolute", "same top-1", "", "accuracy"]
+    if accuracy is None:
+        columns, rows = columns[:-1], [row[:-1] for row in rows]
+    print_table(console, table(title, columns, rows, right=range(2, len(columns))))
+
+
+def _print_twins(console: Console, report: Report) -> None:
+    rows = []
+    for row in report.twins:
+        equal = sum(layer.passed for layer in row.layers)
+        values = sum(layer.values for layer in row.layers)
+        rows.append(
+            (
+                mark(row.passed),
+                _RUNTIMES.get(row.runtime, row.runtime),
+                f"{equal} of {len(row.layers)} layers equal",
+                f"{values} accumulators, {sum(layer.differing for layer in row.layers)} differ",
+            )
+        )
+    if rows:
+        images = report.twins[0].images
+        title = f"Each binary layer alone, on what it reads in {images} inputs: integers, equal by =="
+        print_table(console, table(title, ("", "", "", ""), rows))
+
+
+def _print_latency(console: Console, report: Report) -> None:
+    rows = []
+    for row in report.latency:
+        timed = row.latency
+        rows.append(
+            (
+                f"{_RUNTIMES.get(row.runtime, row.runtime)} {row.version}",
+                f"{timed.median_ms:.2f} ms",
+                f"{timed.p10_ms:.2f} to {timed.p90_ms:.2f} ms",
+                f"{timed.runs}",
+            )
+        )
+    title = f"Latency of one picture, 1 thread, {report.environment.cpu}"
+    print_table(console, table(title, ("runtime", "median", "8 of 10 runs", "runs"), rows, right=(1, 2, 3)))
+
+
+def _print_sizes(console: Console, report: Report) -> None:
+    sizes = report.sizes
+    rows = []
+    for artifact in report.artifacts:
+        against = f"{sizes.fp32_parameters / artifact.bytes:.1f} times smaller"
+        if artifact.bytes > sizes.fp32_parameters:
+            against = f"{artifact.bytes / sizes.fp32_parameters:.2f} times as large"
+        row = [artifact.path, format_bytes(artifact.bytes), against]
+        row.append(f"{artifact.bytes / sizes.checkpoint:.1%} of it" if sizes.checkpoint else "")
+        rows.append(row)
+    columns = ["file", "size", f"fp32 weights {format_bytes(sizes.fp32_parameters)}"]
+    columns.append(f"checkpoint {format_bytes(sizes.checkpoint)}" if sizes.checkpoint else "")
+    print_table(console, table("Sizes", columns, rows, right=(1, 2, 3)))
+
+
+def _print_end(
+    console: Console, report: Report, checkpoint: Path, options: str, json_path: Path | None
+) -> None:
+    console.print()
+    console.print(Text.assemble(mark(True), (f" verified in {report.seconds:.1f} s", "bold")))
+    paths = [artifact.path for artifact in report.artifacts]
+    inputs = shlex.quote(report.samples.argument)
+    commands = [
+        f"fdabnn-parity {shlex.quote(str(checkpoint))} {shlex.quote(path)} --inputs {inputs}{options}"
+        for path in paths
+    ]
+    if len(paths) > 1:
+        commands.append(
+            f"fdabnn-parity {' '.join(map(shlex.quote, paths[:2]))} --inputs {inputs} --per-layer"
+        )
+    console.print(Text("next:", "dim"))
+    for command in commands:
+        console.print(f"  {command}", soft_wrap=True)
+    if json_path is not None:
+        console.print(Text(f"the whole report: {json_path}", "dim"), soft_wrap=True)
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Entry point; returns the exit code (see `fdabnn_deploy.errors`)."""
+    return run_command(_export, NAME, args)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

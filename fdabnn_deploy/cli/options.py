@@ -1,0 +1,70 @@
+"""Options that both tools have: how to read a checkpoint, and which inputs it takes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from fdabnn_deploy.cli.console import Numbers
+
+_OPTIONS = (
+    click.option("--arch", metavar="NAME", help="Architecture of a bare state_dict, for example resnet20."),
+    click.option("--model", metavar="P:F", help="Your own network: package.module:factory. Its code runs."),
+    click.option("--arch-arg", "arch_args", metavar="K=V", multiple=True,
+                 help="Argument of the architecture or factory."),
+    click.option("--drop-noise", is_flag=True, help="Accept alpha other than 0: set it to 0."),
+    click.option("--input-shape", type=Numbers(int, "a shape such as 3,32,32"), metavar="C,H,W",
+                 help="Of one picture, where the checkpoint does not say it."),
+    click.option("--mean", type=Numbers(float, "numbers such as 0.49,0.48,0.45"), metavar="M,..",
+                 help="Mean per channel, of pixels 0..1, where the checkpoint does not say it."),
+    click.option("--std", type=Numbers(float, "numbers such as 0.25,0.24,0.26"), metavar="S,..",
+                 help="Likewise."),
+    click.option("--input-range", type=Numbers(float, "two numbers such as -2,2", 2), metavar="LO,HI",
+                 help="Smallest and largest normalised input value."),
+    click.option("--debug", is_flag=True, help="Show the traceback of an error."),
+)  # fmt: skip
+NAMES = ("arch", "model", "arch_args", "drop_noise", "input_shape", "mean", "std", "input_range")
+
+
+def reading_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Adds the options to a command; `reading_arguments` takes them out of its keywords again."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+def reading_arguments(options: dict[str, Any]) -> dict[str, Any]:
+    """The keyword arguments of `fdabnn_deploy.checkpoint.read`.
+
+    Raises:
+        UsageError: an `--arch-arg` is not K=V.
+    """
+    arguments = {name: options[name] for name in NAMES}
+    if arguments["arch_args"]:
+        from fdabnn_deploy.checkpoint import parse_arch_args
+
+        arguments["arch_args"] = parse_arch_args(arguments["arch_args"])
+    else:
+        arguments["arch_args"] = None
+    return arguments
+
+
+def as_typed(options: dict[str, Any]) -> str:
+    """The options as they were typed, for the commands that the tool suggests."""
+    parts = []
+    for name in NAMES:
+        value = options[name]
+        flag = "--arch-arg" if name == "arch_args" else f"--{name.replace('_', '-')}"
+        if value is True:
+            parts.append(flag)
+        elif name == "arch_args":
+            parts += [f"{flag} {pair}" for pair in value]
+        elif isinstance(value, tuple):
+            joined = ",".join(f"{number:g}" for number in value)
+            # A leading minus would read as an option.
+            parts.append(f"{flag}={joined}")
+        elif value:
+            parts.append(f"{flag} {value}")
+    return "".join(f" {part}" for part in parts)

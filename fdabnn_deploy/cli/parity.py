@@ -1,0 +1,153 @@
+"""`fdabnn-parity`: two models, checkpoints or exported files, compared on the same inputs."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.text import Text
+
+import fdabnn_deploy
+from fdabnn_deploy.cli.console import (
+    StagePrinter,
+    format_number,
+    format_share,
+    make_console,
+    mark,
+    print_table,
+    run_command,
+    table,
+)
+from fdabnn_deploy.cli.options import reading_arguments, reading_options
+from fdabnn_deploy.comparison import ComparisonReport, LayerRow
+from fdabnn_deploy.errors import ParityError
+from fdabnn_deploy.parity import TOP1_THRESHOLD
+
+NAME = "fdabnn-parity"
+_SHOWN_LAYERS = 12
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.argument("a", type=click.Path(path_type=Path))
+@click.argument("b", type=click.Path(path_type=Path))
+@click.option(
+    "--inputs",
+    metavar="PATH|random:N",
+    help=".npz, folder of pictures, CIFAR-10 folder or random:N; PATH:N and PATH:all choose how many.  "
+    "[default: CIFAR-10 from FDABNN_DATA where it fits, else random:200]",
+)
+@click.option("--per-layer", is_flag=True, help="Compare the inner tensors, and name the first that differs.")
+@click.option(
+    "--json",
+    "json_path",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="PATH",
+    help="Write the result as JSON.",
+)
+@reading_options
+@click.version_option(package_name="fdabnn-deploy", message="%(prog)s %(version)s")
+def _parity(
+    a: Path, b: Path, inputs: str | None, per_layer: bool, json_path: Path | None, debug: bool, **options: Any
+) -> None:
+    """Compare two models A and B, each a checkpoint (.pt), an ONNX or a TFLite file, on the same inputs.
+
+    They agree when at least 99.5 % of the decisions (top-1) are the same. Exit codes: 0 they agree, 4 they do
+    not, 1 a bug, 2 wrong usage, 3 model refused, 6 a package is missing.
+    """
+    console = make_console()
+    progress = StagePrinter(console)
+    try:
+        result = fdabnn_deploy.compare_models(
+            a, b, inputs, per_layer=per_layer, progress=progress, **reading_arguments(options)
+        )
+    finally:
+        progress.stop()
+    _print_outputs(console, result)
+    if per_layer:
+        _print_layers(console, result)
+    if json_path is not None:
+        result.write_json(json_path)
+    agreement = result.agreement
+    count = f"{agreement.same} of {agreement.images} decisions are the same ({format_share(agreement.share)})"
+    console.print()
+    if not result.passed:
+        raise ParityError(f"{a} and {b} do not agree: {count}, needed {TOP1_THRESHOLD:.1%}")
+    console.print(Text.assemble(mark(True), (f" they agree: {count}", "bold")))
+
+
+def _print_outputs(console: Console, result: ComparisonReport) -> None:
+    if result.same_checkpoint is False:
+        console.print()
+        short = f"{result.a.checkpoint_sha256[:12]} and {result.b.checkpoint_sha256[:12]}"
+        console.print(
+            Text(f"note: the two come from different checkpoints ({short})", "yellow"), soft_wrap=True
+        )
+    rows: list[list[str | Text]] = []
+    for letter, side in (("A", result.a), ("B", result.b)):
+        accuracy = "" if side.accuracy is None else format_share(side.accuracy)
+        rows.append([letter, side.path, f"{side.runtime} {side.version}", accuracy])
+    columns = ["", "model", "runtime", "accuracy" if result.samples.labelled else ""]
+    print_table(console, table(f"Outputs on {result.samples.description}", columns, rows, right=(3,)))
+    found, agreement = result.comparison, result.agreement
+    values: list[str | Text] = [
+        mark(result.passed),
+        f"{found.differing} of {found.values}",
+        f"{format_number(found.max_ulps)} ulp",
+        format_number(found.max_abs),
+        f"{agreement.same} of {agreement.images} ({format_share(agreement.share)})",
+    ]
+    columns = ["", "differing values", "largest", "absolute", "same top-1"]
+    print_table(console, table("A against B", columns, [values], right=(1, 2, 3, 4)))
+
+
+def _print_layers(console: Console, result: ComparisonReport) -> None:
+    differing = [row for row in result.layers if not row.comparison.equal]
+    first = result.first_difference
+    console.print()
+    if first is None:
+        console.print(
+            f"all {len(result.layers)} tensors that both have are equal, on {result.layer_images} inputs"
+        )
+        return
+    console.print(Text.assemble(("first difference: ", "bold"), _describe(first)), soft_wrap=True)
+    rows = []
+    for row in differing[:_SHOWN_LAYERS]:
+        found = row.comparison
+        rows.append(
+            (
+                row.layer,
+                row.tensor,
+                "x".join(map(str, row.shape)),
+                f"{found.differing} of {found.values}",
+                f"{format_number(found.max_ulps)} ulp",
+                format_number(found.max_abs),
+            )
+        )
+    more = len(differing) - len(rows)
+    title = (
+        f"Inner tensors: {len(differing)} of {len(result.layers)} differ on {result.layer_images} inputs"
+        + (f"; the first {len(rows)} are" if more else "")
+    )
+    columns = ("layer", "tensor", "shape", "differing values", "largest", "absolute")
+    print_table(console, table(title, columns, rows, right=(3, 4, 5)))
+
+
+def _describe(row: LayerRow) -> str:
+    first = row.comparison.first
+    assert first is not None
+    where = ", ".join(map(str, first.index))
+    layer = f"layer {row.layer}, " if row.layer else ""
+    return f"{layer}tensor {row.tensor}, index [{where}]: A {first.a!r}, B {first.b!r}"
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Entry point; returns the exit code (see `fdabnn_deploy.errors`)."""
+    return run_command(_parity, NAME, args)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

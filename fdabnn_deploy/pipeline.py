@@ -1,0 +1,293 @@
+"""The whole way from a checkpoint or module to verified files: the Python API behind `fdabnn-export`.
+
+Files are converted into a hidden folder inside the output folder, verified there, and moved to their names
+only when every check has passed. So whatever goes wrong, a file that appears under its name is a verified
+one.
+"""
+
+from __future__ import annotations
+
+import difflib
+import shutil
+import tempfile
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+import torch
+
+from fdabnn_deploy import checkpoint, parity, report, verification
+from fdabnn_deploy import samples as sample_sets
+from fdabnn_deploy.capture import Captured, capture, count_sign_zeros
+from fdabnn_deploy.converter import Converter, ConvertOptions, find_converter
+from fdabnn_deploy.converter import targets as known_targets
+from fdabnn_deploy.deploy import Deployed, LayerCoverage, deploy
+from fdabnn_deploy.errors import ModelRefusedError, UsageError
+from fdabnn_deploy.graph import Graph
+from fdabnn_deploy.ops import BinaryConv2d, BinaryLinear, FloatArray
+from fdabnn_deploy.report import ExportParityError, Report
+from fdabnn_deploy.samples import Samples
+from fdabnn_deploy.stages import Progress, Stages
+from fdabnn_deploy.torch_module import run_module
+
+SIGN_ZERO_IMAGES = 64
+
+
+@runtime_checkable
+class Preparable(Protocol):
+    """A converter that can load its heavy packages in another thread, while the model is being captured."""
+
+    def prepare(self) -> None:
+        """Loads what `convert` will need."""
+
+
+def export(
+    source: str | Path | torch.nn.Module | checkpoint.Source,
+    example_input: torch.Tensor | None = None,
+    *,
+    targets: str | Iterable[str] = "all",
+    out: str | Path = ".",
+    samples: str | Path | Samples | FloatArray | None = None,
+    batch: int | None = 1,
+    allow_float: Iterable[str] = (),
+    progress: Progress | None = None,
+    **reading: Any,
+) -> Report:
+    """Exports a trained network and verifies every file on its runtime.
+
+    Args:
+        source: a checkpoint file, an eval-mode module, or what `fdabnn_deploy.checkpoint.read` gave.
+        example_input: with a module: a float tensor [N, C, H, W], of which the shape matters.
+        targets: such as "onnx"; "all" is every installed one.
+        out: folder of the files `<name>.<suffix>`; made if missing.
+        samples: what to verify on: as `fdabnn_deploy.samples.load` takes it, or normalised [N, C, H, W].
+        batch: the batch size written into the files, None for any.
+        allow_float: module paths of binary layers that may come out as float layers.
+        progress: told of every stage.
+        **reading: of `fdabnn_deploy.checkpoint.read` (arch, arch_args, model, drop_noise, input_shape, mean,
+        std,
+            input_range, name) or, with a module, of `fdabnn_deploy.checkpoint.from_module`.
+
+    Returns:
+        The report; everything in it is verified.
+
+    Raises:
+        UsageError: wrong arguments.
+        ModelRefusedError: the checkpoint cannot be deployed as it is.
+        ExportParityError: a file does not compute what the module computes; nothing was written.
+        RuntimeMissingError: a package is missing.
+    """
+    begin = time.perf_counter()
+    stages = Stages(progress)
+    converters = _converters(targets)
+    out = Path(out)
+    with stages.run("read") as stage:
+        network = _read(source, example_input, reading)
+        fda = len(network.noise.layers)
+        stage.detail = f"{network.arch}, {network.dialect}" + (f", {fda} FDA layers" if fda else "")
+        stage.bytes = network.bytes or None
+    with ThreadPoolExecutor(1 + len(converters)) as pool:
+        # Heavy imports and unpacking of data need no GIL for much of their time; capture does.
+        warm = [pool.submit(c.prepare) for c in converters if isinstance(c, Preparable)]
+        loading = pool.submit(_samples, samples, network)
+        captured, deployed = _deploy(network, stages)
+        coverage = _coverage(deployed, tuple(allow_float))
+        with stages.run("samples") as stage:
+            inputs = loading.result()
+            stage.detail = inputs.description
+        with stages.run("reference", "PyTorch"):
+            truth = verification.reference(network.module, deployed.graph, inputs)
+            zeros = _sign_zeros(captured, inputs)
+            noise = _dropped_noise(network, truth)
+        for future in warm:
+            future.result()
+    with _work_folder(out) as work:
+        options = ConvertOptions(batch)
+        checked = [
+            verification.convert_and_check(c, deployed.graph, network.info, work, options, truth, stages)
+            for c in converters
+        ]
+        latency = verification.latency_rows(checked, inputs, stages)
+        rows = (truth.graph_row, *(row for file in checked for row in file.parity))
+        twins = tuple(row for file in checked for row in file.twins)
+        failures = verification.failures(rows, twins)
+        result = Report(
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+            environment=report.environment(),
+            model=_model(network, source),
+            samples=report.SampleSet(
+                inputs.description, inputs.argument, len(inputs), inputs.labels is not None, inputs.synthetic
+            ),
+            stages=tuple(stages.finished),
+            coverage=coverage,
+            passes=tuple(report.Pass(p.name, p.applied, p.notes, p.skipped) for p in deployed.passes),
+            sign_zeros=zeros,
+            weight_zeros=dict(deployed.weight_zeros),
+            dropped_noise=noise,
+            artifacts=tuple(verification.artifact_file(file.artifact, out) for file in checked),
+            torch_accuracy=truth.accuracy,
+            parity=rows,
+            twins=twins,
+            latency=latency,
+            sizes=_sizes(deployed.graph, network.bytes),
+            notes=network.notes,
+            failures=failures,
+            seconds=time.perf_counter() - begin,
+        )
+        if failures:
+            raise ExportParityError("; ".join(failures) + "; no file was written", result)
+        for file in checked:
+            file.artifact.path.replace(out / file.artifact.path.name)
+    return result
+
+
+def _converters(targets: str | Iterable[str]) -> list[Converter]:
+    asked = [targets] if isinstance(targets, str) else list(targets)
+    names = [name for target in asked for name in (known_targets() if target == "all" else [target])]
+    if not names:
+        raise UsageError(f"no target: give one of {', '.join(known_targets())}, or all")
+    return [find_converter(name) for name in dict.fromkeys(names)]
+
+
+def _read(
+    source: str | Path | torch.nn.Module | checkpoint.Source,
+    example_input: torch.Tensor | None,
+    options: Mapping[str, Any],
+) -> checkpoint.Source:
+    if isinstance(source, checkpoint.Source):
+        return source
+    if isinstance(source, str | Path):
+        if example_input is not None:
+            raise UsageError("an example input goes with a module; a checkpoint says its input shape itself")
+        return checkpoint.read(source, **options)
+    if example_input is None:
+        raise UsageError("a module needs an example input: export(module, torch.zeros(1, 3, 32, 32))")
+    return checkpoint.from_module(source, example_input, **options)
+
+
+def _samples(given: str | Path | Samples | FloatArray | None, network: checkpoint.Source) -> Samples:
+    if isinstance(given, Samples):
+        return given
+    if isinstance(given, np.ndarray):
+        return sample_sets.from_array(given, network.info)
+    return sample_sets.load(given, network.info)
+
+
+def _deploy(network: checkpoint.Source, stages: Stages) -> tuple[Captured, Deployed]:
+    with stages.run("capture") as stage:
+        captured = capture(network.module, network.info.input_shape)
+        stage.detail = f"{len(captured.graph)} operators"
+    with stages.run("passes") as stage:
+        deployed = deploy(captured)
+        applied = sum(done.applied for done in deployed.passes)
+        stage.detail = f"{applied} rewrites, {len(deployed.graph)} operators left"
+    return captured, deployed
+
+
+def _coverage(deployed: Deployed, allowed: tuple[str, ...]) -> tuple[report.Layer, ...]:
+    modules = [layer.module for layer in deployed.coverage]
+    for name in allowed:
+        if name not in modules:
+            near = difflib.get_close_matches(name, modules, n=1)
+            raise UsageError(
+                f"--allow-float {name}: no such layer" + (f"; did you mean {near[0]}?" if near else "")
+            )
+    lost = [c for c in deployed.coverage if c.expected and not c.one_bit and c.module not in allowed]
+    if lost:
+        raise ModelRefusedError(_describe_lost(lost))
+    return tuple(
+        report.Layer(
+            module=layer.module,
+            kind=layer.kind,
+            weight_shape=tuple(layer.weight_shape),
+            one_bit=layer.one_bit,
+            expected=layer.expected,
+            allowed_float=layer.module in allowed,
+            why=layer.why,
+            remedy=layer.remedy,
+            node=layer.node,
+        )
+        for layer in deployed.coverage
+    )
+
+
+def _describe_lost(layers: Sequence[LayerCoverage]) -> str:
+    lines = [f"{len(layers)} binary layer{'s' if len(layers) > 1 else ''} would become float:"]
+    lines += [f"  {c.module}: {c.why}" + (f"; {c.remedy}" if c.remedy else "") for c in layers]
+    return "\n".join(
+        [*lines, "to export such a layer as float all the same, name it with --allow-float LAYER"]
+    )
+
+
+def _sign_zeros(captured: Captured, inputs: Samples) -> report.SignZeros:
+    found = count_sign_zeros(captured, inputs.head(SIGN_ZERO_IMAGES).images)
+    return report.SignZeros(
+        images=found.images,
+        sign_values=found.values,
+        zeros=dict(found.zeros),
+        top1_agreement=found.top1_agreement,
+        max_abs=found.largest_change,
+    )
+
+
+def _dropped_noise(network: checkpoint.Source, truth: verification.Reference) -> report.DroppedNoise | None:
+    if network.noisy_module is None:
+        return None
+    noisy = run_module(network.noisy_module, truth.samples.images)
+    return report.DroppedNoise(
+        alpha={layer.name: layer.alpha for layer in network.noise.noisy},
+        top1_agreement=parity.agreement(noisy, truth.outputs).share,
+        max_abs=parity.compare_outputs(noisy, truth.outputs).max_abs,
+        accuracy_noisy=parity.accuracy(noisy, truth.samples.labels),
+        accuracy_binary=truth.accuracy,
+    )
+
+
+def _model(network: checkpoint.Source, source: object) -> report.Model:
+    info = network.info
+    return report.Model(
+        name=info.name,
+        arch=network.arch,
+        dialect=network.dialect,
+        file=str(source) if isinstance(source, str | Path) else None,
+        bytes=network.bytes,
+        sha256=info.checkpoint_sha256,
+        input_shape=info.input_shape,
+        mean=info.mean,
+        std=info.std,
+        input_range=info.input_range,
+        classes=info.classes,
+        training=dict(network.training),
+    )
+
+
+def _sizes(graph: Graph, checkpoint_bytes: int) -> report.Sizes:
+    binary = total = 0
+    for node in graph:
+        count = sum(value.size for value in node.op.attributes().values() if isinstance(value, np.ndarray))
+        total += count
+        if isinstance(node.op, BinaryConv2d | BinaryLinear):
+            binary += node.op.weight.size
+    return report.Sizes(checkpoint_bytes, 4 * total, binary, total - binary)
+
+
+@contextmanager
+def _work_folder(out: Path) -> Iterator[Path]:
+    """A hidden folder inside `out`, on the same file system; a folder made for nothing is removed again."""
+    created = not out.exists()
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        work = Path(tempfile.mkdtemp(prefix=".fdabnn-export-", dir=out))
+    except OSError as error:
+        raise UsageError(f"cannot write to {out}: {error.strerror}") from None
+    try:
+        yield work
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+        if created and not any(out.iterdir()):
+            out.rmdir()

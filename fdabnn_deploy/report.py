@@ -1,0 +1,330 @@
+"""The report of an export: what was read, what was made of it, and how it was verified.
+
+`docs/report.md` describes the JSON form; `schemas/report.schema.json` is its schema. A new key raises
+nothing; a changed or removed one raises `SCHEMA_VERSION`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import os
+import platform
+import tempfile
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from fdabnn_deploy.errors import ParityError, UsageError
+from fdabnn_deploy.latency import Latency, cpu_name
+from fdabnn_deploy.parity import Agreement, Comparison
+from fdabnn_deploy.twins import TwinResult
+
+SCHEMA_VERSION = 1
+SCHEMA_FILE = Path(__file__).parent / "schemas" / "report.schema.json"
+_PACKAGES = (
+    "fdabnn-deploy", "torch", "numpy", "onnx", "onnxruntime", "onnxsim", "tensorflow", "larq-compute-engine",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Environment:
+    """Where the export ran: Python, system, processor, and the version of every package that took part."""
+
+    python: str
+    platform: str
+    cpu: str
+    packages: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Model:
+    """What was read. Lists are as in `ModelInfo`; `training` is the checkpoint's own note of its training."""
+
+    name: str
+    arch: str
+    dialect: str
+    file: str | None
+    bytes: int
+    sha256: str
+    input_shape: tuple[int, ...]
+    mean: tuple[float, ...] | None
+    std: tuple[float, ...] | None
+    input_range: tuple[float, float] | None
+    classes: tuple[str, ...]
+    training: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class SampleSet:
+    """The inputs that everything was verified on."""
+
+    description: str
+    argument: str
+    images: int
+    labelled: bool
+    synthetic: bool
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One step: its name, what came of it, how long it took and, where it wrote or read a file, the bytes."""
+
+    name: str
+    detail: str
+    seconds: float
+    bytes: int | None = None
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A convolution or dense layer: whether it is 1-bit, and if not, why and what would change it."""
+
+    module: str
+    kind: str
+    weight_shape: tuple[int, ...]
+    one_bit: bool
+    expected: bool
+    allowed_float: bool
+    why: str
+    remedy: str
+    node: str
+
+
+@dataclass(frozen=True)
+class Pass:
+    """A rewrite of the graph: how often it applied, what it notes, and where it did not apply and why."""
+
+    name: str
+    applied: int
+    notes: tuple[str, ...]
+    skipped: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class SignZeros:
+    """Zeros met at signs on the samples, per module, and what counting them as +1 changes."""
+
+    images: int
+    sign_values: int
+    zeros: dict[str, int]
+    top1_agreement: float
+    max_abs: float
+
+
+@dataclass(frozen=True)
+class DroppedNoise:
+    """What setting alpha to 0 changed, on the samples: the network as trained against the binary one."""
+
+    alpha: dict[str, float]
+    top1_agreement: float
+    max_abs: float
+    accuracy_noisy: float | None
+    accuracy_binary: float | None
+
+
+@dataclass(frozen=True)
+class ArtifactFile:
+    """A file that was written."""
+
+    target: str
+    path: str
+    bytes: int
+    sha256: str
+    op_counts: dict[str, int]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class ParityRow:
+    """A runtime's outputs against those of the PyTorch module.
+
+    `target` is None for the deployed graph run by PyTorch.
+    """
+
+    runtime: str
+    version: str
+    target: str | None
+    comparison: Comparison
+    agreement: Agreement
+    accuracy: float | None
+
+    @property
+    def passed(self) -> bool:
+        """Whether enough decisions agree."""
+        return self.agreement.passed
+
+
+@dataclass(frozen=True)
+class TwinRow:
+    """All binary layers, each alone, on a runtime."""
+
+    runtime: str
+    target: str
+    images: int
+    layers: tuple[TwinResult, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether every layer is equal in every value."""
+        return all(layer.passed for layer in self.layers)
+
+
+@dataclass(frozen=True)
+class LatencyRow:
+    """One picture on a runtime."""
+
+    runtime: str
+    version: str
+    target: str
+    latency: Latency
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Bytes. `fp32_parameters` is what the deployed parameters would take at 4 bytes each."""
+
+    checkpoint: int
+    fp32_parameters: int
+    binary_weights: int
+    float_parameters: int
+
+
+@dataclass(frozen=True)
+class Report:
+    """An export in all its parts.
+
+    Attributes:
+        created: date and time, UTC.
+        environment: where it ran.
+        model: what was read.
+        samples: what everything was verified on.
+        stages: the steps with their times.
+        coverage: every convolution and dense layer.
+        passes: what was done to the graph.
+        sign_zeros: zeros at signs, where `torch.sign` and the one sign of the tool differ.
+        weight_zeros: per module, exact zeros among its binary weights; they count as +1.
+        dropped_noise: with `--drop-noise` on a checkpoint that has noise.
+        artifacts: the files.
+        torch_accuracy: of the PyTorch module on the samples, where they have labels.
+        parity: one row for the deployed graph run by PyTorch, then one per file and runtime.
+        twins: every binary layer alone, one row per file and runtime.
+        latency: one row per file and runtime.
+        sizes: in bytes.
+        notes: what was assumed when the network was read.
+        failures: what did not pass; empty where the export is verified.
+        seconds: that it took in all.
+    """
+
+    created: str
+    environment: Environment
+    model: Model
+    samples: SampleSet
+    stages: tuple[Stage, ...]
+    coverage: tuple[Layer, ...]
+    passes: tuple[Pass, ...]
+    sign_zeros: SignZeros
+    weight_zeros: dict[str, int]
+    dropped_noise: DroppedNoise | None
+    artifacts: tuple[ArtifactFile, ...]
+    torch_accuracy: float | None
+    parity: tuple[ParityRow, ...]
+    twins: tuple[TwinRow, ...]
+    latency: tuple[LatencyRow, ...]
+    sizes: Sizes
+    notes: tuple[str, ...]
+    failures: tuple[str, ...]
+    seconds: float
+
+    @property
+    def verified(self) -> bool:
+        """Whether every check passed."""
+        return not self.failures
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain dicts, lists and numbers, as `schemas/report.schema.json` describes them."""
+        content: dict[str, Any] = {
+            "schema_version": SCHEMA_VERSION,
+            "tool": {"name": "fdabnn-deploy", "version": version("fdabnn-deploy")},
+            "verified": self.verified,
+            **_fields(self),
+        }
+        for row, source in zip(content["parity"], self.parity, strict=True):
+            row["passed"] = source.passed
+            row["agreement"]["share"] = source.agreement.share
+        for twin, source_twin in zip(content["twins"], self.twins, strict=True):
+            twin["passed"] = source_twin.passed
+        plain = _plain(content)
+        assert isinstance(plain, dict)
+        return plain
+
+    def write_json(self, path: Path) -> None:
+        """Writes the JSON form; a reader sees the whole file or none."""
+        write_json(path, self.to_json())
+
+
+class ExportParityError(ParityError):
+    """Parity failed; carries the report, so that its tables can be shown."""
+
+    def __init__(self, message: str, report: Report) -> None:
+        super().__init__(message)
+        self.report = report
+
+
+def environment() -> Environment:
+    """Describes this machine."""
+    packages = {}
+    for name in _PACKAGES:
+        try:
+            packages[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    system = f"{platform.system()} {platform.release()} {platform.machine()}"
+    return Environment(platform.python_version(), system, cpu_name(), packages)
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Writes JSON aside in the same folder and renames it; missing folders are made.
+
+    Raises:
+        UsageError: the file cannot be written.
+    """
+    text = json.dumps(_plain(content), indent=2, allow_nan=False) + "\n"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _replace(path, text)
+    except OSError as error:
+        raise UsageError(f"cannot write {path}: {error.strerror or error}") from None
+
+
+def _replace(path: Path, text: str) -> None:
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+        umask = os.umask(0)
+        os.umask(umask)
+        Path(name).chmod(0o666 & ~umask)
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def _fields(value: Any) -> dict[str, Any]:
+    return dataclasses.asdict(value)
+
+
+def _plain(value: Any) -> Any:
+    """JSON has no NaN and no infinities: they become the strings "NaN", "Infinity" and "-Infinity"."""
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    return str(value)
