@@ -1,0 +1,195 @@
+"""Builds the TensorFlow function of a graph, op by op, and remembers which tensor of it is which tensor of the graph.
+
+Every op is named `n<number>` in the order of emission. TFLite's converter names a tensor after the ops that it merged into it, cut
+after 50 characters; the highest number among them is the op whose value the tensor has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from typing import Any
+
+import numpy as np
+
+from fdabnn_deploy.graph import Graph, Node
+from fdabnn_deploy.ops import BATCH, Input, Shape
+from fdabnn_tflite.layout import NHWC, Form, Layout, Pair, natural_form, stored_shape
+
+Tensor = Any
+"""A symbolic `tf.Tensor`: TensorFlow has no type information."""
+
+
+class Emitter:
+    """The TensorFlow function under construction.
+
+    Args:
+        graph: to be lowered.
+        flipped: whether pictures are stored mirrored (see `layout`).
+        raw_ops: the module `tensorflow.raw_ops`.
+
+    Attributes:
+        places: op name -> the graph tensors that its result is, with their form.
+        owners: op name -> the graph node it was emitted for.
+        binary_layers: per binary convolution emitted, its op and the name of the graph node.
+        binary_convs: the distinct binary convolutions emitted.
+        signs: the distinct sign tensors emitted.
+        pools: the max-pool results emitted.
+    """
+
+    def __init__(self, graph: Graph, flipped: bool, raw_ops: Any) -> None:
+        self.graph = graph
+        self.flipped = flipped
+        self.places: dict[str, list[tuple[str, Form]]] = {}
+        self.owners: dict[str, Node] = {}
+        self.binary_layers: dict[str, str] = {}
+        self.binary_convs: dict[Hashable, Tensor] = {}
+        self.signs: dict[str, Tensor] = {}
+        self.pools: list[Tensor] = []
+        self._raw_ops = raw_ops
+        self._values: dict[str, tuple[Tensor, Form]] = {}
+        self._converted: dict[tuple[str, Form], Tensor] = {}
+        self._node: Node | None = None
+        self._count = 0
+
+    def begin(self, node: Node | None) -> Node | None:
+        """Sets the node that the next ops are emitted for; returns the previous one."""
+        previous, self._node = self._node, node
+        return previous
+
+    def emit(self, kind: str, **arguments: Any) -> Tensor:
+        """Emits one TensorFlow op; NumPy arrays among the arguments become constants."""
+        name = f"n{self._count}"
+        self._count += 1
+        if self._node is not None:
+            self.owners[name] = self._node
+        return getattr(self._raw_ops, kind)(name=name, **arguments)
+
+    def define(self, name: str, tensor: Tensor, form: Form) -> None:
+        """Declares that a tensor is the graph's tensor `name` in this form."""
+        self._values[name] = (tensor, form)
+        if not isinstance(self.graph[name].op, Input):
+            self.places.setdefault(tensor.op.name, []).append((name, form))
+
+    def is_defined(self, name: str) -> bool:
+        """Whether the tensor has been emitted."""
+        return name in self._values
+
+    def stored(self, name: str) -> tuple[Tensor, Form]:
+        """A graph tensor as it lies."""
+        return self._values[name]
+
+    def form(self, name: str) -> Form:
+        """The form in which a graph tensor lies."""
+        return self._values[name][1]
+
+    def nhwc(self, name: str) -> Tensor:
+        """A picture [N, H, W, C]."""
+        tensor, form = self._values[name]
+        assert form == NHWC, f"{name} is no picture"
+        return tensor
+
+    def as_form(self, name: str, form: Form) -> Tensor:
+        """A graph tensor in the wanted form; what it takes is emitted once."""
+        tensor, have = self._values[name]
+        if have == form:
+            return tensor
+        if (name, form) not in self._converted:
+            self._converted[name, form] = self._convert(tensor, self.graph.shape(name), have, form)
+        return self._converted[name, form]
+
+    def flat(self, name: str) -> tuple[Tensor, Form]:
+        """A tensor [N, K] of rank 2, in whichever order it lies."""
+        form = Form(Layout.FLAT, self.form(name).image)
+        return self.as_form(name, form), form
+
+    def pixel(self, name: str) -> tuple[Tensor, Form]:
+        """A tensor [N, K] as [N, 1, 1, K], in whichever order it lies."""
+        form = Form(Layout.PIXEL, self.form(name).image)
+        return self.as_form(name, form), form
+
+    def _convert(self, tensor: Tensor, shape: Shape, have: Form, want: Form) -> Tensor:
+        if have.image == want.image and {have.layout, want.layout} == {Layout.FLAT, Layout.PIXEL}:
+            return self.reshape(tensor, stored_shape(shape, want))
+        return self.from_graph_order(self.to_graph_order(tensor, shape, have), shape, want)
+
+    def to_graph_order(self, tensor: Tensor, shape: Shape, form: Form) -> Tensor:
+        """Undoes a form: the values as the graph has them, channels first and never mirrored."""
+        if form.image:
+            picture = (BATCH, *form.image)
+            tensor = self.reshape(tensor, stored_shape(picture, NHWC))
+            tensor = self.to_graph_order(tensor, picture, NHWC)
+        elif form.layout is Layout.NHWC:
+            if shape[2] == shape[3] == 1:
+                return self.reshape(tensor, shape)
+            tensor = self.emit("Transpose", x=self.mirrored(tensor, shape), perm=_int32(0, 3, 1, 2))
+        return tensor if tuple(tensor.shape)[1:] == shape[1:] else self.reshape(tensor, shape)
+
+    def from_graph_order(self, tensor: Tensor, shape: Shape, form: Form) -> Tensor:
+        """Brings values that lie as in the graph into a form."""
+        assert not form.image, "nothing asks for the order of a picture that it is not in"
+        if form.layout is Layout.NHWC and shape[2:] != (1, 1):
+            return self.mirrored(self.emit("Transpose", x=tensor, perm=_int32(0, 2, 3, 1)), shape)
+        stored = stored_shape(shape, form)
+        return tensor if tuple(tensor.shape)[1:] == stored[1:] else self.reshape(tensor, stored)
+
+    def mirrored(self, picture: Tensor, shape: Shape) -> Tensor:
+        """Reverses height and width of a stored picture where the network is mirrored.
+
+        Both at once, as one dimension: older runtimes reverse only one.
+        """
+        if not self.flipped or shape[2] * shape[3] == 1:
+            return picture
+        rows = self.reshape(picture, (BATCH, shape[2] * shape[3], shape[1]))
+        return self.reshape(self.emit("ReverseV2", tensor=rows, axis=_int32(1)), stored_shape(shape, NHWC))
+
+    def reshape(self, tensor: Tensor, shape: Shape) -> Tensor:
+        """Reshapes each image."""
+        return self.emit("Reshape", tensor=tensor, shape=_int32(*shape))
+
+    def pad(self, picture: Tensor, pads: tuple[Pair, Pair], value: float) -> Tensor:
+        """Pads height and width of a stored picture."""
+        if not any(map(any, pads)):
+            return picture
+        paddings = np.array([(0, 0), *pads, (0, 0)], dtype=np.int32)
+        if value == 0:
+            return self.emit("Pad", input=picture, paddings=paddings)
+        return self.emit("PadV2", input=picture, paddings=paddings, constant_values=np.float32(value))
+
+    def slice(self, tensor: Tensor, ranges: Sequence[tuple[int, int, int]]) -> Tensor:
+        """Slices `begin:end:step` of every dimension but the batch, in the stored order; nothing where that is all of it."""
+        sizes = tuple(tensor.shape)[1:]
+        if all(r == (0, size, 1) for r, size in zip(ranges, sizes, strict=True)):
+            return tensor
+        begin, end, step = (_int32(first, *(r[i] for r in ranges)) for i, first in enumerate((0, 0, 1)))
+        return self.emit(
+            "StridedSlice", input=tensor, begin=begin, end=end, strides=step, begin_mask=1, end_mask=1
+        )
+
+    def crop(self, picture: Tensor, crop: Pair) -> Tensor:
+        """Cuts leading rows and columns off a stored picture."""
+        height, width, channels = tuple(picture.shape)[1:]
+        return self.slice(picture, [(crop[0], height, 1), (crop[1], width, 1), (0, channels, 1)])
+
+    def channels(self, picture: Tensor, begin: int, end: int) -> Tensor:
+        """Some channels of a stored picture."""
+        height, width = tuple(picture.shape)[1:3]
+        return self.slice(picture, [(0, height, 1), (0, width, 1), (begin, end, 1)])
+
+    def sign(self, tensor: Tensor) -> Tensor:
+        """-1 where x < 0, else +1, in the form that LCE recognises; one per tensor."""
+        key = tensor.op.name
+        if key not in self.signs:
+            negative = self.emit("Less", x=tensor, y=np.float32(0))
+            self.signs[key] = self.emit("SelectV2", condition=negative, t=np.float32(-1), e=np.float32(1))
+        return self.signs[key]
+
+    def finish(self, name: str) -> Tensor:
+        """A graph output as the file gives it: never mirrored, in its natural form."""
+        shape, form = self.graph.shape(name), self.form(name)
+        if form == NHWC:
+            return self.mirrored(self.nhwc(name), shape)
+        return self.as_form(name, natural_form(shape))
+
+
+def _int32(*values: int) -> np.ndarray[Any, np.dtype[np.int32]]:
+    return np.array(values, dtype=np.int32)

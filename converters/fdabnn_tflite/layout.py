@@ -1,0 +1,193 @@
+"""How the tensors of a graph (NCHW) lie in a TFLite file (NHWC), and which way round the pictures are.
+
+TensorFlow knows two paddings. VALID pads nothing; SAME pads `total = max((out - 1) stride + extent - size, 0)` zeros, of which
+`total // 2` stand before and the rest behind, where `extent = dilation (kernel - 1) + 1`. PyTorch pads both sides alike. For a 3x3 window
+of stride 2 on an even size PyTorch uses one row before and none behind, SAME none before and one behind: mirrored, they agree. LCE's
+binary convolution pads zeros with SAME only, so a whole network may be computed on mirrored pictures: height and width of every
+tensor reversed, every kernel reversed, the input reversed once, as one `ReverseV2` op on the file's input. `choose_flipped` decides.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fdabnn_deploy.graph import Graph
+from fdabnn_deploy.ops import AvgPool2d, BinaryConv2d, Conv2d, MaxPool2d, Shape
+
+Pair = tuple[int, int]
+
+
+class Layout(Enum):
+    """How a tensor of the graph lies in the file. The values are the words of the file's tensor map."""
+
+    PLAIN = "plain"
+    """As in the graph, channels first."""
+    NHWC = "NHWC"
+    """[N, C, H, W] as [N, H, W, C], mirrored in a mirrored network."""
+    FLAT = "flat"
+    """[N, K] as in the graph, or in the order [H, W, C] of the picture it was flattened from, which nothing has transposed."""
+    PIXEL = "pixel"
+    """As FLAT, but [N, 1, 1, K]: a picture of one pixel, which binary dense layers work on."""
+    PACKED = "packed"
+    """Signs as bits: NHWC or pixel with 32 channels in one int32; bit 0 is +1, bit 1 is -1."""
+
+
+@dataclass(frozen=True)
+class Form:
+    """A layout with what it takes to undo it.
+
+    Attributes:
+        layout: the arrangement of the values.
+        image: (C, H, W) of the flattened picture whose order a FLAT or PIXEL tensor has, or () for the graph's order.
+    """
+
+    layout: Layout
+    image: tuple[int, ...] = ()
+
+
+PLAIN = Form(Layout.PLAIN)
+NHWC = Form(Layout.NHWC)
+FLAT = Form(Layout.FLAT)
+
+
+def natural_form(shape: Shape) -> Form:
+    """The form in which tensors of this shape enter and leave a file."""
+    return {2: FLAT, 4: NHWC}.get(len(shape), PLAIN)
+
+
+def stored_shape(shape: Shape, form: Form) -> Shape:
+    """The shape in the file of a graph tensor of this shape."""
+    if form.layout is Layout.NHWC:
+        return (shape[0], *shape[2:], shape[1])
+    if form.layout is Layout.PIXEL:
+        return (shape[0], 1, 1, shape[1])
+    return shape
+
+
+def flat_order(image: tuple[int, ...], flipped: bool) -> NDArray[np.int64]:
+    """For each place of a tensor flattened in the order [H, W, C], the index in the graph's order [C, H, W] that lies there."""
+    order = np.arange(math.prod(image)).reshape(image).transpose(1, 2, 0)
+    return (order[::-1, ::-1] if flipped else order).reshape(-1)
+
+
+def in_order(values: NDArray[Any], form: Form, flipped: bool) -> NDArray[Any]:
+    """Puts parameters, whose last dimension belongs to a tensor's dimension 1, into the order in which that dimension is stored."""
+    return values[..., flat_order(form.image, flipped)] if form.image else values
+
+
+def channel_values(values: NDArray[Any], shape: Shape, form: Form, flipped: bool) -> NDArray[Any]:
+    """Arranges per-channel parameters [C] (or a scalar) so that they broadcast against a stored tensor."""
+    if values.ndim == 0:
+        return values
+    if form.layout is Layout.PLAIN:
+        return values.reshape((-1,) + (1,) * (len(shape) - 2))
+    return in_order(values, form, flipped)
+
+
+class Padding(Enum):
+    """How TensorFlow expresses the windows of an op."""
+
+    VALID = "VALID"
+    SAME = "SAME"
+    EXPLICIT = "EXPLICIT"
+    """Neither: pad first, then VALID."""
+
+
+@dataclass(frozen=True)
+class Windows:
+    """The windows of a convolution or pool over a stored picture, height and width.
+
+    Attributes:
+        crop: leading rows and columns that no window touches and that have to be cut off first.
+        pads: (before, behind) rows and columns outside the picture that windows touch.
+        padding: the TensorFlow padding that gives these windows on the cut picture.
+    """
+
+    crop: Pair
+    pads: tuple[Pair, Pair]
+    padding: Padding
+
+
+def windows(
+    size: Pair, out: Pair, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair, flipped: bool
+) -> Windows:
+    """Works out the windows of an op as they lie on the stored picture.
+
+    Window i begins at `i stride - padding`, so the last one ends `behind = (out - 1) stride + extent - size - padding` beyond the
+    picture (or before its end, where the division leaves a remainder). Mirroring swaps the two sides.
+
+    Args:
+        size: height and width of the picture.
+        out: height and width of the result.
+        kernel: of the op, like the next three.
+        stride: see kernel.
+        padding: see kernel; on both sides alike.
+        dilation: see kernel.
+        flipped: whether the picture is stored mirrored.
+    """
+    crop, pads, same, valid = [], [], True, True
+    for axis in (0, 1):
+        extent = dilation[axis] * (kernel[axis] - 1) + 1
+        before = padding[axis]
+        behind = (out[axis] - 1) * stride[axis] + extent - size[axis] - before
+        if flipped:
+            before, behind = behind, before
+        cut = max(-before, 0)
+        before += cut
+        fits = out[axis] == -(-(size[axis] - cut) // stride[axis])
+        same = same and fits and before == max(before + behind, 0) // 2
+        valid = valid and before == 0 and behind <= 0
+        crop.append(cut)
+        pads.append((before, max(behind, 0)))
+    kind = Padding.VALID if valid else Padding.SAME if same else Padding.EXPLICIT
+    return Windows((crop[0], crop[1]), (pads[0], pads[1]), kind)
+
+
+def op_windows(
+    op: Conv2d | BinaryConv2d | MaxPool2d | AvgPool2d, x: Shape, y: Shape, flipped: bool
+) -> Windows:
+    """The windows of an op that takes x [N, C, H, W] to y [N, O, H', W']."""
+    if isinstance(op, Conv2d | BinaryConv2d):
+        kernel, dilation = op.weight.shape[2:], op.dilation
+    else:
+        kernel, dilation = op.kernel, (1, 1)
+    return windows(
+        (x[2], x[3]), (y[2], y[3]), (kernel[0], kernel[1]), op.stride, op.padding, dilation, flipped
+    )
+
+
+def extra_work(graph: Graph, flipped: bool) -> int:
+    """Values per image that a file writes only because of paddings: reversed, cut or padded copies, and corrections.
+
+    A binary convolution whose zeros SAME cannot express needs a padded copy of its input, and three passes over its output, because
+    the correction keeps LCE from fusing scale and offset into it.
+    """
+    work = 0
+    if flipped:
+        for name in (*graph.inputs, *graph.outputs):
+            shape = graph.shape(name)
+            work += math.prod(shape[1:]) if len(shape) == 4 else 0
+    for node in graph.nodes_of(Conv2d, BinaryConv2d, MaxPool2d, AvgPool2d):
+        assert isinstance(node.op, Conv2d | BinaryConv2d | MaxPool2d | AvgPool2d)
+        x, y = graph.shape(node.inputs[0]), graph.shape(node.name)
+        place = op_windows(node.op, x, y, flipped)
+        if any(place.crop) or place.padding is Padding.EXPLICIT:
+            work += x[1] * math.prod(x[2 + a] - place.crop[a] + sum(place.pads[a]) for a in (0, 1))
+        if (
+            isinstance(node.op, BinaryConv2d)
+            and place.padding is Padding.EXPLICIT
+            and node.op.padding_value == 0
+        ):
+            work += 3 * math.prod(y[1:])
+    return work
+
+
+def choose_flipped(graph: Graph) -> bool:
+    """Whether to compute the network on mirrored pictures: where that leaves less extra work."""
+    return extra_work(graph, flipped=True) < extra_work(graph, flipped=False)
