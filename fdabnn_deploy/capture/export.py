@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import operator
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -143,8 +145,7 @@ def _trace(module: torch.nn.Module, input_shape: tuple[int, ...]) -> torch.expor
             f"module '{training or 'model'}' is in training mode; call model.eval() first"
         )
     example = torch.zeros(CAPTURE_BATCH, *input_shape)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with _quiet():
         try:
             with torch.no_grad():
                 program = torch.export.export(module, (example,), strict=False)
@@ -160,6 +161,19 @@ def _trace(module: torch.nn.Module, input_shape: tuple[int, ...]) -> torch.expor
                 "without branches on tensor values (run with --debug for the whole message)"
             ) from error
     return program
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Tracing warns and logs about its own inner workings; what matters arrives as an exception."""
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)
 
 
 def _outputs(node: torch.fx.Node, values: dict[torch.fx.Node, Any]) -> list[Value]:
@@ -180,7 +194,8 @@ def _call(lowering: Lowering, node: torch.fx.Node, values: dict[torch.fx.Node, A
 
     if node.target is operator.getitem:
         container, index = resolve(node.args[0]), node.args[1]
-        assert isinstance(container, list | tuple) and isinstance(index, int)
+        assert isinstance(container, list | tuple)
+        assert isinstance(index, int)
         return container[index]
     name = function_name(node.target)
     if name in ("_assert_tensor_metadata", "_assert_async", "sym_constrain_range"):

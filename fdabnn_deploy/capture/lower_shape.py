@@ -145,14 +145,6 @@ def concat(lowering: Lowering, node: torch.fx.Node, parts: list[Value], dim: int
             f"joining along dimension {dim} is not supported",
             "only channels (dimension 1) can be joined",
         )
-    filled = [p for p in parts if isinstance(p, Expression)]
-    fill = scalar_of(filled[0]) if filled else 0.0
-    if fill is None or any(scalar_of(p) != fill for p in filled):
-        raise refuse(
-            node,
-            "joining with a constant that varies is not supported",
-            "join activations, or pad with one number",
-        )
     tensors = [p for p in parts if isinstance(p, Tensor)]
     first, last = parts.index(tensors[0]), len(parts) - 1 - parts[::-1].index(tensors[-1])
     if any(isinstance(p, Expression) for p in parts[first : last + 1]):
@@ -160,11 +152,26 @@ def concat(lowering: Lowering, node: torch.fx.Node, parts: list[Value], dim: int
             node, "joining with a constant in the middle is not supported", "put the constants first or last"
         )
     joined = lowering.add(Concat(), tensors, "concat") if len(tensors) > 1 else tensors[0]
-    before = sum(p.value.shape[1] for p in parts[:first] if isinstance(p, Expression))
-    after = sum(p.value.shape[1] for p in parts[last + 1 :] if isinstance(p, Expression))
-    if not before and not after:
-        return joined
-    return lowering.add(Pad(((before, after), *[(0, 0)] * (rank - 2)), fill), [joined], "pad")
+    before = _filling(node, [p for p in parts[:first] if isinstance(p, Expression)])
+    after = _filling(node, [p for p in parts[last + 1 :] if isinstance(p, Expression)])
+    paddings = [((before[0], 0), before[1]), ((0, after[0]), after[1])]
+    if before[1] == after[1] or not before[0] or not after[0]:
+        paddings = [((before[0], after[0]), before[1] if before[0] else after[1])]
+    for channels, fill in paddings:
+        if channels != (0, 0):
+            joined = lowering.add(Pad((channels, *[(0, 0)] * (rank - 2)), fill), [joined], "pad")
+    return joined
+
+
+def _filling(node: torch.fx.Node, constants: list[Expression]) -> tuple[int, float]:
+    """How many channels constant parts have, and the one number in them."""
+    numbers = {scalar_of(p) for p in constants} or {0.0}
+    fill = numbers.pop()
+    if fill is None or numbers:
+        raise refuse(
+            node, "joining with a constant that varies is not supported", "pad with one number per side"
+        )
+    return sum(p.value.shape[1] for p in constants), fill
 
 
 @lowers("select")
