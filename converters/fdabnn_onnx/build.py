@@ -107,9 +107,14 @@ def build_model(graph: Graph, info: ModelInfo, batch: int | None) -> ModelProto:
             emitter.nodes,
             info.name,
             [_value(name, graph.shape(name), batch) for name in graph.inputs],
-            [_value(output, graph.shape(name), batch) for output, name in zip(outputs, graph.outputs, strict=True)],
+            [
+                _value(output, graph.shape(name), batch)
+                for output, name in zip(outputs, graph.outputs, strict=True)
+            ],
             emitter.initializers,
-            value_info=[_value(node.name, graph.shape(node.name), batch) for node in graph if node.name not in outer],
+            value_info=[
+                _value(node.name, graph.shape(node.name), batch) for node in graph if node.name not in outer
+            ],
         ),
         opset_imports=[helper.make_opsetid("", OPSET)],
         ir_version=IR_VERSION,

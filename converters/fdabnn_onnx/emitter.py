@@ -69,5 +69,7 @@ class Emitter:
         """A float32 scalar that all nodes share; added on first use."""
         if name not in self._shared:
             self._shared[name] = self.fresh(name)
-            self.initializers.append(numpy_helper.from_array(np.array(value, dtype=np.float32), self._shared[name]))
+            self.initializers.append(
+                numpy_helper.from_array(np.array(value, dtype=np.float32), self._shared[name])
+            )
         return self._shared[name]

@@ -13,7 +13,7 @@ from fdabnn_onnx.emitter import Emitter
 
 
 def lower_sign(to: Emitter, node: Node, op: Sign) -> None:
-    """`Where(Less(x, 0), -1, 1)`: +0, -0 and NaN give +1. (ONNX's Sign would give 0, 0 and NaN.)"""
+    """`Where(Less(x, 0), -1, 1)`: +0, -0 and NaN give +1, where ONNX's `Sign` gives 0, 0 and NaN."""
     negative = to.emit("Less", node, [node.inputs[0], to.scalar("sign/zero", 0)], part="negative")
     to.emit("Where", node, [negative, to.scalar("sign/minus_one", -1), to.scalar("sign/plus_one", 1)])
 
@@ -25,7 +25,9 @@ def lower_binary_conv2d(to: Emitter, node: Node, op: BinaryConv2d) -> None:
     if op.padding_value != 0 and (vertical or horizontal):
         begin_end = np.array([0, 0, vertical, horizontal] * 2, dtype=np.int64)
         pads = to.parameter(node, "pads", begin_end)
-        source = to.emit("Pad", node, [source, pads, to.scalar("sign/plus_one", 1)], part="padded", mode="constant")
+        source = to.emit(
+            "Pad", node, [source, pads, to.scalar("sign/plus_one", 1)], part="padded", mode="constant"
+        )
         vertical = horizontal = 0
     weight = to.parameter(node, "weight", op.weight.astype(np.float32))
     to.emit(

@@ -16,7 +16,9 @@ def lower_max_pool2d(to: Emitter, node: Node, op: MaxPool2d) -> None:
     sizes = to.graph.shape(node.inputs[0])[2:]
     counts = to.graph.shape(node.name)[2:]
     behind = [
-        max((counts[a] - 1) * op.stride[a] + op.kernel[a] - sizes[a] - op.padding[a], 0) if op.ceil_mode else op.padding[a]
+        max((counts[a] - 1) * op.stride[a] + op.kernel[a] - sizes[a] - op.padding[a], 0)
+        if op.ceil_mode
+        else op.padding[a]
         for a in (0, 1)
     ]
     to.emit(

@@ -10,7 +10,9 @@ from onnx import ModelProto, NodeProto, TensorProto, numpy_helper
 ONE_BIT = " (1-bit)"
 """Behind the name of an operator that multiplies signs with weights of +-1."""
 
-_MOVERS = frozenset({"Pad", "Reshape", "Transpose", "Slice", "MaxPool", "Identity", "Flatten", "Squeeze", "Unsqueeze"})
+_MOVERS = frozenset(
+    {"Pad", "Reshape", "Transpose", "Slice", "MaxPool", "Identity", "Flatten", "Squeeze", "Unsqueeze"}
+)
 
 
 def count_ops(model: ModelProto) -> dict[str, int]:
@@ -22,13 +24,18 @@ def count_ops(model: ModelProto) -> dict[str, int]:
     makers = {output: node for node in model.graph.node for output in node.output}
     initializers = {tensor.name: tensor for tensor in model.graph.initializer}
     counts = Counter(
-        node.op_type + (ONE_BIT if _is_one_bit(node, makers, initializers) else "") for node in model.graph.node
+        node.op_type + (ONE_BIT if _is_one_bit(node, makers, initializers) else "")
+        for node in model.graph.node
     )
     return dict(sorted(counts.items()))
 
 
 def _is_one_bit(node: NodeProto, makers: dict[str, NodeProto], initializers: dict[str, TensorProto]) -> bool:
-    if node.op_type not in {"Conv", "Gemm", "MatMul"} or len(node.input) != 2 or node.input[1] not in initializers:
+    if (
+        node.op_type not in {"Conv", "Gemm", "MatMul"}
+        or len(node.input) != 2
+        or node.input[1] not in initializers
+    ):
         return False
     weight = numpy_helper.to_array(initializers[node.input[1]])
     return bool(np.all(np.abs(weight) == 1)) and _is_sign(node.input[0], makers, initializers)
@@ -40,7 +47,9 @@ def _is_sign(tensor: str, makers: dict[str, NodeProto], initializers: dict[str, 
     if node is None:
         return False
     if node.op_type == "Where":
-        values = [numpy_helper.to_array(initializers[name]) for name in node.input[1:] if name in initializers]
+        values = [
+            numpy_helper.to_array(initializers[name]) for name in node.input[1:] if name in initializers
+        ]
         return len(values) == 2 and all(np.all(np.abs(value) == 1) for value in values)
     if node.op_type == "Pad":
         value = initializers.get(node.input[2]) if len(node.input) > 2 else None

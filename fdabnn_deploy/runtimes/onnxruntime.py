@@ -1,0 +1,234 @@
+"""ONNX Runtime on the CPU."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from fdabnn_deploy.errors import ModelRefusedError, RuntimeMissingError, UsageError
+from fdabnn_deploy.ops import FloatArray
+from fdabnn_deploy.runtimes import onnx_file
+from fdabnn_deploy.runtimes.base import Session
+from fdabnn_deploy.runtimes.inputs import check_inputs
+
+OPTIMIZATIONS: dict[str, str] = {
+    "disabled": "ORT_DISABLE_ALL",
+    "basic": "ORT_ENABLE_BASIC",
+    "extended": "ORT_ENABLE_EXTENDED",
+    "all": "ORT_ENABLE_ALL",
+}
+"""ONNX Runtime's levels of graph optimisation. From "basic" on it folds multipliers and addends into float convolutions."""
+
+
+class OnnxRuntime:
+    """Opens ONNX files; see `fdabnn_deploy.runtimes.base.Runtime`.
+
+    Args:
+        optimization: one of `OPTIMIZATIONS`; ONNX Runtime's own default is "all".
+
+    Raises:
+        UsageError: another level.
+    """
+
+    name = "onnxruntime"
+    suffixes = (".onnx",)
+
+    def __init__(self, optimization: str = "all") -> None:
+        if optimization not in OPTIMIZATIONS:
+            raise UsageError(
+                f"unknown optimisation level '{optimization}': known: {', '.join(OPTIMIZATIONS)}"
+            )
+        self._optimization = optimization
+
+    def version(self) -> str:
+        """The version of the onnxruntime package; see `Runtime.version`."""
+        return str(_import().__version__)
+
+    def open(self, path: Path, threads: int = 1) -> OnnxRuntimeSession:
+        """Loads a file; see `Runtime.open`.
+
+        Raises:
+            UsageError: the file cannot be read.
+        """
+        return OnnxRuntimeSession(_read(path), str(path), threads, self._optimization)
+
+    def metadata(self, path: Path) -> dict[str, str]:
+        """The file's metadata; see `Runtime.metadata`.
+
+        Raises:
+            UsageError: the file cannot be read.
+            ModelRefusedError: the file is damaged.
+        """
+        try:
+            return onnx_file.metadata(_read(path))
+        except onnx_file.DamagedError as error:
+            raise _damaged(str(path), error) from None
+
+
+class OnnxRuntimeSession(Session):
+    """An ONNX model on ONNX Runtime's CPU provider.
+
+    Args:
+        content: of the file.
+        name: of the model in errors, usually its path.
+        threads: ONNX Runtime computes with.
+        optimization: one of `OPTIMIZATIONS`.
+
+    Raises:
+        RuntimeMissingError: onnxruntime is not installed.
+        ModelRefusedError: the content is damaged, or is not a model from float32 batches to float32 batches.
+    """
+
+    def __init__(self, content: bytes, name: str, threads: int = 1, optimization: str = "all") -> None:
+        self._content, self._name, self._threads, self._optimization = content, name, threads, optimization
+        self._inner: tuple[Any, list[str]] | None = None
+        _check(content, name)
+        self._session = self._load(content)
+        self._inputs: list[str] = []
+        shapes: list[tuple[int, ...]] = []
+        batches: set[int | None] = set()
+        for value in self._session.get_inputs():
+            if (
+                value.type != "tensor(float)"
+                or not value.shape
+                or not all(isinstance(d, int) for d in value.shape[1:])
+            ):
+                raise ModelRefusedError(
+                    f"{name}: input {value.name} is {value.type} {value.shape}; only float32 with fixed dimensions behind the batch is run"
+                )
+            self._inputs.append(value.name)
+            shapes.append(tuple(value.shape[1:]))
+            batches.add(value.shape[0] if isinstance(value.shape[0], int) else None)
+        if len(batches) != 1:
+            raise ModelRefusedError(f"{name}: its inputs have different batch sizes, or there are none")
+        self._shapes = tuple(shapes)
+        self._batch = batches.pop()
+        self._outputs = [value.name for value in self._session.get_outputs()]
+
+    @property
+    def input_shapes(self) -> tuple[tuple[int, ...], ...]:
+        """The per-image shape of each input; see `Session`."""
+        return self._shapes
+
+    @property
+    def batch(self) -> int | None:
+        """The batch size written in the file, or None for any."""
+        return self._batch
+
+    def run(self, inputs: Sequence[FloatArray]) -> list[FloatArray]:
+        """Computes the outputs; see `Session.run`. A file of fixed batch size is fed in pieces, the last one filled up with zeros."""
+        return self._run(self._session, self._outputs, inputs)
+
+    def run_all(self, inputs: Sequence[FloatArray]) -> dict[str, FloatArray]:
+        """Computes every float tensor of the file and the inputs, by name; see `Session.run_all`.
+
+        A second copy of the model makes every tensor an output. That keeps ONNX Runtime from fusing operators, so float sums may round
+        otherwise than in `run`. The file's own intermediate tensors, called `<tensor>/<part>`, are among the results.
+        """
+        if self._inner is None:
+            names = [name for name in onnx_file.node_outputs(self._content) if name not in self._outputs]
+            session = self._load(onnx_file.with_outputs(self._content, names))
+            floats = [value.name for value in session.get_outputs() if value.type == "tensor(float)"]
+            self._inner = (session, floats)
+        session, names = self._inner
+        values = self._run(session, names, inputs)
+        return dict(zip([*self._inputs, *names], [*inputs, *values], strict=True))
+
+    def native_inputs(self, inputs: Sequence[FloatArray]) -> object:
+        """One image as ONNX Runtime takes it; a file with a fixed batch size gets as many copies; see `Session.native_inputs`."""
+        if check_inputs(inputs, self._shapes) != 1:
+            raise UsageError("latency is measured on one image")
+        return {
+            name: np.ascontiguousarray(np.repeat(value, self._batch or 1, axis=0))
+            for name, value in zip(self._inputs, inputs, strict=True)
+        }
+
+    def run_native(self, prepared: object) -> None:
+        """One inference; see `Session.run_native`."""
+        self._session.run(self._outputs, prepared)
+
+    def _load(self, content: bytes) -> Any:
+        onnxruntime = _import()
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = self._threads
+        options.inter_op_num_threads = 1
+        options.graph_optimization_level = getattr(
+            onnxruntime.GraphOptimizationLevel, OPTIMIZATIONS[self._optimization]
+        )
+        # Its warnings and errors come to stderr besides being raised.
+        options.log_severity_level = 4
+        try:
+            return onnxruntime.InferenceSession(
+                content, options, providers=["CPUExecutionProvider"], enable_fallback=False
+            )
+        except Exception as error:  # noqa: BLE001 - damage meets a dozen classes without a common base
+            raise _damaged(self._name, error) from None
+
+    def _run(self, session: Any, names: list[str], inputs: Sequence[FloatArray]) -> list[FloatArray]:
+        count = check_inputs(inputs, self._shapes)
+        size = self._batch or count
+        pieces: list[list[FloatArray]] = []
+        for start in range(0, count, size):
+            feeds = {}
+            for name, value in zip(self._inputs, inputs, strict=True):
+                piece = value[start : start + size]
+                if len(piece) < size:
+                    piece = np.concatenate(
+                        [piece, np.zeros((size - len(piece), *piece.shape[1:]), dtype=np.float32)]
+                    )
+                feeds[name] = np.ascontiguousarray(piece)
+            try:
+                results = session.run(names, feeds)
+            except Exception as error:  # noqa: BLE001 - as in _load
+                raise _damaged(self._name, error) from None
+            pieces.append([result[: count - start] for result in results])
+        return [np.concatenate(parts) if len(parts) > 1 else parts[0] for parts in zip(*pieces, strict=True)]
+
+
+def _import() -> ModuleType:
+    try:
+        import onnxruntime
+    except ModuleNotFoundError:
+        raise RuntimeMissingError("ONNX Runtime is not installed: pip install onnxruntime") from None
+    module: ModuleType = onnxruntime
+    return module
+
+
+def _check(content: bytes, name: str) -> None:
+    """Stops damage before ONNX Runtime computes with it.
+
+    Where the `onnx` package is installed, its strict check runs: ONNX Runtime accepts a file whose operators contradict the shapes beside
+    them, and then computes, for hours or beyond the memory, what one damaged byte asks for.
+
+    Raises:
+        ModelRefusedError: the content is damaged.
+    """
+    try:
+        onnx_file.node_outputs(content)
+        import onnx
+    except onnx_file.DamagedError as error:
+        raise _damaged(name, error) from None
+    except ModuleNotFoundError:
+        return
+    try:
+        onnx.checker.check_model(content, full_check=True)
+    except Exception as error:  # noqa: BLE001 - as in _load, and UnicodeDecodeError
+        raise _damaged(name, error) from None
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror or error}") from None
+
+
+def _damaged(name: str, error: Exception) -> ModelRefusedError:
+    reason = " ".join(str(error).split())[:200] or type(error).__name__
+    return ModelRefusedError(
+        f"{name} is damaged or not an ONNX model that ONNX Runtime can run: {reason}; export it again"
+    )
