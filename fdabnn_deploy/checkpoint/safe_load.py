@@ -102,7 +102,7 @@ def _unpickle(path: Path, data: bytes) -> Any:
 def _reason(path: Path, data: bytes, error: BaseException) -> str:
     text = str(error)
     found = re.search(r"GLOBAL `?([\w.]+)", text) or re.search(r"unrecognized function ([^\n]+)", text)
-    if found is None:
+    if found is None or _ends_within(data, found[1]):
         if isinstance(error, MemoryError) or "legacy .tar" not in text:
             return (
                 f"{path} is damaged or cut off ({_first_line(error)}); "
@@ -123,6 +123,12 @@ def _reason(path: Path, data: bytes, error: BaseException) -> str:
         "load it "
         f"with your own code and save the weights only:  {_SAVE_AGAIN}"
     )
+
+
+def _ends_within(data: bytes, name: str) -> bool:
+    """Whether a file was cut off within a name (PyTorch's unpickler takes the last letter for the line's end)."""
+    last = name.rpartition(".")[2].encode()
+    return data.endswith(last) or data[:-1].endswith(last)
 
 
 def _holds_module(data: bytes) -> bool:
