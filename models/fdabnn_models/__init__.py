@@ -1,0 +1,1 @@
+"""FDA-BNN in PyTorch: layers, architectures, and their training on CIFAR-10."""

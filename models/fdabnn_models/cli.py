@@ -1,0 +1,195 @@
+"""Command line tool ``fdabnn-train``: arguments, progress on the terminal, exit codes."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import click
+import torch
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn
+
+from fdabnn_deploy.errors import FdabnnError, RuntimeMissingError, UsageError
+from fdabnn_models.architectures import architecture_names
+from fdabnn_models.cifar10 import load_cifar10
+from fdabnn_models.distributed import join_ranks, leave_ranks
+from fdabnn_models.memory import keep_freed_memory
+from fdabnn_models.train import Recipe, Trainer
+
+
+def _duration(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}"
+
+
+class TerminalProgress:
+    """A bar on a terminal, one line per epoch in a pipe, nothing on the ranks after the first."""
+
+    def __init__(self, epochs: int, *, enabled: bool) -> None:
+        self.epochs = epochs
+        self.console = Console(highlight=False, quiet=not enabled)
+        columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[rate]}"))
+        self.bar = Progress(
+            *columns,
+            console=self.console,
+            transient=True,
+            disable=not enabled or not self.console.is_terminal,
+        )
+        self.task = self.bar.add_task("", total=1, rate="")
+        self.remaining = ""
+
+    def __enter__(self) -> Self:
+        self.bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.bar.stop()
+
+    def step(self, epoch: int, step: int, steps: int, images_per_second: float) -> None:
+        """Move the bar."""
+        self.bar.update(
+            self.task,
+            description=f"epoch {epoch + 1}/{self.epochs}",
+            completed=step,
+            total=steps,
+            rate=f"{images_per_second:.0f} images/s{self.remaining}",
+        )
+
+    def epoch(self, row: dict[str, float], remaining_seconds: float) -> None:
+        """Print the line of an epoch."""
+        self.remaining = f", {_duration(remaining_seconds)} left"
+        self.console.print(
+            f"{time.strftime('%H:%M:%S')}  epoch {row['epoch']:.0f}/{self.epochs}"
+            f"  loss {row['train_loss']:.3f}  train {row['train_accuracy']:.2%}"
+            f"  test {row['test_accuracy']:.2%}  alpha {row['alpha']:.4f}  n {row['n']:.0f}"
+            f"  {row['seconds']:.0f} s  {row['images_per_second']:.0f} images/s{self.remaining}",
+            soft_wrap=True,
+        )
+
+    def note(self, text: str) -> None:
+        """Print a line."""
+        self.console.print(text, soft_wrap=True)
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--arch", required=True, help="Architecture, for example resnet20.")
+@click.option(
+    "--data", "folder", required=True, type=click.Path(path_type=Path), help="Folder with CIFAR-10."
+)
+@click.option("--epochs", required=True, type=click.IntRange(min=1))
+@click.option(
+    "--out", required=True, type=click.Path(path_type=Path, dir_okay=False), help="Checkpoint to write."
+)
+@click.option("--batch-size", default=128, show_default=True, type=click.IntRange(min=2))
+@click.option("--lr", default=0.1, show_default=True, type=click.FloatRange(min=0, min_open=True))
+@click.option("--weight-decay", default=1e-4, show_default=True, type=click.FloatRange(min=0))
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0))
+@click.option(
+    "--scale",
+    default="tensor",
+    show_default=True,
+    type=click.Choice(["tensor", "channel"]),
+    help="One weight scale per layer, or one per output channel.",
+)
+@click.option("--device", default="cpu", show_default=True, type=click.Choice(["cpu", "cuda"]))
+@click.option("--amp/--no-amp", default=False, help="Forward and backward pass in bfloat16.")
+@click.option("--compile/--no-compile", "compile_model", default=False, help="Train with torch.compile.")
+@click.option("--threads", type=click.IntRange(min=1), help="CPU threads.  [default: PyTorch's choice]")
+@click.option(
+    "--keep-epoch",
+    "keep_epochs",
+    multiple=True,
+    type=click.IntRange(min=1),
+    help="Keep the checkpoint after this epoch as well; can be given several times.",
+)
+def _train(
+    arch: str,
+    folder: Path,
+    epochs: int,
+    out: Path,
+    batch_size: int,
+    lr: float,
+    weight_decay: float,
+    seed: int,
+    scale: str,
+    device: str,
+    amp: bool,
+    compile_model: bool,
+    threads: int | None,
+    keep_epochs: tuple[int, ...],
+) -> None:
+    """Train an FDA-BNN on CIFAR-10 and write its checkpoint.
+
+    A run that was stopped continues from OUT.state when the same command is given again, with the same result
+    as an unbroken run. OUT.csv holds one row per epoch. Runs on several processes under torchrun.
+    """
+    if arch not in architecture_names():
+        known = ", ".join(architecture_names()) or "none is installed"
+        raise UsageError(f"there is no architecture {arch!r}; known: {known}")
+    if device == "cuda" and not torch.cuda.is_available():
+        raise RuntimeMissingError("this PyTorch finds no CUDA device; use --device cpu")
+    if threads:
+        torch.set_num_threads(threads)
+    if device == "cpu":
+        keep_freed_memory()
+    ranks = join_ranks(device)
+    try:
+        if device == "cuda":
+            torch.cuda.set_device(ranks.local)
+        recipe = Recipe(
+            arch,
+            epochs,
+            batch_size,
+            lr,
+            weight_decay,
+            seed,
+            "channel" if scale == "channel" else "tensor",
+            amp,
+        )
+        data = load_cifar10(folder, device)
+        with TerminalProgress(epochs, enabled=ranks.first) as progress:
+            trainer = Trainer(
+                recipe,
+                data,
+                out,
+                device=device,
+                ranks=ranks,
+                compile_model=compile_model,
+                keep_epochs=keep_epochs,
+                progress=progress,
+            )
+            if trainer.resume():
+                progress.note(f"continuing after epoch {trainer.finished}")
+            accuracy = trainer.run()
+            progress.note(f"test accuracy {accuracy:.2%}")
+    finally:
+        leave_ranks()
+
+
+def main(args: list[str] | None = None) -> int:
+    """Entry point of ``fdabnn-train``; returns the exit code (see ``fdabnn_deploy.errors``)."""
+    try:
+        _train.main(args=args, prog_name="fdabnn-train", standalone_mode=False)
+    except click.exceptions.Exit as stop:
+        return stop.exit_code
+    except click.ClickException as error:
+        error.show()
+        return UsageError.exit_code
+    except click.Abort:
+        click.echo("stopped; the same command continues after the last finished epoch", err=True)
+        return 130
+    except FdabnnError as error:
+        click.echo(f"fdabnn-train: {error}", err=True)
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,312 @@
+"""Training of an FDA-BNN on CIFAR-10, resumable, on one device or under torchrun."""
+
+from __future__ import annotations
+
+import io
+import math
+import pickle
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from fdabnn_deploy.errors import UsageError
+from fdabnn_models import cifar10
+from fdabnn_models.architectures import find_architecture
+from fdabnn_models.checkpoint import cpu_state_dict, save_checkpoint, write_atomically
+from fdabnn_models.distributed import Ranks
+from fdabnn_models.layers import Scale
+from fdabnn_models.ranges import record_ranges
+from fdabnn_models.schedules import alpha_at, learning_rate_at, series_length_at, set_epoch
+
+MOMENTUM = 0.9
+WARMUP_EPOCHS = 1.0
+EVAL_BATCH = 500
+STATE_VERSION = 1
+LOG_COLUMNS = (
+    "epoch", "train_loss", "train_accuracy", "test_loss", "test_accuracy", "alpha", "n", "learning_rate",
+    "seconds", "images_per_second",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What decides the result of a run; a run resumes only under an equal recipe.
+
+    The number of threads or ranks and compilation are left out: they may change when a run is resumed, and
+    change results only as far as another order of sums and smaller batch norm groups do.
+    """
+
+    arch: str
+    epochs: int
+    batch_size: int = 128
+    lr: float = 0.1
+    weight_decay: float = 1e-4
+    seed: int = 0
+    scale: Scale = "tensor"
+    amp: bool = False
+
+
+class Progress(Protocol):
+    """Receiver of a run's progress."""
+
+    def step(self, epoch: int, step: int, steps: int, images_per_second: float) -> None:
+        """After every training step."""
+
+    def epoch(self, row: dict[str, float], remaining_seconds: float) -> None:
+        """After every epoch, with its log row."""
+
+    def note(self, text: str) -> None:
+        """Something the user should know."""
+
+
+def state_path(out: Path) -> Path:
+    """File with the state of an unfinished run, beside its checkpoint."""
+    return out.with_name(out.name + ".state")
+
+
+def log_path(out: Path) -> Path:
+    """CSV log of a run, beside its checkpoint."""
+    return out.with_name(out.name + ".csv")
+
+
+def epoch_path(out: Path, epoch: int) -> Path:
+    """Checkpoint kept after ``epoch``: ``out.pt`` becomes ``out.epoch20.pt``."""
+    return out.with_name(f"{out.stem}.epoch{epoch}{out.suffix}")
+
+
+def _parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    # Weight decay on convolution and dense weights only: decay of batch norm and slopes gains nothing.
+    decayed = [p for p in model.parameters() if p.ndim > 1]
+    other = [p for p in model.parameters() if p.ndim <= 1]
+    return [{"params": decayed, "weight_decay": weight_decay}, {"params": other, "weight_decay": 0.0}]
+
+
+class Trainer:
+    """One run: model, optimizer, data, and the state that makes it resumable.
+
+    Args:
+        recipe: what decides the result.
+        data: CIFAR-10 on ``device``.
+        out: checkpoint to write; ``.state`` and ``.csv`` files stand beside it.
+        device: cpu or cuda.
+        ranks: this process among those of ``torchrun``.
+        compile_model: train with ``torch.compile``.
+        keep_epochs: numbers of finished epochs (1 = after the first) whose checkpoint is kept as well.
+
+    Raises:
+        UsageError: unknown architecture or batch size that the ranks cannot share.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        data: cifar10.Cifar10,
+        out: Path,
+        *,
+        device: str = "cpu",
+        ranks: Ranks | None = None,
+        compile_model: bool = False,
+        keep_epochs: tuple[int, ...] = (),
+        progress: Progress,
+    ) -> None:
+        self.recipe = recipe
+        self.data = data
+        self.out = out
+        self.device = torch.device(device)
+        self.ranks = ranks or Ranks()
+        self.keep_epochs = keep_epochs
+        self.progress = progress
+        if recipe.batch_size % self.ranks.world:
+            raise UsageError(f"--batch-size {recipe.batch_size} cannot be shared by {self.ranks.world} ranks")
+        self.arch_args: dict[str, Any] = {"num_classes": len(cifar10.CLASSES), "scale": recipe.scale}
+        torch.manual_seed(recipe.seed)
+        self.model = find_architecture(recipe.arch)(**self.arch_args)
+        self.input_shape = tuple(int(size) for size in getattr(self.model, "input_shape", ()))
+        if self.input_shape != cifar10.PICTURE:
+            raise UsageError(
+                f"{recipe.arch} takes inputs of {self.input_shape}, CIFAR-10 has {cifar10.PICTURE}"
+            )
+        self.model.to(device=self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.compiled: Callable[[Tensor], Tensor] = self.model
+        if compile_model:
+            self.compiled = torch.compile(self.model, dynamic=False)
+        self.optimizer = torch.optim.SGD(
+            _parameter_groups(self.model, recipe.weight_decay), lr=recipe.lr, momentum=MOMENTUM
+        )
+        self.batches = cifar10.AugmentedBatches(
+            data.train_pictures, data.train_labels, recipe.batch_size, seed=recipe.seed
+        )
+        self.finished = 0
+        self.rows: list[dict[str, float]] = []
+
+    def resume(self) -> bool:
+        """Continue from the state file beside ``out``, where there is one.
+
+        Raises:
+            UsageError: the state file is damaged or belongs to a run with another recipe.
+        """
+        path = state_path(self.out)
+        if not path.exists():
+            return False
+        advice = "delete it to start again, or choose another --out"
+        try:
+            state = torch.load(path, map_location=self.device, weights_only=True)
+            version, recipe = state["state_version"], state["recipe"]
+        except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, TypeError, ValueError) as error:
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            raise UsageError(f"{path} is not a readable training state: {reason}; {advice}") from None
+        if version != STATE_VERSION:
+            raise UsageError(f"{path} was written by another version of this tool; {advice}")
+        for field in fields(Recipe):
+            mine, theirs = getattr(self.recipe, field.name), recipe.get(field.name)
+            if mine != theirs:
+                raise UsageError(f"{path} belongs to a run with {field.name} {theirs}, not {mine}; {advice}")
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.finished = state["finished"]
+        self.rows = state["rows"]
+        return True
+
+    def run(self) -> float:
+        """Train the epochs that are missing and write the checkpoint; returns the test accuracy, 0 .. 1."""
+        while self.finished < self.recipe.epochs:
+            self._epoch()
+            self._save_state()
+            if self.finished in self.keep_epochs and self.finished < self.recipe.epochs:
+                self._save_checkpoint(epoch_path(self.out, self.finished))
+        self._save_checkpoint(self.out)
+        return self.rows[-1]["test_accuracy"]
+
+    def _epoch(self) -> None:
+        recipe, epoch, steps = self.recipe, self.finished, self.batches.steps
+        start = time.perf_counter()
+        set_epoch(self.model, epoch, recipe.epochs)
+        self.model.train()
+        order = self.batches.order(epoch)
+        totals = torch.zeros(2, device=self.device)
+        rate = 0.0
+        for step in range(steps):
+            rate = learning_rate_at(
+                epoch * steps + step,
+                recipe.epochs * steps,
+                base=recipe.lr,
+                warmup=min(int(WARMUP_EPOCHS * steps), recipe.epochs * steps // 10),
+            )
+            for group in self.optimizer.param_groups:
+                group["lr"] = rate
+            pictures, labels = self.batches.batch(epoch, step, order, self.ranks.rank, self.ranks.world)
+            self.optimizer.zero_grad(set_to_none=True)
+            with self._autocast():
+                logits = self.compiled(pictures)
+            loss = F.cross_entropy(logits.float(), labels)
+            loss.backward()
+            self.ranks.average_gradients(self.model)
+            self.optimizer.step()
+            totals += torch.stack([loss.detach(), (logits.detach().argmax(1) == labels).float().mean()])
+            if self.device.type == "cpu" or step % 50 == 0:
+                done = (step + 1) * recipe.batch_size
+                self.progress.step(epoch, step + 1, steps, done / (time.perf_counter() - start))
+        self.ranks.average_statistics(self.model)
+        train_loss, train_accuracy = (self.ranks.sum(totals) / (steps * self.ranks.world)).tolist()
+        if not math.isfinite(train_loss):
+            raise UsageError(f"the loss is no longer finite in epoch {epoch + 1}; try a smaller --lr")
+        seconds = time.perf_counter() - start
+        test_loss, test_accuracy = self.evaluate()
+        values = (
+            epoch + 1, train_loss, train_accuracy, test_loss, test_accuracy, alpha_at(epoch, recipe.epochs),
+            series_length_at(epoch, recipe.epochs), rate, time.perf_counter() - start,
+            steps * recipe.batch_size / seconds,
+        )  # fmt: skip
+        self.rows.append(dict(zip(LOG_COLUMNS, values, strict=True)))
+        self.finished = epoch + 1
+        recent = [row["seconds"] for row in self.rows[-3:]]
+        remaining = sum(recent) / len(recent) * (recipe.epochs - self.finished)
+        self.progress.epoch(self.rows[-1], remaining)
+
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.recipe.amp)
+
+    @torch.no_grad()
+    def evaluate(self) -> tuple[float, float]:
+        """Mean loss and accuracy (0 .. 1) on the test part, in eval mode and float32."""
+        self.model.eval()
+        pictures, labels = self.data.test_pictures, self.data.test_labels
+        totals = torch.zeros(2, dtype=torch.float64, device=self.device)
+        for begin in range(0, len(labels), EVAL_BATCH):
+            if begin // EVAL_BATCH % self.ranks.world != self.ranks.rank:
+                continue
+            part = slice(begin, begin + EVAL_BATCH)
+            logits = self.model(cifar10.normalise(pictures[part].permute(0, 2, 3, 1)))
+            loss = F.cross_entropy(logits, labels[part], reduction="sum")
+            totals += torch.stack([loss, (logits.argmax(1) == labels[part]).sum()])
+        self.ranks.sum(totals)
+        loss_sum, correct = totals.tolist()
+        return loss_sum / len(labels), correct / len(labels)
+
+    def _training_pictures(self) -> Iterator[Tensor]:
+        pictures = self.data.train_pictures
+        for begin in range(0, len(pictures), EVAL_BATCH):
+            yield cifar10.normalise(pictures[begin : begin + EVAL_BATCH].permute(0, 2, 3, 1))
+
+    def _save_state(self) -> None:
+        if self.ranks.first:
+            state = {
+                "state_version": STATE_VERSION,
+                "recipe": asdict(self.recipe),
+                "finished": self.finished,
+                "rows": self.rows,
+                "model": cpu_state_dict(self.model.state_dict()),
+                "optimizer": self.optimizer.state_dict(),
+            }
+            write_atomically(state_path(self.out), lambda file: torch.save(state, file))
+            text = io.StringIO()
+            text.write(",".join(LOG_COLUMNS) + "\n")
+            for row in self.rows:
+                text.write(",".join(f"{row[column]:.6g}" for column in LOG_COLUMNS) + "\n")
+            write_atomically(log_path(self.out), lambda file: _write_text(file, text.getvalue()))
+        self.ranks.barrier()
+
+    def _save_checkpoint(self, path: Path) -> None:
+        if self.ranks.first:
+            row = self.rows[-1]
+            training = {
+                **asdict(self.recipe),
+                "epoch": self.finished,
+                "optimizer": "sgd",
+                "momentum": MOMENTUM,
+                "learning_rate_schedule": "warm-up and cosine",
+                "warmup_epochs": WARMUP_EPOCHS,
+                "data": "cifar-10",
+                "device": self.device.type,
+                "ranks": self.ranks.world,
+                "torch": str(torch.__version__),
+                "train_loss": row["train_loss"],
+                "test_accuracy": row["test_accuracy"],
+                "alpha": row["alpha"],
+                "n": int(row["n"]),
+            }
+            save_checkpoint(
+                path,
+                arch=self.recipe.arch,
+                arch_args=self.arch_args,
+                state_dict=self.model.state_dict(),
+                training=training,
+                input_shape=self.input_shape,
+                mean=cifar10.MEAN,
+                std=cifar10.STD,
+                input_range=cifar10.input_range(),
+                classes=cifar10.CLASSES,
+                ranges=record_ranges(self.model, self._training_pictures()),
+            )
+            self.progress.note(f"wrote {path}")
+        self.ranks.barrier()
+
+
+def _write_text(file: Any, text: str) -> None:
+    file.write(text.encode())
