@@ -57,7 +57,7 @@ def test_means_do_not_depend_on_order(values: list[float], random: object) -> No
     random.shuffle(shuffled)  # type: ignore[attr-defined]
     first, second = (evaluate64(call("mean", parameter(*v))) for v in (values, shuffled))
     assert float(first) == float(second)
-    assert float(first) == math.fsum(np.float32(values).astype(float)) / len(values)
+    assert float(first) == math.fsum(np.array(values, dtype=np.float32).tolist()) / len(values)
 
 
 @given(st.integers(1, 4), st.integers(1, 4), st.integers(1, 4), st.booleans())

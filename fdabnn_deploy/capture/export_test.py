@@ -25,6 +25,8 @@ def assert_same(module: nn.Module, shape: tuple[int, ...], seed: int = 0) -> Non
 class Everything(nn.Module):
     """Uses most functions a binary network is written with."""
 
+    shift: Tensor
+
     def __init__(self) -> None:
         super().__init__()
         self.stem = nn.Conv2d(3, 8, 3, padding="same")
@@ -93,6 +95,8 @@ def test_unsupported_operator_is_named_with_its_source() -> None:
 
 
 class Noisy(nn.Module):
+    alpha: Tensor
+
     def __init__(self) -> None:
         super().__init__()
         self.register_buffer("alpha", torch.zeros(()))

@@ -8,6 +8,8 @@ from fdabnn_deploy.capture import capture, count_sign_zeros
 
 
 class Signs(nn.Module):
+    weight: Tensor
+
     def __init__(self) -> None:
         super().__init__()
         self.inner = nn.Identity()

@@ -30,7 +30,7 @@ def _sweep(graph: Graph) -> Outcome:
             editor.set(node.name, Constant(np.zeros((), dtype=np.float32)), ())
             applied += 1
         elif isinstance(node.op, Add | Sub):
-            first, second = node.inputs
+            first, second = editor[node.name].inputs
             kept = first if zero(second) else second if zero(first) and isinstance(node.op, Add) else None
             if kept is not None and graph.shape(kept) == graph.shape(node.name):
                 editor.redirect(node.name, kept)

@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from fdabnn_deploy.expression import Expression, literal
+from fdabnn_deploy.ops import (
+    Affine,
+    BinaryConv2d,
+    BinaryLinear,
+    Conv2d,
+    Reshape,
+    Sign,
+    TrainedConv2d,
+    TrainedLinear,
+)
+from fdabnn_deploy.passes.pass_testing import Build, check, kinds
+from fdabnn_deploy.passes.recognise_binary import recognise_binary
+
+
+def binarised(
+    shape: tuple[int, ...], seed: int = 0, scales: object = None, zeros: bool = False
+) -> Expression:
+    """`sign(w) * s`, with s per output channel."""
+    latent = np.random.default_rng(seed).normal(size=shape).astype(np.float32)
+    if zeros:
+        latent.flat[3] = 0
+    w = Expression("parameter", (), latent, "w")
+    sign = Expression("sign", (w,), np.sign(latent))
+    s = np.asarray(scales if scales is not None else 0.5, dtype=np.float32).reshape(
+        -1, *[1] * (len(shape) - 1)
+    )
+    return Expression("mul", (sign, literal(s)), np.sign(latent) * s)
+
+
+def conv(weight: Expression, bias: object = None) -> TrainedConv2d:
+    vector = None if bias is None else np.asarray(bias, dtype=np.float32)
+    return TrainedConv2d(weight, vector, (1, 1), (1, 1), (1, 1), 1)
+
+
+def test_conv_with_scales_and_bias() -> None:
+    b = Build(3, 4, 4)
+    weight = binarised((4, 3, 3, 3), scales=[0.5, -0.25, 2.0, 0.0])
+    outcome = check(
+        recognise_binary, b.graph(b(conv(weight, [1, 0, -1, 3]), b(Sign(), "x"))), applied=1, ulps=1
+    )
+    assert kinds(outcome.graph) == ["Input", "Sign", "BinaryConv2d", "Affine"]
+    affine = outcome.graph.nodes_of(Affine)[0].op
+    assert isinstance(affine, Affine)
+    np.testing.assert_array_equal(affine.scale, [0.5, 0.25, 2.0, 0.0])
+
+
+@pytest.mark.parametrize("gain", [2.0, -2.0])
+def test_scaled_signs_as_input(gain: float) -> None:
+    b = Build(3, 4, 4)
+    scaled = b(Affine(np.full(3, gain), np.zeros(3)), b(Sign(), "x"))
+    outcome = check(recognise_binary, b.graph(b(conv(binarised((2, 3, 3, 3))), scaled)), applied=1)
+    assert kinds(outcome.graph) == ["Input", "Sign", "BinaryConv2d", "Affine"]
+    assert isinstance(outcome.graph.nodes_of(BinaryConv2d)[0].op, BinaryConv2d)
+
+
+def test_dense_layer() -> None:
+    b = Build(3, 2, 2)
+    sign = b(Sign(), b(Reshape((12,)), "x"))
+    outcome = check(recognise_binary, b.graph(b(TrainedLinear(binarised((5, 12)), None), sign)), applied=1)
+    assert kinds(outcome.graph) == ["Input", "Reshape", "Sign", "BinaryLinear", "Affine"]
+    assert isinstance(outcome.graph.nodes_of(BinaryLinear)[0].op, BinaryLinear)
+
+
+def test_zeros_among_the_weights_are_noted() -> None:
+    b = Build(3, 4, 4)
+    outcome = recognise_binary(b.graph(b(conv(binarised((2, 3, 3, 3), zeros=True)), b(Sign(), "x"))))
+    assert outcome.applied == 1
+    assert "1 weights are exactly 0 and count as +1" in outcome.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("weight", "signed", "affine", "reason"),
+    [
+        (
+            literal(np.arange(54, dtype=np.float32).reshape(2, 3, 3, 3)),
+            True,
+            None,
+            "not passed through a sign",
+        ),
+        (literal(np.arange(54, dtype=np.float32).reshape(2, 3, 3, 3)), False, None, "full precision"),
+        (binarised((2, 3, 3, 3)), False, None, "its input is not a sign"),
+        (binarised((2, 3, 3, 3)), True, (0.5, 0.5), "takes the values 0 and 1"),
+    ],
+)
+def test_float_layers_say_why(
+    weight: Expression, signed: bool, affine: tuple[float, float] | None, reason: str
+) -> None:
+    b = Build(3, 4, 4)
+    source = b(Sign(), "x") if signed else "x"
+    if affine:
+        source = b(Affine(np.full(3, affine[0]), np.full(3, affine[1])), source)
+    outcome = check(recognise_binary, b.graph(b(conv(weight), source)), applied=0)
+    assert reason in outcome.skipped[0]
+    assert isinstance(outcome.graph.nodes_of(Conv2d)[0].op, Conv2d)

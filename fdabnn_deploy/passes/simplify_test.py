@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fdabnn_deploy.graph import Graph, Node
+from fdabnn_deploy.ops import Clamp, GlobalAvgPool, Input, Reshape, Sign, Slice
+from fdabnn_deploy.passes.pass_testing import Build, check, kinds
+from fdabnn_deploy.passes.simplify import simplify
+from fdabnn_deploy.reference import evaluate
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "applied"), [(-1.0, 1.0, 1), (-0.5, 0.0, 1), (0.0, 1.0, 0), (-2.0, -1.0, 0)]
+)
+def test_clamp_before_a_sign(low: float, high: float, applied: int) -> None:
+    b = Build(3, 2, 2)
+    check(simplify, b.graph(b(Sign(), b(Clamp(low, high), "x"))), applied=applied)
+
+
+def test_signs_of_signs_and_equal_signs_merge() -> None:
+    b = Build(3, 2, 2)
+    first, second = b(Sign(), "x"), b(Sign(), "x")
+    outcome = check(simplify, b.graph(b(Sign(), first), second), applied=2)
+    assert kinds(outcome.graph) == ["Input", "Sign"]
+
+
+def test_reshapes_and_global_pool() -> None:
+    b = Build(3, 2, 2)
+    pooled = b(GlobalAvgPool(keepdims=True), "x")
+    twice = b(Reshape((3,)), b(Reshape((1, 3)), b(Reshape((3, 1, 1)), pooled)))
+    assert kinds(check(simplify, b.graph(twice), applied=3).graph) == ["Input", "GlobalAvgPool"]
+
+
+steps = st.integers(1, 3)
+
+
+@given(st.integers(1, 12), st.data())
+def test_slices_compose(size: int, data: st.DataObject) -> None:
+    def draw(length: int) -> tuple[int, int, int]:
+        begin = data.draw(st.integers(0, length - 1))
+        return (begin, data.draw(st.integers(begin + 1, length)), data.draw(steps))
+
+    first = draw(size)
+    second = draw(len(range(*first)))
+    graph = Graph(
+        [Node("x", Input((size,))), Node("a", Slice((first,)), ("x",)), Node("b", Slice((second,)), ("a",))],
+        ["b"],
+    )
+    outcome = simplify(graph)
+    assert outcome.applied == 1
+    x = np.arange(size, dtype=np.float32)[None]
+    np.testing.assert_array_equal(evaluate(graph, [x])[0], evaluate(outcome.graph, [x])[0])

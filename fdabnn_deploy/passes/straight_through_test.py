@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+import numpy as np
+
+from fdabnn_deploy.ops import Add, Clamp, Sub, TorchSign
+from fdabnn_deploy.passes.pass_testing import Build, check, kinds
+from fdabnn_deploy.passes.straight_through import straight_through
+from fdabnn_deploy.reference import evaluate
+
+
+def test_terms_cancel() -> None:
+    b = Build(3, 2, 2)
+    smooth = b(Clamp(-1.0, 1.0), "x")
+    graph = b.graph(b(Add(), b(Sub(), b(TorchSign(), "x"), smooth), smooth))
+    outcome = straight_through(graph)
+    assert outcome.applied == 1
+    assert kinds(outcome.graph) == ["Input", "TorchSign"]
+    # The written sum rounds; the rewritten one is the sign itself.
+    x = np.random.default_rng(0).normal(size=(2, 3, 2, 2)).astype(np.float32)
+    np.testing.assert_allclose(evaluate(graph, [x])[0], np.sign(x), atol=1e-6)
+    np.testing.assert_array_equal(evaluate(outcome.graph, [x])[0], np.sign(x))
+
+
+def test_residual_sums_stay() -> None:
+    b = Build(3, 2, 2)
+    check(straight_through, b.graph(b(Add(), b(TorchSign(), "x"), b(Clamp(-1.0, 1.0), "x"))), applied=0)
+
+
+def test_two_terms_left_stay() -> None:
+    b = Build(3, 2, 2)
+    smooth = b(Clamp(-1.0, 1.0), "x")
+    check(
+        straight_through,
+        b.graph(b(Add(), b(Sub(), b(Add(), "x", b(TorchSign(), "x")), smooth), smooth)),
+        applied=0,
+        ulps=1,
+    )
