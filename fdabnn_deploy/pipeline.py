@@ -29,7 +29,7 @@ from fdabnn_deploy.converter import targets as known_targets
 from fdabnn_deploy.deploy import Deployed, LayerCoverage, deploy
 from fdabnn_deploy.errors import ModelRefusedError, UsageError
 from fdabnn_deploy.graph import Graph
-from fdabnn_deploy.ops import BinaryConv2d, BinaryLinear, FloatArray
+from fdabnn_deploy.ops import BinaryConv2d, BinaryLinear, Compare, FloatArray, TorchSign
 from fdabnn_deploy.report import ExportParityError, Report
 from fdabnn_deploy.samples import Samples
 from fdabnn_deploy.stages import Progress, Stages
@@ -225,6 +225,11 @@ def _describe_lost(layers: Sequence[LayerCoverage]) -> str:
 
 
 def _sign_zeros(captured: Captured, inputs: Samples) -> report.SignZeros:
+    # Comparisons `x < 0` and `x >= 0` are the deployed sign already; running the program for them tells nothing.
+    ternary = captured.graph.nodes_of(TorchSign)
+    shifted = [node.op.relation in ("gt", "le") for node in captured.graph if isinstance(node.op, Compare)]
+    if not ternary and not any(shifted):
+        return report.SignZeros(images=0, sign_values=0, zeros={}, top1_agreement=1.0, max_abs=0.0)
     found = count_sign_zeros(captured, inputs.head(SIGN_ZERO_IMAGES).images)
     return report.SignZeros(
         images=found.images,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import sys
 import traceback
@@ -13,7 +14,6 @@ from typing import Any
 import click
 from rich.console import Console
 from rich.status import Status
-from rich.table import Table
 from rich.text import Text
 
 from fdabnn_deploy.errors import FdabnnError, UsageError
@@ -23,7 +23,9 @@ PIPE_WIDTH = 120
 MAX_WIDTH = 120
 INTERRUPTED = 130
 _BUG = 1
-_NAME_WIDTH, _BYTES_WIDTH, _SECONDS_WIDTH = 10, 9, 8
+_NAME_WIDTH, _BYTES_WIDTH, _SECONDS_WIDTH = 11, 9, 9
+_GAP = 2
+_MIN_WRAP = 30
 
 
 def make_console(*, stderr: bool = False) -> Console:
@@ -67,32 +69,46 @@ class StagePrinter:
             self._status = None
 
 
-def table(
-    title: str, columns: Sequence[str], rows: Iterable[Sequence[str | Text]], right: Sequence[int] = ()
-) -> Table:
-    """A table without lines, two spaces in; columns in `right` are aligned right."""
-    result = Table(
-        title=Text(title, "bold"),
-        title_justify="left",
-        box=None,
-        pad_edge=False,
-        padding=(0, 2, 0, 0),
-        header_style="dim",
-    )
-    for i, column in enumerate(columns):
-        last = i == len(columns) - 1
-        result.add_column(
-            column, justify="right" if i in right else "left", no_wrap=not last or i in right, overflow="fold"
-        )
-    for row in rows:
-        result.add_row(*row)
-    return result
+def print_table(
+    console: Console,
+    title: str,
+    columns: Sequence[str],
+    rows: Iterable[Sequence[str | Text]],
+    right: Sequence[int] = (),
+) -> None:
+    """Prints a table without lines, after an empty line; nothing is cut off and no line ends in spaces.
 
-
-def print_table(console: Console, content: Table) -> None:
-    """Prints a table with an empty line before it."""
+    Args:
+        console: where to.
+        title: its heading.
+        columns: their headings; a heading line of nothing is left out.
+        rows: the cells. The last column is wrapped where the line gets too long.
+        right: columns aligned right.
+    """
+    cells = [[cell if isinstance(cell, Text) else Text(cell) for cell in row] for row in rows]
+    heads = [Text(column, "dim") for column in columns]
+    lines = [heads, *cells] if any(columns) else cells
+    last = len(columns) - 1
+    widths = [max((line[i].cell_len for line in lines), default=0) for i in range(len(columns))]
+    used = [i for i in range(len(columns)) if widths[i]]
+    indent = 2 + sum(widths[i] + _GAP for i in used if i != last)
+    room = max(console.width - indent, _MIN_WRAP)
     console.print()
-    console.print(content)
+    console.print(Text(title, "bold"), soft_wrap=True)
+    for line in lines:
+        text = Text("  ")
+        for i in used:
+            pad = Text(" " * (widths[i] - line[i].cell_len))
+            if i == last and i not in right:
+                wrapped = line[i].wrap(console, room)
+                for n, part in enumerate(wrapped):
+                    text.append_text(Text("\n" + " " * indent) if n else Text())
+                    text.append_text(part)
+            else:
+                text.append_text(pad + line[i] if i in right else line[i] + pad)
+                text.append(" " * _GAP)
+        text.rstrip()
+        console.print(text, soft_wrap=True)
 
 
 def mark(passed: bool) -> Text:
@@ -151,14 +167,17 @@ def run_command(command: click.Command, name: str, args: Sequence[str] | None) -
     errors = make_console(stderr=True)
     quiet_libraries()
     try:
-        result = command.main(args=arguments, prog_name=name, standalone_mode=False)
-        code = result if isinstance(result, int) else 0
+        # Not command.main: it would end the process by itself when the reader of a pipe goes away.
+        with command.make_context(name, arguments) as context:
+            command.invoke(context)
         sys.stdout.flush()
+    except click.exceptions.Exit as end:
+        return end.exit_code
     except click.ClickException as error:
         message = " ".join(error.format_message().split())
         return _fail(errors, f"{name}: {message} (see {name} --help)", UsageError.exit_code)
     except (click.Abort, KeyboardInterrupt):
-        return _fail(errors, f"{name}: stopped; no file was written", INTERRUPTED)
+        return _fail(errors, f"{name}: stopped", INTERRUPTED)
     except FdabnnError as error:
         if debug:
             errors.print(traceback.format_exc(), soft_wrap=True)
@@ -179,7 +198,7 @@ def run_command(command: click.Command, name: str, args: Sequence[str] | None) -
         return _fail(
             errors, f"{name}: this is a bug in {name}, not a mistake of yours: {reason}; {advice}", _BUG
         )
-    return code
+    return 0
 
 
 def _fail(errors: Console, message: str, code: int) -> int:
@@ -204,6 +223,7 @@ class Numbers(click.ParamType[Any]):
             numbers = tuple(self.kind(part) for part in text.split(","))
         except ValueError:
             self.fail(f"'{value}' is not {self.name}", param, ctx)
-        if self.count is not None and len(numbers) != self.count:
+        wrong_count = self.count is not None and len(numbers) != self.count
+        if wrong_count or not all(math.isfinite(number) for number in numbers):
             self.fail(f"'{value}' is not {self.name}", param, ctx)
         return numbers

@@ -22,7 +22,6 @@ from fdabnn_deploy.cli.console import (
     mark,
     print_table,
     run_command,
-    table,
 )
 from fdabnn_deploy.cli.options import as_typed, reading_arguments, reading_options
 from fdabnn_deploy.report import ExportParityError, Report
@@ -114,20 +113,21 @@ def _export(
         )
     except ExportParityError as error:
         progress.stop()
-        _print_report(console, error.report)
+        print_report(console, error.report)
         if json_path is not None:
             error.report.write_json(json_path)
         console.print()
         raise
     finally:
         progress.stop()
-    _print_report(console, report)
+    print_report(console, report)
     if json_path is not None:
         report.write_json(json_path)
     _print_end(console, report, checkpoint, as_typed(options), json_path)
 
 
-def _print_report(console: Console, report: Report) -> None:
+def print_report(console: Console, report: Report) -> None:
+    """Prints everything but the stages, which were printed as they ended."""
     _print_coverage(console, report)
     _print_notes(console, report)
     _print_parity(console, report)
@@ -149,7 +149,7 @@ def _print_coverage(console: Console, report: Report) -> None:
             (layer.module, layer.kind, "x".join(map(str, layer.weight_shape)), bits, Text(why, "dim"))
         )
     title = f"Layers: {binary} of {len(report.coverage)} are 1-bit, {expected} were expected to be"
-    print_table(console, table(title, ("layer", "kind", "weights", "", "why not 1-bit"), rows))
+    print_table(console, title, ("layer", "kind", "weights", "", "why not 1-bit"), rows)
 
 
 def _print_notes(console: Console, report: Report) -> None:
@@ -210,7 +210,7 @@ def _print_parity(console: Console, report: Report) -> None:
     columns = ["", "runtime", "differing values", "largest", "absolute", "same top-1", "", "accuracy"]
     if accuracy is None:
         columns, rows = columns[:-1], [row[:-1] for row in rows]
-    print_table(console, table(title, columns, rows, right=range(2, len(columns))))
+    print_table(console, title, columns, rows, right=range(2, len(columns)))
 
 
 def _print_twins(console: Console, report: Report) -> None:
@@ -229,7 +229,7 @@ def _print_twins(console: Console, report: Report) -> None:
     if rows:
         images = report.twins[0].images
         title = f"Each binary layer alone, on what it reads in {images} inputs: integers, equal by =="
-        print_table(console, table(title, ("", "", "", ""), rows))
+        print_table(console, title, ("", "", "", ""), rows)
 
 
 def _print_latency(console: Console, report: Report) -> None:
@@ -245,7 +245,7 @@ def _print_latency(console: Console, report: Report) -> None:
             )
         )
     title = f"Latency of one picture, 1 thread, {report.environment.cpu}"
-    print_table(console, table(title, ("runtime", "median", "8 of 10 runs", "runs"), rows, right=(1, 2, 3)))
+    print_table(console, title, ("runtime", "median", "8 of 10 runs", "runs"), rows, right=(1, 2, 3))
 
 
 def _print_sizes(console: Console, report: Report) -> None:
@@ -260,7 +260,7 @@ def _print_sizes(console: Console, report: Report) -> None:
         rows.append(row)
     columns = ["file", "size", f"fp32 weights {format_bytes(sizes.fp32_parameters)}"]
     columns.append(f"checkpoint {format_bytes(sizes.checkpoint)}" if sizes.checkpoint else "")
-    print_table(console, table("Sizes", columns, rows, right=(1, 2, 3)))
+    print_table(console, "Sizes", columns, rows, right=(1, 2, 3))
 
 
 def _print_end(

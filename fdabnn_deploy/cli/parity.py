@@ -20,7 +20,6 @@ from fdabnn_deploy.cli.console import (
     mark,
     print_table,
     run_command,
-    table,
 )
 from fdabnn_deploy.cli.options import reading_arguments, reading_options
 from fdabnn_deploy.comparison import ComparisonReport, LayerRow
@@ -91,7 +90,7 @@ def _print_outputs(console: Console, result: ComparisonReport) -> None:
         accuracy = "" if side.accuracy is None else format_share(side.accuracy)
         rows.append([letter, side.path, f"{side.runtime} {side.version}", accuracy])
     columns = ["", "model", "runtime", "accuracy" if result.samples.labelled else ""]
-    print_table(console, table(f"Outputs on {result.samples.description}", columns, rows, right=(3,)))
+    print_table(console, f"Outputs on {result.samples.description}", columns, rows, right=(3,))
     found, agreement = result.comparison, result.agreement
     values: list[str | Text] = [
         mark(result.passed),
@@ -101,7 +100,7 @@ def _print_outputs(console: Console, result: ComparisonReport) -> None:
         f"{agreement.same} of {agreement.images} ({format_share(agreement.share)})",
     ]
     columns = ["", "differing values", "largest", "absolute", "same top-1"]
-    print_table(console, table("A against B", columns, [values], right=(1, 2, 3, 4)))
+    print_table(console, "A against B", columns, [values], right=(1, 2, 3, 4))
 
 
 def _print_layers(console: Console, result: ComparisonReport) -> None:
@@ -133,7 +132,7 @@ def _print_layers(console: Console, result: ComparisonReport) -> None:
         + (f"; the first {len(rows)} are" if more else "")
     )
     columns = ("layer", "tensor", "shape", "differing values", "largest", "absolute")
-    print_table(console, table(title, columns, rows, right=(3, 4, 5)))
+    print_table(console, title, columns, rows, right=(3, 4, 5))
 
 
 def _describe(row: LayerRow) -> str:

@@ -1,0 +1,146 @@
+from __future__ import annotations
+
+import dataclasses
+import io
+import json
+import math
+from pathlib import Path
+
+import jsonschema
+import pytest
+from rich.console import Console
+
+from fdabnn_deploy import report as reports
+from fdabnn_deploy.cli.export import print_report
+from fdabnn_deploy.errors import UsageError
+from fdabnn_deploy.latency import Latency
+from fdabnn_deploy.parity import Agreement, Comparison, Difference
+from fdabnn_deploy.report import Report
+from fdabnn_deploy.twins import TwinResult
+
+DOCS = Path(__file__).parent.parent / "docs"
+
+
+def example(*, passed: bool = True) -> Report:
+    """A report with everything in it, one odd value of each kind included."""
+    first = None if passed else Difference((0, 3), math.nan, 2.0)
+    comparison = Comparison(
+        80, 0 if passed else 3, 0 if passed else math.inf, 0.0 if passed else math.inf, first
+    )
+    twin = TwinResult("conv/binary_conv", "conv", "BinaryConv2d", 27, 100, 0 if passed else 1, first)
+    return Report(
+        created="2026-01-01T00:00:00+00:00",
+        environment=reports.environment(),
+        model=reports.Model(
+            name="net", arch="resnet20", dialect="fdabnn", file="net.pt", bytes=1000, sha256="00",
+            input_shape=(3, 8, 8), mean=(0.5,), std=(0.25,), input_range=(-2.0, 2.0), classes=("a", "b"),
+            training={"epochs": 3},
+        ),
+        samples=reports.SampleSet("8 seeded synthetic pictures", "random:8", 8, True, True),
+        stages=(reports.Stage("read", "resnet20", 0.5, 1000), reports.Stage("capture", "5 operators", 1.5)),
+        coverage=(
+            reports.Layer("conv", "conv2d", (4, 3, 3, 3), True, True, False, "", "", "conv/binary_conv"),
+            reports.Layer("fc", "linear", (2, 4), False, True, True, "its weight is float", "binarise it", ""),
+        ),
+        passes=(reports.Pass("fold_norm", 2, ("two folded",), ("conv: no",)),),
+        sign_zeros=reports.SignZeros(8, 100, {"conv": 3}, 0.875, 0.5),
+        weight_zeros={"conv": 2},
+        dropped_noise=reports.DroppedNoise({"conv": 0.05}, 0.75, 1.5, 0.5, 0.25),
+        artifacts=(reports.ArtifactFile("onnx", "out/net.onnx", 500, "11", {"Conv": 1}, ("a note",)),),
+        torch_accuracy=0.5,
+        parity=(
+            reports.ParityRow("torch", "2.13", None, comparison, Agreement(8, 8), 0.5),
+            reports.ParityRow("onnxruntime", "1.32", "onnx", comparison, Agreement(8, 8 if passed else 5), 0.5),
+        ),
+        twins=(reports.TwinRow("onnxruntime", "onnx", 8, (twin,)),),
+        latency=(reports.LatencyRow("onnxruntime", "1.32", "onnx", Latency(1.0, 0.9, 1.2, 50, 1)),),
+        sizes=reports.Sizes(1000, 2000, 108, 392),
+        notes=("bireal was assumed",),
+        failures=() if passed else ("onnx on onnxruntime agrees with PyTorch on 5 of 8 inputs only",),
+        seconds=3.25,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("passed", [True, False])
+def test_json_follows_the_schema(passed: bool) -> None:
+    schema = json.loads(reports.SCHEMA_FILE.read_text())
+    jsonschema.Draft202012Validator.check_schema(schema)
+    content = json.loads(json.dumps(example(passed=passed).to_json(), allow_nan=False))
+    jsonschema.validate(content, schema, cls=jsonschema.Draft202012Validator)
+    assert content["verified"] is passed
+    assert content["parity"][1]["passed"] is passed
+    assert content["twins"][0]["passed"] is passed
+
+
+def test_the_schema_and_the_docs_name_every_key() -> None:
+    content = example().to_json()
+    schema = json.loads(reports.SCHEMA_FILE.read_text())
+    assert set(schema["properties"]) == set(content)
+    text = (DOCS / "report.md").read_text()
+    assert [key for key in content if f"`{key}" not in text] == []
+
+
+def test_the_schema_refuses_what_lacks_a_key() -> None:
+    schema = json.loads(reports.SCHEMA_FILE.read_text())
+    content = example().to_json()
+    del content["parity"][0]["agreement"]["share"]
+    with pytest.raises(jsonschema.ValidationError, match="'share' is a required property"):
+        jsonschema.validate(content, schema)
+
+
+def test_numbers_that_json_lacks_are_strings() -> None:
+    content = example(passed=False).to_json()
+    assert content["parity"][1]["comparison"]["max_ulps"] == "Infinity"
+    assert content["parity"][1]["comparison"]["first"]["a"] == "NaN"
+
+
+def test_it_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "report.json"
+    example().write_json(path)
+    assert json.loads(path.read_text())["model"]["name"] == "net"
+    assert [child.name for child in path.parent.iterdir()] == ["report.json"]
+    with pytest.raises(UsageError, match="cannot write"):
+        example().write_json(path / "below-a-file.json")
+
+
+def test_the_terminal_shows_every_part() -> None:
+    file = io.StringIO()
+    print_report(Console(file=file, width=100, highlight=False, markup=False), example())
+    text = file.getvalue()
+    for part in (
+        "Layers: 1 of 2 are 1-bit, 2 were expected to be",
+        "its weight is float; allowed by --allow-float",
+        "note: bireal was assumed",
+        "3 of 100 values were exactly 0 at a sign",
+        "2 binary weights were exactly 0",
+        "noise dropped in 1 layers, alpha up to 0.05",
+        "accuracy 50.00 % → 25.00 %",
+        "note: two folded",
+        "note: a note",
+        "Parity with PyTorch on 8 seeded synthetic pictures (accuracy in PyTorch 50.00 %)",
+        "8 of 8  100 %",
+        "1 of 1 layers equal",
+        "1.00 ms",
+        "out/net.onnx",
+        "4.0 times smaller",
+    ):
+        assert part in text
+    assert max(len(line) for line in text.splitlines() if not line.startswith("note: ")) <= 100
+
+
+def test_a_failed_part_is_marked() -> None:
+    file = io.StringIO()
+    print_report(Console(file=file, width=100, highlight=False, markup=False), example(passed=False))
+    text = file.getvalue()
+    assert "NaN ulp" in text
+    assert "5 of 8  62.50 %" in text
+    assert "0 of 1 layers equal" in text
+
+
+def test_rows_without_labels_have_no_accuracy() -> None:
+    whole = example()
+    rows = tuple(dataclasses.replace(row, accuracy=None) for row in whole.parity)
+    file = io.StringIO()
+    unlabelled = dataclasses.replace(whole, parity=rows, torch_accuracy=None, dropped_noise=None)
+    print_report(Console(file=file, width=100, highlight=False, markup=False), unlabelled)
+    assert "accuracy" not in file.getvalue()
