@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import IO
+
+import pytest
+import torch
+
+from fdabnn_models.checkpoint import FORMAT_VERSION, save_checkpoint, write_atomically
+
+
+def test_checkpoint_loads_without_running_code(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "net.pt"
+    weight = torch.randn(4, 3, 8, 8).to(memory_format=torch.channels_last).requires_grad_()
+    save_checkpoint(
+        path,
+        arch="resnet20",
+        arch_args={"num_classes": 2},
+        state_dict={"conv.weight": weight},
+        training={"epochs": 3, "seed": 0},
+        input_shape=(3, 32, 32),
+        mean=(0.5, 0.5, 0.5),
+        std=(0.25, 0.25, 0.25),
+        input_range=(-2.0, 2.0),
+        classes=("cat", "dog"),
+        ranges={"bn1": {"min": -1.0, "max": 1.5}},
+    )
+    content = torch.load(path, weights_only=True)
+    stored = content.pop("state_dict")["conv.weight"]
+    assert torch.equal(stored, weight)
+    assert stored.is_contiguous()
+    assert not stored.requires_grad
+    assert content == {
+        "format_version": FORMAT_VERSION,
+        "arch": "resnet20",
+        "arch_args": {"num_classes": 2},
+        "training": {"epochs": 3, "seed": 0},
+        "input_shape": [3, 32, 32],
+        "mean": [0.5, 0.5, 0.5],
+        "std": [0.25, 0.25, 0.25],
+        "input_range": [-2.0, 2.0],
+        "classes": ["cat", "dog"],
+        "ranges": {"bn1": {"min": -1.0, "max": 1.5}},
+    }
+
+
+def test_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "net.pt"
+    path.write_bytes(b"old")
+
+    def fail(file: IO[bytes]) -> None:
+        file.write(b"half")
+        raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        write_atomically(path, fail)
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_written_file_has_the_usual_permissions(tmp_path: Path) -> None:
+    plain, path = tmp_path / "plain", tmp_path / "net.pt"
+    plain.touch()
+    write_atomically(path, lambda file: None)
+    assert path.stat().st_mode == plain.stat().st_mode
