@@ -27,6 +27,8 @@ from fdabnn_models.schedules import alpha_at, learning_rate_at, series_length_at
 MOMENTUM = 0.9
 WARMUP_EPOCHS = 1.0
 EVAL_BATCH = 500
+# Ranges are recorded over so many training pictures, without augmentation.
+RANGE_PICTURES = 10_000
 STATE_VERSION = 1
 LOG_COLUMNS = (
     "epoch", "train_loss", "train_accuracy", "test_loss", "test_accuracy", "alpha", "n", "learning_rate",
@@ -249,8 +251,8 @@ class Trainer:
         loss_sum, correct = totals.tolist()
         return loss_sum / len(labels), correct / len(labels)
 
-    def _training_pictures(self) -> Iterator[Tensor]:
-        pictures = self.data.train_pictures
+    def _range_pictures(self) -> Iterator[Tensor]:
+        pictures = self.data.train_pictures[:RANGE_PICTURES]
         for begin in range(0, len(pictures), EVAL_BATCH):
             yield cifar10.normalise(pictures[begin : begin + EVAL_BATCH].permute(0, 2, 3, 1))
 
@@ -302,7 +304,7 @@ class Trainer:
                 std=cifar10.STD,
                 input_range=cifar10.input_range(),
                 classes=cifar10.CLASSES,
-                ranges=record_ranges(self.model, self._training_pictures()),
+                ranges=record_ranges(self.model, self._range_pictures()),
             )
             self.progress.note(f"wrote {path}")
         self.ranks.barrier()
