@@ -1,0 +1,74 @@
+"""A small network in which every deployed operator occurs."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fdabnn_deploy.conformance.values import convolution, floats, signs
+from fdabnn_deploy.graph import Graph, Node
+from fdabnn_deploy.ops import (
+    Add,
+    Affine,
+    AvgPool2d,
+    BinaryLinear,
+    Clamp,
+    Concat,
+    FloatArray,
+    GlobalAvgPool,
+    Input,
+    Linear,
+    Maximum,
+    MaxPool2d,
+    Mul,
+    Pad,
+    Permute,
+    PRelu,
+    Relu,
+    Reshape,
+    Sign,
+    Slice,
+    Softmax,
+    Sub,
+)
+
+
+def network(seed: int = 0) -> Graph:
+    """A small network of two inputs and two outputs in which every deployed operator occurs."""
+    rng = np.random.default_rng(seed)
+    nodes = [
+        Node("picture", Input((3, 9, 9))),
+        Node("bias", Input((4,))),
+        Node("stem", convolution(rng, "float", (4, 3, 3, 3), {"padding": (1, 1)}), ("picture",)),
+        Node("norm1", Affine(rng.normal(size=4), rng.normal(size=4)), ("stem",)),
+        Node("sign1", Sign(), ("norm1",)),
+        Node("conv1", convolution(rng, "binary", (4, 4, 3, 3), {"padding": (1, 1)}), ("sign1",)),
+        Node("act1", PRelu(floats(rng, (4,))), ("conv1",)),
+        Node("sum1", Add(), ("act1", "norm1")),
+        Node("clip1", Clamp(-3.0, 3.0), ("sum1",)),
+        Node("pool1", MaxPool2d((2, 2), (2, 2), ceil_mode=True), ("clip1",)),
+        Node("sign2", Sign(), ("pool1",)),
+        Node("conv2", convolution(rng, "padded with +1", (6, 4, 3, 3), {"stride": (2, 2), "padding": (1, 1)}), ("sign2",)),
+        Node("norm2", Affine(rng.normal(size=6) / 8, rng.normal(size=6)), ("conv2",)),
+        Node("part", Slice(((0, 4, 1), (0, 5, 2), (0, 5, 2))), ("pool1",)),
+        Node("wide", Pad(((1, 1), (0, 0), (0, 0))), ("part",)),
+        Node("sum2", Sub(), ("wide", "norm2")),
+        Node("act2", Relu(), ("sum2",)),
+        Node("mean2", AvgPool2d((2, 2), (1, 1)), ("act2",)),
+        Node("joined", Concat(), ("mean2", "mean2")),
+        Node("turned", Permute((1, 3, 2)), ("joined",)),
+        Node("flat", Reshape((48,)), ("turned",)),
+        Node("sign3", Sign(), ("flat",)),
+        Node("dense", BinaryLinear(signs(rng, (4, 48))), ("sign3",)),
+        Node("product", Mul(), ("dense", "bias")),
+        Node("largest", Maximum(), ("product", "dense")),
+        Node("features", GlobalAvgPool(), ("joined",)),
+        Node("classifier", Linear(floats(rng, (5, 12)), floats(rng, (5,))), ("features",)),
+        Node("probabilities", Softmax(), ("classifier",)),
+    ]  # fmt: skip
+    return Graph(nodes, ["probabilities", "largest"])
+
+
+def network_inputs(count: int, seed: int = 0) -> tuple[FloatArray, FloatArray]:
+    """Inputs [count, ...] for `network`."""
+    rng = np.random.default_rng(seed)
+    return floats(rng, (count, 3, 9, 9)), floats(rng, (count, 4))
