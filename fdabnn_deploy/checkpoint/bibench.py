@@ -32,10 +32,10 @@ _IMAGENET_NORM = ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375))
 class BiBenchFile:
     """What a BiBench checkpoint says; see `dialects.Recognised` for the fields."""
 
-    state: StateDict
     arch_args: dict[str, Any] = field(default_factory=dict)
     header: dict[str, Any] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
+    arch_notes: dict[str, str] = field(default_factory=dict)
+    norm_note: str = ""
     obstacle: str = ""
 
 
@@ -56,23 +56,23 @@ def recognise(content: Any, state: StateDict) -> BiBenchFile | None:
     config = config if isinstance(config, str) else ""
     obstacle = _obstacle(state, config)
     if obstacle:
-        return BiBenchFile(state, obstacle=obstacle)
+        return BiBenchFile(obstacle=obstacle)
     args = _infer_arguments(state, layers)
-    notes = [_note_on_form(config)]
+    norm_note = ""
     header: dict[str, Any] = {
         "input_shape": [args["in_channels"], *([32, 32] if args["stem"] == "cifar" else [224, 224])]
     }
     if args["in_channels"] == 3:
         mean, std, source = _normalisation(config, args["stem"])
         header["mean"], header["std"] = [m / 255 for m in mean], [s / 255 for s in std]
-        notes.append(f"mean and std are those of {source}; override with --mean and --std")
+        norm_note = f"mean and std are those of {source}; override with --mean and --std"
     header["classes"] = _classes(meta, args["num_classes"])
     header["training"] = {
         key: meta[key]
         for key in ("epoch", "iter", "seed", "mmcv_version", "time")
         if isinstance(meta.get(key), int | str)
     }
-    return BiBenchFile(state, args, header, tuple(notes))
+    return BiBenchFile(args, header, {"bireal": _note_on_form(config)}, norm_note)
 
 
 def _without_prefixes(state: StateDict) -> StateDict:

@@ -85,6 +85,19 @@ def test_noise_that_is_still_on_is_refused_or_dropped(
         torch.testing.assert_close(source.module(x), network(x), rtol=1e-5, atol=1e-5)
 
 
+def test_code_that_grows_in_its_first_forward_pass_can_be_the_model(
+    bibench_fda: ModuleType, tmp_path: Path
+) -> None:
+    form = bibench_fda.Form(blocks=(1,), widths=(16,))
+    network = bibench_fda.train(form, steps=1)
+    bibench_fda.save(network, form, tmp_path / "latest.pth")
+    source = read(tmp_path / "latest.pth", model="bibench_fda:Architecture", arch_args={"form": form})
+    assert (source.dialect, len(source.noise.layers)) == ("bibench", 2)
+    x = bibench_fda.pictures(form, 4, seed=100)
+    with torch.no_grad():
+        assert torch.equal(source.module(x), network(x))
+
+
 def test_what_the_file_says_of_inputs_and_training(bibench_fda: ModuleType, tmp_path: Path) -> None:
     form = bibench_fda.Form(blocks=(1,), widths=(16,))
     bibench_fda.save(bibench_fda.train(form, steps=1), form, tmp_path / "epoch_3.pth")
@@ -95,6 +108,8 @@ def test_what_the_file_says_of_inputs_and_training(bibench_fda: ModuleType, tmp_
     assert info.std == pytest.approx([s / 255 for s in bibench_fda.STD])
     assert source.training["epoch"] == 3
     assert any("configuration in the file" in note for note in source.notes)
+    told = read(tmp_path / "epoch_3.pth", mean=(0, 0, 0), std=(1, 1, 1))
+    assert (len(told.notes), told.info.mean) == (1, (0.0, 0.0, 0.0))
     x = bibench_fda.pictures(form, 8, seed=1)
     assert info.input_range is not None
     assert info.input_range[0] - 1e-6 <= x.min() < x.max() <= info.input_range[1] + 1e-6

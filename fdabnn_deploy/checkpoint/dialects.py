@@ -23,7 +23,8 @@ class Recognised:
         arch: architecture name, None where the file does not say.
         arch_args: arguments for its factory.
         header: what is known of the inputs and the training, by the keys of this project's format.
-        notes: what was assumed, one sentence each.
+        arch_notes: what was assumed about the network, one sentence each, by the argument that says otherwise.
+        norm_note: what was assumed about mean and std.
         obstacle: why `arch` is None although the dialect is known.
     """
 
@@ -32,7 +33,8 @@ class Recognised:
     arch: str | None = None
     arch_args: dict[str, Any] = field(default_factory=dict)
     header: Mapping[str, Any] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
+    arch_notes: Mapping[str, str] = field(default_factory=dict)
+    norm_note: str = ""
     obstacle: str = ""
 
 
@@ -53,11 +55,12 @@ def recognise(content: Any, what: str) -> Recognised:
     if found is not None:
         return Recognised(
             "bibench",
-            found.state,
+            state,
             arch=None if found.obstacle else bibench.ARCH,
             arch_args=found.arch_args,
             header=found.header,
-            notes=found.notes,
+            arch_notes=found.arch_notes,
+            norm_note=found.norm_note,
             obstacle=found.obstacle,
         )
     return Recognised("state_dict", state)

@@ -102,6 +102,8 @@ def read(
     found = recognise(file.content, what)
     check_values(found.state, what)
     module, label, notes = _build(found, what, arch, dict(arch_args or {}), model)
+    if found.norm_note and mean is None:
+        notes.append(found.norm_note)
     shape = input_shape if input_shape is not None else found.header.get("input_shape", _own_shape(module))
     info = describe_model(
         {**found.header, "input_shape": shape},
@@ -126,7 +128,7 @@ def read(
         ranges=read_ranges(found.header, what),
         training=dict(found.header.get("training") or {}),
         bytes=file.bytes,
-        notes=notes,
+        notes=tuple(notes),
     )
 
 
@@ -195,10 +197,10 @@ def from_module(
 
 def _build(
     found: Recognised, what: str, arch: str | None, args: dict[str, Any], model: str | None
-) -> tuple[nn.Module, str, tuple[str, ...]]:
+) -> tuple[nn.Module, str, list[str]]:
     """The module, how it is called, and the notes."""
     if model is not None:
-        return build_from_factory(model, args), model, ()
+        return build_from_factory(model, args), model, []
     if arch is None and found.arch is None:
         if found.obstacle:
             raise ModelRefusedError(
@@ -221,14 +223,13 @@ def _build(
             )
         merged = {**found.arch_args, **args}
         module = build_architecture(label, merged, blame=UsageError if args else ModelRefusedError)
-        notes = tuple(note for note in found.notes if not ("bireal" in args and "bireal" in note))
-        return module, label, notes
+        return module, label, [note for key, note in found.arch_notes.items() if key not in args]
     module = build_architecture(arch, args)
     assumed = ", ".join(f"{key}={value!r}" for key, value in defaults_used(arch, args).items())
     note = (
         f"{arch} was built with {assumed}, which the file does not say; change it with --arch-arg NAME=VALUE"
     )
-    return module, arch, (note,) if assumed else ()
+    return module, arch, [note] if assumed else []
 
 
 def _own_shape(module: nn.Module) -> Any:
