@@ -62,7 +62,7 @@ class Emitter:
     def parameter(self, node: Node, part: str, value: NDArray[Any]) -> str:
         """Adds an initialiser `<node>/<part>` and returns its name."""
         name = self.fresh(f"{node.name}/{part}")
-        self.initializers.append(numpy_helper.from_array(np.ascontiguousarray(value), name))
+        self.initializers.append(numpy_helper.from_array(np.asarray(value, order="C"), name))
         return name
 
     def scalar(self, name: str, value: float) -> str:

@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import onnx
+import pytest
+
+from fdabnn_deploy.conformance import network
+from fdabnn_deploy.converter import ConvertOptions, find_converter
+from fdabnn_deploy.errors import ModelRefusedError, UsageError
+from fdabnn_deploy.graph import Graph, Node
+from fdabnn_deploy.model_info import ModelInfo
+from fdabnn_deploy.ops import Input, TorchSign
+from fdabnn_onnx import CONVERTER
+from fdabnn_onnx.op_counts import count_ops
+
+INFO = ModelInfo("network", (3, 9, 9))
+
+
+def test_it_is_found_by_its_name() -> None:
+    assert find_converter("onnx") is CONVERTER
+
+
+def test_writes_a_checked_file_and_counts_what_is_in_it(tmp_path: Path) -> None:
+    path = tmp_path / "network.onnx"
+    artifact = CONVERTER.convert(network(), INFO, path, ConvertOptions())
+    assert (artifact.target, artifact.path) == ("onnx", path)
+    assert artifact.op_counts == count_ops(onnx.load(path))
+    assert len(artifact.notes) == 1
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_the_same_input_gives_the_same_bytes(tmp_path: Path) -> None:
+    first, second = tmp_path / "a.onnx", tmp_path / "b.onnx"
+    for path in (first, second):
+        CONVERTER.convert(network(), INFO, path, ConvertOptions(batch=None))
+    assert first.read_bytes() == second.read_bytes()
+
+
+def test_a_refused_graph_leaves_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "network.onnx"
+    path.write_text("old")
+    graph = Graph([Node("x", Input((2,))), Node("y", TorchSign(), ("x",))], ["y"])
+    with pytest.raises(ModelRefusedError):
+        CONVERTER.convert(graph, INFO, path, ConvertOptions())
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"cannot write .*network\.onnx: No such file or directory"):
+        CONVERTER.convert(network(), INFO, tmp_path / "none" / "network.onnx", ConvertOptions())
+
+
+def test_a_folder_in_the_files_place(tmp_path: Path) -> None:
+    path = tmp_path / "network.onnx"
+    path.mkdir()
+    with pytest.raises(UsageError, match="cannot write"):
+        CONVERTER.convert(network(), INFO, path, ConvertOptions())
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("batch", [0, -1])
+def test_a_batch_size_has_to_be_positive(tmp_path: Path, batch: int) -> None:
+    with pytest.raises(UsageError, match="positive"):
+        CONVERTER.convert(network(), INFO, tmp_path / "n.onnx", ConvertOptions(batch))
