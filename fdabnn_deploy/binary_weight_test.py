@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from fdabnn_deploy.binary_weight import BinaryWeight, binary_weight
 from fdabnn_deploy.capture import capture
 from fdabnn_deploy.expression import Expression
-from fdabnn_deploy.ops import TrainedLinear
+from fdabnn_deploy.ops import FloatArray, TrainedLinear
 
 
 class Spelled(nn.Module):
@@ -47,7 +47,7 @@ class Spelled(nn.Module):
         return torch.nn.functional.linear(torch.sign(x), self.effective())
 
 
-def expression_of(weight: Tensor, spelling: str) -> tuple[Expression, np.ndarray]:
+def expression_of(weight: Tensor, spelling: str) -> tuple[Expression, FloatArray]:
     module = Spelled(weight, spelling).eval()
     node = capture(module, (weight.shape[1],)).graph.nodes_of(TrainedLinear)[0]
     assert isinstance(node.op, TrainedLinear)

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fdabnn_deploy.expression import Expression, evaluate64, exact_sum, literal, simplify
+from fdabnn_deploy.expression import DoubleArray, Expression, evaluate64, exact_sum, literal, simplify
 
 
 def parameter(*values: float) -> Expression:
@@ -20,7 +20,7 @@ def call(function: str, *args: object) -> Expression:
     return Expression(function, args, values.astype(np.float32))
 
 
-def _unchecked(expression: Expression) -> np.ndarray:
+def _unchecked(expression: Expression) -> DoubleArray:
     from fdabnn_deploy.expression import _FUNCTIONS
 
     args = [evaluate64(a) if isinstance(a, Expression) else a for a in expression.args]

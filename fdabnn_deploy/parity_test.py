@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fdabnn_deploy.errors import UsageError
+from fdabnn_deploy.ops import FloatArray
 from fdabnn_deploy.parity import (
     TOP1_THRESHOLD,
     Difference,
@@ -23,7 +24,7 @@ from fdabnn_deploy.parity import (
 FLOATS = st.floats(width=32, allow_nan=False, allow_infinity=True)
 
 
-def array(*values: float | np.floating) -> np.ndarray:
+def array(*values: float | np.float32) -> FloatArray:
     return np.array(values, np.float32)
 
 

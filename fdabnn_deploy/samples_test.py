@@ -11,13 +11,14 @@ from fdabnn_deploy import samples
 from fdabnn_deploy.cifar10 import find_test_batch, read_batch
 from fdabnn_deploy.errors import UsageError
 from fdabnn_deploy.model_info import ModelInfo
+from fdabnn_deploy.ops import Array
 
 MEAN, STD = (0.5, 0.4, 0.3), (0.25, 0.2, 0.1)
 INFO = ModelInfo("net", (3, 32, 32), mean=MEAN, std=STD, input_range=(-3.0, 7.0))
 BARE = ModelInfo("net", (3, 32, 32))
 
 
-def write_batch(folder: Path, count: int = 20, *, compressed: bool = True) -> tuple[np.ndarray, list[int]]:
+def write_batch(folder: Path, count: int = 20, *, compressed: bool = True) -> tuple[Array, list[int]]:
     rng = np.random.default_rng(1)
     data = rng.integers(0, 256, (count, 3072), dtype=np.uint8)
     labels = [int(label) for label in rng.integers(0, 10, count)]
@@ -161,8 +162,8 @@ def test_npz_bytes_are_pixels_and_channels_may_be_last(tmp_path: Path) -> None:
         ({"x": np.zeros((1, 3, 32, 32)), "y": np.zeros(2, np.int64)}, "not 1 integers"),
     ],
 )
-def test_npz_that_does_not_fit(tmp_path: Path, arrays: dict[str, np.ndarray], message: str) -> None:
-    np.savez(tmp_path / "a.npz", **arrays)  # type: ignore[arg-type]
+def test_npz_that_does_not_fit(tmp_path: Path, arrays: dict[str, Array], message: str) -> None:
+    np.savez(tmp_path / "a.npz", **arrays)
     with pytest.raises(UsageError, match=message):
         samples.load(tmp_path / "a.npz", INFO)
 

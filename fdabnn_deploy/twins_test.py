@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fdabnn_deploy import twins
 from fdabnn_deploy.graph import Graph, Node
@@ -13,7 +14,7 @@ from fdabnn_deploy.runtimes.base import Session
 RNG = np.random.default_rng(0)
 
 
-def weight(*shape: int) -> np.ndarray:
+def weight(*shape: int) -> NDArray[np.int8]:
     return RNG.choice(np.array([-1, 1], np.int8), shape)
 
 

@@ -140,7 +140,7 @@ class Div(Op):
         return broadcast(*inputs)
 
     def reference(self, *inputs: Array) -> Array:
-        return inputs[0] / inputs[1]
+        return np.asarray(inputs[0] / inputs[1])
 
 
 @dataclass(frozen=True, eq=False)

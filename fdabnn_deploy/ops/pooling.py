@@ -53,7 +53,7 @@ def _windows(
         before = padding[axis]
         pads.append((before, max(needed - x.shape[2 + axis] - before, 0)))
     padded = np.pad(x, pads, constant_values=fill)
-    windows = sliding_window_view(padded, kernel, axis=(2, 3))
+    windows: Array = sliding_window_view(padded, kernel, axis=(2, 3))  # type: ignore[call-overload,unused-ignore]
     return windows[:, :, :: stride[0], :: stride[1]][:, :, : out[2], : out[3]]
 
 

@@ -1,0 +1,1 @@
+"""The runtimes, one per file, behind one interface."""
