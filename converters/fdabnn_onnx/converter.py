@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import ClassVar
 
 import onnx
 
@@ -20,9 +19,9 @@ from fdabnn_onnx.verify import check_model, check_simplified
 class OnnxConverter:
     """Writes deployed graphs as ONNX files; see `fdabnn_deploy.converter.Converter`."""
 
-    target: ClassVar[str] = "onnx"
-    suffix: ClassVar[str] = ".onnx"
-    runtimes: ClassVar[tuple[str, ...]] = ("onnxruntime",)
+    target = "onnx"
+    suffix = ".onnx"
+    runtimes: tuple[str, ...] = ("onnxruntime",)
 
     def convert(self, graph: Graph, info: ModelInfo, path: Path, options: ConvertOptions) -> Artifact:
         """Writes the graph as standard operators of opset 17, one or two per operator of the graph.
