@@ -11,7 +11,7 @@ import torch
 from fdabnn_deploy.capture.values import CAPTURE_BATCH, Tensor, Value, refuse
 from fdabnn_deploy.expression import Expression, literal
 from fdabnn_deploy.graph import Node
-from fdabnn_deploy.ops import Constant, GraphError, Input, Op
+from fdabnn_deploy.ops import Constant, GraphError, Input, Op, TrainedConv2d, TrainedLinear
 
 PASS_THROUGH = frozenset({
     "detach", "clone", "contiguous", "alias", "lift_fresh_copy", "dropout", "feature_dropout", "alpha_dropout", "expand_as_self",
@@ -42,14 +42,15 @@ class Lowering:
     def add(self, op: Op, inputs: Sequence[Value], kind: str) -> Tensor:
         """Adds a node named `<module path>/<kind>` and returns its tensor; constants among the inputs become nodes."""
         names = [self._operand(value).name for value in inputs]
-        base = f"{self._module}/{kind}" if self._module else kind
+        module = owner(op.weight, self._module) if isinstance(op, TrainedConv2d | TrainedLinear) else self._module
+        base = f"{module}/{kind}" if module else kind
         name, count = base, 0
         while name in self._taken:
             count += 1
             name = f"{base}_{count}"
         self._taken.add(name)
         shape = op.infer(*(self._shapes[n] for n in names))
-        self.nodes.append(Node(name, op, tuple(names), self._module, self._source))
+        self.nodes.append(Node(name, op, tuple(names), module, self._source))
         self._shapes[name] = shape
         return Tensor(name, tuple(CAPTURE_BATCH if d == -1 else d for d in shape))
 
@@ -61,6 +62,20 @@ class Lowering:
             constant = array if array.dtype == np.bool_ else array.astype(np.float32)
             self._constants[value] = self.add(Constant(constant), (), "constant")
         return self._constants[value]
+
+
+def owner(weight: Expression, module: str) -> str:
+    """What a layer is called by: the module that calls it, or, where that is a part of it only, the owner of its weight.
+
+    `F.conv2d(x, sign(self.conv1.weight))` in the top module is `conv1`; without this all such layers would be nameless.
+    """
+    owners = {name.rpartition(".")[0] for name in weight.parameters}
+    if len(owners) != 1:
+        return module
+    (found,) = owners
+    if not module and not found:
+        return weight.parameters[0] if len(weight.parameters) == 1 else module
+    return found if not module or found.startswith(f"{module}.") else module
 
 
 def collapse_batch(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:

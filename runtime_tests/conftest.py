@@ -1,0 +1,92 @@
+"""Checkpoints, networks and samples for the tests on real runtimes."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import torch
+from torch import nn
+
+from fdabnn_deploy.cifar10 import find_test_batch
+from fdabnn_models.checkpoint import save_checkpoint
+from fdabnn_models.cifar10 import CLASSES, MEAN, STD, input_range
+from fdabnn_models.resnet_cifar import resnet20
+
+SHIPPED = sorted((Path(__file__).parents[1] / "models" / "checkpoints").glob("*.pt"))
+
+
+def shake(module: nn.Module, *, alpha: float, seed: int = 0) -> nn.Module:
+    """Gives a fresh network the statistics of a trained one: negative and zero gammas, uneven variances, clear logits."""
+    generator = torch.Generator().manual_seed(seed)
+    for name, buffer in module.named_buffers():
+        if name.endswith("alpha"):
+            buffer.fill_(alpha)
+    for layer in module.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            nn.init.normal_(layer.weight, 0.8, 0.5, generator=generator)
+            nn.init.normal_(layer.bias, 0, 0.5, generator=generator)
+            layer.weight.data[0] = 0.0
+            assert layer.running_mean is not None
+            assert layer.running_var is not None
+            nn.init.normal_(layer.running_mean, 0, 0.5, generator=generator)
+            nn.init.uniform_(layer.running_var, 0.2, 3.0, generator=generator)
+        elif isinstance(layer, nn.Linear):
+            nn.init.normal_(layer.weight, 0, 1, generator=generator)
+    return module.eval()
+
+
+def write_checkpoint(path: Path, *, alpha: float = 0.0, seed: int = 0) -> Path:
+    """A ResNet-20 with random weights in the project's own format."""
+    torch.manual_seed(seed)
+    network = shake(resnet20(), alpha=alpha, seed=seed)
+    save_checkpoint(
+        path,
+        arch="resnet20",
+        arch_args={},
+        state_dict=network.state_dict(),
+        training={"epochs": 0},
+        input_shape=(3, 32, 32),
+        mean=MEAN,
+        std=STD,
+        input_range=input_range(),
+        classes=CLASSES,
+        ranges={},
+    )
+    return path
+
+
+@pytest.fixture(scope="session")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A binary ResNet-20 with random weights."""
+    return write_checkpoint(tmp_path_factory.mktemp("checkpoint") / "random.pt")
+
+
+@pytest.fixture(scope="session")
+def noisy_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same saved in mid-training: alpha is 0.1."""
+    return write_checkpoint(tmp_path_factory.mktemp("checkpoint") / "noisy.pt", alpha=0.1)
+
+
+@pytest.fixture(scope="session")
+def cifar10_folder(data_dir: Path) -> Path:
+    """The folder of CIFAR-10; skips where it is absent."""
+    if find_test_batch(data_dir) is None:
+        pytest.skip(f"no CIFAR-10 in {data_dir}; set FDABNN_DATA to the folder that holds cifar-10/")
+    return data_dir
+
+
+@pytest.fixture(scope="session")
+def bibench_fda() -> ModuleType:
+    """`fixtures/bibench_fda.py`: plain PyTorch that imports nothing of this project."""
+    path = Path(__file__).parent / "fixtures" / "bibench_fda.py"
+    spec = importlib.util.spec_from_file_location("bibench_fda", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["bibench_fda"] = module
+    spec.loader.exec_module(module)
+    return module

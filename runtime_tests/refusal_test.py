@@ -1,0 +1,141 @@
+"""What must not pass: a wrong file, a layer that lost its bit. Nothing is written then."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from fdabnn_deploy import pipeline
+from fdabnn_deploy.converter import Artifact, ConvertOptions
+from fdabnn_deploy.errors import ModelRefusedError, UsageError
+from fdabnn_deploy.graph import Graph, Node
+from fdabnn_deploy.model_info import ModelInfo
+from fdabnn_deploy.ops import BinaryConv2d, Linear
+from fdabnn_deploy.report import ExportParityError
+from fdabnn_onnx import CONVERTER
+
+INPUT = torch.zeros(1, 3, 8, 8)
+
+
+class Net(nn.Module):
+    """One binary layer whose activation may be float in truth."""
+
+    def __init__(self, *, uneven: bool = False) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.stem = nn.Conv2d(3, 32, 3, padding=1)
+        self.conv = nn.Conv2d(32, 32, 3, padding=1, bias=False)
+        self.fc = nn.Linear(32, 10)
+        self.uneven = uneven
+
+    def forward(self, x: Tensor) -> Tensor:
+        weight = torch.sign(self.conv.weight)
+        if self.uneven:
+            weight = weight * (1 + torch.arange(3) / 8)
+        x = torch.conv2d(torch.sign(self.stem(x)), weight, padding=1)
+        logits: Tensor = self.fc(x.mean(dim=(2, 3)))
+        return logits
+
+
+class WrongConverter:
+    """ONNX files of a graph that is not quite the one that was asked for."""
+
+    target: ClassVar[str] = "onnx"
+    suffix: ClassVar[str] = ".onnx"
+    runtimes: ClassVar[tuple[str, ...]] = ("onnxruntime",)
+
+    def __init__(self, kind: type[BinaryConv2d | Linear]) -> None:
+        self.kind = kind
+
+    def _spoil(self, node: Node) -> Node:
+        op = node.op
+        if not isinstance(op, BinaryConv2d | Linear) or not isinstance(op, self.kind):
+            return node
+        weight = op.weight.copy()
+        weight[-1] = -weight[-1]
+        return replace(node, op=replace(op, weight=weight))
+
+    def convert(self, graph: Graph, info: ModelInfo, path: Path, options: ConvertOptions) -> Artifact:
+        nodes = [self._spoil(node) for node in graph]
+        return CONVERTER.convert(Graph(nodes, graph.outputs), info, path, options)
+
+
+def wrong(monkeypatch: pytest.MonkeyPatch, kind: type[BinaryConv2d | Linear]) -> None:
+    monkeypatch.setattr(pipeline, "find_converter", lambda target: WrongConverter(kind))
+
+
+def images(count: int = 32) -> np.ndarray:
+    return np.random.default_rng(0).standard_normal((count, 3, 8, 8)).astype(np.float32)
+
+
+def test_a_wrong_binary_layer_is_named_by_its_twin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wrong(monkeypatch, BinaryConv2d)
+    with pytest.raises(ExportParityError, match=r"binary layer conv alone differs in \d+ of 16384") as caught:
+        pipeline.export(Net().eval(), INPUT, targets="onnx", out=tmp_path / "out", samples=images())
+    assert "no file was written" in str(caught.value)
+    assert not (tmp_path / "out").exists()
+    report = caught.value.report
+    assert not report.verified
+    assert [row.passed for row in report.twins] == [False]
+
+
+def test_wrong_decisions_fail_though_every_binary_layer_is_right(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wrong(monkeypatch, Linear)
+    with pytest.raises(ExportParityError, match="onnx on onnxruntime agrees with PyTorch on") as caught:
+        pipeline.export(Net().eval(), INPUT, targets="onnx", out=tmp_path, samples=images(512))
+    report = caught.value.report
+    assert [row.passed for row in report.twins] == [True]
+    assert [row.passed for row in report.parity] == [True, False]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_verified_file_of_before_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    good = pipeline.export(Net().eval(), INPUT, targets="onnx", out=tmp_path, samples=images())
+    path = Path(good.artifacts[0].path)
+    content = path.read_bytes()
+    wrong(monkeypatch, BinaryConv2d)
+    with pytest.raises(ExportParityError):
+        pipeline.export(Net().eval(), INPUT, targets="onnx", out=tmp_path, samples=images())
+    assert path.read_bytes() == content
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_layer_that_lost_its_bit_is_refused_unless_allowed(tmp_path: Path) -> None:
+    network = Net(uneven=True).eval()
+    with pytest.raises(ModelRefusedError, match=r"1 binary layer would become float:\n  conv: .*magnitudes"):
+        pipeline.export(network, INPUT, targets="onnx", out=tmp_path / "out", samples=images())
+    assert not (tmp_path / "out").exists()
+    with pytest.raises(UsageError, match="did you mean conv"):
+        pipeline.export(network, INPUT, out=tmp_path, samples=images(), allow_float=["conw"])
+    report = pipeline.export(
+        network, INPUT, targets="onnx", out=tmp_path, samples=images(), allow_float=["conv"]
+    )
+    (layer,) = [layer for layer in report.coverage if layer.module == "conv"]
+    assert (layer.one_bit, layer.expected, layer.allowed_float) == (False, True, True)
+    assert report.twins == ()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"targets": "onxx"}, "did you mean 'onnx'"),
+        ({"targets": []}, "no target"),
+        ({"samples": np.zeros((2, 3, 9, 9), np.float32)}, r"takes \[N, 3, 8, 8\]"),
+        ({"samples": "nowhere.npz"}, "no samples at nowhere.npz"),
+        ({"batch": 0}, "batch size 0"),
+        ({"mean": (0.5,)}, "std"),
+    ],
+)
+def test_wrong_arguments(tmp_path: Path, arguments: dict[str, object], message: str) -> None:
+    settings = {"targets": "onnx", "samples": images(4), **arguments}
+    with pytest.raises(UsageError, match=message):
+        pipeline.export(Net().eval(), INPUT, out=tmp_path / "out", **settings)  # type: ignore[arg-type]
+    assert not (tmp_path / "out").exists()
