@@ -93,7 +93,7 @@ def read_ranges(header: Mapping[str, Any], what: str) -> dict[str, tuple[float, 
     Raises:
         ModelRefusedError: they have another form than docs/checkpoint.md says.
     """
-    recorded = header.get("ranges") or {}
+    recorded = header.get("ranges", {})
     try:
         ranges = {str(path): (limits["min"], limits["max"]) for path, limits in recorded.items()}
         good = all(_finite(low) and _finite(high) and low <= high for low, high in ranges.values())
@@ -102,6 +102,18 @@ def read_ranges(header: Mapping[str, Any], what: str) -> dict[str, tuple[float, 
     if not good:
         raise ModelRefusedError(f"the ranges in {what} are not {{path: {{'min': .., 'max': ..}}}}")
     return {path: (float(low), float(high)) for path, (low, high) in ranges.items()}
+
+
+def read_training(header: Mapping[str, Any], what: str) -> dict[str, Any]:
+    """What a checkpoint says of its training.
+
+    Raises:
+        ModelRefusedError: it is not a dict.
+    """
+    training = header.get("training", {})
+    if not isinstance(training, Mapping):
+        raise ModelRefusedError(f"'training' of {what} is not a dict")
+    return dict(training)
 
 
 def _finite(value: Any) -> bool:

@@ -19,7 +19,7 @@ from fdabnn_deploy.checkpoint.build import (
     fitting_architectures,
     load_strictly,
 )
-from fdabnn_deploy.checkpoint.description import describe_model, read_ranges
+from fdabnn_deploy.checkpoint.description import describe_model, read_ranges, read_training
 from fdabnn_deploy.checkpoint.dialects import Recognised, recognise
 from fdabnn_deploy.checkpoint.noise import NoiseReport, drop_noise, find_noise, refuse_noise
 from fdabnn_deploy.checkpoint.safe_load import load_file
@@ -126,7 +126,7 @@ def read(
         noise=noise,
         noisy_module=noisy,
         ranges=read_ranges(found.header, what),
-        training=dict(found.header.get("training") or {}),
+        training=read_training(found.header, what),
         bytes=file.bytes,
         notes=tuple(notes),
     )

@@ -174,6 +174,8 @@ def test_noise(tmp_path: Path, trained: nn.Module) -> None:
         ({"state_dict": {}}, "holds no state_dict"),
         ({"mean": [0.5]}, "mean of"),
         ({"ranges": {"a": 1}}, "ranges in"),
+        ({"ranges": torch.ones(2)}, "ranges in"),
+        ({"training": [1]}, "'training' of"),
     ],
 )
 def test_wrong_headers_are_refused(
