@@ -50,19 +50,6 @@ def node_outputs(content: bytes) -> list[str]:
     ]
 
 
-def output_names(content: bytes) -> list[str]:
-    """The names of the graph's outputs.
-
-    Raises:
-        DamagedError: the file is not a protobuf message.
-    """
-    return [
-        _text(b"".join(_messages(value, VALUE_NAME)))
-        for graph in _messages(memoryview(content), MODEL_GRAPH)
-        for value in _messages(graph, GRAPH_OUTPUT)
-    ]
-
-
 def with_outputs(content: bytes, names: Sequence[str]) -> bytes:
     """The model with further tensors as outputs, their types left to inference.
 
@@ -78,13 +65,15 @@ def _messages(message: memoryview, wanted: int) -> Iterator[memoryview]:
     while position < len(message):
         tag, position = _varint(message, position)
         number, wire = tag >> 3, tag & 7
+        if number == 0:
+            raise DamagedError(f"field number 0 at byte {position} of {len(message)}")
         if wire == _VARINT:
             _, position = _varint(message, position)
             continue
         size = {_FIXED64: 8, _FIXED32: 4}.get(wire)
         if wire == _LENGTH:
             size, position = _varint(message, position)
-        if size is None or number == 0 or position + size > len(message):
+        if size is None or position + size > len(message):
             raise DamagedError(f"no protobuf field at byte {position} of {len(message)}")
         if number == wanted and wire == _LENGTH:
             yield message[position : position + size]
