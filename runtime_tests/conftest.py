@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from fdabnn_deploy.cifar10 import find_test_batch
+from fdabnn_deploy.pictures import synthetic
 from fdabnn_models.checkpoint import save_checkpoint
 from fdabnn_models.cifar10 import CLASSES, MEAN, STD, input_range
 from fdabnn_models.resnet_cifar import resnet20
@@ -20,7 +21,7 @@ SHIPPED = sorted((Path(__file__).parents[1] / "models" / "checkpoints").glob("*.
 
 
 def shake(module: nn.Module, *, alpha: float, seed: int = 0) -> nn.Module:
-    """Gives a fresh network the statistics of a trained one: negative and zero gammas, uneven variances, clear logits."""
+    """Gives a fresh network the statistics of a trained one: negative and zero gammas, uneven variances, every class."""
     generator = torch.Generator().manual_seed(seed)
     for name, buffer in module.named_buffers():
         if name.endswith("alpha"):
@@ -36,7 +37,12 @@ def shake(module: nn.Module, *, alpha: float, seed: int = 0) -> nn.Module:
             nn.init.uniform_(layer.running_var, 0.2, 3.0, generator=generator)
         elif isinstance(layer, nn.Linear):
             nn.init.normal_(layer.weight, 0, 1, generator=generator)
-    return module.eval()
+    module.eval()
+    pictures = torch.from_numpy(synthetic(32, (3, 32, 32), seed=1)).float() / 64 - 2
+    with torch.no_grad():
+        last = [layer for layer in module.modules() if isinstance(layer, nn.Linear)][-1]
+        last.bias.sub_(module(pictures).mean(dim=0))
+    return module
 
 
 def write_checkpoint(path: Path, *, alpha: float = 0.0, seed: int = 0) -> Path:

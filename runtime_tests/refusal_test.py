@@ -16,7 +16,7 @@ from fdabnn_deploy.converter import Artifact, ConvertOptions
 from fdabnn_deploy.errors import ModelRefusedError, UsageError
 from fdabnn_deploy.graph import Graph, Node
 from fdabnn_deploy.model_info import ModelInfo
-from fdabnn_deploy.ops import BinaryConv2d, Linear
+from fdabnn_deploy.ops import BinaryConv2d, FloatArray, Linear, Op
 from fdabnn_deploy.report import ExportParityError
 from fdabnn_onnx import CONVERTER
 
@@ -54,12 +54,12 @@ class WrongConverter:
         self.kind = kind
 
     def _spoil(self, node: Node) -> Node:
-        op = node.op
-        if not isinstance(op, BinaryConv2d | Linear) or not isinstance(op, self.kind):
+        if not isinstance(node.op, self.kind):
             return node
-        weight = op.weight.copy()
-        weight[-1] = -weight[-1]
-        return replace(node, op=replace(op, weight=weight))
+        weight = node.op.weight.copy()
+        weight[-1] *= -1
+        op: Op = replace(node.op, weight=weight)  # type: ignore[arg-type]
+        return replace(node, op=op)
 
     def convert(self, graph: Graph, info: ModelInfo, path: Path, options: ConvertOptions) -> Artifact:
         nodes = [self._spoil(node) for node in graph]
@@ -70,7 +70,7 @@ def wrong(monkeypatch: pytest.MonkeyPatch, kind: type[BinaryConv2d | Linear]) ->
     monkeypatch.setattr(pipeline, "find_converter", lambda target: WrongConverter(kind))
 
 
-def images(count: int = 32) -> np.ndarray:
+def images(count: int = 32) -> FloatArray:
     return np.random.default_rng(0).standard_normal((count, 3, 8, 8)).astype(np.float32)
 
 

@@ -207,7 +207,7 @@ def _print_parity(console: Console, report: Report) -> None:
     title = f"Parity with PyTorch on {report.samples.description}"
     if accuracy is not None:
         title += f" (accuracy in PyTorch {format_share(accuracy)})"
-    columns = ["", "runtime", "differing values", "largest", "absolute", "same top-1", "", "accuracy"]
+    columns = ["", "runtime", "differing values", "max difference", "absolute", "same top-1", "", "accuracy"]
     if accuracy is None:
         columns, rows = columns[:-1], [row[:-1] for row in rows]
     print_table(console, title, columns, rows, right=range(2, len(columns)))

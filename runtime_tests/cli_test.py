@@ -1,0 +1,192 @@
+"""The tools as users meet them: own processes, exit codes, what stands on the terminal."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from fdabnn_deploy import comparison, report
+
+NETWORK = """
+import torch
+from torch import nn
+
+class Small(nn.Module):
+    def __init__(self, classes: int = 10) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, 32, 3, padding=1)
+        self.conv = nn.Conv2d(32, 32, 3, padding=1, bias=False)
+        self.fc = nn.Linear(32, classes)
+
+    def forward(self, x):
+        weight = torch.where(self.conv.weight < 0, -1.0, 1.0)
+        x = torch.conv2d(torch.where(self.stem(x) < 0, -1.0, 1.0), weight, padding=1)
+        return self.fc(x.mean(dim=(2, 3)))
+"""
+SHAPE = ["--input-shape", "3,8,8"]
+
+
+def run(*arguments: str | Path, cwd: Path, before: str = "") -> subprocess.CompletedProcess[str]:
+    """Runs `fdabnn-export` or `fdabnn-parity` in a process of its own, `before` first."""
+    tool, *rest = map(str, arguments)
+    module = f"fdabnn_deploy.cli.{tool.removeprefix('fdabnn-')}"
+    code = f"import sys\n{before}\nfrom {module} import main\nsys.exit(main({rest!r}))"
+    environment = {**os.environ, "COLUMNS": "100"}
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=cwd,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A user's folder: a network in a file, two state dicts for it."""
+    import torch
+
+    folder = tmp_path_factory.mktemp("user")
+    (folder / "nets.py").write_text(NETWORK)
+    space: dict[str, type[torch.nn.Module]] = {}
+    exec(compile(NETWORK, "nets.py", "exec"), space)
+    for seed in (0, 1):
+        torch.manual_seed(seed)
+        torch.save(space["Small"]().state_dict(), folder / f"weights{seed}.pt")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def exported(workplace: Path) -> subprocess.CompletedProcess[str]:
+    """The first weights as ONNX and TFLite, in `out`."""
+    return run(
+        "fdabnn-export", "weights0.pt", "--model", "nets:Small", *SHAPE, "--out", "out", "--samples", "random:50",
+        "--json", "out/report.json", cwd=workplace,
+    )  # fmt: skip
+
+
+def test_export_ends_with_0_and_says_what_it_did(
+    workplace: Path, exported: subprocess.CompletedProcess[str]
+) -> None:
+    assert exported.stderr == ""
+    assert exported.returncode == 0
+    for part in (
+        "convert",
+        "Layers: 1 of 3 are 1-bit",
+        "50 of 50  100 %",
+        "1 of 1 layers equal",
+        "median",
+        "verified",
+    ):
+        assert part in exported.stdout
+    assert "\x1b" not in exported.stdout
+    assert (
+        "  fdabnn-parity weights0.pt out/weights0.onnx --inputs random:50 --model nets:Small"
+        in exported.stdout
+    )
+    assert sorted(path.name for path in (workplace / "out").iterdir()) == [
+        "report.json", "weights0.onnx", "weights0.tflite",
+    ]  # fmt: skip
+    content = json.loads((workplace / "out" / "report.json").read_text())
+    jsonschema.validate(content, json.loads(report.SCHEMA_FILE.read_text()))
+    assert content["verified"] is True
+
+
+@pytest.mark.usefixtures("exported")
+def test_parity_of_checkpoint_and_file_ends_with_0(workplace: Path) -> None:
+    done = run(
+        "fdabnn-parity", "weights0.pt", "out/weights0.tflite", "--model", "nets:Small", *SHAPE, "--inputs", "random:50",
+        "--per-layer", "--json", "parity.json", cwd=workplace,
+    )  # fmt: skip
+    assert done.stderr == ""
+    assert done.returncode == 0
+    assert "they agree: 50 of 50 decisions are the same (100 %)" in done.stdout
+    content = json.loads((workplace / "parity.json").read_text())
+    jsonschema.validate(content, json.loads(comparison.SCHEMA_FILE.read_text()))
+    assert content["same_checkpoint"] is True
+    assert any(row["layer"] == "conv" for row in content["layers"])
+
+
+@pytest.mark.usefixtures("exported")
+def test_parity_of_two_networks_ends_with_4_and_names_the_first_layer(workplace: Path) -> None:
+    done = run(
+        "fdabnn-parity", "out/weights0.onnx", "weights1.pt", "--model", "nets:Small", *SHAPE, "--inputs", "random:50",
+        "--per-layer", cwd=workplace,
+    )  # fmt: skip
+    assert done.returncode == 4
+    assert "the two come from different checkpoints" in done.stdout
+    assert "first difference: layer stem, tensor stem/conv2d, index [0, 0, 0, 0]: A " in done.stdout
+    assert done.stderr.startswith("fdabnn-parity: out/weights0.onnx and weights1.pt do not agree: ")
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.usefixtures("exported")
+def test_two_files_are_compared_without_pytorch(workplace: Path) -> None:
+    done = run(
+        "fdabnn-parity", "out/weights0.onnx", "out/weights0.tflite", "--inputs", "random:50", cwd=workplace,
+        before="sys.modules['torch'] = sys.modules['tensorflow'] = None",
+    )  # fmt: skip
+    assert done.stderr == ""
+    assert done.returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["weights0.pt", "--target", "onxx"], "unknown target 'onxx': did you mean 'onnx'?"),
+        (["weights0.pt", "--bach", "2"], "Possible options: --batch"),
+        (["weights0.pt", "--batch", "many"], "neither a positive number nor 'dynamic'"),
+        (["nothing.pt"], "nothing.pt"),
+        (["weights0.pt"], "--arch"),
+        (["weights0.pt", "--model", "nets:Big"], "has no 'Big'"),
+    ],
+)
+def test_wrong_usage_ends_with_2_and_one_line(workplace: Path, arguments: list[str], message: str) -> None:
+    done = run("fdabnn-export", *arguments, "--out", "unused", cwd=workplace)
+    assert done.returncode == 2, done.stderr
+    assert message in done.stderr
+    assert done.stderr.startswith("fdabnn-export: ")
+    assert done.stderr.count("\n") == 1
+    assert not (workplace / "unused").exists()
+
+
+def test_a_noisy_checkpoint_ends_with_3_and_writes_nothing(workplace: Path, noisy_checkpoint: Path) -> None:
+    done = run("fdabnn-export", noisy_checkpoint, "--out", "unused", cwd=workplace)
+    assert done.returncode == 3
+    assert "alpha" in done.stderr
+    assert "--drop-noise" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (workplace / "unused").exists()
+
+
+def test_a_damaged_file_ends_with_3(workplace: Path) -> None:
+    (workplace / "cut.onnx").write_bytes(b"\x08\x08\x12")
+    done = run("fdabnn-parity", "cut.onnx", "cut.onnx", "--inputs", "random:2", cwd=workplace)
+    assert done.returncode == 3
+    assert "cut.onnx" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_missing_package_ends_with_6(workplace: Path) -> None:
+    done = run("fdabnn-export", "weights0.pt", cwd=workplace, before="sys.modules['torch'] = None")
+    assert done.returncode == 6
+    assert done.stderr == (
+        "fdabnn-export: exporting needs PyTorch: install it with  pip install 'fdabnn-deploy[export]'\n"
+    )
+
+
+def test_a_bug_ends_with_1_and_says_so(workplace: Path) -> None:
+    before = "import fdabnn_deploy.pipeline as p\ndef broken(*a, **k): raise KeyError('x')\np._read = broken"
+    done = run("fdabnn-export", "weights0.pt", "--out", "unused", cwd=workplace, before=before)
+    assert done.returncode == 1
+    assert "this is a bug in fdabnn-export" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (workplace / "unused").exists()

@@ -1,0 +1,47 @@
+"""What an export costs: ResNet-20 to both targets in under 20 s on 2 idle cores, and under 2 GB."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+SECONDS = 20
+CORES = 2
+IDLE_LOAD = 0.7
+MEMORY = 2 * 1024**3
+
+
+def test_resnet20_to_both_targets(
+    checkpoint: Path, tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
+    code = "import sys; from fdabnn_deploy.cli.export import main; sys.exit(main(sys.argv[1:]))"
+    arguments = [
+        sys.executable,
+        "-c",
+        code,
+        str(checkpoint),
+        "--out",
+        str(tmp_path),
+        "--samples",
+        "random:64",
+    ]
+    idle = os.getloadavg()[0] < IDLE_LOAD
+    begin = time.perf_counter()
+    child = os.posix_spawn(
+        sys.executable, arguments, os.environ,
+        file_actions=[(os.POSIX_SPAWN_OPEN, 1, str(tmp_path / "log"), os.O_WRONLY | os.O_CREAT, 0o600)],
+    )  # fmt: skip
+    _, status, usage = os.wait4(child, 0)
+    wall = time.perf_counter() - begin
+    assert os.waitstatus_to_exitcode(status) == 0, (tmp_path / "log").read_text()
+    record_property("seconds", wall)
+    record_property("processor_seconds", usage.ru_utime + usage.ru_stime)
+    record_property("bytes", usage.ru_maxrss * 1024)
+    assert usage.ru_maxrss * 1024 < MEMORY
+    assert usage.ru_utime + usage.ru_stime < SECONDS * CORES
+    # On a busy machine the clock says nothing about the tool.
+    if idle:
+        assert wall < SECONDS
