@@ -1,11 +1,12 @@
 """Builds the TensorFlow function of a graph, op by op, and remembers which tensor of it is which tensor of the graph.
 
-Every op is named `n<number>` in the order of emission. TFLite's converter names a tensor after the ops that it merged into it, cut
-after 50 characters; the highest number among them is the op whose value the tensor has.
+Every op is named by a number in the order of emission. TFLite's converter names a tensor after the ops that it merged into it, cut
+after 50 characters; the highest number among them is the op whose value the tensor has (`last_op`).
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Hashable, Sequence
 from typing import Any
 
@@ -17,6 +18,15 @@ from fdabnn_tflite.layout import NHWC, Form, Layout, Pair, natural_form, stored_
 
 Tensor = Any
 """A symbolic `tf.Tensor`: TensorFlow has no type information."""
+
+OP_NAME = "n{}_"
+"""Ends in a delimiter, because the converter makes equal names unique by digits at their end, and cuts long ones anywhere."""
+_OP_NAMES = re.compile(r"n(\d+)_(?!/)")
+
+
+def op_names(tensor_name: str) -> list[str]:
+    """The ops that the converter named a tensor of the file after, in the order of emission."""
+    return [OP_NAME.format(number) for number in sorted(map(int, _OP_NAMES.findall(tensor_name)))]
 
 
 class Emitter:
@@ -58,7 +68,7 @@ class Emitter:
 
     def emit(self, kind: str, **arguments: Any) -> Tensor:
         """Emits one TensorFlow op; NumPy arrays among the arguments become constants."""
-        name = f"n{self._count}"
+        name = OP_NAME.format(self._count)
         self._count += 1
         if self._node is not None:
             self.owners[name] = self._node

@@ -6,7 +6,6 @@ Only names, the order of inputs and outputs, and metadata change; operators and 
 from __future__ import annotations
 
 import json
-import re
 from collections import Counter
 from typing import Any
 
@@ -23,11 +22,10 @@ from fdabnn_deploy.runtimes.tflite_file import (
     digest,
     digest_place,
 )
-from fdabnn_tflite.emitter import Emitter
+from fdabnn_tflite.emitter import Emitter, op_names
 from fdabnn_tflite.layout import Form, Layout, natural_form, stored_shape
 from fdabnn_tflite.saved_model import INPUT, OUTPUT
 
-_OP = re.compile(r"n(\d+)(?![\w/])")
 _SLOTS = {
     "LceBconv2d": ("input", "weight", "multiplier", "bias", "threshold"),
     "CONV_2D": ("input", "weight", "bias"),
@@ -92,12 +90,6 @@ def _order_signature(model: Any, graph: Graph) -> None:
     main.name = "main"
 
 
-def _last_op(name: str) -> str | None:
-    """The last emitted op among those that the converter named a tensor after."""
-    numbers = [int(number) for number in _OP.findall(name)]
-    return f"n{max(numbers)}" if numbers else None
-
-
 def _fits(tensor: Any, shape: Shape) -> bool:
     stored = [int(size) for size in tensor.shape] if tensor.shape is not None else []
     return len(stored) == len(shape) and all(
@@ -114,8 +106,8 @@ def _find_places(model: Any, main: Any, emitter: Emitter) -> dict[str, tuple[int
     for operator in main.operators:
         for index in operator.outputs:
             tensor = main.tensors[index]
-            last = _last_op(_text(tensor.name))
-            for name, form in emitter.places.get(last or "", []):
+            ops = op_names(_text(tensor.name))
+            for name, form in emitter.places.get(ops[-1], []) if ops else ():
                 shape = stored_shape(emitter.graph.shape(name), form)
                 if tensor.type == FLOAT32 and _fits(tensor, shape):
                     places[name] = (int(index), form)
@@ -170,10 +162,8 @@ def _owner(main: Any, operator: Any, emitter: Emitter) -> str:
     """The graph node that an operator of the file belongs to: of merged nodes the one with weights, else the last."""
     nodes: list[Node] = []
     for index in operator.outputs:
-        for number in sorted(int(number) for number in _OP.findall(_text(main.tensors[index].name))):
-            node = emitter.owners.get(f"n{number}")
-            if node is not None:
-                nodes.append(node)
+        names = op_names(_text(main.tensors[index].name))
+        nodes += [emitter.owners[name] for name in names if name in emitter.owners]
         if not nodes and index in main.outputs:
             nodes.append(emitter.graph[emitter.graph.outputs[list(main.outputs).index(index)]])
     weighted = [node for node in nodes if isinstance(node.op, BinaryConv2d | BinaryLinear | Conv2d | Linear)]

@@ -107,11 +107,14 @@ class Windows:
         crop: leading rows and columns that no window touches and that have to be cut off first.
         pads: (before, behind) rows and columns outside the picture that windows touch.
         padding: the TensorFlow padding that gives these windows on the cut picture.
+        oversized: whether a window is larger than the cut picture. There LCE's zero padding gives wrong sums, even for a 3x3 window
+            on a 2x2 picture.
     """
 
     crop: Pair
     pads: tuple[Pair, Pair]
     padding: Padding
+    oversized: bool
 
 
 def windows(
@@ -131,7 +134,7 @@ def windows(
         dilation: see kernel.
         flipped: whether the picture is stored mirrored.
     """
-    crop, pads, same, valid = [], [], True, True
+    crop, pads, same, valid, oversized = [], [], True, True, False
     for axis in (0, 1):
         extent = dilation[axis] * (kernel[axis] - 1) + 1
         before = padding[axis]
@@ -143,10 +146,11 @@ def windows(
         fits = out[axis] == -(-(size[axis] - cut) // stride[axis])
         same = same and fits and before == max(before + behind, 0) // 2
         valid = valid and before == 0 and behind <= 0
+        oversized = oversized or extent > size[axis] - cut
         crop.append(cut)
         pads.append((before, max(behind, 0)))
     kind = Padding.VALID if valid else Padding.SAME if same else Padding.EXPLICIT
-    return Windows((crop[0], crop[1]), (pads[0], pads[1]), kind)
+    return Windows((crop[0], crop[1]), (pads[0], pads[1]), kind, oversized)
 
 
 def op_windows(
@@ -162,13 +166,21 @@ def op_windows(
     )
 
 
-def extra_work(graph: Graph, flipped: bool) -> int:
+def pads_before_sign(op: BinaryConv2d, place: Windows) -> bool:
+    """Whether LCE's own padding cannot express these windows of a binary convolution."""
+    padded = any(map(any, place.pads))
+    return padded and (place.padding is not Padding.SAME or (op.padding_value == 0 and place.oversized))
+
+
+def extra_work(graph: Graph, flipped: bool) -> float:
     """Values per image that a file writes only because of paddings: reversed, cut or padded copies, and corrections.
 
-    A binary convolution whose zeros SAME cannot express needs a padded copy of its input, and three passes over its output, because
+    Infinite where a mirrored picture would be cut off completely, because no window but those in the padding is left.
+
+    A binary convolution whose zeros LCE cannot pad needs a padded copy of its input, and three passes over its output, because
     the correction keeps LCE from fusing scale and offset into it.
     """
-    work = 0
+    work = 0.0
     if flipped:
         for name in (*graph.inputs, *graph.outputs):
             shape = graph.shape(name)
@@ -177,14 +189,15 @@ def extra_work(graph: Graph, flipped: bool) -> int:
         assert isinstance(node.op, Conv2d | BinaryConv2d | MaxPool2d | AvgPool2d)
         x, y = graph.shape(node.inputs[0]), graph.shape(node.name)
         place = op_windows(node.op, x, y, flipped)
-        if any(place.crop) or place.padding is Padding.EXPLICIT:
+        if place.crop[0] >= x[2] or place.crop[1] >= x[3]:
+            return math.inf
+        if isinstance(node.op, BinaryConv2d):
+            padded = pads_before_sign(node.op, place)
+            work += 3 * math.prod(y[1:]) if padded and node.op.padding_value == 0 else 0
+        else:
+            padded = place.padding is Padding.EXPLICIT
+        if padded or any(place.crop):
             work += x[1] * math.prod(x[2 + a] - place.crop[a] + sum(place.pads[a]) for a in (0, 1))
-        if (
-            isinstance(node.op, BinaryConv2d)
-            and place.padding is Padding.EXPLICIT
-            and node.op.padding_value == 0
-        ):
-            work += 3 * math.prod(y[1:])
     return work
 
 

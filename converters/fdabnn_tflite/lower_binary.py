@@ -1,8 +1,9 @@
 """Signs, binary convolutions and binary dense layers, in the one form in which LCE makes each of them 1-bit.
 
-LCE's convolution pads with zeros (SAME) or with +1 (a `PadV2` of the signs by 1.0 that equals SAME, then VALID). Any other padding is
-done in front of the sign, where +1 is an ordinary float: the padded taps then count +1. Where they should have counted zero, their
-weights are subtracted again, as a constant integer picture:
+LCE's convolution pads with zeros (SAME) or with +1 (a `PadV2` of the signs by 1.0 that equals SAME, then VALID). Its zeros give wrong
+sums where a window is larger than the picture. Zeros there, and any other padding, are put in front of the sign, where +1 is an
+ordinary float: the padded taps then count +1. Where they should have counted zero, their weights are subtracted again, as a constant
+integer picture:
 
     y[i, j, o] = border[i, j, o] - (sum over all taps of x * -w),   border[i, j, o] = -(sum of w[o] over the taps outside)
 
@@ -30,7 +31,7 @@ from fdabnn_deploy.ops import (
 )
 from fdabnn_deploy.ops.conv import conv2d_reference
 from fdabnn_tflite.emitter import Emitter, Tensor
-from fdabnn_tflite.layout import NHWC, Form, Layout, Padding, Pair, Windows, in_order, op_windows
+from fdabnn_tflite.layout import NHWC, Form, Layout, Pair, in_order, op_windows, pads_before_sign
 
 
 def lower_sign(emitter: Emitter, node: Node) -> None:
@@ -49,9 +50,8 @@ def lower_binary_conv2d(emitter: Emitter, node: Node) -> None:
     assert isinstance(op, BinaryConv2d)
     graph = emitter.graph
     place = op_windows(op, graph.shape(node.inputs[0]), graph.shape(node.name), emitter.flipped)
-    before_sign = (
-        not _pads_with_zeros(place, op) and not _pads_with_ones(place, op) and any(map(any, place.pads))
-    )
+    before_sign = pads_before_sign(op, place)
+    lce_pads = any(map(any, place.pads)) and not before_sign
     kernels = _stored_kernels(op, emitter.flipped)
     group_in, group_out = op.weight.shape[1], op.weight.shape[0] // op.groups
     sign = _sign_in_front(emitter, node)
@@ -70,14 +70,14 @@ def lower_binary_conv2d(emitter: Emitter, node: Node) -> None:
     parts = []
     for group, bits in enumerate(signs):
         weight = kernels[..., group * group_out : (group + 1) * group_out]
-        if _pads_with_zeros(place, op):
+        if lce_pads and op.padding_value == 0:
             part = _conv(emitter, node, bits, weight, op, "SAME")
         elif before_sign and op.padding_value == 0:
             size = (int(bits.shape[1]), int(bits.shape[2]))
             border = _border(weight, size, place.pads, op)
             part = emitter.emit("Sub", x=border, y=_conv(emitter, node, bits, -weight, op, "VALID"))
         else:
-            padded = emitter.pad(bits, place.pads, 1.0) if _pads_with_ones(place, op) else bits
+            padded = emitter.pad(bits, place.pads, 1.0) if lce_pads else bits
             part = _conv(emitter, node, padded, weight, op, "VALID")
         parts.append(part)
     result = parts[0] if len(parts) == 1 else emitter.emit("ConcatV2", values=parts, axis=np.int32(3))
@@ -99,14 +99,6 @@ def lower_binary_linear(emitter: Emitter, node: Node) -> None:
     conv = BinaryConv2d(op.weight[:, :, None, None])
     result = _conv(emitter, node, signs, weight, conv, "VALID")
     emitter.define(node.name, result, Form(Layout.PIXEL))
-
-
-def _pads_with_zeros(place: Windows, op: BinaryConv2d) -> bool:
-    return op.padding_value == 0 and place.padding is Padding.SAME
-
-
-def _pads_with_ones(place: Windows, op: BinaryConv2d) -> bool:
-    return op.padding_value == 1 and place.padding is Padding.SAME
 
 
 def _stored_kernels(op: BinaryConv2d, flipped: bool) -> FloatArray:
