@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,6 +24,7 @@ from fdabnn_deploy.stages import Progress, Stages
 CHECKPOINT_SUFFIXES = (".pt", ".pth", ".ckpt", ".tar", ".bin", ".pkl")
 PER_LAYER_IMAGES = 8
 SCHEMA_VERSION = 1
+_OUTPUT = re.compile(r"output(_\d+)?")
 SCHEMA_FILE = Path(__file__).parent / "schemas" / "parity.schema.json"
 
 
@@ -195,7 +197,7 @@ def _open(path: Path, reading: dict[str, Any], per_layer: bool) -> Side:
         runtime=runtime.name,
         version=runtime.version(),
         info=_info_of_file(path, runtime.metadata(path), session),
-        run=lambda images: session.run([images]),
+        run=lambda images: sample_sets.run_in_batches(session, images),
         run_all=lambda images: session.run_all([images]),
         layers={},
     )
@@ -276,8 +278,10 @@ def _common_info(
 def _layer_rows(a: Side, b: Side, images: FloatArray) -> tuple[LayerRow, ...]:
     tensors_a, tensors_b = a.run_all(images), b.run_all(images)
     layers = {**a.layers, **b.layers}
-    # The order of computation is known best from a graph, then from whichever file has more of its tensors.
-    order = list(layers) or list(tensors_a if len(tensors_a) >= len(tensors_b) else tensors_b)
+    # The order of computation is known best from a graph, else from the file with more of its tensors, where the
+    # tensors stand in order but for the outputs.
+    richer = tensors_a if len(tensors_a) >= len(tensors_b) else tensors_b
+    order = list(layers) or sorted(richer, key=lambda name: _OUTPUT.fullmatch(name) is not None)
     compared: list[LayerComparison] = parity.compare_layers(tensors_a, tensors_b, order)
     return tuple(
         LayerRow(layers.get(c.tensor) or _module_of(c.tensor), c.tensor, c.shape, c.comparison)

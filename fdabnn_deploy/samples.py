@@ -15,9 +15,11 @@ from fdabnn_deploy import cifar10, pictures
 from fdabnn_deploy.errors import UsageError
 from fdabnn_deploy.model_info import ModelInfo
 from fdabnn_deploy.ops import Array, FloatArray
+from fdabnn_deploy.runtimes.base import Session
 
 DEFAULT_COUNT = 512
 DEFAULT_RANDOM = 200
+BATCH_SIZE = 32
 DATA_VARIABLE = "FDABNN_DATA"
 _IMAGE_KEYS = ("images", "x", "inputs", "input")
 _LABEL_KEYS = ("labels", "y", "label", "targets")
@@ -90,6 +92,12 @@ def load(spec: str | Path | None, info: ModelInfo) -> Samples:
             f"no samples at {path}: give an .npz file, a folder of pictures, a CIFAR-10 folder or random:N"
         )
     return _npz(path, limit, info)
+
+
+def run_in_batches(session: Session, images: FloatArray) -> list[FloatArray]:
+    """A session's outputs for any number of images; a runtime holds the activations of a batch in memory."""
+    parts = [session.run([images[i : i + BATCH_SIZE]]) for i in range(0, len(images), BATCH_SIZE)]
+    return [np.concatenate(column) for column in zip(*parts, strict=True)]
 
 
 def from_array(array: Array, info: ModelInfo) -> Samples:

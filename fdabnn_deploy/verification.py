@@ -18,7 +18,7 @@ from fdabnn_deploy.report import ArtifactFile, LatencyRow, ParityRow, TwinRow
 from fdabnn_deploy.runtimes import registry
 from fdabnn_deploy.runtimes.base import Runtime, Session
 from fdabnn_deploy.runtimes.torch_graph import TorchGraphSession
-from fdabnn_deploy.samples import Samples
+from fdabnn_deploy.samples import Samples, run_in_batches
 from fdabnn_deploy.stages import Stages
 from fdabnn_deploy.torch_module import run_module
 
@@ -62,7 +62,9 @@ def reference(module: torch.nn.Module, graph: Graph, samples: Samples) -> Refere
     """Runs the module and the deployed graph on the samples."""
     outputs = run_module(module, samples.images)
     session = TorchGraphSession(graph)
-    row = _row(session.run([samples.images]), outputs, samples, GRAPH_RUNTIME, torch.__version__, None)
+    row = _row(
+        run_in_batches(session, samples.images), outputs, samples, GRAPH_RUNTIME, torch.__version__, None
+    )
     recorded = session.run_all([samples.images[: twins.MAX_IMAGES]])
     return Reference(samples, outputs, row, twins.build(graph, recorded))
 
@@ -88,7 +90,7 @@ def convert_and_check(
         runtime = registry.get(name)
         with stages.run("verify", f"{name} {runtime.version()}, {len(truth.samples)} inputs"):
             session = runtime.open(path)
-            outputs = session.run([truth.samples.images])
+            outputs = run_in_batches(session, truth.samples.images)
             rows.append(
                 _row(outputs, truth.outputs, truth.samples, name, runtime.version(), converter.target)
             )

@@ -1,0 +1,32 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from fdabnn_deploy.errors import ModelRefusedError
+from fdabnn_deploy.torch_module import BATCH_SIZE, run_module
+
+
+class TwoOutputs(nn.Module):
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        return x.sum(dim=1), 2 * x
+
+
+class NoBatch(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x.sum()
+
+
+def test_batches_are_put_together_again() -> None:
+    images = np.random.default_rng(0).standard_normal((2 * BATCH_SIZE + 3, 4)).astype(np.float32)
+    first, second = run_module(TwoOutputs().eval(), images)
+    np.testing.assert_array_equal(second, 2 * images)
+    np.testing.assert_allclose(first, images.sum(axis=1), rtol=1e-5, atol=1e-6)
+    assert torch.is_grad_enabled()
+
+
+def test_outputs_without_a_batch_are_refused() -> None:
+    with pytest.raises(ModelRefusedError, match="return the logits only"):
+        run_module(NoBatch().eval(), np.zeros((2, 4), np.float32))
