@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import numpy as np
 import torch
@@ -36,14 +36,6 @@ from fdabnn_deploy.stages import Progress, Stages
 from fdabnn_deploy.torch_module import run_module
 
 SIGN_ZERO_IMAGES = 64
-
-
-@runtime_checkable
-class Preparable(Protocol):
-    """A converter that can load its heavy packages in another thread, while the model is being captured."""
-
-    def prepare(self) -> None:
-        """Loads what `convert` will need."""
 
 
 def export(
@@ -70,8 +62,7 @@ def export(
         allow_float: module paths of binary layers that may come out as float layers.
         progress: told of every stage.
         **reading: of `fdabnn_deploy.checkpoint.read` (arch, arch_args, model, drop_noise, input_shape, mean,
-        std,
-            input_range, name) or, with a module, of `fdabnn_deploy.checkpoint.from_module`.
+            std, input_range, name) or, with a module, of `fdabnn_deploy.checkpoint.from_module`.
 
     Returns:
         The report; everything in it is verified.
@@ -88,12 +79,13 @@ def export(
     out = Path(out)
     with stages.run("read") as stage:
         network = _read(source, example_input, reading)
+        if Path(network.info.name).name != network.info.name:
+            raise UsageError(f"the name '{network.info.name}' is not that of a file: choose another with --name")
         fda = len(network.noise.layers)
         stage.detail = f"{network.arch}, {network.dialect}" + (f", {fda} FDA layers" if fda else "")
         stage.bytes = network.bytes or None
-    with ThreadPoolExecutor(1 + len(converters)) as pool:
-        # Heavy imports and unpacking of data need no GIL for much of their time; capture does.
-        warm = [pool.submit(c.prepare) for c in converters if isinstance(c, Preparable)]
+    with ThreadPoolExecutor(1) as pool:
+        # Unpacking a data set takes seconds; it does so while PyTorch traces.
         loading = pool.submit(_samples, samples, network)
         captured, deployed = _deploy(network, stages)
         coverage = _coverage(deployed, tuple(allow_float))
@@ -104,8 +96,6 @@ def export(
             truth = verification.reference(network.module, deployed.graph, inputs)
             zeros = _sign_zeros(captured, inputs)
             noise = _dropped_noise(network, truth)
-        for future in warm:
-            future.result()
     with _work_folder(out) as work:
         options = ConvertOptions(batch)
         checked = [

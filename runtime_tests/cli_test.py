@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -189,4 +190,25 @@ def test_a_bug_ends_with_1_and_says_so(workplace: Path) -> None:
     assert done.returncode == 1
     assert "this is a bug in fdabnn-export" in done.stderr
     assert "Traceback" not in done.stderr
+    assert not (workplace / "unused").exists()
+
+
+def test_ctrl_c_ends_with_130_and_leaves_nothing(workplace: Path, checkpoint: Path) -> None:
+    # A process that a shell has put into the background ignores SIGINT unless it says otherwise.
+    code = (
+        "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "from fdabnn_deploy.cli.export import main; sys.exit(main(sys.argv[1:]))"
+    )
+    arguments = [sys.executable, "-c", code, str(checkpoint), "--target", "onnx", "--out", "unused"]
+    with subprocess.Popen(
+        arguments, cwd=workplace, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        while not process.stdout.readline().startswith("  read"):
+            pass
+        process.send_signal(signal.SIGINT)
+        process.stdout.read()
+        assert process.stderr.read() == "fdabnn-export: stopped\n"
+    assert process.returncode == 130
     assert not (workplace / "unused").exists()

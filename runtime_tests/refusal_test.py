@@ -131,6 +131,7 @@ def test_a_layer_that_lost_its_bit_is_refused_unless_allowed(tmp_path: Path) -> 
         ({"samples": np.zeros((2, 3, 9, 9), np.float32)}, r"takes \[N, 3, 8, 8\]"),
         ({"samples": "nowhere.npz"}, "no samples at nowhere.npz"),
         ({"batch": 0}, "batch size 0"),
+        ({"name": "../net"}, "--name"),
         ({"mean": (0.5,)}, "std"),
     ],
 )
