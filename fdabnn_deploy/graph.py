@@ -167,7 +167,13 @@ class Editor:
         self._outputs = [new if name == old else name for name in self._outputs]
 
     def rename(self, names: Mapping[str, str]) -> None:
-        """Renames tensors everywhere at once."""
+        """Renames tensors everywhere at once.
+
+        Raises:
+            GraphError: two tensors would share a name.
+        """
+        if len({names.get(name, name) for name in self._nodes}) < len(self._nodes):
+            raise GraphError("two tensors would share a name")
         self._nodes = {
             names.get(name, name): replace(
                 node, name=names.get(name, name), inputs=tuple(names.get(i, i) for i in node.inputs)
