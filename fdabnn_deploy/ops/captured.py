@@ -168,7 +168,7 @@ class BatchNorm(Op):
         mean, var, gamma, beta = (
             per_channel(v, x.ndim) for v in (self.mean, self.var, self.gamma, self.beta)
         )
-        return ((x - mean) / np.sqrt(var + self.eps) * gamma + beta).astype(np.float32)
+        return np.asarray((x - mean) / np.sqrt(var + self.eps) * gamma + beta, dtype=np.float32)
 
 
 @dataclass(frozen=True, eq=False)
