@@ -80,7 +80,9 @@ def export(
     with stages.run("read") as stage:
         network = _read(source, example_input, reading)
         if Path(network.info.name).name != network.info.name:
-            raise UsageError(f"the name '{network.info.name}' is not that of a file: choose another with --name")
+            raise UsageError(
+                f"the name '{network.info.name}' is not that of a file: choose another with --name"
+            )
         fda = len(network.noise.layers)
         stage.detail = f"{network.arch}, {network.dialect}" + (f", {fda} FDA layers" if fda else "")
         stage.bytes = network.bytes or None

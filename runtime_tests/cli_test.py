@@ -143,7 +143,7 @@ def test_two_files_are_compared_without_pytorch(workplace: Path) -> None:
     ("arguments", "message"),
     [
         (["weights0.pt", "--target", "onxx"], "unknown target 'onxx': did you mean 'onnx'?"),
-        (["weights0.pt", "--bach", "2"], "Possible options: --batch"),
+        (["weights0.pt", "--bach", "2"], "--batch"),
         (["weights0.pt", "--batch", "many"], "neither a positive number nor 'dynamic'"),
         (["nothing.pt"], "nothing.pt"),
         (["weights0.pt"], "--arch"),
