@@ -132,7 +132,7 @@ def test_a_failed_part_is_marked() -> None:
     file = io.StringIO()
     print_report(Console(file=file, width=100, highlight=False, markup=False), example(passed=False))
     text = file.getvalue()
-    assert "NaN ulp" in text
+    assert "3 of 80       NaN      NaN" in text
     assert "5 of 8  62.50 %" in text
     assert "0 of 1 layers equal" in text
 

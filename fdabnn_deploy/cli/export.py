@@ -27,7 +27,7 @@ from fdabnn_deploy.cli.options import as_typed, reading_arguments, reading_optio
 from fdabnn_deploy.report import ExportParityError, Report
 
 NAME = "fdabnn-export"
-_RUNTIMES = {"torch": "PyTorch, deployed graph", "onnxruntime": "ONNX Runtime", "lce": "LCE interpreter"}
+_RUNTIMES = {"torch": "deployed graph, PyTorch", "onnxruntime": "ONNX Runtime", "lce": "LCE interpreter"}
 
 
 class _Batch(click.ParamType[Any]):
@@ -194,9 +194,9 @@ def _print_parity(console: Console, report: Report) -> None:
         rows.append(
             (
                 mark(row.passed),
-                f"{name} {row.version}",
+                f"{name} {row.version.partition('+')[0]}",
                 f"{row.comparison.differing} of {row.comparison.values}",
-                f"{format_number(row.comparison.max_ulps)} ulp",
+                format_number(row.comparison.max_ulps),
                 format_number(row.comparison.max_abs),
                 f"{agreement.same} of {agreement.images}",
                 format_share(agreement.share),
@@ -207,7 +207,7 @@ def _print_parity(console: Console, report: Report) -> None:
     title = f"Parity with PyTorch on {report.samples.description}"
     if accuracy is not None:
         title += f" (accuracy in PyTorch {format_share(accuracy)})"
-    columns = ["", "runtime", "differing values", "max difference", "absolute", "same top-1", "", "accuracy"]
+    columns = ["", "runtime", "differing", "max ulps", "max abs", "same top-1", "", "accuracy"]
     if accuracy is None:
         columns, rows = columns[:-1], [row[:-1] for row in rows]
     print_table(console, title, columns, rows, right=range(2, len(columns)))

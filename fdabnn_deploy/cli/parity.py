@@ -95,11 +95,11 @@ def _print_outputs(console: Console, result: ComparisonReport) -> None:
     values: list[str | Text] = [
         mark(result.passed),
         f"{found.differing} of {found.values}",
-        f"{format_number(found.max_ulps)} ulp",
+        format_number(found.max_ulps),
         format_number(found.max_abs),
         f"{agreement.same} of {agreement.images} ({format_share(agreement.share)})",
     ]
-    columns = ["", "differing values", "max difference", "absolute", "same top-1"]
+    columns = ["", "differing", "max ulps", "max abs", "same top-1"]
     print_table(console, "A against B", columns, [values], right=(1, 2, 3, 4))
 
 
@@ -122,7 +122,7 @@ def _print_layers(console: Console, result: ComparisonReport) -> None:
                 row.tensor,
                 "x".join(map(str, row.shape)),
                 f"{found.differing} of {found.values}",
-                f"{format_number(found.max_ulps)} ulp",
+                format_number(found.max_ulps),
                 format_number(found.max_abs),
             )
         )
@@ -131,7 +131,7 @@ def _print_layers(console: Console, result: ComparisonReport) -> None:
         f"Inner tensors: {len(differing)} of {len(result.layers)} differ on {result.layer_images} inputs"
         + (f"; the first {len(rows)} are" if more else "")
     )
-    columns = ("layer", "tensor", "shape", "differing values", "max difference", "absolute")
+    columns = ("layer", "tensor", "shape", "differing", "max ulps", "max abs")
     print_table(console, title, columns, rows, right=(3, 4, 5))
 
 
