@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import numpy as np
 from rich.console import Console
 from rich.text import Text
 
@@ -140,7 +141,7 @@ def _describe(row: LayerRow) -> str:
     assert first is not None
     where = ", ".join(map(str, first.index))
     layer = f"layer {row.layer}, " if row.layer else ""
-    return f"{layer}tensor {row.tensor}, index [{where}]: A {first.a!r}, B {first.b!r}"
+    return f"{layer}tensor {row.tensor}, index [{where}]: A {np.float32(first.a)}, B {np.float32(first.b)}"
 
 
 def main(args: Sequence[str] | None = None) -> int:
