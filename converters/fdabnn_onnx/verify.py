@@ -87,10 +87,13 @@ def check_simplified(model: ModelProto) -> str:
     full, _ = onnxsim.simplify(model)
     different, total, largest = _compare(_outputs(model, default), _outputs(full, default))
     if not different:
-        return f"onnx-simplifier's version gives equal outputs ({total} values); written is the one before it, with every tensor"
+        return (
+            f"onnx-simplifier's version gives equal outputs ({total} values compared); "
+            "the file is the one before it, in which 1-bit layers stay 1-bit"
+        )
     return (
-        f"onnx-simplifier folds multipliers and addends into convolutions, which rounds anew: {different} of {total} output values "
-        f"differ by up to {largest:.1e}; without these folds all are equal, and the file is written without them"
+        f"onnx-simplifier's version differs in {different} of {total} output values, by up to {largest:.1e}: it folds multipliers into "
+        "convolutions, which rounds anew (equal without these folds); the file is the one before it, in which 1-bit layers stay 1-bit"
     )
 
 
