@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 from typing import Any
 
 from fdabnn_deploy.converter import Artifact, ConvertOptions
@@ -23,8 +21,8 @@ from fdabnn_tflite.saved_model import build_flatbuffer
 class TfliteConverter:
     """Writes TFLite files with the binary operators of Larq Compute Engine; implements `fdabnn_deploy.converter.Converter`.
 
-    Pictures are NHWC in the file. `fdabnn_deploy.runtimes.tflite_file.TENSORS_KEY` names the metadata that leads from the file's
-    tensors back to the graph's.
+    Pictures are NHWC in the file. `fdabnn_deploy.runtimes.tflite_tensors` describes the metadata that leads from the file's tensors back
+    to the graph's.
     """
 
     target = "tflite"
@@ -42,9 +40,8 @@ class TfliteConverter:
         """
         if options.batch is not None and options.batch < 1:
             raise UsageError(f"batch size {options.batch}: give a positive number, or 'dynamic'")
-        flipped = choose_flipped(graph)
-        data, emitter, results = build_flatbuffer(graph, flipped, options.batch)
-        finished = finish_file(data, emitter, info.metadata())
+        data, emitter, results = build_flatbuffer(graph, choose_flipped(graph), options.batch)
+        finished = finish_file(data, emitter, info.metadata(), resizable=options.batch is None)
         file = parse_tflite(finished)
         check_counts(file, emitter, results)
         write_aside(path, finished)
@@ -70,11 +67,8 @@ def check_counts(file: TfliteFile, emitter: Emitter, results: Sequence[Any]) -> 
     """
     counts = file.op_counts()
     returned = {result.op.name for result in results}
-    packing = [
-        operator
-        for operator in file.operators
-        if operator.name == "LceBconv2d" and file.tensors[operator.outputs[0]].type == INT32
-    ]
+    binary = [operator for operator in file.operators if operator.name == "LceBconv2d"]
+    packing = [operator for operator in binary if file.tensors[operator.outputs[0]].type == INT32]
     expected = {
         "LceBconv2d": len(emitter.binary_layers),
         "LceBMaxPool2d": sum(
@@ -89,38 +83,29 @@ def check_counts(file: TfliteFile, emitter: Emitter, results: Sequence[Any]) -> 
         if counts.get(name, 0) != number
     ]
     if wrong:
-        found = Counter(operator.name for operator in file.operators if operator.name == "CONV_2D")
-        layers = ", ".join(sorted(set(emitter.binary_layers.values())))
+        weights = {file.tensors[operator.inputs[1]].name for operator in binary}
+        lost = [layer for layer in emitter.binary_layers.values() if f"{layer}/weight" not in weights]
         raise FdabnnError(
-            f"the TFLite file has {' and '.join(wrong)} ({found['CONV_2D']} float CONV_2D); nothing was written. Binary layers: "
-            f"{layers or 'none'}. This is a bug of fdabnn-deploy: please report it with the network"
+            f"the TFLite file has {' and '.join(wrong)}, and nothing was written. Layers that came out as float ones: "
+            f"{', '.join(sorted(set(lost))) or 'none'}. This is a bug of fdabnn-deploy: please report it with the network"
         )
 
 
 def write_aside(path: Path, data: bytes) -> None:
-    """Writes a file so that it is there completely or not at all.
+    """Writes a file under another name and renames it, so that nobody ever meets half of it.
 
     Raises:
         UsageError: the folder does not exist or cannot be written to.
     """
+    aside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        with NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as aside:
-            try:
-                aside.write(data)
-                aside.flush()
-                Path(aside.name).chmod(0o666 & ~_umask())
-                Path(aside.name).replace(path)
-            except BaseException:
-                Path(aside.name).unlink(missing_ok=True)
-                raise
+        try:
+            aside.write_bytes(data)
+            aside.replace(path)
+        finally:
+            aside.unlink(missing_ok=True)
     except OSError as error:
-        raise UsageError(f"cannot write {path}: {error.strerror}") from None
-
-
-def _umask() -> int:
-    mask = os.umask(0o022)
-    os.umask(mask)
-    return mask
+        raise UsageError(f"cannot write {path}: {error.strerror or error}") from None
 
 
 def _notes(emitter: Emitter, options: ConvertOptions) -> tuple[str, ...]:
@@ -132,5 +117,7 @@ def _notes(emitter: Emitter, options: ConvertOptions) -> tuple[str, ...]:
     if options.batch is None:
         notes.append("the file says batch 1; runtimes that can resize inputs take any batch")
     elif options.batch > 1:
-        notes.append(f"LCE's interpreter refuses batch {options.batch}: other runtimes only")
+        notes.append(
+            f"LCE's own interpreter refuses batch {options.batch}; it is verified with batch 1, for other runtimes to use"
+        )
     return tuple(notes)

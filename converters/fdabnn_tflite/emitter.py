@@ -14,7 +14,8 @@ import numpy as np
 
 from fdabnn_deploy.graph import Graph, Node
 from fdabnn_deploy.ops import BATCH, Input, Shape
-from fdabnn_tflite.layout import NHWC, Form, Layout, Pair, natural_form, stored_shape
+from fdabnn_deploy.runtimes.tflite_tensors import Layout
+from fdabnn_tflite.layout import NHWC, Form, Pair, natural_form, stored_shape
 
 Tensor = Any
 """A symbolic `tf.Tensor`: TensorFlow has no type information."""

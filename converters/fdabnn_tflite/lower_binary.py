@@ -30,8 +30,9 @@ from fdabnn_deploy.ops import (
     Slice,
 )
 from fdabnn_deploy.ops.conv import conv2d_reference
+from fdabnn_deploy.runtimes.tflite_tensors import Layout
 from fdabnn_tflite.emitter import Emitter, Tensor
-from fdabnn_tflite.layout import NHWC, Form, Layout, Pair, in_order, op_windows, pads_before_sign
+from fdabnn_tflite.layout import NHWC, Form, Pair, in_order, op_windows, pads_before_sign
 
 
 def lower_sign(emitter: Emitter, node: Node) -> None:

@@ -8,8 +8,9 @@ import numpy as np
 
 from fdabnn_deploy.graph import Node
 from fdabnn_deploy.ops import Pad, Permute, Reshape, Slice
+from fdabnn_deploy.runtimes.tflite_tensors import Layout
 from fdabnn_tflite.emitter import Emitter, Tensor
-from fdabnn_tflite.layout import NHWC, Form, Layout, natural_form
+from fdabnn_tflite.layout import NHWC, Form, natural_form
 
 
 def _natural(emitter: Emitter, name: str) -> tuple[Tensor, Form]:

@@ -3,47 +3,19 @@
 from __future__ import annotations
 
 import os
-import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from fdabnn_deploy.errors import RuntimeMissingError
 from fdabnn_deploy.graph import Graph
 from fdabnn_deploy.ops import BATCH
+from fdabnn_deploy.runtimes.tflite_stderr import native_stderr
 from fdabnn_tflite.emitter import Emitter
 from fdabnn_tflite.layout import natural_form, stored_shape
 from fdabnn_tflite.lower import lower_graph
 
 INPUT, OUTPUT = "in_{:04}", "out_{:04}"
 """Names of the signature's tensors: TensorFlow sorts them by name, so the numbers have leading zeros."""
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Swallows what native code writes to the process's standard error, such as TensorFlow's start-up notes.
-
-    Python's own `sys.stderr` still reaches the terminal. When the body raises, what was swallowed is attached to the exception.
-    """
-    sys.stderr.flush()
-    with tempfile.TemporaryFile() as log, os.fdopen(os.dup(2), "w", buffering=1) as terminal:
-        python_stderr = sys.stderr
-        redirect = python_stderr is sys.__stderr__
-        os.dup2(log.fileno(), 2)
-        if redirect:
-            sys.stderr = terminal
-        try:
-            yield
-        except Exception as error:
-            log.seek(0)
-            error.add_note(log.read().decode("utf-8", "replace")[-4000:])
-            raise
-        finally:
-            if redirect:
-                sys.stderr = python_stderr
-            os.dup2(terminal.fileno(), 2)
 
 
 def import_tensorflow() -> tuple[Any, Any]:
@@ -54,7 +26,7 @@ def import_tensorflow() -> tuple[Any, Any]:
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
-        with quiet():
+        with native_stderr():
             import tensorflow as tf
             from larq_compute_engine.mlir.python import converter
     except ImportError as error:
@@ -94,14 +66,18 @@ def build_flatbuffer(graph: Graph, flipped: bool, batch: int | None) -> tuple[by
         specs.append(tf.TensorSpec(dims, tf.float32, name=INPUT.format(i)))
     module = tf.Module()
     options = tf.config.optimizer.get_experimental_options()
-    with quiet(), tempfile.TemporaryDirectory(prefix="fdabnn-") as folder:
-        # Grappler would merge constants, and that changes roundings.
-        tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
-        try:
+    # Grappler would merge constants, and that changes roundings.
+    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
+    try:
+        with native_stderr() as log, tempfile.TemporaryDirectory(prefix="fdabnn-") as folder:
             module.main = tf.function(function, input_signature=specs, autograph=False)
             tf.saved_model.save(module, folder, signatures={"serving_default": module.main})
-            data = converter.convert_saved_model(str(Path(folder)))
-        finally:
-            restored = {"disable_meta_optimizer": options.get("disable_meta_optimizer", False)}
-            tf.config.optimizer.set_experimental_options(restored)
+            data = converter.convert_saved_model(folder)
+    except Exception as error:
+        error.add_note(log.text[-4000:])
+        raise
+    finally:
+        tf.config.optimizer.set_experimental_options(
+            {"disable_meta_optimizer": options.get("disable_meta_optimizer", False)}
+        )
     return data, emitter, results

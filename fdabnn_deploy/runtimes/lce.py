@@ -7,59 +7,30 @@ It feeds one image at a time and takes batch 1 only, so a batch is a loop. Its e
 from __future__ import annotations
 
 import importlib.util
-import json
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as package_version
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 
 from fdabnn_deploy.errors import ModelRefusedError, RuntimeMissingError, UsageError
 from fdabnn_deploy.ops import Array, FloatArray
 from fdabnn_deploy.runtimes.base import Session
-from fdabnn_deploy.runtimes.tflite_file import FLOAT32, INT32, TENSORS_KEY, TfliteFile, read_tflite
+from fdabnn_deploy.runtimes.inputs import check_inputs
+from fdabnn_deploy.runtimes.tflite_file import FLOAT32, INT32, TfliteFile, read_tflite
+from fdabnn_deploy.runtimes.tflite_stderr import native_stderr
+from fdabnn_deploy.runtimes.tflite_tensors import TENSORS_KEY, Layout, TensorMap, TensorPlace
 
 Kernels = Literal["default", "indirect", "reference"]
-"""LCE's implementations of `LceBconv2d`; the default one refuses grouped convolutions."""
+"""LCE's implementations of `LceBconv2d`. `indirect` is the fastest on x86; `default` refuses grouped convolutions, `reference` zero
+padding of an odd number of channels."""
 
 _PACKAGE = "larq_compute_engine"
 _EXTENSION = "interpreter_wrapper_lite"
-
-
-@dataclass(frozen=True)
-class _Place:
-    """Where a tensor of the graph is in a file: one entry of the file's tensor map."""
-
-    name: str
-    tensor: int
-    shape: tuple[int, ...]
-    layout: str
-    image: tuple[int, ...] = ()
-    flipped: bool = False
-
-    def restore(self, stored: Array) -> FloatArray:
-        """The graph's tensor [N, ...] from the file's."""
-        batch = stored.shape[0]
-        if self.layout == "packed":
-            channels = self.shape[0]
-            bits = np.unpackbits(
-                np.ascontiguousarray(stored).astype("<i4").view(np.uint8), axis=-1, bitorder="little"
-            )
-            stored = np.float32(1) - np.float32(2) * bits[..., :channels].astype(np.float32)
-        if self.image:
-            channels, height, width = self.image
-            stored = stored.reshape(batch, height, width, channels)
-        picture = bool(self.image) or (self.layout in {"NHWC", "packed"} and len(self.shape) == 3)
-        if picture:
-            if self.flipped:
-                stored = stored[:, ::-1, ::-1]
-            stored = stored.transpose(0, 3, 1, 2)
-        return np.ascontiguousarray(stored.reshape(batch, *self.shape), dtype=np.float32)
 
 
 class LceSession(Session):
@@ -78,80 +49,57 @@ class LceSession(Session):
 
     def __init__(self, file: TfliteFile, path: Path, threads: int, kernels: Kernels) -> None:
         self._file, self._path, self._threads, self._kernels = file, path, threads, kernels
-        inputs, outputs, tensors = _places(file, path)
-        self._inputs, self._outputs, self._tensors = inputs, outputs, tensors
-        for index in (*file.inputs, *file.outputs):
-            if file.tensors[index].type != FLOAT32:
-                raise ModelRefusedError(
-                    f"{path}: {file.tensors[index].name} is not float32, and the graphs compared here have no other inputs and outputs"
-                )
-        batches = {file.tensors[index].shape[:1] for index in file.inputs}
-        if batches != {(1,)}:
-            found = ", ".join(str(*batch) or "none" for batch in sorted(batches))
-            raise ModelRefusedError(
-                f"{path} has batch size {found}, and LCE's interpreter takes 1 only: export it with --batch 1"
-            )
-        self._model = file.data
-        self._interpreter = self._load(self._model)
-        self._inner: tuple[Any, bytes] | None = None
+        self._map = _tensor_map(file, path)
+        self._interpreter = self._load(file.outputs)
+        self._inner: Any = None
 
-    def _load(self, model: bytes) -> Any:
+    def _load(self, outputs: tuple[int, ...]) -> Any:
+        model = self._file.patched(outputs, batch=1)
         module = _extension()
         try:
-            return module.LiteInterpreter(
-                model, self._threads, self._kernels == "reference", self._kernels == "indirect", False
-            )
+            with native_stderr() as log:
+                return module.LiteInterpreter(
+                    model, self._threads, self._kernels == "reference", self._kernels == "indirect", False
+                )
         except RuntimeError as error:
+            reason = " ".join((log.text or str(error)).split())
             raise ModelRefusedError(
-                f"{self._path}: LCE's interpreter does not take this file: {error}"
+                f"{self._path}: LCE's interpreter does not take this file: {reason}"
             ) from None
 
     @property
     def input_shapes(self) -> tuple[tuple[int, ...], ...]:
-        return tuple(place.shape for place in self._inputs)
+        return tuple(place.shape for place in self._map.inputs)
 
     def run(self, inputs: Sequence[FloatArray]) -> list[FloatArray]:
-        stored = self._predict(self._interpreter, inputs, len(self._outputs))
-        return [place.restore(values) for place, values in zip(self._outputs, stored, strict=True)]
+        stored = self._predict(self._interpreter, inputs)
+        return [place.restore(values) for place, values in zip(self._map.outputs, stored, strict=True)]
 
     def run_all(self, inputs: Sequence[FloatArray]) -> dict[str, FloatArray]:
-        indices = tuple(dict.fromkeys(place.tensor for place in self._tensors))
+        indices = tuple(dict.fromkeys(place.tensor for place in self._map.tensors))
         if self._inner is None:
-            model = self._file.with_outputs(indices)
-            self._inner = self._load(model), model
-        stored = self._predict(self._inner[0], inputs, len(indices))
-        values = dict(zip(indices, stored, strict=True))
-        found = {
-            place.name: np.asarray(value, np.float32)
-            for place, value in zip(self._inputs, inputs, strict=True)
-        }
-        found.update((place.name, place.restore(values[place.tensor])) for place in self._tensors)
+            self._inner = self._load(indices)
+        values = dict(zip(indices, self._predict(self._inner, inputs), strict=True))
+        found = {place.name: value for place, value in zip(self._map.inputs, inputs, strict=True)}
+        found.update((place.name, place.restore(values[place.tensor])) for place in self._map.tensors)
         return found
 
-    def _predict(self, interpreter: Any, inputs: Sequence[FloatArray], outputs: int) -> list[Array]:
+    def _predict(self, interpreter: Any, inputs: Sequence[FloatArray]) -> list[Array]:
         stored = self._to_file(inputs)
-        # Slices, because the interpreter multiplies shape and stride, and a new axis has stride 0.
-        results = [
-            interpreter.predict([values[i : i + 1] for values in stored]) for i in range(len(stored[0]))
-        ]
-        if not results:
-            raise UsageError("an empty batch")
-        return [np.concatenate([result[i] for result in results]) for i in range(outputs)]
+        try:
+            # Slices, because the interpreter multiplies shape and stride, and a new axis has stride 0.
+            results = [
+                interpreter.predict([values[i : i + 1] for values in stored]) for i in range(len(stored[0]))
+            ]
+        except RuntimeError as error:
+            raise ModelRefusedError(
+                f"{self._path}: LCE's interpreter cannot run this file: {error}"
+            ) from None
+        return [np.concatenate(images) for images in zip(*results, strict=True)]
 
     def _to_file(self, inputs: Sequence[FloatArray]) -> list[FloatArray]:
-        if len(inputs) != len(self._inputs):
-            raise UsageError(f"{self._path} takes {len(self._inputs)} inputs, {len(inputs)} were given")
-        stored = []
-        for place, value in zip(self._inputs, inputs, strict=True):
-            if value.shape[1:] != place.shape or value.shape[0] != inputs[0].shape[0]:
-                raise UsageError(
-                    f"input {place.name} of {self._path} takes [N, {', '.join(map(str, place.shape))}], not {list(value.shape)}"
-                )
-            values = np.asarray(value, dtype=np.float32)
-            if place.layout == "NHWC":
-                values = values.transpose(0, 2, 3, 1)
-            stored.append(np.ascontiguousarray(values))
-        return stored
+        check_inputs(inputs, self.input_shapes)
+        return [place.store(value) for place, value in zip(self._map.inputs, inputs, strict=True)]
 
     def native_inputs(self, inputs: Sequence[FloatArray]) -> object:
         return [value[:1] for value in self._to_file(inputs)]
@@ -178,18 +126,20 @@ class LceRuntime:
             raise _missing() from None
 
     def open(self, path: Path, threads: int = 1, kernels: Kernels = "default") -> LceSession:
-        """Loads a file.
+        """Loads a file. One with a static batch size runs as if it had been exported with batch 1.
 
         Args:
             path: of the TFLite file.
             threads: of the interpreter.
-            kernels: `default`, `indirect` (faster on x86) or `reference` (slow, takes everything).
+            kernels: which implementation of the binary convolution.
 
         Raises:
-            UsageError: there is no such file.
-            ModelRefusedError: it is damaged, or LCE's interpreter does not take it.
+            UsageError: there is no such file, or no such kernels.
+            ModelRefusedError: the file is damaged, or LCE's interpreter does not take it.
             RuntimeMissingError: LCE is not installed.
         """
+        if kernels not in get_args(Kernels):
+            raise UsageError(f"unknown LCE kernels '{kernels}': known are {', '.join(get_args(Kernels))}")
         return LceSession(read_tflite(path), path, threads, kernels)
 
     def metadata(self, path: Path) -> dict[str, str]:
@@ -204,7 +154,7 @@ class LceRuntime:
 
 def _missing() -> RuntimeMissingError:
     return RuntimeMissingError(
-        "runtime 'lce' needs the package larq-compute-engine (x86-64, Python 3.10 to 3.12): install it with  "
+        "runtime 'lce' needs the package larq-compute-engine (x86-64 Linux or macOS, Python 3.10 to 3.12): install it with  "
         "pip install 'fdabnn-deploy[export]'"
     )
 
@@ -213,81 +163,72 @@ def _extension() -> ModuleType:
     name = f"{_PACKAGE}.tflite.python.{_EXTENSION}"
     if name in sys.modules:
         return sys.modules[name]
+    package = importlib.util.find_spec(_PACKAGE)
+    folders = list(package.submodule_search_locations or ()) if package else []
+    files = [
+        file for folder in folders for file in Path(folder, "tflite", "python").glob(f"{_EXTENSION}*.so")
+    ]
+    if not files:
+        raise _missing()
     if int(np.__version__.split(".")[0]) >= 2:
         # Its pybind11 reads the item size of an array where NumPy 1 had it, finds 0, and refuses every input.
         raise RuntimeMissingError(
-            f"LCE's interpreter was built for NumPy 1 and cannot read the arrays of NumPy {np.__version__}: install  'numpy<2'"
+            f"LCE's interpreter was built for NumPy 1 and cannot read the arrays of NumPy {np.__version__}: install it with  "
+            "pip install 'numpy<2'"
         )
-    package = importlib.util.find_spec(_PACKAGE)
-    for folder in (package.submodule_search_locations or ()) if package else ():
-        for path in sorted(Path(folder, "tflite", "python").glob(f"{_EXTENSION}*.so")):
-            spec = importlib.util.spec_from_file_location(name, path)
-            assert spec is not None
-            assert spec.loader is not None
-            module = importlib.util.module_from_spec(spec)
-            spec.loader.exec_module(module)
-            sys.modules[name] = module
-            return module
-    raise _missing()
+    spec = importlib.util.spec_from_file_location(name, files[0])
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    sys.modules[name] = module
+    return module
 
 
-def _places(file: TfliteFile, path: Path) -> tuple[list[_Place], list[_Place], list[_Place]]:
-    """The file's inputs, outputs and inner tensors; for a file of other origin, pictures taken as NHWC and nothing inside."""
+def _tensor_map(file: TfliteFile, path: Path) -> TensorMap:
+    """The file's tensor map; for a file of other origin, its inputs and outputs, pictures taken as NHWC.
+
+    Raises:
+        ModelRefusedError: the map is damaged, or an input or output is not float32.
+    """
+    for index in (*file.inputs, *file.outputs):
+        if file.tensors[index].type != FLOAT32:
+            raise ModelRefusedError(
+                f"{path}: {file.tensors[index].name} is not float32, and inputs and outputs of other types are not supported"
+            )
     text = file.metadata.get(TENSORS_KEY)
     if text is None:
-        return (
-            _plain_places(file, file.inputs),
-            _plain_places(file, file.outputs),
-            _plain_places(file, file.outputs),
-        )
+        outputs = tuple(_foreign_place(file, index) for index in file.outputs)
+        return TensorMap(tuple(_foreign_place(file, index) for index in file.inputs), outputs, outputs)
     try:
-        entries = json.loads(text)
-        lists = [
-            [
-                _Place(
-                    str(entry["name"]),
-                    int(entry["tensor"]),
-                    tuple(entry["shape"]),
-                    str(entry["layout"]),
-                    tuple(entry["image"]),
-                    bool(entry["flipped"]),
-                )
-                for entry in entries[key]
-            ]
-            for key in ("inputs", "outputs", "tensors")
-        ]
-    except (ValueError, KeyError, TypeError):
+        places = TensorMap.loads(text)
+    except ValueError as error:
         raise ModelRefusedError(
-            f"{path}: its metadata '{TENSORS_KEY}' cannot be read: export it again"
+            f"{path}: its metadata '{TENSORS_KEY}' is damaged ({error}): export it again"
         ) from None
-    inputs, outputs, tensors = lists
-    known = range(len(file.tensors))
-    if (
-        tuple(place.tensor for place in inputs) != file.inputs
-        or tuple(place.tensor for place in outputs) != file.outputs
-        or any(
-            place.tensor not in known or file.tensors[place.tensor].type not in {FLOAT32, INT32}
-            for place in tensors
-        )
-    ):
+    fits = (
+        tuple(place.tensor for place in places.inputs) == file.inputs
+        and tuple(place.tensor for place in places.outputs) == file.outputs
+        and all(_fits(file, place) for place in (*places.inputs, *places.outputs, *places.tensors))
+    )
+    if not fits:
         raise ModelRefusedError(
-            f"{path}: its metadata '{TENSORS_KEY}' does not fit the file: export it again"
-        )
-    return inputs, outputs, tensors
-
-
-def _plain_places(file: TfliteFile, indices: tuple[int, ...]) -> list[_Place]:
-    places = []
-    for index in indices:
-        tensor = file.tensors[index]
-        shape = tensor.shape[1:]
-        picture = len(shape) == 3
-        places.append(
-            _Place(
-                tensor.name,
-                index,
-                (shape[2], shape[0], shape[1]) if picture else shape,
-                "NHWC" if picture else "plain",
-            )
+            f"{path}: its metadata '{TENSORS_KEY}' does not fit its tensors: export it again"
         )
     return places
+
+
+def _fits(file: TfliteFile, place: TensorPlace) -> bool:
+    if not 0 <= place.tensor < len(file.tensors):
+        return False
+    tensor = file.tensors[place.tensor]
+    kind = INT32 if place.layout is Layout.PACKED else FLOAT32
+    return tensor.type == kind and tensor.shape[1:] == place.stored_shape
+
+
+def _foreign_place(file: TfliteFile, index: int) -> TensorPlace:
+    tensor = file.tensors[index]
+    shape = tensor.shape[1:]
+    if len(shape) == 3:
+        return TensorPlace(tensor.name, index, (shape[2], *shape[:2]), Layout.NHWC)
+    return TensorPlace(tensor.name, index, shape, Layout.PLAIN)

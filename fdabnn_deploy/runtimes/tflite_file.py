@@ -22,8 +22,6 @@ from fdabnn_deploy.runtimes.tflite_flatbuffer import DamagedError, Table, root
 IDENTIFIER = b"TFL3"
 DIGEST_KEY = "fdabnn_sha256"
 """Metadata key of the SHA-256, in 64 hexadecimal digits, of the file with these digits replaced by zeros."""
-TENSORS_KEY = "fdabnn_tensors"
-"""Metadata key of the JSON text that says which tensors of the graph are where in the file."""
 
 FLOAT32, INT32 = 0, 2
 _SIZES = {0: 4, 1: 2, 2: 4, 3: 1, 4: 8, 6: 1, 7: 2, 8: 8, 9: 1, 10: 8, 11: 16, 12: 8, 15: 4, 16: 2}
@@ -78,21 +76,27 @@ class TfliteFile:
     outputs: tuple[int, ...]
     metadata: dict[str, str]
     _outputs_place: int
+    _batch_places: tuple[int, ...]
 
     def op_counts(self) -> dict[str, int]:
         """Operators by name, sorted."""
         return dict(sorted(Counter(operator.name for operator in self.operators).items()))
 
-    def with_outputs(self, indices: tuple[int, ...]) -> bytes:
-        """A copy of the file whose outputs are these tensors.
+    def patched(self, outputs: tuple[int, ...], batch: int) -> bytes:
+        """A copy of the file whose outputs are these tensors, and whose inputs have this batch size.
 
-        References point forward only, so the new list goes to the end of the file and the old reference is turned there.
+        References point forward only, so a new list of outputs goes to the end of the file and the old reference is turned there. The
+        checksum of the copy is not renewed.
         """
-        end = -(-len(self.data) // 16) * 16
-        changed = bytearray(self.data.ljust(end, b"\0"))
-        struct.pack_into("<I", changed, self._outputs_place, end - self._outputs_place)
-        changed += struct.pack(f"<{len(indices) + 1}i", len(indices), *indices)
-        return bytes(changed.ljust(-(-len(changed) // 16) * 16, b"\0"))
+        changed = bytearray(self.data)
+        for place in self._batch_places:
+            struct.pack_into("<i", changed, place, batch)
+        if outputs != self.outputs:
+            end = -(-len(changed) // 16) * 16
+            changed = changed.ljust(end, b"\0")
+            struct.pack_into("<I", changed, self._outputs_place, end - self._outputs_place)
+            changed += struct.pack(f"<{len(outputs) + 1}i", len(outputs), *outputs)
+        return bytes(changed)
 
 
 def read_tflite(path: Path) -> TfliteFile:
@@ -133,8 +137,17 @@ def parse_tflite(data: bytes) -> TfliteFile:
     for signature in model.tables(7):
         _check_signature(signature, [len(tensors) for tensors, *_ in parsed])
     tensors, operators, inputs, outputs = parsed[0]
+    tables = list(subgraphs[0].tables(0))
+    shapes = [tables[index].span(0, 4) for index in inputs]
     return TfliteFile(
-        data, tensors, operators, inputs, outputs, _metadata(model, buffers), subgraphs[0].place(2)
+        data,
+        tensors,
+        operators,
+        inputs,
+        outputs,
+        _metadata(model, buffers),
+        subgraphs[0].place(2),
+        tuple(begin for begin, rank in filter(None, shapes) if rank),
     )
 
 
