@@ -67,12 +67,17 @@ def read_batch(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
         raw = path.read_bytes()
         if path.suffix == ".xz":
             raw = lzma.decompress(raw)
-        content = _BatchUnpickler(io.BytesIO(raw), encoding="latin1").load()
-        data, labels = content["data"], content["labels"]
+        content = _BatchUnpickler(io.BytesIO(raw), encoding="bytes").load()
     except Exception as error:  # noqa: BLE001  (a damaged pickle can raise anything)
         raise UsageError(
             f"{path} is not a readable CIFAR-10 batch ({error}): unpack it from the archive again"
         ) from None
+    if not isinstance(content, dict):
+        raise UsageError(f"{path} is not a CIFAR-10 batch: it holds a {type(content).__name__}, not a dict")
+    content = {
+        key.decode("latin1") if isinstance(key, bytes) else key: value for key, value in content.items()
+    }
+    data, labels = content.get("data"), content.get("labels")
     size = SHAPE[0] * SHAPE[1] * SHAPE[2]
     if not isinstance(data, np.ndarray) or data.dtype != np.uint8 or data.ndim != 2 or data.shape[1] != size:
         raise UsageError(f"{path} is not a CIFAR-10 batch: its 'data' is not an N x {size} array of bytes")

@@ -1,23 +1,18 @@
 """CIFAR-10 from its official Python batches, and the augmented batches of training.
 
-The batches are Python 2 pickles. A pickle can run code, so they are read by an unpickler that knows only the
-few functions with which numpy rebuilds an array.
+The batches are pickles; the core's reader takes them without running what they say.
 """
 
 from __future__ import annotations
 
-import io
-import lzma
-import pickle
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from fdabnn_deploy import cifar10
 from fdabnn_deploy.errors import UsageError
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
@@ -31,46 +26,8 @@ TEST_FILE = "test_batch"
 FOLDERS = ("", "cifar-10", "cifar-10-batches-py")
 
 
-def _latin1_encode(text: str, encoding: str) -> bytes:
-    # Python 3 writes bytes into old pickle protocols as a call of codecs.encode with latin1, never another.
-    if encoding not in ("latin1", "latin-1"):
-        raise pickle.UnpicklingError(f"codecs.encode with {encoding!r}")
-    return text.encode("latin1")
-
-
-def _allowed_globals() -> dict[tuple[str, str], Callable[..., Any] | type]:
-    from numpy._core.multiarray import _reconstruct, scalar
-
-    allowed: dict[tuple[str, str], Callable[..., Any] | type] = {
-        ("numpy", "ndarray"): np.ndarray,
-        ("numpy", "dtype"): np.dtype,
-        ("_codecs", "encode"): _latin1_encode,
-    }
-    for package in ("numpy.core.multiarray", "numpy._core.multiarray"):
-        allowed[package, "_reconstruct"] = _reconstruct
-        allowed[package, "scalar"] = scalar
-    return allowed
-
-
-# What the unpickler raises on bytes that are no such batch.
-_DAMAGED = (
-    pickle.UnpicklingError, lzma.LZMAError, EOFError, ValueError, TypeError, AttributeError, IndexError,
-    KeyError, MemoryError,
-)  # fmt: skip
-
-
-class _BatchUnpickler(pickle.Unpickler):
-    def find_class(self, module: str, name: str) -> Any:
-        try:
-            return _allowed_globals()[module, name]
-        except KeyError:
-            raise pickle.UnpicklingError(
-                f"it asks for {module}.{name}, which no CIFAR-10 batch needs"
-            ) from None
-
-
 def read_batch(path: Path) -> tuple[Tensor, Tensor]:
-    """Read one official batch file, plain or ``.xz``.
+    """Read one official batch file, plain or ``.xz``; see ``fdabnn_deploy.cifar10.read_batch``.
 
     Returns:
         pictures (N, 3, 32, 32) uint8 and labels (N,) int64.
@@ -78,30 +35,8 @@ def read_batch(path: Path) -> tuple[Tensor, Tensor]:
     Raises:
         UsageError: the file is not a CIFAR-10 batch, is damaged, or asks to run code.
     """
-    raw = path.read_bytes()
-    try:
-        if path.suffix == ".xz":
-            raw = lzma.decompress(raw)
-        content = _BatchUnpickler(io.BytesIO(raw), encoding="bytes").load()
-    except _DAMAGED as error:
-        raise UsageError(f"{path} is not a readable CIFAR-10 batch: {error}; fetch the file again") from None
-    if not isinstance(content, dict):
-        raise UsageError(f"{path} is not a CIFAR-10 batch: it holds a {type(content).__name__}, not a dict")
-    content = {
-        key.decode("latin1") if isinstance(key, bytes) else key: value for key, value in content.items()
-    }
-    data, labels = content.get("data"), content.get("labels")
-    size = PICTURE[0] * PICTURE[1] * PICTURE[2]
-    if not isinstance(data, np.ndarray) or data.dtype != np.uint8 or data.ndim != 2 or data.shape[1] != size:
-        raise UsageError(f"{path} is not a CIFAR-10 batch: its 'data' is not an N x {size} array of bytes")
-    if (
-        not isinstance(labels, list)
-        or len(labels) != len(data)
-        or not all(isinstance(label, int) and 0 <= label < len(CLASSES) for label in labels)
-    ):
-        raise UsageError(f"{path} is not a CIFAR-10 batch: its 'labels' are not {len(data)} integers 0 .. 9")
-    pictures = torch.from_numpy(np.ascontiguousarray(data)).view(-1, *PICTURE)
-    return pictures, torch.tensor(labels, dtype=torch.int64)
+    pictures, labels = cifar10.read_batch(path)
+    return torch.from_numpy(pictures), torch.from_numpy(labels)
 
 
 def find_batches(folder: Path) -> dict[str, Path]:
