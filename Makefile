@@ -20,7 +20,6 @@ export PIP_INDEX_URL
 endif
 
 CHECKPOINT ?= models/checkpoints/resnet20-cifar10.pt
-SAMPLES ?= $(firstword $(wildcard $(FDABNN_DATA)/cifar-10 $(FDABNN_DATA)/cifar-10-batches-py) random:64)
 
 .PHONY: help
 help: ## list the targets
@@ -32,7 +31,7 @@ $(STAMP): pyproject.toml constraints.txt tools/make/venv.sh
 
 .PHONY: demo
 demo: $(STAMP) ## export the shipped checkpoint to ONNX and TFLite, verify and time it
-	$(BIN)/fdabnn-export $(CHECKPOINT) --target all --out build/demo --samples $(SAMPLES)
+	$(BIN)/fdabnn-export $(CHECKPOINT) --target all --out build/demo
 
 .PHONY: test
 test: $(STAMP) ## run the tests
