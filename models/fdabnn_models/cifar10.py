@@ -131,13 +131,18 @@ class AugmentedBatches:
         return torch.randperm(len(self.labels), generator=self._generator(epoch))
 
     def batch(
-        self, epoch: int, step: int, order: Tensor, rank: int = 0, world: int = 1
+        self, epoch: int, step: int, order: Tensor, rank: int = 0, world: int = 1, *, crop: bool = True
     ) -> tuple[Tensor, Tensor]:
-        """Batch ``step`` of ``epoch``: float32 (B / world, 3, 32, 32) channels-last, labels (B / world,)."""
+        """Batch ``step`` of ``epoch``: float32 (B / world, 3, 32, 32) channels-last, labels (B / world,).
+
+        Without ``crop`` every picture keeps its place and is at most flipped.
+        """
         device = self.padded.device
         index = order[step * self.batch_size : (step + 1) * self.batch_size]
         generator = self._generator(epoch, step + 1)
         offsets = torch.randint(0, 2 * PAD + 1, (2, len(index)), generator=generator)
+        if not crop:
+            offsets.fill_(PAD)
         flips = torch.rand(len(index), generator=generator) < 0.5
         index, flips, offsets = index[rank::world], flips[rank::world], offsets[:, rank::world]
         side = torch.arange(PICTURE[1])

@@ -159,6 +159,19 @@ def test_batches_are_crops_and_flips_of_their_pictures(tiny_cifar: Path) -> None
     assert {flip for _, _, flip in seen} == {False, True}
 
 
+def test_batches_without_crop_keep_every_picture_in_its_place(tiny_cifar: Path) -> None:
+    data = cifar10.load_cifar10(tiny_cifar)
+    batches = cifar10.AugmentedBatches(data.train_pictures, data.train_labels, 16, seed=1)
+    order = batches.order(0)
+    inputs, labels = batches.batch(0, 0, order, crop=False)
+    assert torch.equal(labels, data.train_labels[order[:16]])
+    flips = set()
+    for picture, source in zip(inputs, data.train_pictures[order[:16]], strict=True):
+        (flip,) = (flip for flip in (False, True) if torch.equal(picture, cut(source, 0, 0, flip)))
+        flips.add(flip)
+    assert flips == {False, True}
+
+
 def cut(source: torch.Tensor, row: int, column: int, flip: bool) -> torch.Tensor:
     window = source[:, row : row + 32, column : column + 32]
     return cifar10.normalise((window.flip(-1) if flip else window).permute(1, 2, 0)[None])[0]

@@ -101,6 +101,13 @@ class TerminalProgress:
 @click.option("--device", default="cpu", show_default=True, type=click.Choice(["cpu", "cuda"]))
 @click.option("--amp/--no-amp", default=False, help="Forward and backward pass in bfloat16.")
 @click.option("--compile/--no-compile", "compile_model", default=False, help="Train with torch.compile.")
+@click.option(
+    "--plain-epochs",
+    default=0,
+    show_default=True,
+    type=click.IntRange(min=0),
+    help="Train the last epochs without random crops.",
+)
 @click.option("--threads", type=click.IntRange(min=1), help="CPU threads.  [default: PyTorch's choice]")
 @click.option(
     "--keep-epoch",
@@ -122,6 +129,7 @@ def _train(
     device: str,
     amp: bool,
     compile_model: bool,
+    plain_epochs: int,
     threads: int | None,
     keep_epochs: tuple[int, ...],
 ) -> None:
@@ -152,6 +160,7 @@ def _train(
             seed,
             "channel" if scale == "channel" else "tensor",
             amp,
+            plain_epochs,
         )
         data = load_cifar10(folder, device)
         with TerminalProgress(epochs, enabled=ranks.first) as progress:

@@ -42,6 +42,9 @@ class Recipe:
 
     The number of threads or ranks and compilation are left out: they may change when a run is resumed, and
     change results only as far as another order of sums and smaller batch norm groups do.
+
+    The last ``plain_epochs`` epochs train without random crops: the network settles on pictures like those it
+    will see (He et al. 2019, "Data Augmentation Revisited", arXiv 1909.09148).
     """
 
     arch: str
@@ -52,6 +55,7 @@ class Recipe:
     seed: int = 0
     scale: Scale = "tensor"
     amp: bool = False
+    plain_epochs: int = 0
 
 
 class Progress(Protocol):
@@ -191,6 +195,7 @@ class Trainer:
         set_epoch(self.model, epoch, recipe.epochs)
         self.model.train()
         order = self.batches.order(epoch)
+        crop = epoch < recipe.epochs - recipe.plain_epochs
         totals = torch.zeros(2, device=self.device)
         rate = 0.0
         for step in range(steps):
@@ -202,7 +207,9 @@ class Trainer:
             )
             for group in self.optimizer.param_groups:
                 group["lr"] = rate
-            pictures, labels = self.batches.batch(epoch, step, order, self.ranks.rank, self.ranks.world)
+            pictures, labels = self.batches.batch(
+                epoch, step, order, self.ranks.rank, self.ranks.world, crop=crop
+            )
             self.optimizer.zero_grad(set_to_none=True)
             with self._autocast():
                 logits = self.compiled(pictures)

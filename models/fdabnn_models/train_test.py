@@ -7,6 +7,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -109,6 +110,22 @@ def test_training_learns(tiny_cifar: Path, tmp_path: Path) -> None:
     run = trainer(tiny_cifar, tmp_path / "net.pt", replace(RECIPE, epochs=12))
     run.run()
     assert run.rows[-1]["train_loss"] < 0.7 * run.rows[0]["train_loss"]
+
+
+def test_only_the_plain_epochs_at_the_end_go_without_crop(
+    tiny_cifar: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = trainer(tiny_cifar, tmp_path / "net.pt", replace(RECIPE, plain_epochs=2))
+    seen: list[tuple[int, bool]] = []
+    original = run.batches.batch
+
+    def note(epoch: int, step: int, *args: Any, crop: bool) -> tuple[torch.Tensor, torch.Tensor]:
+        seen.append((epoch, crop))
+        return original(epoch, step, *args, crop=crop)
+
+    monkeypatch.setattr(run.batches, "batch", note)
+    run.run()
+    assert set(seen) == {(0, True), (1, False), (2, False)}
 
 
 @pytest.mark.parametrize("stop_after", [1, 2, 3])
