@@ -41,7 +41,7 @@ class TfliteConverter:
         if options.batch is not None and options.batch < 1:
             raise UsageError(f"batch size {options.batch}: give a positive number, or 'dynamic'")
         data, emitter, results = build_flatbuffer(graph, choose_flipped(graph), options.batch)
-        finished = finish_file(data, emitter, info.metadata(), resizable=options.batch is None)
+        finished = finish_file(data, emitter, info.name, info.metadata(), resizable=options.batch is None)
         file = parse_tflite(finished)
         check_counts(file, emitter, results)
         write_aside(path, finished)

@@ -29,12 +29,15 @@ _ROLES = {
 """What the inputs of an operator are called when they are constants; all others are a `constant`."""
 
 
-def finish_file(data: bytes, emitter: Emitter, metadata: dict[str, str], resizable: bool = False) -> bytes:
+def finish_file(
+    data: bytes, emitter: Emitter, name: str, metadata: dict[str, str], resizable: bool = False
+) -> bytes:
     """Finishes a file; see the module.
 
     Args:
         data: as LCE's converter wrote it.
         emitter: that lowered the graph.
+        name: of the model, which viewers show as the file's description.
         metadata: keys and texts to write beside those of this module.
         resizable: whether to mark the batch dimension as free.
 
@@ -47,8 +50,9 @@ def finish_file(data: bytes, emitter: Emitter, metadata: dict[str, str], resizab
     main = model.subgraphs[0]
     _order_signature(model, emitter.graph)
     places = _find_places(main, emitter)
-    for tensor, name in zip(main.tensors, _names(model, emitter, places, schema), strict=True):
-        tensor.name = name
+    model.description = name
+    for tensor, tensor_name in zip(main.tensors, _names(model, emitter, places, schema), strict=True):
+        tensor.name = tensor_name
         if resizable and model.buffers[tensor.buffer].data is None and tensor.shape is not None:
             tensor.shapeSignature = np.array([BATCH, *tensor.shape[1:]], dtype=np.int32)
     entries = dict(metadata)

@@ -6,7 +6,6 @@ import math
 
 import numpy as np
 
-from fdabnn_deploy.errors import ModelRefusedError
 from fdabnn_deploy.graph import Node
 from fdabnn_deploy.ops import Add, Affine, Array, Clamp, Maximum, Mul, Op, PRelu, Softmax, Sub
 from fdabnn_tflite.emitter import Emitter
@@ -70,11 +69,6 @@ def lower_elementwise(emitter: Emitter, node: Node) -> None:
     """`Add`, `Sub`, `Mul`, `Maximum` of two tensors that lie alike."""
     graph = emitter.graph
     left, right = node.inputs
-    if len(graph.shape(left)) != len(graph.shape(right)):
-        raise ModelRefusedError(
-            f"{node.name} ({node.op.kind}) combines tensors of shapes {graph.shape(left)} and {graph.shape(right)}: "
-            "give both the same number of dimensions"
-        )
     form = emitter.form(left)
     if form != emitter.form(right):
         form = natural_form(graph.shape(left))

@@ -31,7 +31,8 @@ def import_tensorflow() -> tuple[Any, Any]:
             from larq_compute_engine.mlir.python import converter
     except ImportError as error:
         raise RuntimeMissingError(
-            f"target 'tflite' needs the package '{error.name}': install it with  pip install 'fdabnn-deploy[export]'"
+            f"target 'tflite' needs tensorflow and larq-compute-engine ({error}): install them with  "
+            "pip install 'fdabnn-deploy[export]'"
         ) from None
     return tf, converter
 

@@ -1,0 +1,166 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fdabnn_deploy.graph import Graph, Node
+from fdabnn_deploy.ops import (
+    Affine,
+    BinaryConv2d,
+    Conv2d,
+    Input,
+    Linear,
+    MaxPool2d,
+    PRelu,
+    Relu,
+    Reshape,
+    Sign,
+)
+from fdabnn_deploy.runtimes.tflite_file import DIGEST_KEY, parse_tflite
+from fdabnn_deploy.runtimes.tflite_tensors import TENSORS_KEY, Layout, TensorMap
+from fdabnn_tflite.finish import finish_file
+from fdabnn_tflite.saved_model import build_flatbuffer
+
+RNG = np.random.default_rng(4)
+
+
+def binary(outputs: int, inputs: int, stride: int) -> BinaryConv2d:
+    weight = np.where(RNG.random((outputs, inputs, 3, 3)) < 0.5, -1, 1).astype(np.int8)
+    return BinaryConv2d(weight, (stride, stride), (1, 1))
+
+
+def floats(*shape: int) -> Any:
+    return RNG.standard_normal(shape, dtype=np.float32)
+
+
+NETWORK = Graph(
+    [
+        Node("picture", Input((3, 16, 16))),
+        Node("ignored", Input((2,))),
+        Node("stem.0", Conv2d(floats(4, 3, 3, 3), None, (1, 1), (1, 1)), ("picture",)),
+        Node("stem.1", Affine(RNG.standard_normal(4), RNG.standard_normal(4)), ("stem.0",)),
+        Node("layer.sign", Sign(), ("stem.1",)),
+        Node("layer.conv", binary(5, 4, 2), ("layer.sign",)),
+        Node("layer.norm", Affine(RNG.standard_normal(5), RNG.standard_normal(5)), ("layer.conv",)),
+        Node("layer.act", PRelu(floats(5)), ("layer.norm",)),
+        Node("pool", MaxPool2d((2, 2), (2, 2)), ("layer.act",)),
+        Node("sign2", Sign(), ("pool",)),
+        Node("conv2", binary(6, 5, 1), ("sign2",)),
+        Node("flat", Reshape((96,)), ("conv2",)),
+        Node("classes", Linear(floats(3, 96), floats(3)), ("flat",)),
+    ],
+    ["conv2", "classes", "layer.act"],
+)
+
+
+@pytest.fixture(scope="module")
+def built() -> Any:
+    return build_flatbuffer(NETWORK, True, 1)
+
+
+@pytest.fixture(scope="module")
+def finished(built: Any) -> bytes:
+    data, emitter, _ = built
+    return finish_file(data, emitter, "tiny", {"sign": "x < 0 ? -1 : +1", "mean": "[0.5]"})
+
+
+def test_tensors_have_the_graphs_names_and_parameters_those_of_their_layer(finished: bytes) -> None:
+    file = parse_tflite(finished)
+    names = [tensor.name for tensor in file.tensors]
+    assert len(set(names)) == len(names)
+    assert {"picture", "layer.sign", "layer.norm", "layer.act", "sign2", "conv2", "flat", "classes"} <= set(
+        names
+    )
+    constants = {tensor.name for tensor in file.tensors if tensor.constant}
+    assert {
+        "stem.0/weight", "stem.0/bias", "layer.conv/weight", "layer.conv/multiplier", "layer.conv/bias", "layer.act/slope",
+        "conv2/weight", "classes/weight", "classes/bias",
+    } <= constants  # fmt: skip
+    assert not [name for name in names if name.startswith(("n1", "arith", "Partitioned", "serving"))]
+
+
+def test_inputs_and_outputs_stand_in_the_graphs_order(finished: bytes) -> None:
+    file = parse_tflite(finished)
+    assert [file.tensors[i].name for i in file.inputs] == ["picture", "ignored"]
+    assert [file.tensors[i].name for i in file.outputs] == ["conv2", "classes", "layer.act"]
+    assert file.tensors[file.outputs[2]].shape == (1, 8, 8, 5)
+
+
+def test_metadata(finished: bytes) -> None:
+    file = parse_tflite(finished)
+    assert file.metadata["mean"] == "[0.5]"
+    assert file.metadata["sign"] == "x < 0 ? -1 : +1"
+    assert len(file.metadata[DIGEST_KEY]) == 64
+    places = TensorMap.loads(file.metadata[TENSORS_KEY])
+    assert places.flipped
+    assert [place.layout for place in places.outputs] == [Layout.NHWC, Layout.FLAT, Layout.NHWC]
+    assert not any(place.flipped for place in (*places.inputs, *places.outputs))
+    tensors = {place.name: place for place in places.tensors}
+    assert tensors["layer.sign"].layout is Layout.PACKED
+    assert tensors["sign2"].layout is Layout.PACKED
+    assert tensors["flat"].image == (6, 4, 4)
+    assert tensors["layer.norm"].flipped
+    assert "stem.0" not in tensors, "the converter merged it with its norm"
+    assert "picture" not in tensors
+
+
+def test_constants_begin_at_multiples_of_16_bytes(finished: bytes) -> None:
+    from larq_compute_engine.mlir.python import tflite_schema as schema
+
+    model = schema.Model.GetRootAs(finished, 0)
+    starts = [
+        model.Buffers(i)._tab.Vector(model.Buffers(i)._tab.Offset(4))
+        for i in range(model.BuffersLength())
+        if not model.Buffers(i).DataIsNone()
+    ]
+    assert len(starts) > 10
+    assert {start % 16 for start in starts} == {0}
+    assert model.Description() == b"tiny"
+
+
+def test_finishing_changes_no_constant(built: Any, finished: bytes) -> None:
+    from larq_compute_engine.mlir.python import tflite_schema as schema
+
+    def constants(data: bytes) -> list[bytes]:
+        model = schema.ModelT.InitFromPackedBuf(data, 0)
+        tensors = model.subgraphs[0].tensors
+        contents = [model.buffers[tensor.buffer].data for tensor in tensors]
+        return [b"" if content is None else content.tobytes() for content in contents]
+
+    assert constants(finished) == constants(built[0])
+
+
+def test_the_same_graph_gives_the_same_bytes(finished: bytes) -> None:
+    data, emitter, _ = build_flatbuffer(NETWORK, True, 1)
+    assert finish_file(data, emitter, "tiny", {"mean": "[0.5]", "sign": "x < 0 ? -1 : +1"}) == finished
+
+
+def test_a_resizable_file_marks_its_batch(built: Any) -> None:
+    from larq_compute_engine.mlir.python import tflite_schema as schema
+
+    data, emitter, _ = built
+    resizable = finish_file(data, emitter, "tiny", {}, resizable=True)
+    tensors = schema.ModelT.InitFromPackedBuf(resizable, 0).subgraphs[0].tensors
+    signatures = {tensor.name.decode(): tensor.shapeSignature for tensor in tensors}
+    assert signatures["picture"].tolist() == [-1, 16, 16, 3]
+    assert signatures["classes"].tolist() == [-1, 3]
+    assert signatures["classes/weight"] is None
+
+
+def test_outputs_that_are_one_tensor_or_an_input(on_lce: Callable[..., Any]) -> None:
+    graph = Graph(
+        [
+            Node("x", Input((3, 2, 2))),
+            Node("y", Relu(), ("x",)),
+            Node("same", Reshape((3, 2, 2)), ("y",)),
+            Node("z", Relu(), ("same",)),
+        ],
+        ["same", "z", "y", "z"],
+    )
+    for flipped in (False, True):
+        result = on_lce({"g": graph}, flipped)
+        for value in result.outputs["g"]:
+            assert np.array_equal(value, result.reference["g"]["y"])
