@@ -63,7 +63,9 @@ def test_means_do_not_depend_on_order(values: list[float], random: object) -> No
 @given(st.integers(1, 4), st.integers(1, 4), st.integers(1, 4), st.booleans())
 def test_exact_sum_over_dimensions(a: int, b: int, c: int, keepdim: bool) -> None:
     values = np.random.default_rng(a * 100 + b * 10 + c).integers(-9, 9, (a, b, c)).astype(np.float64)
-    np.testing.assert_array_equal(exact_sum(values, [0, 2], keepdim), values.sum(axis=(0, 2), keepdims=keepdim))
+    np.testing.assert_array_equal(
+        exact_sum(values, [0, 2], keepdim), values.sum(axis=(0, 2), keepdims=keepdim)
+    )
     np.testing.assert_array_equal(exact_sum(values, -2, keepdim), values.sum(axis=1, keepdims=keepdim))
     np.testing.assert_array_equal(exact_sum(values), values.sum())
 

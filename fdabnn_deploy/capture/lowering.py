@@ -42,7 +42,9 @@ class Lowering:
     def add(self, op: Op, inputs: Sequence[Value], kind: str) -> Tensor:
         """Adds a node named `<module path>/<kind>` and returns its tensor; constants among the inputs become nodes."""
         names = [self._operand(value).name for value in inputs]
-        module = owner(op.weight, self._module) if isinstance(op, TrainedConv2d | TrainedLinear) else self._module
+        module = (
+            owner(op.weight, self._module) if isinstance(op, TrainedConv2d | TrainedLinear) else self._module
+        )
         base = f"{module}/{kind}" if module else kind
         name, count = base, 0
         while name in self._taken:

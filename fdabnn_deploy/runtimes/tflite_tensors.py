@@ -113,8 +113,9 @@ class TensorPlace:
             octets = np.ascontiguousarray(stored, dtype="<i4").view(np.uint8)
             bits = np.unpackbits(octets, axis=-1, bitorder="little")[..., : self.shape[0]]
             stored = np.where(bits, np.float32(-1), np.float32(1))
-        picture = self.image or (self.shape if len(self.stored_shape) == len(self.shape) == 3 else ())
-        if picture and self.layout is not Layout.PLAIN:
+        own = self.layout in {Layout.NHWC, Layout.PACKED} and len(self.shape) == 3
+        picture = self.image or (self.shape if own else ())
+        if picture:
             channels, height, width = picture
             stored = stored.reshape(batch, height, width, channels)
             stored = (stored[:, ::-1, ::-1] if self.flipped else stored).transpose(0, 3, 1, 2)
