@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from fdabnn_deploy.graph import Node
-from fdabnn_deploy.ops import Conv2d, Linear
+from fdabnn_deploy.ops import Conv2d, FloatArray, Linear
 from fdabnn_tflite.emitter import Emitter, Tensor
 from fdabnn_tflite.layout import FLAT, NHWC, Padding, in_order, op_windows
 
@@ -29,7 +29,7 @@ def lower_conv2d(emitter: Emitter, node: Node) -> None:
     emitter.define(node.name, result, NHWC)
 
 
-def _convolve(emitter: Emitter, picture: Tensor, kernels: np.ndarray, op: Conv2d, padding: str) -> Tensor:
+def _convolve(emitter: Emitter, picture: Tensor, kernels: FloatArray, op: Conv2d, padding: str) -> Tensor:
     strides, dilations = [1, *op.stride, 1], [1, *op.dilation, 1]
     group_in = op.weight.shape[1]
     if op.groups > 1 and group_in == 1 and op.stride[0] == op.stride[1]:

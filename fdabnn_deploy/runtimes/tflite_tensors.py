@@ -92,6 +92,7 @@ class TensorPlace:
     def stored_shape(self) -> tuple[int, ...]:
         """The shape of one image in the file."""
         picture = len(self.shape) == 3
+        stored: tuple[int, ...]
         if self.layout is Layout.NHWC or (self.layout is Layout.PACKED and picture):
             channels, height, width = self.shape
             stored = (height, width, channels)
