@@ -73,7 +73,7 @@ class LceSession(Session):
 
     def run(self, inputs: Sequence[FloatArray]) -> list[FloatArray]:
         stored = self._predict(self._interpreter, inputs)
-        return [place.restore(values) for place, values in zip(self._map.outputs, stored, strict=True)]
+        return [self._restore(place, values) for place, values in zip(self._map.outputs, stored, strict=True)]
 
     def run_all(self, inputs: Sequence[FloatArray]) -> dict[str, FloatArray]:
         indices = tuple(dict.fromkeys(place.tensor for place in self._map.tensors))
@@ -81,7 +81,7 @@ class LceSession(Session):
             self._inner = self._load(indices)
         values = dict(zip(indices, self._predict(self._inner, inputs), strict=True))
         found = {place.name: value for place, value in zip(self._map.inputs, inputs, strict=True)}
-        found.update((place.name, place.restore(values[place.tensor])) for place in self._map.tensors)
+        found.update((place.name, self._restore(place, values[place.tensor])) for place in self._map.tensors)
         return found
 
     def _predict(self, interpreter: Any, inputs: Sequence[FloatArray]) -> list[Array]:
@@ -96,6 +96,13 @@ class LceSession(Session):
                 f"{self._path}: LCE's interpreter cannot run this file: {error}"
             ) from None
         return [np.concatenate(images) for images in zip(*results, strict=True)]
+
+    def _restore(self, place: TensorPlace, stored: Array) -> FloatArray:
+        if stored.shape[1:] != place.stored_shape:
+            raise ModelRefusedError(
+                f"{self._path}: LCE computes {place.name} with shape {stored.shape}, which is not what the file says: export it again"
+            )
+        return place.restore(stored)
 
     def _to_file(self, inputs: Sequence[FloatArray]) -> list[FloatArray]:
         check_inputs(inputs, self.input_shapes)

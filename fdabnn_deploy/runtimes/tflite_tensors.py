@@ -11,6 +11,7 @@ graph that the file computes. What the converter merged into something else is n
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
@@ -77,7 +78,7 @@ class TensorPlace:
             ValueError: it is none.
         """
         try:
-            return TensorPlace(
+            place = TensorPlace(
                 str(entry["name"]),
                 int(entry["tensor"]),
                 tuple(int(size) for size in entry["shape"]),
@@ -87,6 +88,12 @@ class TensorPlace:
             )
         except (KeyError, TypeError) as error:
             raise ValueError(f"no tensor place: {error}") from None
+        ranks = {Layout.NHWC: (3,), Layout.PIXEL: (1,), Layout.PACKED: (1, 3)}
+        if len(place.shape) not in ranks.get(place.layout, (len(place.shape),)):
+            raise ValueError(f"{place.name} of shape {place.shape} cannot be {place.layout.value}")
+        if place.image and (len(place.image) != 3 or (math.prod(place.image),) != place.shape):
+            raise ValueError(f"{place.name} of shape {place.shape} cannot be a picture {place.image}")
+        return place
 
     @property
     def stored_shape(self) -> tuple[int, ...]:
