@@ -164,6 +164,7 @@ def test_a_network_of_all_operators(tmp_path: Path) -> None:
     assert parse_tflite(artifact.path.read_bytes()).tensors[0].shape[0] == 3
 
 
+@pytest.mark.filterwarnings("ignore:.*tf.lite.Interpreter is deprecated")
 def test_any_batch_runs_where_inputs_can_be_resized(tmp_path: Path) -> None:
     """TensorFlow's own interpreter has no binary operators, so a float network stands in."""
     tf, _ = import_tensorflow()

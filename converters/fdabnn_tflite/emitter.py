@@ -7,13 +7,13 @@ after 50 characters; the highest number among them is the op whose value the ten
 from __future__ import annotations
 
 import re
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
 import numpy as np
 
 from fdabnn_deploy.graph import Graph, Node
-from fdabnn_deploy.ops import BATCH, Input, Shape
+from fdabnn_deploy.ops import BATCH, Array, Input, Shape
 from fdabnn_deploy.runtimes.tflite_tensors import Layout
 from fdabnn_tflite.layout import NHWC, Form, Pair, natural_form, stored_shape
 
@@ -22,6 +22,8 @@ Tensor = Any
 
 OP_NAME = "n{}_"
 """Ends in a delimiter, because the converter makes equal names unique by digits at their end, and cuts long ones anywhere."""
+LARGE = 1 << 20
+"""Bytes from which on an array is not written into the function's graph, where TensorFlow copies it about ten times over."""
 _OP_NAMES = re.compile(r"n(\d+)_(?!/)")
 
 
@@ -37,6 +39,7 @@ class Emitter:
         graph: to be lowered.
         flipped: whether pictures are stored mirrored (see `layout`).
         raw_ops: the module `tensorflow.raw_ops`.
+        constant: makes a tensor of a large array; see `LARGE`.
 
     Attributes:
         places: op name -> the graph tensors that its result is, with their form.
@@ -47,7 +50,9 @@ class Emitter:
         pools: the max-pool results emitted.
     """
 
-    def __init__(self, graph: Graph, flipped: bool, raw_ops: Any) -> None:
+    def __init__(
+        self, graph: Graph, flipped: bool, raw_ops: Any, constant: Callable[[Array], Tensor]
+    ) -> None:
         self.graph = graph
         self.flipped = flipped
         self.places: dict[str, list[tuple[str, Form]]] = {}
@@ -56,7 +61,7 @@ class Emitter:
         self.binary_convs: dict[Hashable, Tensor] = {}
         self.signs: dict[str, Tensor] = {}
         self.pools: list[Tensor] = []
-        self._raw_ops = raw_ops
+        self._raw_ops, self._constant = raw_ops, constant
         self._values: dict[str, tuple[Tensor, Form]] = {}
         self._converted: dict[tuple[str, Form], Tensor] = {}
         self._node: Node | None = None
@@ -73,6 +78,9 @@ class Emitter:
         self._count += 1
         if self._node is not None:
             self.owners[name] = self._node
+        for key, value in arguments.items():
+            if isinstance(value, np.ndarray) and value.nbytes >= LARGE:
+                arguments[key] = self._constant(value)
         return getattr(self._raw_ops, kind)(name=name, **arguments)
 
     def define(self, name: str, tensor: Tensor, form: Form) -> None:

@@ -21,7 +21,7 @@ def emitter_and_picture(flipped: bool) -> tuple[Any, Emitter, Any]:
     tf, _ = import_tensorflow()
     return (
         tf,
-        Emitter(GRAPH, flipped, tf.raw_ops),
+        Emitter(GRAPH, flipped, tf.raw_ops, tf.constant),
         tf.compat.v1.placeholder(tf.float32, [None, 4, 5, 3], name="x"),
     )
 

@@ -13,6 +13,8 @@ because LCE would merge a constant `Add` into the convolution as if it were one 
 
 from __future__ import annotations
 
+import hashlib
+
 import numpy as np
 
 from fdabnn_deploy.errors import ModelRefusedError
@@ -113,7 +115,14 @@ def _conv(
 ) -> Tensor:
     """One convolution. Equal ones are emitted once, because the converter would merge them and the file's count would not be ours."""
     weight = np.ascontiguousarray(weight)
-    key = (signs.op.name, weight.shape, weight.tobytes(), op.stride, op.dilation, padding)
+    key = (
+        signs.op.name,
+        weight.shape,
+        hashlib.sha256(weight.tobytes()).digest(),
+        op.stride,
+        op.dilation,
+        padding,
+    )
     if key not in emitter.binary_convs:
         result = emitter.emit(
             "Conv2D",

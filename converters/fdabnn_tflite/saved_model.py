@@ -8,7 +8,7 @@ from typing import Any
 
 from fdabnn_deploy.errors import RuntimeMissingError
 from fdabnn_deploy.graph import Graph
-from fdabnn_deploy.ops import BATCH
+from fdabnn_deploy.ops import BATCH, Array
 from fdabnn_deploy.runtimes.tflite_stderr import native_stderr
 from fdabnn_tflite.emitter import Emitter
 from fdabnn_tflite.layout import natural_form, stored_shape
@@ -53,7 +53,12 @@ def build_flatbuffer(graph: Graph, flipped: bool, batch: int | None) -> tuple[by
         RuntimeMissingError: TensorFlow or LCE is not installed.
     """
     tf, converter = import_tensorflow()
-    emitter = Emitter(graph, flipped, tf.raw_ops)
+
+    def constant(values: Array) -> Any:
+        with tf.init_scope():
+            return tf.constant(values)
+
+    emitter = Emitter(graph, flipped, tf.raw_ops, constant)
     results: list[Any] = []
 
     def function(*arguments: Any) -> dict[str, Any]:
