@@ -1,7 +1,7 @@
 """Builds the TensorFlow function of a graph, op by op, and remembers which tensor of it is which tensor of the graph.
 
 Every op is named by a number in the order of emission. TFLite's converter names a tensor after the ops that it merged into it, cut
-after 50 characters; the highest number among them is the op whose value the tensor has (`last_op`).
+after 50 characters; the highest number among them is the op whose value the tensor has (`op_names`).
 """
 
 from __future__ import annotations

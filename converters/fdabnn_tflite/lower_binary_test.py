@@ -94,8 +94,9 @@ EXACT: dict[str, Graph] = {
     "dense_behind_dense": chain(
         (40,), Sign(), BinaryLinear(weights(33, 40)), affine(33, 0.5), Sign(), BinaryLinear(weights(5, 33)),
     ),
-    "dense_of_large_weights": chain((1024,), Sign(), BinaryLinear(weights(300, 1024)), affine(300, 0.5), Sign(), BinaryLinear(weights(5, 300)),
-   ),
+    "dense_of_large_weights": chain(
+        (1024,), Sign(), BinaryLinear(weights(300, 1024)), affine(300, 0.5), Sign(), BinaryLinear(weights(5, 300)),
+    ),
     "dense_behind_flatten": chain(
         (5, 3, 4), Sign(), padded(weights(7, 5, 3, 3), 1), Reshape((84,)), affine(84, 0.5), Sign(), BinaryLinear(weights(6, 84)),
         PRelu(np.array([0.5, -1, 2, 0, 1, 4], dtype=np.float32)),
