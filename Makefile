@@ -4,7 +4,7 @@
 #   TORCH_INDEX    package index with the CPU builds of torch
 #   TORCH          torch to install instead of the pinned CPU build, e.g. torch==2.13.0 (with CUDA)
 #   PIP_INDEX_URL  package index for everything else
-#   PYTEST_ARGS    further arguments for pytest
+#   PYTEST_ARGS    arguments for pytest (default: -n 2, two processes)
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
@@ -14,6 +14,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 export FDABNN_DATA ?= data
+PYTEST_ARGS ?= -n 2
 export PYTHON TORCH TORCH_INDEX
 ifdef PIP_INDEX_URL
 export PIP_INDEX_URL
@@ -39,7 +40,7 @@ test: $(STAMP) ## run the tests
 
 .PHONY: test-long
 test-long: $(STAMP) ## run the tests that take minutes or whole data sets
-	$(BIN)/pytest -m long $(PYTEST_ARGS)
+	$(BIN)/pytest -m long
 
 .PHONY: lint
 lint: $(STAMP) ## check style and types

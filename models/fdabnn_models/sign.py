@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 # Below this |phi| the quotient equals its limit n + 1 to better than float32 precision for every n <= 64.
-_SMALL = 1e-6
+_SMALL = 1e-7
 
 
 def binary_sign(t: Tensor) -> Tensor:
