@@ -14,7 +14,7 @@ from fdabnn_deploy.graph import Node
 from fdabnn_deploy.ops import Constant, GraphError, Input, Op, TrainedConv2d, TrainedLinear
 
 PASS_THROUGH = frozenset({
-    "detach", "clone", "contiguous", "alias", "lift_fresh_copy", "dropout", "feature_dropout", "alpha_dropout", "expand_as_self",
+    "detach", "clone", "contiguous", "alias", "lift_fresh_copy", "dropout", "feature_dropout", "alpha_dropout",
     "detach_copy",
 })  # fmt: skip
 """Functions that return their input in eval mode."""
