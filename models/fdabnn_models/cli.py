@@ -17,8 +17,9 @@ from fdabnn_deploy.errors import FdabnnError, RuntimeMissingError, UsageError
 from fdabnn_models.architectures import architecture_names
 from fdabnn_models.cifar10 import load_cifar10
 from fdabnn_models.distributed import join_ranks, leave_ranks
+from fdabnn_models.layers import Scale
 from fdabnn_models.memory import keep_freed_memory
-from fdabnn_models.train import Recipe, Trainer
+from fdabnn_models.train import DEFAULT_LR, DEFAULT_WEIGHT_DECAY, Optimizer, Recipe, Trainer
 
 
 def _duration(seconds: float) -> str:
@@ -88,8 +89,11 @@ class TerminalProgress:
     "--out", required=True, type=click.Path(path_type=Path, dir_okay=False), help="Checkpoint to write."
 )
 @click.option("--batch-size", default=128, show_default=True, type=click.IntRange(min=2))
-@click.option("--lr", default=0.1, show_default=True, type=click.FloatRange(min=0, min_open=True))
-@click.option("--weight-decay", default=1e-4, show_default=True, type=click.FloatRange(min=0))
+@click.option("--optimizer", default="sgd", show_default=True, type=click.Choice(["sgd", "adam"]))
+@click.option(
+    "--lr", type=click.FloatRange(min=0, min_open=True), help="[default: 0.1 with sgd, 0.001 with adam]"
+)
+@click.option("--weight-decay", type=click.FloatRange(min=0), help="[default: 0.0001 with sgd, 0 with adam]")
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0))
 @click.option(
     "--scale",
@@ -122,10 +126,11 @@ def _train(
     epochs: int,
     out: Path,
     batch_size: int,
-    lr: float,
-    weight_decay: float,
+    optimizer: Optimizer,
+    lr: float | None,
+    weight_decay: float | None,
     seed: int,
-    scale: str,
+    scale: Scale,
     device: str,
     amp: bool,
     compile_model: bool,
@@ -152,15 +157,16 @@ def _train(
         if device == "cuda":
             torch.cuda.set_device(ranks.local)
         recipe = Recipe(
-            arch,
-            epochs,
-            batch_size,
-            lr,
-            weight_decay,
-            seed,
-            "channel" if scale == "channel" else "tensor",
-            amp,
-            plain_epochs,
+            arch=arch,
+            epochs=epochs,
+            optimizer=optimizer,
+            batch_size=batch_size,
+            lr=DEFAULT_LR[optimizer] if lr is None else lr,
+            weight_decay=DEFAULT_WEIGHT_DECAY[optimizer] if weight_decay is None else weight_decay,
+            seed=seed,
+            scale=scale,
+            amp=amp,
+            plain_epochs=plain_epochs,
         )
         data = load_cifar10(folder, device)
         with TerminalProgress(epochs, enabled=ranks.first) as progress:

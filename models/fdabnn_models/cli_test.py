@@ -47,6 +47,20 @@ def test_run_in_a_pipe_prints_one_line_per_epoch_and_resumes(
 
 @pytest.mark.usefixtures("tiny_architecture")
 @pytest.mark.parametrize(
+    ("changes", "lr", "decay"),
+    [({}, 0.1, 1e-4), ({"optimizer": "adam"}, 1e-3, 0.0), ({"optimizer": "adam", "lr": "0.01"}, 0.01, 0.0)],
+)
+def test_learning_rate_and_decay_follow_the_optimizer(
+    tiny_cifar: Path, tmp_path: Path, changes: dict[str, str], lr: float, decay: float
+) -> None:
+    out = tmp_path / "net.pt"
+    assert cli.main(arguments(tiny_cifar, out, epochs="1", **changes)) == 0
+    training = torch.load(out, weights_only=True)["training"]
+    assert (training["lr"], training["weight_decay"]) == (lr, decay)
+
+
+@pytest.mark.usefixtures("tiny_architecture")
+@pytest.mark.parametrize(
     ("changes", "reason"),
     [
         ({"arch": "resnet99"}, "there is no architecture 'resnet99'; known: tiny"),
@@ -55,6 +69,7 @@ def test_run_in_a_pipe_prints_one_line_per_epoch_and_resumes(
         ({"epochs": "many"}, "'many' is not a valid integer"),
         ({"lr": "0"}, "Invalid value for '--lr'"),
         ({"scale": "filter"}, "'filter' is not one of"),
+        ({"optimizer": "lion"}, "'lion' is not one of"),
         ({"device": "tpu"}, "'tpu' is not one of"),
         ({"batch-size": "4000"}, "a batch of 4000 is larger than the 80 training pictures"),
     ],

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -24,7 +24,12 @@ from fdabnn_models.layers import Scale
 from fdabnn_models.ranges import record_ranges
 from fdabnn_models.schedules import alpha_at, learning_rate_at, series_length_at, set_epoch
 
+Optimizer = Literal["sgd", "adam"]
 MOMENTUM = 0.9
+# Learning rate and weight decay where the user names none. Decay only slows the flips of latent weights that
+# Adam moves by equal steps: the paper trains without it where it uses Adam.
+DEFAULT_LR: dict[Optimizer, float] = {"sgd": 0.1, "adam": 1e-3}
+DEFAULT_WEIGHT_DECAY: dict[Optimizer, float] = {"sgd": 1e-4, "adam": 0.0}
 WARMUP_EPOCHS = 1.0
 EVAL_BATCH = 500
 # Ranges are recorded over so many training pictures, without augmentation.
@@ -49,9 +54,10 @@ class Recipe:
 
     arch: str
     epochs: int
+    optimizer: Optimizer = "sgd"
     batch_size: int = 128
-    lr: float = 0.1
-    weight_decay: float = 1e-4
+    lr: float = DEFAULT_LR["sgd"]
+    weight_decay: float = DEFAULT_WEIGHT_DECAY["sgd"]
     seed: int = 0
     scale: Scale = "tensor"
     amp: bool = False
@@ -91,6 +97,13 @@ def _parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, A
     decayed = [p for p in model.parameters() if p.ndim > 1]
     other = [p for p in model.parameters() if p.ndim <= 1]
     return [{"params": decayed, "weight_decay": weight_decay}, {"params": other, "weight_decay": 0.0}]
+
+
+def _optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+    groups = _parameter_groups(model, recipe.weight_decay)
+    if recipe.optimizer == "adam":
+        return torch.optim.Adam(groups, lr=recipe.lr)
+    return torch.optim.SGD(groups, lr=recipe.lr, momentum=MOMENTUM)
 
 
 class Trainer:
@@ -142,9 +155,7 @@ class Trainer:
         self.compiled: Callable[[Tensor], Tensor] = self.model
         if compile_model:
             self.compiled = torch.compile(self.model, dynamic=False)
-        self.optimizer = torch.optim.SGD(
-            _parameter_groups(self.model, recipe.weight_decay), lr=recipe.lr, momentum=MOMENTUM
-        )
+        self.optimizer = _optimizer(self.model, recipe)
         self.batches = cifar10.AugmentedBatches(
             data.train_pictures, data.train_labels, recipe.batch_size, seed=recipe.seed
         )
@@ -287,8 +298,7 @@ class Trainer:
             training = {
                 **asdict(self.recipe),
                 "epoch": self.finished,
-                "optimizer": "sgd",
-                "momentum": MOMENTUM,
+                **({"momentum": MOMENTUM} if self.recipe.optimizer == "sgd" else {}),
                 "learning_rate_schedule": "warm-up and cosine",
                 "warmup_epochs": WARMUP_EPOCHS,
                 "data": "cifar-10",

@@ -112,6 +112,16 @@ def test_training_learns(tiny_cifar: Path, tmp_path: Path) -> None:
     assert run.rows[-1]["train_loss"] < 0.7 * run.rows[0]["train_loss"]
 
 
+def test_adam_learns_and_is_recorded(tiny_cifar: Path, tmp_path: Path) -> None:
+    recipe = replace(RECIPE, epochs=12, optimizer="adam", lr=0.01, weight_decay=0.0)
+    run = trainer(tiny_cifar, tmp_path / "net.pt", recipe)
+    run.run()
+    assert run.rows[-1]["train_loss"] < 0.7 * run.rows[0]["train_loss"]
+    training = torch.load(tmp_path / "net.pt", weights_only=True)["training"]
+    assert training["optimizer"] == "adam"
+    assert "momentum" not in training
+
+
 def test_only_the_plain_epochs_at_the_end_go_without_crop(
     tiny_cifar: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
