@@ -21,6 +21,7 @@ from fdabnn_deploy.ops import (
     Concat,
     Conv2d,
     GlobalAvgPool,
+    GlobalSum,
     Input,
     Linear,
     Maximum,
@@ -32,12 +33,14 @@ from fdabnn_deploy.ops import (
     PRelu,
     Relu,
     Reshape,
+    RoundToGrid,
+    Saturate,
     Sign,
     Slice,
     Softmax,
     Sub,
 )
-from fdabnn_onnx import lower_binary, lower_conv, lower_layout, lower_pointwise, lower_pooling
+from fdabnn_onnx import lower_binary, lower_conv, lower_grid, lower_layout, lower_pointwise, lower_pooling
 from fdabnn_onnx.emitter import Emitter
 from fdabnn_onnx.metadata import write_metadata
 
@@ -57,6 +60,8 @@ LOWERINGS: dict[type[Op], Lowering] = {
     PRelu: lower_pointwise.lower_prelu,
     Relu: lower_pointwise.lower_relu,
     Clamp: lower_pointwise.lower_clamp,
+    Saturate: lower_grid.lower_saturate,
+    RoundToGrid: lower_grid.lower_round_to_grid,
     Add: lower_pointwise.lower_add,
     Sub: lower_pointwise.lower_sub,
     Mul: lower_pointwise.lower_mul,
@@ -65,6 +70,7 @@ LOWERINGS: dict[type[Op], Lowering] = {
     MaxPool2d: lower_pooling.lower_max_pool2d,
     AvgPool2d: lower_pooling.lower_avg_pool2d,
     GlobalAvgPool: lower_pooling.lower_global_avg_pool,
+    GlobalSum: lower_pooling.lower_global_sum,
     Pad: lower_layout.lower_pad,
     Slice: lower_layout.lower_slice,
     Concat: lower_layout.lower_concat,

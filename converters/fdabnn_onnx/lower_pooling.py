@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from fdabnn_deploy.graph import Node
-from fdabnn_deploy.ops import AvgPool2d, GlobalAvgPool, MaxPool2d
+from fdabnn_deploy.ops import AvgPool2d, GlobalAvgPool, GlobalSum, MaxPool2d
 from fdabnn_onnx.emitter import Emitter
 
 
@@ -42,3 +44,9 @@ def lower_avg_pool2d(to: Emitter, node: Node, op: AvgPool2d) -> None:
 def lower_global_avg_pool(to: Emitter, node: Node, op: GlobalAvgPool) -> None:
     """`ReduceMean` over height and width."""
     to.emit("ReduceMean", node, node.inputs, axes=[2, 3], keepdims=int(op.keepdims))
+
+
+def lower_global_sum(to: Emitter, node: Node, op: GlobalSum) -> None:
+    """`ReduceSum` over height and width, whose axes are an input in this opset."""
+    axes = to.parameter(node, "axes", np.array([2, 3], dtype=np.int64))
+    to.emit("ReduceSum", node, [node.inputs[0], axes], keepdims=int(op.keepdims))

@@ -16,6 +16,7 @@ from fdabnn_deploy.ops import (
     Concat,
     Conv2d,
     GlobalAvgPool,
+    GlobalSum,
     Input,
     Linear,
     Maximum,
@@ -27,6 +28,8 @@ from fdabnn_deploy.ops import (
     PRelu,
     Relu,
     Reshape,
+    RoundToGrid,
+    Saturate,
     Sign,
     Slice,
     Softmax,
@@ -36,6 +39,7 @@ from fdabnn_tflite.emitter import Emitter, Tensor
 from fdabnn_tflite.layout import natural_form
 from fdabnn_tflite.lower_binary import lower_binary_conv2d, lower_binary_linear, lower_sign
 from fdabnn_tflite.lower_conv import lower_conv2d, lower_linear
+from fdabnn_tflite.lower_grid import lower_round_to_grid, lower_saturate
 from fdabnn_tflite.lower_layout import lower_concat, lower_pad, lower_permute, lower_reshape, lower_slice
 from fdabnn_tflite.lower_pointwise import (
     lower_affine,
@@ -45,7 +49,7 @@ from fdabnn_tflite.lower_pointwise import (
     lower_relu,
     lower_softmax,
 )
-from fdabnn_tflite.lower_pool import lower_avg_pool2d, lower_global_avg_pool, lower_max_pool2d
+from fdabnn_tflite.lower_pool import lower_avg_pool2d, lower_global, lower_max_pool2d
 
 LOWERINGS: dict[type[Op], Callable[[Emitter, Node], None]] = {
     Sign: lower_sign,
@@ -57,6 +61,8 @@ LOWERINGS: dict[type[Op], Callable[[Emitter, Node], None]] = {
     PRelu: lower_prelu,
     Relu: lower_relu,
     Clamp: lower_clamp,
+    Saturate: lower_saturate,
+    RoundToGrid: lower_round_to_grid,
     Add: lower_elementwise,
     Sub: lower_elementwise,
     Mul: lower_elementwise,
@@ -64,7 +70,8 @@ LOWERINGS: dict[type[Op], Callable[[Emitter, Node], None]] = {
     Softmax: lower_softmax,
     MaxPool2d: lower_max_pool2d,
     AvgPool2d: lower_avg_pool2d,
-    GlobalAvgPool: lower_global_avg_pool,
+    GlobalAvgPool: lower_global,
+    GlobalSum: lower_global,
     Pad: lower_pad,
     Slice: lower_slice,
     Concat: lower_concat,

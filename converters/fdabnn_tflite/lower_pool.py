@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from fdabnn_deploy.graph import Node
-from fdabnn_deploy.ops import AvgPool2d, FloatArray, GlobalAvgPool, MaxPool2d
+from fdabnn_deploy.ops import AvgPool2d, FloatArray, GlobalAvgPool, GlobalSum, MaxPool2d
 from fdabnn_deploy.ops.conv import conv2d_reference
 from fdabnn_tflite.emitter import Emitter
 from fdabnn_tflite.layout import FLAT, NHWC, Padding, Pair, op_windows
@@ -67,10 +67,11 @@ def _shares(size: Pair, pads: tuple[Pair, Pair], op: AvgPool2d) -> FloatArray:
     return (op.kernel[0] * op.kernel[1] / counts).astype(np.float32).transpose(0, 2, 3, 1)
 
 
-def lower_global_avg_pool(emitter: Emitter, node: Node) -> None:
-    """`Mean` over height and width, which mirroring does not change."""
+def lower_global(emitter: Emitter, node: Node) -> None:
+    """`Mean` or `Sum` over height and width, which mirroring does not change."""
     op = node.op
-    assert isinstance(op, GlobalAvgPool)
+    assert isinstance(op, GlobalAvgPool | GlobalSum)
+    kind = "Sum" if isinstance(op, GlobalSum) else "Mean"
     picture = emitter.nhwc(node.inputs[0])
-    result = emitter.emit("Mean", input=picture, axis=np.array([1, 2], dtype=np.int32), keep_dims=op.keepdims)
+    result = emitter.emit(kind, input=picture, axis=np.array([1, 2], dtype=np.int32), keep_dims=op.keepdims)
     emitter.define(node.name, result, NHWC if op.keepdims else FLAT)

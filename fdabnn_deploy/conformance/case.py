@@ -17,6 +17,7 @@ from fdabnn_deploy.ops import (
     Conv2d,
     FloatArray,
     GlobalAvgPool,
+    GlobalSum,
     Input,
     Linear,
     Op,
@@ -76,7 +77,7 @@ def allowed_error(op: Op, inputs: Sequence[FloatArray]) -> FloatArray | float:
         bias = None if op.bias is None else np.abs(op.bias)
         total = replace(op, weight=np.abs(op.weight), bias=bias).reference(*magnitude)
         return np.asarray(total * (np.prod(op.weight.shape[1:]) + 3) * ROUNDING)
-    if isinstance(op, AvgPool2d | GlobalAvgPool):
+    if isinstance(op, AvgPool2d | GlobalAvgPool | GlobalSum):
         terms = np.prod(op.kernel) if isinstance(op, AvgPool2d) else np.prod(inputs[0].shape[2:])
         return np.asarray(op.reference(*magnitude) * (terms + 3) * ROUNDING)
     if isinstance(op, Softmax):

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from fdabnn_deploy.conformance import Case, allowed_error, chosen_cases, random_case
-from fdabnn_deploy.ops import AvgPool2d, Conv2d, GlobalAvgPool, Linear, Softmax
+from fdabnn_deploy.ops import AvgPool2d, Conv2d, GlobalAvgPool, GlobalSum, Linear, Softmax
 from fdabnn_deploy.reference import evaluate
 
-INEXACT = {Conv2d, Linear, AvgPool2d, GlobalAvgPool, Softmax}
+INEXACT = {Conv2d, Linear, AvgPool2d, GlobalAvgPool, GlobalSum, Softmax}
 
 
 @pytest.mark.parametrize("case", chosen_cases(), ids=lambda case: case.name)

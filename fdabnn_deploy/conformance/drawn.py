@@ -18,6 +18,7 @@ from fdabnn_deploy.ops import (
     Concat,
     Conv2d,
     GlobalAvgPool,
+    GlobalSum,
     Linear,
     Maximum,
     MaxPool2d,
@@ -28,6 +29,8 @@ from fdabnn_deploy.ops import (
     PRelu,
     Relu,
     Reshape,
+    RoundToGrid,
+    Saturate,
     Sign,
     Slice,
     Softmax,
@@ -109,6 +112,11 @@ def _random_clamp(rng: np.random.Generator) -> _Drawn:
     return Clamp(float(low), float(high)), [_picture(rng)]
 
 
+def _random_saturate(rng: np.random.Generator) -> _Drawn:
+    low, high = np.sort(floats(rng, (2,)))
+    return Saturate(float(low), float(high)), [_picture(rng)]
+
+
 def _random_binary_linear(rng: np.random.Generator) -> _Drawn:
     rows, columns = int(rng.integers(1, 12)), int(rng.integers(1, 70))
     return BinaryLinear(signs(rng, (rows, columns))), [(columns,)]
@@ -155,6 +163,8 @@ _RANDOM: dict[type[Op], Callable[[np.random.Generator], _Drawn]] = {
     PRelu: _random_prelu,
     Relu: lambda rng: (Relu(), [_picture(rng)]),
     Clamp: _random_clamp,
+    Saturate: _random_saturate,
+    RoundToGrid: lambda rng: (RoundToGrid(int(rng.integers(-4, 24))), [_picture(rng)]),
     Add: _random_binary(Add()),
     Sub: _random_binary(Sub()),
     Mul: _random_binary(Mul()),
@@ -163,6 +173,7 @@ _RANDOM: dict[type[Op], Callable[[np.random.Generator], _Drawn]] = {
     MaxPool2d: _random_max_pool,
     AvgPool2d: _random_avg_pool,
     GlobalAvgPool: lambda rng: (GlobalAvgPool(bool(rng.random() < 0.5)), [_picture(rng)]),
+    GlobalSum: lambda rng: (GlobalSum(bool(rng.random() < 0.5)), [_picture(rng)]),
     Pad: _random_pad,
     Slice: _random_slice,
     Concat: _random_concat,

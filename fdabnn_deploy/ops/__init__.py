@@ -17,21 +17,22 @@ from fdabnn_deploy.ops.captured import (
     Where,
 )
 from fdabnn_deploy.ops.conv import Conv2d, Linear
+from fdabnn_deploy.ops.grid import RoundToGrid, Saturate
 from fdabnn_deploy.ops.layout import Concat, Input, Pad, Permute, Reshape, Slice
 from fdabnn_deploy.ops.pointwise import Add, Affine, Clamp, Maximum, Mul, PRelu, Relu, Softmax, Sub
-from fdabnn_deploy.ops.pooling import AvgPool2d, GlobalAvgPool, MaxPool2d
+from fdabnn_deploy.ops.pooling import AvgPool2d, GlobalAvgPool, GlobalSum, MaxPool2d
 
 DEPLOYED: frozenset[type[Op]] = frozenset(
     {
         Input, Sign, BinaryConv2d, BinaryLinear, Conv2d, Linear, Affine, PRelu, Relu, Clamp, Add, Sub, Mul, Maximum, Softmax,
-        MaxPool2d, AvgPool2d, GlobalAvgPool, Pad, Slice, Concat, Reshape, Permute,
+        MaxPool2d, AvgPool2d, GlobalAvgPool, GlobalSum, Saturate, RoundToGrid, Pad, Slice, Concat, Reshape, Permute,
     }
 )  # fmt: skip
 """What a deployed graph may contain: every converter and runtime of a graph covers exactly these."""
 
 __all__ = [
-    "BATCH", "DEPLOYED", "Add", "Affine", "Array", "AvgPool2d", "BatchNorm", "BinaryConv2d", "BinaryLinear", "Clamp", "Compare", "Concat",
-    "Constant", "Conv2d", "Div", "FloatArray", "GlobalAvgPool", "GraphError", "Input", "Linear", "LogicalNot", "MaxPool2d",
-    "Maximum", "Mul", "Op", "Opaque", "PRelu", "Pad", "Permute", "Relu", "Reshape", "Shape", "Sign", "Slice", "Softmax", "Sub", "ToFloat",
-    "TorchSign", "TrainedConv2d", "TrainedLinear", "Unary", "Where",
+    "BATCH", "DEPLOYED", "Add", "Affine", "Array", "AvgPool2d", "BatchNorm", "BinaryConv2d", "BinaryLinear", "Clamp", "Compare",
+    "Concat", "Constant", "Conv2d", "Div", "FloatArray", "GlobalAvgPool", "GlobalSum", "GraphError", "Input", "Linear", "LogicalNot",
+    "MaxPool2d", "Maximum", "Mul", "Op", "Opaque", "PRelu", "Pad", "Permute", "Relu", "Reshape", "RoundToGrid", "Saturate", "Shape",
+    "Sign", "Slice", "Softmax", "Sub", "ToFloat", "TorchSign", "TrainedConv2d", "TrainedLinear", "Unary", "Where",
 ]  # fmt: skip

@@ -104,6 +104,25 @@ class AvgPool2d(Op):
 
 
 @dataclass(frozen=True, eq=False)
+class GlobalSum(Op):
+    """Sum over height and width: x [N, C, H, W] -> y [N, C] (or [N, C, 1, 1] with `keepdims`).
+
+    A mean that divides by another number than a power of two is this sum, exact on a grid, and one rounded product: runtimes disagree
+    on whether a mean divides or multiplies by the reciprocal.
+    """
+
+    keepdims: bool = False
+
+    def infer(self, *inputs: Shape) -> Shape:
+        require(len(inputs[0]) == 4, f"global pooling takes [N, C, H, W], not {inputs[0]}")
+        return (*inputs[0][:2], 1, 1) if self.keepdims else inputs[0][:2]
+
+    def reference(self, *inputs: Array) -> Array:
+        total = inputs[0].astype(np.float64).sum(axis=(2, 3), keepdims=self.keepdims)
+        return np.asarray(total, dtype=np.float32)
+
+
+@dataclass(frozen=True, eq=False)
 class GlobalAvgPool(Op):
     """Mean over height and width: x [N, C, H, W] -> y [N, C] (or [N, C, 1, 1] with `keepdims`)."""
 

@@ -27,6 +27,7 @@ from fdabnn_deploy.ops import (
     Conv2d,
     FloatArray,
     GlobalAvgPool,
+    GlobalSum,
     Input,
     Linear,
     Maximum,
@@ -38,6 +39,8 @@ from fdabnn_deploy.ops import (
     PRelu,
     Relu,
     Reshape,
+    RoundToGrid,
+    Saturate,
     Sign,
     Slice,
     Softmax,
@@ -208,6 +211,21 @@ def _clamp(op: Clamp, rank: int) -> Kernel:
     return lambda x: torch.clamp(x, low, high)
 
 
+def _saturate(op: Saturate, rank: int) -> Kernel:
+    low, high = torch.tensor(op.low, dtype=torch.float32), torch.tensor(op.high, dtype=torch.float32)
+
+    def saturate(x: Tensor) -> Tensor:
+        below = torch.where(x < high, x, high)
+        return torch.where(below > low, below, low)
+
+    return saturate
+
+
+def _round_to_grid(op: RoundToGrid, rank: int) -> Kernel:
+    units, step = torch.tensor(op.units), torch.tensor(op.step)
+    return lambda x: torch.round(x * units) * step
+
+
 def _softmax(op: Softmax, rank: int) -> Kernel:
     function = F.log_softmax if op.log else F.softmax
     return lambda x: function(x, dim=1)
@@ -223,6 +241,10 @@ def _avg_pool2d(op: AvgPool2d, rank: int) -> Kernel:
 
 def _global_avg_pool(op: GlobalAvgPool, rank: int) -> Kernel:
     return lambda x: x.mean(dim=(2, 3), keepdim=op.keepdims)
+
+
+def _global_sum(op: GlobalSum, rank: int) -> Kernel:
+    return lambda x: x.sum(dim=(2, 3), keepdim=op.keepdims)
 
 
 def _pad(op: Pad, rank: int) -> Kernel:
@@ -258,6 +280,8 @@ KERNELS: dict[type[Op], Callable[[Any, int], Kernel]] = {
     PRelu: _prelu,
     Relu: _relu,
     Clamp: _clamp,
+    Saturate: _saturate,
+    RoundToGrid: _round_to_grid,
     Add: lambda op, rank: torch.add,
     Sub: lambda op, rank: torch.sub,
     Mul: lambda op, rank: torch.mul,
@@ -266,6 +290,7 @@ KERNELS: dict[type[Op], Callable[[Any, int], Kernel]] = {
     MaxPool2d: _max_pool2d,
     AvgPool2d: _avg_pool2d,
     GlobalAvgPool: _global_avg_pool,
+    GlobalSum: _global_sum,
     Pad: _pad,
     Slice: _slice,
     Concat: _concat,

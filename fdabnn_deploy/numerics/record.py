@@ -1,0 +1,79 @@
+"""What was chosen to make a graph exact, small enough to travel in the metadata of every exported file.
+
+The choices depend on data (recorded ranges, samples); everything else follows from them and the checkpoint. So a checkpoint and this
+record give the same graph again, bit for bit, without the data.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from typing import Literal
+
+Mode = Literal["exact", "float"]
+KEY = "numerics"
+"""Of the record in a file's metadata."""
+
+
+@dataclass(frozen=True)
+class Cut:
+    """Limits and grid of the operand of one reduction.
+
+    Attributes:
+        low: smallest value kept, as are the others a float32 value.
+        high: largest value kept.
+        exponent: the operand is rounded to multiples of `2^-exponent`; None where it is exact as it comes.
+        split: whether the weights are split into a coarse and a fine part.
+    """
+
+    low: float
+    high: float
+    exponent: int | None
+    split: bool = False
+
+
+@dataclass(frozen=True)
+class Numerics:
+    """The record.
+
+    Attributes:
+        mode: `exact` promises equal bits on every runtime, `float` keeps the trained weights and promises nothing.
+        cuts: per reduction (or graph input), by the name of its tensor in the float graph.
+    """
+
+    mode: Mode = "float"
+    cuts: dict[str, Cut] = field(default_factory=dict)
+
+    def to_text(self) -> str:
+        """JSON on one line, keys in the order of computation; the same record gives the same text."""
+        content = {
+            "mode": self.mode,
+            "cuts": {name: list(asdict(cut).values()) for name, cut in self.cuts.items()},
+        }
+        return json.dumps(content, separators=(",", ":"))
+
+    @classmethod
+    def from_text(cls, text: str) -> Numerics:
+        """Reads what `to_text` wrote.
+
+        Raises:
+            ValueError: the text is no record.
+        """
+        try:
+            content = json.loads(text)
+            mode = content["mode"]
+            cuts = {str(name): _cut(values) for name, values in content["cuts"].items()}
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"not a numerics record: {error}") from None
+        if mode not in ("exact", "float"):
+            raise ValueError(f"not a numerics record: mode {mode!r}")
+        return cls(mode, cuts)
+
+
+def _cut(values: list[object]) -> Cut:
+    low, high, exponent, split = values
+    if not (isinstance(low, int | float) and isinstance(high, int | float) and low <= high):
+        raise ValueError(f"not a numerics record: limits {low!r}, {high!r}")
+    if not (exponent is None or type(exponent) is int) or type(split) is not bool:
+        raise ValueError(f"not a numerics record: grid {exponent!r}, {split!r}")
+    return Cut(float(low), float(high), exponent, split)

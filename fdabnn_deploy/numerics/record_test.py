@@ -1,0 +1,27 @@
+from __future__ import annotations
+
+import pytest
+
+from fdabnn_deploy.numerics.record import Cut, Numerics
+
+RECORD = Numerics("exact", {"conv1/conv2d": Cut(-2.5, 2.5, 8), "linear/linear": Cut(0.0, 1 / 3, None, True)})
+
+
+def test_text_gives_the_record_again() -> None:
+    text = RECORD.to_text()
+    assert "\n" not in text
+    assert Numerics.from_text(text) == RECORD
+    assert list(Numerics.from_text(text).cuts) == ["conv1/conv2d", "linear/linear"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", "[]", "{}", '{"mode": "exact"}', '{"mode": "nearly", "cuts": {}}', '{"mode": "exact", "cuts": {"a": [1]}}',
+        '{"mode": "exact", "cuts": {"a": [1, 0, 8, false]}}', '{"mode": "exact", "cuts": {"a": [0, 1, 8.5, false]}}',
+        '{"mode": "exact", "cuts": {"a": [0, 1, 8, 1]}}', '{"mode": "exact", "cuts": []}',
+    ],
+)  # fmt: skip
+def test_other_text_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"not a numerics record|Expecting value"):
+        Numerics.from_text(text)
