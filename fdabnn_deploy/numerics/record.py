@@ -63,14 +63,16 @@ class Numerics:
             content = json.loads(text)
             mode = content["mode"]
             cuts = {str(name): _cut(values) for name, values in content["cuts"].items()}
-        except (KeyError, TypeError, AttributeError) as error:
+        except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"not a numerics record: {error}") from None
         if mode not in ("exact", "float"):
             raise ValueError(f"not a numerics record: mode {mode!r}")
         return cls(mode, cuts)
 
 
-def _cut(values: list[object]) -> Cut:
+def _cut(values: object) -> Cut:
+    if not isinstance(values, list) or len(values) != 4:
+        raise ValueError(f"not a numerics record: cut {values!r}")
     low, high, exponent, split = values
     if not (isinstance(low, int | float) and isinstance(high, int | float) and low <= high):
         raise ValueError(f"not a numerics record: limits {low!r}, {high!r}")

@@ -23,5 +23,5 @@ def test_text_gives_the_record_again() -> None:
     ],
 )  # fmt: skip
 def test_other_text_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match=r"not a numerics record|Expecting value"):
+    with pytest.raises(ValueError, match=r"not a numerics record"):
         Numerics.from_text(text)
