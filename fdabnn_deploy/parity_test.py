@@ -18,6 +18,7 @@ from fdabnn_deploy.parity import (
     compare_layers,
     compare_outputs,
     decisions,
+    differing_images,
     ordinals,
 )
 
@@ -43,9 +44,96 @@ def test_ordinals_keep_the_order(a: float, b: float) -> None:
     assert (x == y) == (np.float32(a) == np.float32(b))
 
 
+PATTERNS = st.lists(
+    st.one_of(
+        st.integers(0, 2**32 - 1),
+        st.sampled_from([0, 1 << 31, 1, (1 << 31) + 1, 0x7F800000, 0xFF800000, 0x7FC00000, 0xFFC00001, 0x7F800001]),
+    ),
+    min_size=1,
+    max_size=6,
+)  # fmt: skip
+
+
+def from_bits(patterns: list[int]) -> FloatArray:
+    return np.array(patterns, np.uint32).view(np.float32)
+
+
+def differs(a: int, b: int) -> bool:
+    """The rule, on two bit patterns."""
+    both_nan = (a & 0x7FFFFFFF) > 0x7F800000 and (b & 0x7FFFFFFF) > 0x7F800000
+    both_zero = (a | b) & 0x7FFFFFFF == 0
+    return a != b and not both_nan and not both_zero
+
+
+@given(PATTERNS, st.data())
+def test_bits_decide(a: list[int], data: st.DataObject) -> None:
+    b = [data.draw(st.one_of(st.just(x), st.integers(0, 2**32 - 1), st.just(x ^ 1 << 31))) for x in a]
+    result = compare(from_bits(a), from_bits(b))
+    expected = [differs(x, y) for x, y in zip(a, b, strict=True)]
+    assert result.differing == sum(expected)
+    assert result.zero_signs == sum(x != y and (x | y) & 0x7FFFFFFF == 0 for x, y in zip(a, b, strict=True))
+    assert result.equal == result.passed == (not any(expected))
+    if result.first is None:
+        assert not any(expected)
+    else:
+        assert result.first.index == (expected.index(True),)
+        assert result.max_ulps >= 1
+        assert result.max_abs >= result.mean_abs > 0
+
+
+@given(FLOATS)
+def test_neighbours_differ_by_one_ulp_however_small(value: float) -> None:
+    x = np.float32(value)
+    above = np.nextafter(x, np.float32(np.inf))
+    if above != x:
+        result = compare(array(x), array(above))
+        assert (result.differing, result.max_ulps) == (1, 1)
+
+
+@given(st.lists(st.tuples(FLOATS, FLOATS), min_size=1, max_size=6), st.floats(0, 1e3))
+def test_only_the_tolerance_asked_for_is_tolerated(pairs: list[tuple[float, float]], atol: float) -> None:
+    a, b = array(*(x for x, _ in pairs)), array(*(y for _, y in pairs))
+    result = compare(a, b, atol)
+    distances = [abs(float(x) - float(y)) for x, y in zip(a, b, strict=True) if x != y]
+    assert result.differing == len(distances)
+    assert result.tolerated == sum(distance <= atol for distance in distances)
+    assert result.passed == (result.tolerated == len(distances))
+    assert compare(a, b).tolerated == 0
+
+
+def test_a_nan_is_never_within_the_tolerance() -> None:
+    result = compare(array(1.0, 2.0), array(math.nan, 2.5), math.inf)
+    assert (result.differing, result.tolerated, result.passed) == (2, 1, False)
+
+
+def test_a_difference_shows_its_bits() -> None:
+    first = compare(array(1.0), array(-0.0)).first
+    assert first is not None
+    assert (first.a_bits, first.b_bits) == ("0x3f800000", "0x80000000")
+    smallest = compare(array(1e-45), array(0.0)).first
+    assert smallest is not None
+    assert (smallest.a_bits, smallest.b_bits) == ("0x00000001", "0x00000000")
+
+
+def test_the_mean_is_over_all_values() -> None:
+    result = compare_outputs([array(1, 2), array(3, 4)], [array(1, 2.5), array(3, 2.5)])
+    assert result.mean_abs == 0.5
+    assert compare_outputs([array(1, 2), array(3)], [array(1, 2.5), array(5)], 0.5).tolerated == 1
+
+
+def test_pictures_that_differ() -> None:
+    a = [np.zeros((4, 2), np.float32), np.zeros((4, 1, 2), np.float32)]
+    b = [x.copy() for x in a]
+    b[0][1] = -0.0
+    b[0][2, 1] = 1
+    b[1][3, 0, 0] = math.nan
+    assert differing_images(a, b).tolist() == [2, 3]
+
+
 def test_zeros_of_both_signs_are_equal() -> None:
-    result = compare(array(0.0, -0.0), array(-0.0, 0.0))
+    result = compare(array(0.0, -0.0, 0.0), array(-0.0, 0.0, 0.0))
     assert result.equal
+    assert result.zero_signs == 2
     assert result.max_ulps == 0
     assert result.first is None
 
