@@ -1,0 +1,390 @@
+"""Random deployed networks: layers as real networks have them, put together as no real network has them.
+
+While a graph grows it is computed on a few normal pictures, so that batch norms have fitting statistics, and so that a tensor that has
+become too large or too small for another float layer meets a binary one, as it would in training.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from fdabnn_deploy.conformance.hostile import NORM_KINDS, random_norm
+from fdabnn_deploy.conformance.values import Options, signs
+from fdabnn_deploy.graph import Editor, Graph, Node
+from fdabnn_deploy.ops import (
+    Add,
+    Affine,
+    Array,
+    AvgPool2d,
+    BinaryConv2d,
+    BinaryLinear,
+    Clamp,
+    Concat,
+    Conv2d,
+    FloatArray,
+    GlobalAvgPool,
+    Input,
+    Linear,
+    Maximum,
+    MaxPool2d,
+    Mul,
+    Op,
+    Pad,
+    Permute,
+    PRelu,
+    Relu,
+    Reshape,
+    Sign,
+    Slice,
+    Softmax,
+    Sub,
+)
+from fdabnn_deploy.ops.conv import conv_size
+from fdabnn_deploy.passes.fold_affine import fold_affine
+from fdabnn_deploy.passes.simplify import simplify
+
+DEPTHS = (2, 12)
+MOST_CHANNELS = 40
+LARGEST, SMALLEST = 1e9, 1e-12
+"""Magnitudes between which a float layer is trained."""
+
+
+@dataclass(frozen=True)
+class RandomGraph:
+    """A drawn network.
+
+    Attributes:
+        graph: as deployed, before any grid.
+        tags: how often each of `NORM_KINDS` stands in it.
+        depth: how many layers were drawn.
+    """
+
+    graph: Graph
+    tags: Counter[str]
+    depth: int
+
+
+def random_graph(rng: np.random.Generator) -> RandomGraph:
+    """Draws a network of `DEPTHS` layers; the same generator state gives the same network."""
+    draw = _Draw(rng)
+    depth = int(rng.integers(DEPTHS[0], DEPTHS[1] + 1))
+    last = draw.begin()
+    dense = int(rng.integers(0, min(depth, 4))) if rng.random() < 0.8 else 0
+    for layer in range(depth):
+        draw.module = f"layer{layer}"
+        if layer == 0 and rng.random() < 0.85:
+            last = draw.stem(last)
+        elif layer < depth - dense:
+            last = draw.picture_layer(last)
+        else:
+            last = draw.dense_layer(draw.features(last))
+    draw.module = "head"
+    graph = Editor(Graph(draw.nodes, draw.outputs(last))).finish()
+    tags = Counter(kind for name, kind in draw.norms.items() if name in graph)
+    # The form in which the passes leave a network.
+    return RandomGraph(simplify(fold_affine(graph).graph).graph, tags, depth)
+
+
+@dataclass
+class _Draw:
+    """The network drawn so far, and its values on two pictures.
+
+    Attributes:
+        rng: to draw with.
+        nodes: so far.
+        values: of every tensor.
+        norms: the kind of every batch norm.
+        module: the path of the layer that is being drawn.
+        kept: tensors that later layers may come back to.
+    """
+
+    rng: np.random.Generator
+    nodes: list[Node] = field(default_factory=list)
+    values: dict[str, Array] = field(default_factory=dict)
+    norms: dict[str, str] = field(default_factory=dict)
+    module: str = ""
+    kept: list[str] = field(default_factory=list)
+
+    def add(self, op: Op, *inputs: str) -> str:
+        name = f"{op.kind.lower()}{len(self.nodes)}"
+        if isinstance(op, Input):
+            self.values[name] = self.rng.standard_normal((2, *op.shape), dtype=np.float32)
+        else:
+            self.values[name] = op.reference(*(self.values[i] for i in inputs))
+        self.nodes.append(Node(name, op, inputs, self.module))
+        return name
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        return tuple(self.values[name].shape[1:])
+
+    def chance(self, probability: float) -> bool:
+        return bool(self.rng.random() < probability)
+
+    def number(self, low: int, high: int) -> int:
+        return int(self.rng.integers(low, high + 1))
+
+    def pair(self, low: int, high: int) -> tuple[int, int]:
+        first = self.number(low, high)
+        return (first, self.number(low, high)) if self.chance(0.25) else (first, first)
+
+    def floats(self, *shape: int) -> FloatArray:
+        return self.rng.standard_normal(shape, dtype=np.float32)
+
+    def trainable(self, *names: str) -> bool:
+        """Whether float layers can work on these magnitudes, and on their product."""
+        product = 1.0
+        for name in names:
+            product *= float(np.max(np.abs(self.values[name]), initial=0))
+        return product == 0 or SMALLEST < product < LARGEST
+
+    # Beginning and end.
+
+    def begin(self) -> str:
+        """One input, or two that are joined."""
+        channels, height, width = self.number(1, 4), self.number(5, 12), self.number(5, 12)
+        first = self.add(Input((channels, height, width)))
+        if not self.chance(0.15):
+            return first
+        second = self.add(Input((channels, height, width)))
+        return self.add(Concat() if self.chance(0.5) else Sub(), first, second)
+
+    def outputs(self, last: str) -> list[str]:
+        """The last tensor, behind a softmax at times, and at times a tensor that is read inside, too."""
+        if len(self.shape(last)) == 1 and self.chance(0.07) and self.trainable(last):
+            last = self.add(Softmax(self.chance(0.5)), last)
+        inner = [node.name for node in self.nodes if not isinstance(node.op, Input) and node.name != last]
+        more = self.rng.choice(inner, self.number(1, 2)).tolist() if inner and self.chance(0.25) else []
+        return list(dict.fromkeys([last, *more]))
+
+    # Pieces of layers.
+
+    def norm(self, x: str) -> str:
+        kind = str(self.rng.choice(NORM_KINDS, p=[0.35, 0.12, 0.12, 0.13, 0.1, 0.18]))
+        name = self.add(random_norm(self.rng, kind, self.values[x]), x)
+        self.norms[name] = kind
+        return name
+
+    def activation(self, x: str) -> str:
+        channels = self.shape(x)[0]
+        choice = self.number(0, 6)
+        if choice == 0:
+            return self.add(Relu(), x)
+        if choice == 1:
+            return self.add(Clamp(*((-1.0, 1.0), (0.0, 6.0), (-0.3, 2.7))[self.number(0, 2)]), x)
+        if choice == 2:
+            return self.add(
+                PRelu(np.array(self.rng.choice([0.25, 0.1, -0.2, 1.5, 0.0]), dtype=np.float32)), x
+            )
+        if choice == 3 and self.trainable(x, x):
+            # Maxout: the larger of two lines.
+            lines = [
+                Affine(self.rng.normal(0.7, 0.5, channels), self.rng.normal(0, 0.3, channels)) for _ in "ab"
+            ]
+            return self.add(Maximum(), self.add(lines[0], x), self.add(lines[1], x))
+        return self.add(PRelu((0.25 + 0.3 * self.floats(channels)).astype(np.float32)), x)
+
+    def windows(
+        self, size: tuple[int, ...], kernel: tuple[int, int], dilation: tuple[int, int]
+    ) -> Options | None:
+        """Stride and padding with which windows of this size fit a picture, or None."""
+        stride = (1, 1) if self.chance(0.7) else self.pair(1, 4) if self.chance(0.2) else (2, 2)
+        half = (dilation[0] * (kernel[0] - 1) // 2, dilation[1] * (kernel[1] - 1) // 2)
+        padding = half if self.chance(0.65) else self.pair(0, 3)
+        sizes = [conv_size(size[a], kernel[a], stride[a], padding[a], dilation[a]) for a in (0, 1)]
+        return {"stride": stride, "padding": padding, "dilation": dilation} if min(sizes) >= 1 else None
+
+    def convolution(self, x: str, binary: bool, largest_kernel: int) -> str:
+        """Weights of any kernel, stride, padding, dilation and groups that fit; a 1x1 convolution where none was drawn."""
+        channels, *size = self.shape(x)
+        kernel, dilation = self.pair(1, largest_kernel), self.pair(1, 2) if self.chance(0.2) else (1, 1)
+        if self.chance(0.4) and min(size) >= 2:
+            kernel = (3, 3)
+        options = self.windows(tuple(size), kernel, dilation)
+        if options is None:
+            kernel, options = (1, 1), {}
+        groups = 1
+        if self.chance(0.2):
+            groups = int(self.rng.choice([g for g in range(1, channels + 1) if channels % g == 0]))
+        each = self.number(1, max(MOST_CHANNELS // groups // (1 if self.chance(0.3) else 3), 1))
+        same = groups == 1 and self.chance(0.35)
+        shape = (channels if same else each * groups, channels // groups, *kernel)
+        if binary:
+            weight, value = signs(self.rng, shape), self.number(0, 1)
+            op = BinaryConv2d(weight, **options, groups=groups, padding_value=value)  # type: ignore[arg-type]
+            return self.add(op, self.add(Sign(), x))
+        kernels = self.floats(*shape) / np.float32(np.sqrt(np.prod(shape[1:])))
+        bias = self.floats(shape[0]) if self.chance(0.4) else None
+        return self.add(Conv2d(kernels, bias, **options, groups=groups), x)  # type: ignore[arg-type]
+
+    def behind_binary(self, x: str) -> str:
+        """Scale of the trained weights, activation and norm, in the orders that papers have."""
+        channels = self.shape(x)[0]
+        if self.chance(0.6):
+            x = self.add(Affine(self.rng.uniform(0.01, 0.2, channels), np.zeros(channels)), x)
+        if self.chance(0.45):
+            x = self.activation(x)
+        if len(self.shape(x)) == 3 and min(self.shape(x)[1:]) >= 2 and self.chance(0.12):
+            x = self.add(MaxPool2d((2, 2), (2, 2)), x)
+        if self.chance(0.85):
+            x = self.norm(x)
+        return self.activation(x) if self.chance(0.25) else x
+
+    def joined(self, x: str, y: str) -> str:
+        """Two tensors of one shape, or of shapes that broadcast, added, subtracted, multiplied or compared."""
+        if not self.trainable(x, y):
+            return y
+        kinds: list[Op] = [Add(), Sub(), Mul(), Maximum()]
+        op = kinds[int(self.rng.choice(4, p=[0.6, 0.2, 0.1, 0.1]))]
+        return self.add(op, *((x, y) if self.chance(0.5) else (y, x)))
+
+    def shortcut(self, x: str, shape: tuple[int, ...]) -> str | None:
+        """X brought to a block's output shape: as it is, by a strided 1x1 convolution, or sliced and padded with zeros; or None."""
+        own = self.shape(x)
+        if own == shape:
+            return x
+        if len(own) != 3 or len(shape) != 3:
+            return None
+        strides = [s for s in (1, 2, 3) if all(conv_size(own[a], 1, s, 0, 1) == shape[a] for a in (1, 2))]
+        if not strides or not self.trainable(x):
+            return None
+        if own[0] <= shape[0] and self.chance(0.4):
+            x = self.add(Slice(((0, own[0], 1), *((0, size, strides[0]) for size in own[1:]))), x)
+            before = self.number(0, shape[0] - own[0])
+            return self.add(Pad(((before, shape[0] - own[0] - before), (0, 0), (0, 0))), x)
+        weight = self.floats(shape[0], own[0], 1, 1) / np.float32(np.sqrt(own[0]))
+        y = self.add(Conv2d(weight, None, (strides[0], strides[0])), x)
+        return self.norm(y) if self.chance(0.6) else y
+
+    # Layers.
+
+    def stem(self, x: str) -> str:
+        x = self.convolution(x, binary=False, largest_kernel=7)
+        x = self.norm(x) if self.chance(0.8) else x
+        x = self.activation(x) if self.chance(0.4) else x
+        if min(self.shape(x)[1:]) >= 4 and self.chance(0.2):
+            x = self.add(MaxPool2d((3, 3), (2, 2), (1, 1)), x)
+        return x
+
+    def picture_layer(self, x: str) -> str:
+        if len(self.shape(x)) == 1:
+            return self.dense_layer(x)
+        layers: list[tuple[float, Callable[[str], str]]] = [
+            (0.5, self.binary_block),
+            (0.08, self.float_block),
+            (0.1, self.max_pool),
+            (0.1, self.average_pool),
+            (0.05, self.gate),
+            (0.05, self.padded_or_cut),
+            (0.05, self.shuffled),
+            (0.04, self.concatenated),
+            (0.03, self.activation),
+        ]
+        if not self.trainable(x):
+            return self.binary_block(x)
+        choice = int(self.rng.choice(len(layers), p=[weight for weight, _ in layers]))
+        y = layers[choice][1](x)
+        self.kept.append(y)
+        return y
+
+    def binary_block(self, x: str) -> str:
+        y = self.behind_binary(self.convolution(x, binary=True, largest_kernel=5))
+        if self.chance(0.6):
+            candidates = [x] if self.chance(0.8) else self.kept[-3:]
+            for candidate in candidates:
+                residual = self.shortcut(candidate, self.shape(y))
+                if residual is not None and residual != y:
+                    return self.joined(residual, y)
+        return y
+
+    def float_block(self, x: str) -> str:
+        y = self.convolution(x, binary=False, largest_kernel=3)
+        y = self.norm(y) if self.chance(0.7) else y
+        y = self.activation(y) if self.chance(0.5) else y
+        residual = self.shortcut(x, self.shape(y)) if self.chance(0.3) else None
+        return y if residual is None else self.joined(residual, y)
+
+    def pool_windows(self, x: str) -> tuple[tuple[int, int], tuple[int, int], tuple[int, int]]:
+        kernel = self.pair(2, 4) if self.chance(0.5) else (3, 3)
+        kernel = (min(kernel[0], self.shape(x)[1]), min(kernel[1], self.shape(x)[2]))
+        padding = (
+            (self.number(0, kernel[0] // 2), self.number(0, kernel[1] // 2)) if self.chance(0.4) else (0, 0)
+        )
+        return kernel, self.pair(1, 3), padding
+
+    def max_pool(self, x: str) -> str:
+        return self.add(MaxPool2d(*self.pool_windows(x), ceil_mode=self.chance(0.4)), x)
+
+    def average_pool(self, x: str) -> str:
+        kernel, stride, padding = self.pool_windows(x)
+        if self.chance(0.4):
+            kernel = stride = (min(2, kernel[0]), min(2, kernel[1]))
+            padding = (0, 0)
+        return self.add(AvgPool2d(kernel, stride, padding, count_include_pad=self.chance(0.5)), x)
+
+    def gate(self, x: str) -> str:
+        """Squeeze and excitation: every channel times a number between 0 and 1 computed from all channels."""
+        channels = self.shape(x)[0]
+        means = self.add(GlobalAvgPool(keepdims=True), x)
+        weight = self.floats(channels, channels, 1, 1) / np.float32(np.sqrt(channels))
+        y = self.add(Conv2d(weight, np.full(channels, 0.5, dtype=np.float32)), means)
+        return self.add(Mul(), x, self.add(Clamp(0.0, 1.0), y))
+
+    def padded_or_cut(self, x: str) -> str:
+        channels, height, width = self.shape(x)
+        if self.chance(0.5) and max(height, width) <= 10:
+            rows, columns = self.pair(0, 2), self.pair(0, 2)
+            return self.add(Pad(((0, 0), rows, columns), float(self.rng.choice([0.0, 0.0, 1.0, -1.0]))), x)
+        ranges = []
+        for size in (channels, height, width):
+            begin = self.number(0, (size - 1) // 2)
+            ranges.append((begin, self.number((size + begin + 1) // 2, size), self.number(1, 2)))
+        return self.add(Slice(tuple(ranges)), x)
+
+    def shuffled(self, x: str) -> str:
+        """The channels of groups interleaved, or the picture transposed."""
+        channels, height, width = self.shape(x)
+        groups = [g for g in range(2, channels) if channels % g == 0]
+        if not groups or self.chance(0.4):
+            return self.add(Permute((1, 3, 2)), x)
+        group = int(self.rng.choice(groups))
+        x = self.add(Reshape((group, channels // group, height, width)), x)
+        return self.add(Reshape((channels, height, width)), self.add(Permute((2, 1, 3, 4)), x))
+
+    def concatenated(self, x: str) -> str:
+        """Channels of an earlier tensor of the same size beside the own ones, or half the channels computed again."""
+        channels, *size = self.shape(x)
+        earlier = [name for name in self.kept if list(self.shape(name)[1:]) == size and name != x]
+        earlier = [name for name in earlier if self.shape(name)[0] + channels <= MOST_CHANNELS]
+        if earlier:
+            return self.add(Concat(), x, str(self.rng.choice(earlier)))
+        if channels < 2:
+            return self.activation(x)
+        whole = tuple((0, d, 1) for d in size)
+        first = self.add(Slice(((0, channels // 2, 1), *whole)), x)
+        second = self.add(Slice(((channels // 2, channels, 1), *whole)), x)
+        return self.add(Concat(), self.norm(first), second)
+
+    def features(self, x: str) -> str:
+        """A vector per image."""
+        if len(self.shape(x)) == 1:
+            return x
+        count = int(np.prod(self.shape(x)))
+        if count > 400 or self.chance(0.6):
+            return self.add(GlobalAvgPool(), x)
+        return self.add(Reshape((count,)), x)
+
+    def dense_layer(self, x: str) -> str:
+        (count,) = self.shape(x)
+        rows = count if self.chance(0.3) and count <= MOST_CHANNELS else self.number(1, MOST_CHANNELS)
+        if self.chance(0.5) or not self.trainable(x):
+            y = self.add(BinaryLinear(signs(self.rng, (rows, count))), self.add(Sign(), x))
+            y = self.behind_binary(y)
+        else:
+            weight = self.floats(rows, count) / np.float32(np.sqrt(count))
+            y = self.add(Linear(weight, self.floats(rows) if self.chance(0.7) else None), x)
+            y = self.activation(y) if self.chance(0.3) else y
+        return self.joined(x, y) if self.shape(x) == self.shape(y) and self.chance(0.4) else y
