@@ -1,70 +1,66 @@
-"""Compares any two models, checkpoints or exported files, each on its own runtime: behind `fdabnn-parity`."""
+"""Compares any two models, checkpoints or exported files, each on its own runtime: behind `fdabnn-parity`.
+
+Which comparisons are judged:
+
+| the two sides                                       | verdict                                            |
+|-----------------------------------------------------|----------------------------------------------------|
+| two files                                           | by bits                                            |
+| a checkpoint and a file with exact numerics         | by bits: the checkpoint takes the file's numerics  |
+| one that has, or takes, float numerics              | none: reported, not promised                       |
+| any two, with `atol`                                | by bits, but for values within the tolerance       |
+
+Float numerics have: a file exported so, a checkpoint beside such a file, beside one that does not say, or beside
+another checkpoint, and the trained model, `<checkpoint>:float`.
+"""
 
 from __future__ import annotations
 
 import dataclasses
-import json
+import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from fdabnn_deploy import parity, report
+import numpy as np
+from numpy.typing import NDArray
+
+from fdabnn_deploy import parity, report, reproduction, sides
 from fdabnn_deploy import samples as sample_sets
-from fdabnn_deploy.errors import RuntimeMissingError, UsageError
+from fdabnn_deploy.errors import UsageError
 from fdabnn_deploy.model_info import ModelInfo
 from fdabnn_deploy.ops import FloatArray
-from fdabnn_deploy.parity import Agreement, Comparison, LayerComparison
-from fdabnn_deploy.runtimes import registry
-from fdabnn_deploy.runtimes.base import Session
+from fdabnn_deploy.parity import Agreement, Comparison
 from fdabnn_deploy.samples import Samples
+from fdabnn_deploy.sides import Side
 from fdabnn_deploy.stages import Progress, Stages
 
-CHECKPOINT_SUFFIXES = (".pt", ".pth", ".ckpt", ".tar", ".bin", ".pkl")
 PER_LAYER_IMAGES = 8
-SCHEMA_VERSION = 1
-_OUTPUT = re.compile(r"output(_\d+)?")
+SCHEMA_VERSION = 2
 SCHEMA_FILE = Path(__file__).parent / "schemas" / "parity.schema.json"
-
-
-@dataclass(frozen=True)
-class Side:
-    """One of the two models.
-
-    Attributes:
-        path: its file.
-        runtime: what runs it.
-        version: of the runtime.
-        info: its input contract, as the file says it.
-        run: computes the outputs.
-        run_all: computes every tensor of the deployed graph that this side has.
-        layers: per tensor the module path, where the graph is known; else empty.
-    """
-
-    path: Path
-    runtime: str
-    version: str
-    info: ModelInfo
-    run: Callable[[FloatArray], list[FloatArray]]
-    run_all: Callable[[FloatArray], Mapping[str, FloatArray]]
-    layers: Mapping[str, str]
+_OUTPUT = re.compile(r"output(_\d+)?")
 
 
 @dataclass(frozen=True)
 class SideReport:
-    """A side as reports show it; `accuracy` is None without labels."""
+    """A side as reports show it.
+
+    `numerics` is "exact", "float" or, where the file does not say, "unknown"; `accuracy` is None without labels.
+    """
 
     path: str
+    what: str
     runtime: str
     version: str
+    numerics: str
     checkpoint_sha256: str
     accuracy: float | None
 
 
 @dataclass(frozen=True)
 class LayerRow:
-    """One tensor that both sides have; `layer` is its module path."""
+    """One tensor that both sides have; `layer` is its module path, its first index is that of the sample."""
 
     layer: str
     tensor: str
@@ -81,25 +77,65 @@ class ComparisonReport:
         b: the second.
         samples: what both computed.
         same_checkpoint: whether both come from one checkpoint, None where a side does not say.
-        comparison: of the outputs, value by value.
-        agreement: of the decisions; the verdict.
+        same_numerics: whether both record the same numerics, None where a side does not say.
+        atol: the absolute tolerance that was asked for, None for bits alone.
+        not_judged: why the comparison is reported only; empty where it is judged.
+        comparison: of the outputs, bit by bit; the verdict, where the comparison is judged.
+        agreement: of the decisions; for information.
         layers: with `per_layer`, every tensor that both have, in the order of computation.
-        layer_images: how many pictures `layers` are about.
+        layer_images: the samples that `layers` are about.
+        reproduction: the folder with the first layer that differs, None where none was written.
     """
 
     a: SideReport
     b: SideReport
     samples: report.SampleSet
     same_checkpoint: bool | None
+    same_numerics: bool | None
+    atol: float | None
+    not_judged: str
     comparison: Comparison
     agreement: Agreement
-    layers: tuple[LayerRow, ...]
-    layer_images: int
+    layers: tuple[LayerRow, ...] = ()
+    layer_images: tuple[int, ...] = ()
+    reproduction: str | None = None
+
+    @property
+    def verdict(self) -> str:
+        """ "equal", "tolerated" (equal but for values within `atol`), "reported" (not judged) or "different"."""
+        if self.not_judged:
+            return "reported"
+        if self.comparison.equal:
+            return "equal"
+        return "tolerated" if self.comparison.passed else "different"
 
     @property
     def passed(self) -> bool:
-        """Whether the two agree by the rule of `fdabnn_deploy.parity`."""
-        return self.agreement.passed
+        """Whether the two do not fail the rule of the module."""
+        return self.verdict != "different"
+
+    @property
+    def verdict_text(self) -> str:
+        """The verdict in a sentence, with the bits that decided it and everything that relaxed it."""
+        found = self.comparison
+        count = f"{found.differing} of {found.values} values differ"
+        zeros = f"; {found.zero_signs} zeros of opposite sign count as equal" if found.zero_signs else ""
+        if self.verdict == "reported":
+            return (
+                f"reported, not promised ({self.not_judged}): {self.agreement.same} of {self.agreement.images} "
+                f"decisions are the same, {count}, by at most {found.max_abs:.3g}, {found.mean_abs:.3g} on average"
+            )
+        if self.verdict == "equal":
+            unused = "" if self.atol is None else f" (no value needed --atol {self.atol:g})"
+            return f"the same bits: {count}{unused}{zeros}"
+        if self.verdict == "tolerated":
+            return f"the same within --atol {self.atol:g}, not in their bits: {found.tolerated} of {found.values} values needed it{zeros}"
+        beyond = (
+            ""
+            if self.atol is None
+            else f", {found.differing - found.tolerated} of them beyond --atol {self.atol:g}"
+        )
+        return f"{count} in their bits{beyond}{zeros}"
 
     @property
     def first_difference(self) -> LayerRow | None:
@@ -108,7 +144,8 @@ class ComparisonReport:
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, as `schemas/parity.schema.json` describes them."""
-        content = {"schema_version": SCHEMA_VERSION, "passed": self.passed, **dataclasses.asdict(self)}
+        head = {"schema_version": SCHEMA_VERSION, "passed": self.passed, "verdict": self.verdict}
+        content = {**head, "verdict_text": self.verdict_text, **dataclasses.asdict(self)}
         content["agreement"]["share"] = self.agreement.share
         return content
 
@@ -123,19 +160,24 @@ def compare_models(
     inputs: str | Path | None = None,
     *,
     per_layer: bool = False,
+    reproduce: str | Path | None = None,
+    atol: float | None = None,
     mean: tuple[float, ...] | None = None,
     std: tuple[float, ...] | None = None,
     progress: Progress | None = None,
     **reading: Any,
 ) -> ComparisonReport:
-    """Runs two models on the same inputs and compares what they compute.
+    """Runs two models on the same inputs and compares what they compute; see the module.
 
     Args:
-        a: a checkpoint, an ONNX file or a TFLite file.
+        a: a checkpoint, with or without `:float`, an ONNX file or a TFLite file.
         b: likewise.
         inputs: as `fdabnn_deploy.samples.load` takes them.
-        per_layer: compare the inner tensors too, on the first `PER_LAYER_IMAGES` inputs; of a checkpoint
-            these are the tensors of its deployed graph.
+        per_layer: compare the inner tensors too, on `PER_LAYER_IMAGES` inputs: those whose outputs differ, else
+            the first; of a checkpoint these are the tensors of its deployed graph.
+        reproduce: a new folder for the first layer that differs, see `fdabnn_deploy.reproduction`; implies
+            `per_layer`.
+        atol: absolute tolerance; values within it pass, and the verdict says how many needed it.
         mean: per channel, of pixels 0..1, where neither side says it.
         std: likewise.
         progress: told of every stage.
@@ -146,28 +188,40 @@ def compare_models(
         ModelRefusedError: a file is damaged or cannot be deployed.
         RuntimeMissingError: a runtime is not installed.
     """
+    if atol is not None and not 0 <= atol < math.inf:
+        raise UsageError(f"the tolerance {atol:g} is not a number of 0 or more")
+    paths = (Path(a), Path(b))
+    folder = None if reproduce is None else Path(reproduce)
+    if folder is not None:
+        reproduction.check_folder(folder)
+        if not any(map(sides.is_checkpoint, paths)):
+            raise UsageError("a layer is cut out of a checkpoint's graph: name the checkpoint as A or B")
+    per_layer = per_layer or folder is not None
     stages = Stages(progress)
-    sides = []
-    for path in (Path(a), Path(b)):
-        with stages.run("open") as stage:
-            side = _open(path, {**reading, "mean": mean, "std": std}, per_layer)
-            stage.detail, stage.bytes = f"{path.name} on {side.runtime} {side.version}", path.stat().st_size
-            sides.append(side)
-    first, second = sides
+    first, second = _open(paths, {**reading, "mean": mean, "std": std}, per_layer, stages)
     info = _common_info(first, second, mean, std)
     with stages.run("inputs") as stage:
         samples = sample_sets.load(inputs, info)
         stage.detail = samples.description
     outputs = []
-    for side in sides:
-        with stages.run("run", f"{side.path.name}, {len(samples)} inputs"):
+    for side in (first, second):
+        with stages.run("run", f"{side.name}, {len(samples)} inputs"):
             outputs.append(side.run(samples.images))
+    comparison = parity.compare_outputs(outputs[0], outputs[1], atol)
     layers: tuple[LayerRow, ...] = ()
-    few = samples.head(PER_LAYER_IMAGES)
+    chosen: NDArray[np.int64] = np.arange(0)
+    written = None
     if per_layer:
-        with stages.run("layers", f"{len(few)} inputs"):
-            layers = _layer_rows(first, second, few.images)
-    shas = [side.info.checkpoint_sha256 for side in sides]
+        chosen = parity.differing_images(outputs[0], outputs[1])[:PER_LAYER_IMAGES]
+        if not len(chosen):
+            chosen = np.arange(min(len(samples), PER_LAYER_IMAGES))
+        with stages.run("layers", f"{len(chosen)} inputs"):
+            tensors = first.run_all(samples.images[chosen]), second.run_all(samples.images[chosen])
+            layers = _layer_rows(first, second, tensors, chosen, atol)
+        if folder is not None:
+            written = _reproduce(folder, (first, second), tensors, layers, chosen, stages)
+    shas = [side.info.checkpoint_sha256 for side in (first, second)]
+    records = [side.numerics for side in (first, second)]
     return ComparisonReport(
         a=_side_report(first, outputs[0], samples),
         b=_side_report(second, outputs[1], samples),
@@ -175,98 +229,62 @@ def compare_models(
             samples.description, samples.argument, len(samples), samples.labels is not None, samples.synthetic
         ),
         same_checkpoint=shas[0] == shas[1] if all(shas) else None,
-        comparison=parity.compare_outputs(outputs[0], outputs[1]),
+        same_numerics=records[0] == records[1] if None not in records else None,
+        atol=atol,
+        not_judged=_not_judged(first, second, atol),
+        comparison=comparison,
         agreement=parity.agreement(outputs[0], outputs[1]),
         layers=layers,
-        layer_images=len(few) if per_layer else 0,
+        layer_images=tuple(map(int, chosen)),
+        reproduction=written,
     )
 
 
-def _open(path: Path, reading: dict[str, Any], per_layer: bool) -> Side:
-    if not path.exists():
-        raise UsageError(f"{path} does not exist")
-    if path.suffix.lower() in CHECKPOINT_SUFFIXES:
-        return _open_checkpoint(path, reading, per_layer)
-    try:
-        runtime = registry.for_file(path)
-    except UsageError as error:
-        raise UsageError(f"{error}; checkpoints end in {', '.join(CHECKPOINT_SUFFIXES)}") from None
-    session = runtime.open(path)
-    return Side(
-        path=path,
-        runtime=runtime.name,
-        version=runtime.version(),
-        info=_info_of_file(path, runtime.metadata(path), session),
-        run=lambda images: sample_sets.run_in_batches(session, images),
-        run_all=lambda images: session.run_all([images]),
-        layers={},
-    )
+def _open(
+    paths: tuple[Path, Path], reading: dict[str, Any], inner: bool, stages: Stages
+) -> tuple[Side, Side]:
+    """Opens both, files first: a checkpoint takes its numerics from the file beside it."""
+    opened: dict[int, Side] = {}
+    for i in sorted((0, 1), key=lambda i: sides.is_checkpoint(paths[i])):
+        with stages.run("open") as stage:
+            if sides.is_checkpoint(paths[i]):
+                other = opened.get(1 - i)
+                other = None if other is None or other.runtime == sides.CHECKPOINT_RUNTIME else other
+                side = sides.open_checkpoint(paths[i], reading, other, inner=inner)
+            else:
+                side = sides.open_file(paths[i])
+            stage.detail, stage.bytes = (
+                f"{side.name} on {side.runtime} {side.version}",
+                side.path.stat().st_size,
+            )
+            opened[i] = side
+    return opened[0], opened[1]
 
 
-def _open_checkpoint(path: Path, reading: dict[str, Any], per_layer: bool) -> Side:
-    try:
-        import torch
-    except ModuleNotFoundError:
-        raise RuntimeMissingError(
-            f"running {path} needs PyTorch: install it with  pip install 'fdabnn-deploy[export]'"
-        ) from None
-    from fdabnn_deploy import checkpoint
-    from fdabnn_deploy.torch_module import run_module
-
-    source = checkpoint.read(path, **reading)
-    run_all: Callable[[FloatArray], Mapping[str, FloatArray]] = lambda images: {}  # noqa: E731
-    layers: dict[str, str] = {}
-    if per_layer:
-        from fdabnn_deploy.capture import capture
-        from fdabnn_deploy.deploy import deploy
-        from fdabnn_deploy.runtimes.torch_graph import TorchGraphSession
-
-        graph = deploy(capture(source.module, source.info.input_shape)).graph
-        session = TorchGraphSession(graph)
-        layers = {node.name: node.module for node in graph}
-        run_all = lambda images: session.run_all([images])  # noqa: E731
-    return Side(
-        path=path,
-        runtime="torch",
-        version=torch.__version__,
-        info=source.info,
-        run=lambda images: run_module(source.module, images),
-        run_all=run_all,
-        layers=layers,
-    )
-
-
-def _info_of_file(path: Path, metadata: Mapping[str, str], session: Session) -> ModelInfo:
-    """The input contract of an exported file. One of another tool has no metadata: that is no error here."""
-
-    def numbers(key: str) -> tuple[float, ...] | None:
-        try:
-            value = json.loads(metadata[key])
-            return tuple(float(number) for number in value)
-        except (KeyError, ValueError, TypeError):
-            return None
-
-    if len(session.input_shapes) != 1:
-        raise UsageError(
-            f"{path} has {len(session.input_shapes)} inputs; models with one input can be compared"
-        )
-    limits = numbers("input_range")
-    return ModelInfo(
-        name=path.name,
-        input_shape=session.input_shapes[0],
-        mean=numbers("mean"),
-        std=numbers("std"),
-        input_range=(limits[0], limits[1]) if limits and len(limits) == 2 else None,
-        checkpoint_sha256=metadata.get("checkpoint_sha256", ""),
-    )
+def _not_judged(a: Side, b: Side, atol: float | None) -> str:
+    """Why the bits of these two are nobody's promise, or nothing."""
+    checkpoints = [side for side in (a, b) if side.runtime == sides.CHECKPOINT_RUNTIME]
+    files = [side for side in (a, b) if side.runtime != sides.CHECKPOINT_RUNTIME]
+    floats = [
+        side for side in (*files, *checkpoints) if side.numerics is not None and side.numerics.mode == "float"
+    ]
+    if atol is not None or not floats:
+        return ""
+    side = floats[0]
+    if side in files:
+        return f"{side.name} has float numerics"
+    if side.trained:
+        return f"{side.name} is the trained model"
+    if files:
+        return f"{files[0].name} does not record numerics for {side.name} to take"
+    return "two checkpoints have no recorded numerics"
 
 
 def _common_info(
     a: Side, b: Side, mean: tuple[float, ...] | None, std: tuple[float, ...] | None
 ) -> ModelInfo:
     if a.info.input_shape != b.info.input_shape:
-        shapes = [f"{side.path.name} takes {_shape(side.info.input_shape)}" for side in (a, b)]
-        raise UsageError(f"{', '.join(shapes)}: the two cannot be compared")
+        raise sides.different_inputs(*((side.name, side.info.input_shape) for side in (a, b)))
     return replace(
         a.info,
         mean=mean or a.info.mean or b.info.mean,
@@ -275,34 +293,69 @@ def _common_info(
     )
 
 
-def _layer_rows(a: Side, b: Side, images: FloatArray) -> tuple[LayerRow, ...]:
-    tensors_a, tensors_b = a.run_all(images), b.run_all(images)
+def _layer_rows(
+    a: Side,
+    b: Side,
+    tensors: tuple[Mapping[str, FloatArray], Mapping[str, FloatArray]],
+    images: NDArray[np.int64],
+    atol: float | None,
+) -> tuple[LayerRow, ...]:
     layers = {**a.layers, **b.layers}
     # The order of computation is known best from a graph, else from the file with more of its tensors, where the
     # tensors stand in order but for the outputs.
-    richer = tensors_a if len(tensors_a) >= len(tensors_b) else tensors_b
+    richer = max(tensors, key=len)
     order = list(layers) or sorted(richer, key=lambda name: _OUTPUT.fullmatch(name) is not None)
-    compared: list[LayerComparison] = parity.compare_layers(tensors_a, tensors_b, order)
-    return tuple(
-        LayerRow(layers.get(c.tensor) or _module_of(c.tensor), c.tensor, c.shape, c.comparison)
-        for c in compared
-    )
+    rows = []
+    for found in parity.compare_layers(*tensors, order, atol):
+        comparison, first = found.comparison, found.comparison.first
+        if first is not None:
+            moved = (int(images[first.index[0]]), *first.index[1:])
+            comparison = replace(comparison, first=parity.Difference(moved, first.a, first.b))
+        layer = layers.get(found.tensor) or found.tensor.rpartition("/")[0]
+        rows.append(LayerRow(layer, found.tensor, found.shape, comparison))
+    return tuple(rows)
 
 
-def _module_of(tensor: str) -> str:
-    """Tensors are named `<module path>/<what it is>`."""
-    return tensor.rpartition("/")[0]
+def _reproduce(
+    folder: Path,
+    pair: tuple[Side, Side],
+    tensors: tuple[Mapping[str, FloatArray], Mapping[str, FloatArray]],
+    layers: tuple[LayerRow, ...],
+    images: NDArray[np.int64],
+    stages: Stages,
+) -> str | None:
+    row = next((row for row in layers if not row.comparison.equal), None)
+    if row is None or row.comparison.first is None:
+        return None
+    graph = next(side.graph for side in pair if side.graph is not None)
+    if row.tensor not in graph:
+        raise UsageError(
+            f"{row.tensor} differs, which the checkpoint's graph does not have: it cannot be cut out"
+        )
+    position = int(np.flatnonzero(images == row.comparison.first.index[0])[0])
+    equal = {found.tensor for found in layers if found.comparison.equal}
+    one = [{name: value[position : position + 1] for name, value in side.items()} for side in tensors]
+    with stages.run("reproduce", f"{row.tensor} into {folder}"):
+        case = reproduction.Case(
+            graph=graph,
+            tensor=row.tensor,
+            index=(0, *row.comparison.first.index[1:]),
+            equal=frozenset(equal),
+            values=one[0] if pair[0].graph is not None else one[1],
+            a=(pair[0].name, one[0][row.tensor]),
+            b=(pair[1].name, one[1][row.tensor]),
+        )
+        reproduction.write(folder, case)
+    return str(folder)
 
 
 def _side_report(side: Side, outputs: list[FloatArray], samples: Samples) -> SideReport:
     return SideReport(
-        str(side.path),
-        side.runtime,
-        side.version,
-        side.info.checkpoint_sha256,
-        parity.accuracy(outputs, samples.labels),
+        path=side.name,
+        what=side.what,
+        runtime=side.runtime,
+        version=side.version,
+        numerics="unknown" if side.numerics is None else side.numerics.mode,
+        checkpoint_sha256=side.info.checkpoint_sha256,
+        accuracy=parity.accuracy(outputs, samples.labels),
     )
-
-
-def _shape(shape: tuple[int, ...]) -> str:
-    return "x".join(map(str, shape))

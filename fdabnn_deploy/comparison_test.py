@@ -5,6 +5,7 @@ from pathlib import Path
 
 import jsonschema
 import numpy as np
+import onnx
 import pytest
 
 from fdabnn_deploy.comparison import SCHEMA_FILE, compare_models
@@ -12,13 +13,25 @@ from fdabnn_deploy.converter import ConvertOptions, find_converter
 from fdabnn_deploy.errors import ModelRefusedError, UsageError
 from fdabnn_deploy.graph import Graph, Node
 from fdabnn_deploy.model_info import ModelInfo
+from fdabnn_deploy.numerics.record import KEY, Cut, Numerics
 from fdabnn_deploy.ops import Affine, BinaryConv2d, GlobalAvgPool, Input, Sign
+from fdabnn_deploy.runtimes.onnxruntime import OnnxRuntime
+
+EXACT = Numerics("exact", {"input": Cut(-1.0, 1.0, 8)})
 
 
-def write(path: Path, *, seed: int = 0, offset: float = 0.0, side: int = 6, sha256: str = "") -> Path:
-    """A small binary network as an ONNX file."""
+def write(
+    path: Path,
+    *,
+    seed: int = 0,
+    offset: float = 0.0,
+    side: int = 6,
+    sha256: str = "",
+    numerics: Numerics | str | None = EXACT,
+) -> Path:
+    """A small binary network as an ONNX file that claims these numerics."""
     weight = np.random.default_rng(seed).choice(np.array([-1, 1], np.int8), (4, 3, 3, 3))
-    affine = Affine(np.full(4, 0.25), np.linspace(-1, 1, 4) + offset)
+    affine = Affine(np.full(4, 0.25), np.array([-1.0, -0.25, 0.25, 1.0]) + offset)
     nodes = [
         Node("input", Input((3, side, side))),
         Node("conv/sign", Sign(), ("input",), "conv"),
@@ -28,6 +41,12 @@ def write(path: Path, *, seed: int = 0, offset: float = 0.0, side: int = 6, sha2
     ]
     info = ModelInfo(path.stem, (3, side, side), input_range=(-1.0, 1.0), checkpoint_sha256=sha256)
     find_converter("onnx").convert(Graph(nodes, ["output"]), info, path, ConvertOptions())
+    if numerics is not None:
+        model = onnx.load(path)
+        text = numerics if isinstance(numerics, str) else numerics.to_text()
+        entry = model.metadata_props.add()
+        entry.key, entry.value = KEY, text
+        onnx.save(model, path)
     return path
 
 
@@ -57,8 +76,89 @@ def test_the_first_tensor_that_differs_is_named(tmp_path: Path) -> None:
     assert first.comparison.first.index == (0, 0, 0, 0)
     assert first.comparison.first.b - first.comparison.first.a == 0.5
     assert first.comparison.differing == first.comparison.values == 3 * 4 * 4 * 4
-    # The same for every class: the decision stays.
+    # The same for every class: the decision stays, and decides nothing.
+    assert result.agreement.share == 1
+    assert result.verdict == "different"
+    assert result.verdict_text == "12 of 12 values differ in their bits"
+
+
+def test_the_tolerance_is_said(tmp_path: Path) -> None:
+    a, b = write(tmp_path / "a.onnx"), write(tmp_path / "b.onnx", offset=0.5)
+    within = compare_models(a, b, "random:3", atol=0.5)
+    assert within.passed
+    assert within.verdict == "tolerated"
+    assert within.verdict_text == "the same within --atol 0.5, not in their bits: 12 of 12 values needed it"
+    beyond = compare_models(a, b, "random:3", atol=0.25)
+    assert not beyond.passed
+    assert beyond.verdict_text == "12 of 12 values differ in their bits, 12 of them beyond --atol 0.25"
+    unused = compare_models(a, a, "random:3", atol=0.25)
+    assert unused.verdict_text == "the same bits: 0 of 12 values differ (no value needed --atol 0.25)"
+    for wrong in (-1.0, float("nan"), float("inf")):
+        with pytest.raises(UsageError, match="tolerance"):
+            compare_models(a, a, "random:3", atol=wrong)
+
+
+def test_float_numerics_are_reported_only(tmp_path: Path) -> None:
+    a, b = write(tmp_path / "a.onnx"), write(tmp_path / "b.onnx", offset=0.5, numerics=Numerics())
+    result = compare_models(a, b, "random:3")
     assert result.passed
+    assert (result.verdict, result.a.numerics, result.b.numerics) == ("reported", "exact", "float")
+    assert result.verdict_text == (
+        f"reported, not promised ({b} has float numerics): 3 of 3 decisions are the same, "
+        "12 of 12 values differ, by at most 0.5, 0.5 on average"
+    )
+    # Asked for, a tolerance judges.
+    assert compare_models(a, b, "random:3", atol=0.1).verdict == "different"
+
+
+def test_a_file_that_does_not_say_is_judged(tmp_path: Path) -> None:
+    a = write(tmp_path / "a.onnx", numerics=None)
+    assert compare_models(a, a, "random:3").verdict == "equal"
+    b = write(tmp_path / "b.onnx", offset=0.5)
+    result = compare_models(a, b, "random:3")
+    assert (result.verdict, result.a.numerics, result.same_numerics) == ("different", "unknown", None)
+
+
+def test_other_numerics_are_noticed(tmp_path: Path) -> None:
+    a = write(tmp_path / "a.onnx")
+    assert compare_models(a, a, "random:2").same_numerics is True
+    b = write(tmp_path / "b.onnx", numerics=Numerics("exact", {"input": Cut(-1.0, 1.0, 7)}))
+    assert compare_models(a, b, "random:2").same_numerics is False
+
+
+def test_a_damaged_record_is_refused(tmp_path: Path) -> None:
+    a = write(tmp_path / "a.onnx", numerics='{"mode": "sharp"}')
+    with pytest.raises(
+        ModelRefusedError, match=r"a\.onnx: its metadata 'numerics' is damaged .*: export it again"
+    ):
+        compare_models(a, a, "random:2")
+
+
+def test_layers_are_compared_on_inputs_that_differ(tmp_path: Path) -> None:
+    a = write(tmp_path / "a.onnx")
+    images = np.random.default_rng(0).standard_normal((64, 3, 6, 6)).astype(np.float32)
+    np.savez(tmp_path / "x.npz", images=images)
+    peaks = OnnxRuntime().open(a).run_all([images])["bn/affine"].max(axis=(1, 2, 3))
+    limit = np.sort(peaks)[-4]
+    wanted = tuple(map(int, np.flatnonzero(peaks > limit)))
+    assert wanted
+    # A limit that only these inputs reach.
+    model = onnx.load(a)
+    where = next(i for i, node in enumerate(model.graph.node) if node.output[0] == "output")
+    model.graph.node[where].input[0] = "limited"
+    model.graph.node.insert(where, onnx.helper.make_node("Clip", ["bn/affine"], ["limited"]))
+    model.graph.node[where].input.extend(["", "most"])
+    model.graph.initializer.append(onnx.numpy_helper.from_array(np.array(limit), "most"))
+    onnx.save(model, tmp_path / "b.onnx")
+    result = compare_models(a, tmp_path / "b.onnx", tmp_path / "x.npz", per_layer=True)
+    assert result.layer_images == wanted
+    first = result.first_difference
+    assert first is not None
+    assert first.tensor == "output"
+    assert first.comparison.first is not None
+    assert result.comparison.first is not None
+    assert first.comparison.first == result.comparison.first
+    assert first.comparison.first.index[0] == result.layer_images[0]
 
 
 def test_other_weights_are_another_network(tmp_path: Path) -> None:
@@ -87,6 +187,12 @@ def test_what_cannot_be_compared(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"c\.onnx does not exist"):
         compare_models(a, tmp_path / "c.onnx")
     (tmp_path / "d.txt").write_text("text")
+    with pytest.raises(UsageError, match=r"a\.onnx:float: ':float' stands behind checkpoints only"):
+        compare_models(a, f"{a}:float")
+    with pytest.raises(UsageError, match="name the checkpoint as A or B"):
+        compare_models(a, a, reproduce=tmp_path / "layer")
+    with pytest.raises(UsageError, match="name a new folder"):
+        compare_models(a, a, reproduce=tmp_path)
     with pytest.raises(UsageError, match=r"'\.txt'.*checkpoints end in \.pt"):
         compare_models(a, tmp_path / "d.txt")
     (tmp_path / "e.onnx").write_bytes(a.read_bytes()[:100])

@@ -228,7 +228,10 @@ def accuracy(outputs: Sequence[FloatArray], labels: NDArray[np.int64] | None) ->
 
 
 def compare_layers(
-    a: Mapping[str, FloatArray], b: Mapping[str, FloatArray], order: Iterable[str]
+    a: Mapping[str, FloatArray],
+    b: Mapping[str, FloatArray],
+    order: Iterable[str],
+    atol: float | None = None,
 ) -> list[LayerComparison]:
     """Compares every tensor that both sides have, in the given order.
 
@@ -243,7 +246,7 @@ def compare_layers(
                     f"tensor {name} is {list(a[name].shape)} and {list(b[name].shape)}: "
                     "these are two different networks"
                 )
-            layers.append(LayerComparison(name, a[name].shape[1:], compare(a[name], b[name])))
+            layers.append(LayerComparison(name, a[name].shape[1:], compare(a[name], b[name], atol)))
     if not layers:
         raise UsageError("the two sides have no tensor name in common: these are two different networks")
     return layers

@@ -25,7 +25,6 @@ from fdabnn_deploy.cli.console import (
 from fdabnn_deploy.cli.options import reading_arguments, reading_options
 from fdabnn_deploy.comparison import ComparisonReport, LayerRow
 from fdabnn_deploy.errors import ParityError
-from fdabnn_deploy.parity import TOP1_THRESHOLD
 
 NAME = "fdabnn-parity"
 _SHOWN_LAYERS = 12
@@ -42,6 +41,18 @@ _SHOWN_LAYERS = 12
 )
 @click.option("--per-layer", is_flag=True, help="Compare the inner tensors, and name the first that differs.")
 @click.option(
+    "--reproduce",
+    type=click.Path(path_type=Path),
+    metavar="FOLDER",
+    help="Write the first layer that differs, with what it reads, into a new folder; needs a checkpoint as A or B.",
+)
+@click.option(
+    "--atol",
+    type=float,
+    metavar="X",
+    help="Let values pass that differ by at most X; the verdict says how many did.",
+)
+@click.option(
     "--json",
     "json_path",
     type=click.Path(path_type=Path, dir_okay=False),
@@ -51,67 +62,106 @@ _SHOWN_LAYERS = 12
 @reading_options
 @click.version_option(package_name="fdabnn-deploy", message="%(prog)s %(version)s")
 def _parity(
-    a: Path, b: Path, inputs: str | None, per_layer: bool, json_path: Path | None, debug: bool, **options: Any
+    a: Path,
+    b: Path,
+    inputs: str | None,
+    per_layer: bool,
+    reproduce: Path | None,
+    atol: float | None,
+    json_path: Path | None,
+    debug: bool,
+    **options: Any,
 ) -> None:
     """Compare two models A and B, each a checkpoint (.pt), an ONNX or a TFLite file, on the same inputs.
 
-    They agree when at least 99.5 % of the decisions (top-1) are the same. Exit codes: 0 they agree, 4 they do
-    not, 1 a bug, 2 wrong usage, 3 model refused, 6 a package is missing.
+    They agree when every output has the same bits; zeros of either sign count as equal, and so do NaNs. A checkpoint
+    stands for the network that its export makes of it, with the numerics recorded in the other file. Models with
+    float numerics and the trained model itself, written CHECKPOINT:float, promise no bits: how far apart they are is
+    reported, not judged.
+
+    Exit codes: 0 they agree or are only reported, 4 they do not agree, 1 a bug, 2 wrong usage, 3 model refused,
+    6 a package is missing.
     """
     console = make_console()
     progress = StagePrinter(console)
     try:
         result = fdabnn_deploy.compare_models(
-            a, b, inputs, per_layer=per_layer, progress=progress, **reading_arguments(options)
+            a,
+            b,
+            inputs,
+            per_layer=per_layer,
+            reproduce=reproduce,
+            atol=atol,
+            progress=progress,
+            **reading_arguments(options),
         )
     finally:
         progress.stop()
     _print_outputs(console, result)
-    if per_layer:
+    if result.layers:
         _print_layers(console, result)
+    if reproduce is not None:
+        written = f"the layer alone: {result.reproduction}" if result.reproduction else "nothing to reproduce"
+        console.print(Text(written), soft_wrap=True)
     if json_path is not None:
         result.write_json(json_path)
-    agreement = result.agreement
-    count = f"{agreement.same} of {agreement.images} decisions are the same ({format_share(agreement.share)})"
     console.print()
     if not result.passed:
-        raise ParityError(f"{a} and {b} do not agree: {count}, needed {TOP1_THRESHOLD:.1%}")
-    console.print(Text.assemble(mark(True), (f" they agree: {count}", "bold")))
+        raise ParityError(f"{a} and {b} do not agree: {result.verdict_text}")
+    console.print(Text.assemble(_mark(result), (f" {result.verdict_text}", "bold")), soft_wrap=True)
+
+
+def _mark(result: ComparisonReport) -> Text:
+    """Green for the same bits only."""
+    return Text("--", "yellow") if result.verdict in {"reported", "tolerated"} else mark(result.passed)
 
 
 def _print_outputs(console: Console, result: ComparisonReport) -> None:
     if result.same_checkpoint is False:
-        console.print()
         short = f"{result.a.checkpoint_sha256[:12]} and {result.b.checkpoint_sha256[:12]}"
-        console.print(
-            Text(f"note: the two come from different checkpoints ({short})", "yellow"), soft_wrap=True
-        )
+        _note(console, f"the two come from different checkpoints ({short})")
+    elif result.same_numerics is False and not result.not_judged:
+        _note(console, "the two were exported with different numerics, chosen on different samples")
     rows: list[list[str | Text]] = []
     for letter, side in (("A", result.a), ("B", result.b)):
         accuracy = "" if side.accuracy is None else format_share(side.accuracy)
-        rows.append([letter, side.path, f"{side.runtime} {side.version}", accuracy])
-    columns = ["", "model", "runtime", "accuracy" if result.samples.labelled else ""]
-    print_table(console, f"Outputs on {result.samples.description}", columns, rows, right=(3,))
+        rows.append([letter, side.path, side.numerics, f"{side.runtime} {side.version}", accuracy, side.what])
+    columns = ["", "model", "numerics", "runtime", "accuracy" if result.samples.labelled else "", ""]
+    print_table(console, f"Outputs on {result.samples.description}", columns, rows, right=(4,))
     found, agreement = result.comparison, result.agreement
     values: list[str | Text] = [
-        mark(result.passed),
+        _mark(result),
         f"{found.differing} of {found.values}",
+        format_number(found.zero_signs),
         format_number(found.max_ulps),
         format_number(found.max_abs),
+        format_number(found.mean_abs),
         f"{agreement.same} of {agreement.images} ({format_share(agreement.share)})",
     ]
-    columns = ["", "differing", "max ulps", "max abs", "same top-1"]
-    print_table(console, "A against B", columns, [values], right=(1, 2, 3, 4))
+    columns = ["", "differing", "zero signs", "max ulps", "max abs", "mean abs", "same top-1"]
+    print_table(console, "A against B", columns, [values], right=(1, 2, 3, 4, 5, 6))
+
+
+def _note(console: Console, text: str) -> None:
+    console.print()
+    console.print(Text(f"note: {text}", "yellow"), soft_wrap=True)
 
 
 def _print_layers(console: Console, result: ComparisonReport) -> None:
     differing = [row for row in result.layers if not row.comparison.equal]
     first = result.first_difference
     console.print()
+    images = f"{len(result.layer_images)} inputs"
     if first is None:
         console.print(
-            f"all {len(result.layers)} tensors that both have are equal, on {result.layer_images} inputs"
+            f"all {len(result.layers)} tensors that both have are equal, on {images}", soft_wrap=True
         )
+        if not result.comparison.equal:
+            _note(
+                console,
+                "the outputs differ all the same: seen from inside, a runtime fuses fewer operators; "
+                "one that it fuses otherwise computes other bits",
+            )
         return
     console.print(Text.assemble(("first difference: ", "bold"), _describe(first)), soft_wrap=True)
     rows = []
@@ -128,9 +178,8 @@ def _print_layers(console: Console, result: ComparisonReport) -> None:
             )
         )
     more = len(differing) - len(rows)
-    title = (
-        f"Inner tensors: {len(differing)} of {len(result.layers)} differ on {result.layer_images} inputs"
-        + (f"; the first {len(rows)} are" if more else "")
+    title = f"Inner tensors: {len(differing)} of {len(result.layers)} differ on {images}" + (
+        f"; the first {len(rows)} are" if more else ""
     )
     columns = ("layer", "tensor", "shape", "differing", "max ulps", "max abs")
     print_table(console, title, columns, rows, right=(3, 4, 5))
@@ -141,7 +190,10 @@ def _describe(row: LayerRow) -> str:
     assert first is not None
     where = ", ".join(map(str, first.index))
     layer = f"layer {row.layer}, " if row.layer else ""
-    return f"{layer}tensor {row.tensor}, index [{where}]: A {np.float32(first.a)}, B {np.float32(first.b)}"
+    a, b = (
+        f"{np.float32(value)} ({bits})" for value, bits in ((first.a, first.a_bits), (first.b, first.b_bits))
+    )
+    return f"{layer}tensor {row.tensor}, index [{where}]: A {a}, B {b}"
 
 
 def main(args: Sequence[str] | None = None) -> int:

@@ -1,0 +1,228 @@
+"""The two models of a comparison, opened: exported files on their runtimes, checkpoints on PyTorch.
+
+A checkpoint stands for the deployed graph that an export makes of it, with the numerics that the other side's file
+records; `<checkpoint>:float` stands for the trained model itself.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fdabnn_deploy.errors import ModelRefusedError, RuntimeMissingError, UsageError
+from fdabnn_deploy.graph import Graph
+from fdabnn_deploy.model_info import ModelInfo
+from fdabnn_deploy.numerics.record import KEY, Numerics
+from fdabnn_deploy.ops import FloatArray
+from fdabnn_deploy.runtimes import registry
+from fdabnn_deploy.runtimes.base import Session
+from fdabnn_deploy.samples import run_in_batches
+
+if TYPE_CHECKING:
+    from fdabnn_deploy.checkpoint import Source
+
+CHECKPOINT_SUFFIXES = (".pt", ".pth", ".ckpt", ".tar", ".bin", ".pkl")
+FLOAT_SUFFIX = ":float"
+CHECKPOINT_RUNTIME = "torch"
+
+
+@dataclass(frozen=True)
+class Side:
+    """One of the two models.
+
+    Attributes:
+        path: its file.
+        name: as it was asked for, `:float` included.
+        what: what runs, in words.
+        runtime: what runs it.
+        version: of the runtime.
+        info: its input contract, as the file says it.
+        numerics: by which its constants were chosen; None where the file does not say.
+        run: computes the outputs.
+        run_all: computes every tensor of the deployed graph that this side has.
+        graph: the deployed graph, where it is known.
+        trained: whether it is the trained model, before any pass.
+    """
+
+    path: Path
+    name: str
+    what: str
+    runtime: str
+    version: str
+    info: ModelInfo
+    numerics: Numerics | None
+    run: Callable[[FloatArray], list[FloatArray]]
+    run_all: Callable[[FloatArray], Mapping[str, FloatArray]]
+    graph: Graph | None = None
+    trained: bool = False
+
+    @property
+    def layers(self) -> dict[str, str]:
+        """Per tensor its module path, where the graph is known; else empty."""
+        return {} if self.graph is None else {node.name: node.module for node in self.graph}
+
+
+def is_checkpoint(path: Path) -> bool:
+    """Whether the name is that of a checkpoint, with or without `:float`."""
+    return _split(path)[0].suffix.lower() in CHECKPOINT_SUFFIXES
+
+
+def open_file(path: Path) -> Side:
+    """Opens an exported file, or one of another tool, on the runtime for its suffix.
+
+    Raises:
+        UsageError: the file is missing or of an unknown kind, or takes more than one input.
+        ModelRefusedError: it is damaged.
+        RuntimeMissingError: its runtime is not installed.
+    """
+    _must_exist(path)
+    try:
+        runtime = registry.for_file(path)
+    except UsageError as error:
+        raise UsageError(f"{error}; checkpoints end in {', '.join(CHECKPOINT_SUFFIXES)}") from None
+    session = runtime.open(path)
+    metadata = runtime.metadata(path)
+    return Side(
+        path=path,
+        name=str(path),
+        what="the file",
+        runtime=runtime.name,
+        version=runtime.version(),
+        info=_info_of_file(path, metadata, session),
+        numerics=_numerics(path, metadata),
+        run=lambda images: run_in_batches(session, images),
+        run_all=lambda images: session.run_all([images]),
+    )
+
+
+def open_checkpoint(path: Path, reading: dict[str, Any], other: Side | None, *, inner: bool) -> Side:
+    """Opens a checkpoint.
+
+    Args:
+        path: with or without `:float`.
+        reading: of `fdabnn_deploy.checkpoint.read`.
+        other: the file it is compared with, whose numerics it takes; None for another checkpoint.
+        inner: whether inner tensors of the trained model will be asked for, those of its deployed graph.
+
+    Raises:
+        UsageError: the file is missing, or it and the other side do not belong together.
+        ModelRefusedError: it cannot be read or deployed.
+        RuntimeMissingError: PyTorch is not installed.
+    """
+    file, trained = _split(path)
+    _must_exist(file)
+    try:
+        import torch
+    except ModuleNotFoundError:
+        raise RuntimeMissingError(
+            f"running {file} needs PyTorch: install it with  pip install 'fdabnn-deploy[export]'"
+        ) from None
+    from fdabnn_deploy import checkpoint
+    from fdabnn_deploy.runtimes.torch_graph import TorchGraphSession
+    from fdabnn_deploy.torch_module import run_module
+
+    source = checkpoint.read(file, **reading)
+    if other is not None and source.info.input_shape != other.info.input_shape:
+        raise different_inputs((path.name, source.info.input_shape), (other.name, other.info.input_shape))
+    record = Numerics() if trained or other is None or other.numerics is None else other.numerics
+    graph = _graph(source, record) if inner or not trained else None
+    session = None if graph is None else TorchGraphSession(graph)
+    if record.mode == "exact":
+        assert other is not None
+        what = f"its deployed graph, numerics of {other.path.name}"
+    else:
+        what = "the trained model" if trained else "its deployed graph, float numerics"
+
+    def run(images: FloatArray) -> list[FloatArray]:
+        return (
+            run_module(source.module, images)
+            if session is None or trained
+            else run_in_batches(session, images)
+        )
+
+    return Side(
+        path=file,
+        name=str(path),
+        what=what,
+        runtime=CHECKPOINT_RUNTIME,
+        version=torch.__version__,
+        info=source.info,
+        numerics=record,
+        run=run,
+        run_all=lambda images: {} if session is None else session.run_all([images]),
+        graph=graph,
+        trained=trained,
+    )
+
+
+def different_inputs(*sides: tuple[str, tuple[int, ...]]) -> UsageError:
+    """The error for two models that do not take the same pictures."""
+    shapes = [f"{Path(name).name} takes {'x'.join(map(str, shape))}" for name, shape in sides]
+    return UsageError(f"{', '.join(shapes)}: the two cannot be compared")
+
+
+def _split(path: Path) -> tuple[Path, bool]:
+    """The file, and whether `:float` stood behind its name."""
+    text = str(path)
+    if text.endswith(FLOAT_SUFFIX) and not path.exists():
+        file = Path(text.removesuffix(FLOAT_SUFFIX))
+        if file.suffix.lower() in CHECKPOINT_SUFFIXES:
+            return file, True
+        raise UsageError(f"{text}: '{FLOAT_SUFFIX}' stands behind checkpoints only; name the file without it")
+    return path, False
+
+
+def _must_exist(path: Path) -> None:
+    if not path.exists():
+        raise UsageError(f"{path} does not exist")
+
+
+def _graph(source: Source, record: Numerics) -> Graph:
+    from fdabnn_deploy.capture import capture
+    from fdabnn_deploy.deploy import deploy
+
+    graph = deploy(capture(source.module, source.info.input_shape)).graph
+    if record.mode == "float":
+        return graph
+    from fdabnn_deploy.numerics.exact import make_exact
+
+    return make_exact(graph, record=record).graph
+
+
+def _numerics(path: Path, metadata: Mapping[str, str]) -> Numerics | None:
+    if KEY not in metadata:
+        return None
+    try:
+        return Numerics.from_text(metadata[KEY])
+    except ValueError as error:
+        raise ModelRefusedError(
+            f"{path}: its metadata '{KEY}' is damaged ({error}): export it again"
+        ) from None
+
+
+def _info_of_file(path: Path, metadata: Mapping[str, str], session: Session) -> ModelInfo:
+    """The input contract of an exported file. One of another tool has no metadata: that is no error here."""
+
+    def numbers(key: str) -> tuple[float, ...] | None:
+        try:
+            value = json.loads(metadata[key])
+            return tuple(float(number) for number in value)
+        except (KeyError, ValueError, TypeError):
+            return None
+
+    if len(session.input_shapes) != 1:
+        raise UsageError(
+            f"{path} has {len(session.input_shapes)} inputs; models with one input can be compared"
+        )
+    limits = numbers("input_range")
+    return ModelInfo(
+        name=path.name,
+        input_shape=session.input_shapes[0],
+        mean=numbers("mean"),
+        std=numbers("std"),
+        input_range=(limits[0], limits[1]) if limits and len(limits) == 2 else None,
+        checkpoint_sha256=metadata.get("checkpoint_sha256", ""),
+    )
