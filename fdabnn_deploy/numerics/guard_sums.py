@@ -1,8 +1,8 @@
 """Turns additions behind convolutions into subtractions: `Add(x, conv(w, b)) -> Sub(x, conv(-w, -b))`.
 
-ONNX Runtime fuses a convolution and the addition of its result into one kernel that accumulates *into* the other operand: on aarch64 always, on
-x86 where both operands are convolutions. Its partial sums then hold that operand, which is on no common grid, and round. A subtraction
-computes the same bits and nothing fuses it. It costs nothing: negation is exact.
+ONNX Runtime fuses a convolution and the addition of its result into one kernel that accumulates *into* the other operand: on
+aarch64 always, on x86 where both operands are convolutions. Its partial sums then hold that operand, which is on no common grid, and
+round. A subtraction computes the same bits and nothing fuses it. It costs nothing: negation is exact.
 """
 
 from __future__ import annotations

@@ -139,8 +139,7 @@ def _clamp(op: Clamp | Saturate, inputs: list[Values], shapes: list[Shape], shap
 def _round(op: RoundToGrid, inputs: list[Values], shapes: list[Shape], shape: Shape) -> Values:
     (x,) = inputs
     units = 2.0**op.exponent
-    # A float32 multiple of a coarser grid stays what it is; grids count from 0.
-    return Values(np.floor(x.low * units) / units, np.ceil(x.high * units) / units, max(0, op.exponent))
+    return Values(np.floor(x.low * units) / units, np.ceil(x.high * units) / units, op.exponent)
 
 
 def _add(op: Add, inputs: list[Values], shapes: list[Shape], shape: Shape) -> Values:

@@ -22,14 +22,14 @@ class Cut:
     Attributes:
         low: smallest value kept, as are the others a float32 value.
         high: largest value kept.
-        exponent: the operand is rounded to multiples of `2^-exponent`; None where it is exact as it comes.
-        split: whether the weights are split into a coarse and a fine part.
+        exponent: the operand, or its coarse part, is rounded to multiples of `2^-exponent`; None where it stays as it comes.
+        parts: exact sums that make the result: 1; 2 where the weights are split into a coarse and a fine part; 3 where the operand is too.
     """
 
     low: float
     high: float
     exponent: int | None
-    split: bool = False
+    parts: int = 1
 
 
 @dataclass(frozen=True)
@@ -73,9 +73,9 @@ class Numerics:
 def _cut(values: object) -> Cut:
     if not isinstance(values, list) or len(values) != 4:
         raise ValueError(f"not a numerics record: cut {values!r}")
-    low, high, exponent, split = values
+    low, high, exponent, parts = values
     if not (isinstance(low, int | float) and isinstance(high, int | float) and low <= high):
         raise ValueError(f"not a numerics record: limits {low!r}, {high!r}")
-    if not (exponent is None or type(exponent) is int) or type(split) is not bool:
-        raise ValueError(f"not a numerics record: grid {exponent!r}, {split!r}")
-    return Cut(float(low), float(high), exponent, split)
+    if not (exponent is None or type(exponent) is int) or parts not in (1, 2, 3) or type(parts) is not int:
+        raise ValueError(f"not a numerics record: grid {exponent!r}, {parts!r} parts")
+    return Cut(float(low), float(high), exponent, parts)

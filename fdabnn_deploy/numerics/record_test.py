@@ -4,7 +4,7 @@ import pytest
 
 from fdabnn_deploy.numerics.record import Cut, Numerics
 
-RECORD = Numerics("exact", {"conv1/conv2d": Cut(-2.5, 2.5, 8), "linear/linear": Cut(0.0, 1 / 3, None, True)})
+RECORD = Numerics("exact", {"conv1/conv2d": Cut(-2.5, 2.5, 8), "linear/linear": Cut(0.0, 1 / 3, None, 3)})
 
 
 def test_text_gives_the_record_again() -> None:
@@ -18,8 +18,9 @@ def test_text_gives_the_record_again() -> None:
     "text",
     [
         "", "[]", "{}", '{"mode": "exact"}', '{"mode": "nearly", "cuts": {}}', '{"mode": "exact", "cuts": {"a": [1]}}',
-        '{"mode": "exact", "cuts": {"a": [1, 0, 8, false]}}', '{"mode": "exact", "cuts": {"a": [0, 1, 8.5, false]}}',
-        '{"mode": "exact", "cuts": {"a": [0, 1, 8, 1]}}', '{"mode": "exact", "cuts": []}',
+        '{"mode": "exact", "cuts": {"a": [1, 0, 8, 1]}}', '{"mode": "exact", "cuts": {"a": [0, 1, 8.5, 1]}}',
+        '{"mode": "exact", "cuts": {"a": [0, 1, 8, 4]}}', '{"mode": "exact", "cuts": []}',
+        '{"mode": "exact", "cuts": {"a": [0, 1, 8, true]}}',
     ],
 )  # fmt: skip
 def test_other_text_is_refused(text: str) -> None:

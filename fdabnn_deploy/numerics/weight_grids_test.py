@@ -59,7 +59,7 @@ def test_zero_weights_and_zero_operands() -> None:
     gridded = to_grid(np.zeros((2, 3)), np.array([0.0, 0.3]), 2.0, 4)
     assert not np.any(gridded.weight)
     assert gridded.bias[1] == pytest.approx(0.3, rel=1e-6)
-    assert grid_of(to_grid(np.array([[0.3]]), np.array([-0.0]), 0.0, 4).weight) >= 0
+    assert grid_of(to_grid(np.array([[0.3]]), np.array([-0.0]), 0.0, 4).weight.astype(np.float32)) >= 0
     assert not np.any(np.signbit(to_grid(np.array([[-1e-30, 1.0]]), np.array([-0.0]), 1.0, 4).weight))
 
 

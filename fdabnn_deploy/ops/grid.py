@@ -68,4 +68,5 @@ class RoundToGrid(Op):
         return inputs[0]
 
     def reference(self, *inputs: Array) -> Array:
-        return np.rint(inputs[0] * self.units) * self.step
+        rounded: Array = np.rint(inputs[0] * self.units) * self.step
+        return rounded

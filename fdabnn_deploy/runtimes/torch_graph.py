@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
@@ -127,6 +128,20 @@ class TorchGraphSession(Session):
                     if not waiting[name] and name not in kept:
                         del values[name]
         return values
+
+
+def run_operator(op: Op, inputs: Sequence[FloatArray]) -> FloatArray:
+    """One operator on PyTorch, with as many threads as PyTorch has been given.
+
+    Args:
+        op: one of `KERNELS`.
+        inputs: its operands.
+    """
+    tensors = [torch.from_numpy(np.ascontiguousarray(value)) for value in inputs]
+    kernel = KERNELS[type(op)](op, len(op.infer(*(value.shape for value in inputs))))
+    with torch.inference_mode(), torch.backends.nnpack.flags(enabled=False):
+        result: FloatArray = kernel(*tensors).numpy()
+    return result
 
 
 @contextmanager
