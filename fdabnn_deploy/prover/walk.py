@@ -1,0 +1,173 @@
+"""Judges a program step by step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+
+from fdabnn_deploy.prover import fusion, transfer_lce, transfer_move, transfer_pointwise, transfer_sum
+from fdabnn_deploy.prover.domain import Comparison, Value, of_constant, unknown
+from fdabnn_deploy.prover.program import Program, Step
+from fdabnn_deploy.prover.result import Judged
+from fdabnn_deploy.prover.rows import Proof, Row, UnprovedError
+
+_BLIND = {"quantize", "compare", "select"}
+"""Kinds whose result can be known although an operand is not."""
+
+
+def prove(program: Program) -> Proof:
+    """One row per step; see `Proof`."""
+    return _Walk(program).proof()
+
+
+class _Walk:
+    def __init__(self, program: Program) -> None:
+        self._program = program
+        self._values: dict[str, Value | Comparison | None] = {
+            name: unknown(shape) for name, shape in program.inputs.items()
+        }
+        self._rows: list[Row] = []
+        self._failures: list[str] = []
+
+    def proof(self) -> Proof:
+        for step in self._program.steps:
+            self._judge(step)
+        for name in self._program.outputs:
+            value = self._values.get(name)
+            if isinstance(value, Value) and (value.flushed or not value.finite):
+                self._failures.append(
+                    f"{self._label(name)} (output): NaN, infinity or denormal numbers may reach it"
+                )
+        return Proof(tuple(self._rows), tuple(self._failures))
+
+    def _label(self, name: str) -> str:
+        return self._program.labels.get(name, name)
+
+    def _judge(self, step: Step) -> None:
+        label = self._label(step.output)
+        broken = [name for name in step.inputs if name in self._values and self._values[name] is None]
+        try:
+            if broken and step.kind not in _BLIND:
+                self._values[step.output] = None
+                why = f"behind {self._label(broken[0])}, which is not proved"
+                self._rows.append(Row(step.op, label, "unproved", None, None, why))
+                return
+            judged = self._activated(step, _KINDS[step.kind](_Operands(self, step)))
+        except UnprovedError as error:
+            self._values[step.output] = None
+            self._rows.append(Row(step.op, label, "unproved", None, None, str(error)))
+            self._failures.append(f"{label} ({step.op}): {error}")
+            return
+        self._values[step.output] = judged.value
+        self._rows.append(judged.row(step.op, label))
+
+    def _activated(self, step: Step, judged: Judged) -> Judged:
+        if step.activation is None or not isinstance(judged.value, Value):
+            return judged
+        if isinstance(step.activation, tuple):
+            value = transfer_pointwise.limit(judged.value, *step.activation)
+            kind = judged.kind
+        else:
+            slope = transfer_pointwise.prelu(judged.value, np.array(step.activation, dtype=np.float32))
+            assert isinstance(slope.value, Value)
+            value, kind = slope.value, judged.kind
+        return replace(judged, value=fusion.without_history(value), kind=kind)
+
+    def operand(self, name: str) -> Value | Comparison | None:
+        if name in self._values:
+            return self._values[name]
+        if name not in self._program.constants:
+            raise UnprovedError(
+                f"it reads {self._label(name)}, which is neither computed nor a float constant"
+            )
+        return of_constant(self._program.constants[name])
+
+
+class _Operands:
+    """The operands of one step."""
+
+    def __init__(self, walk: _Walk, step: Step) -> None:
+        self.step = step
+        self._walk = walk
+
+    def raw(self, index: int) -> Value | Comparison | None:
+        return self._walk.operand(self.step.inputs[index])
+
+    def maybe(self, index: int) -> Value | None:
+        found = self.raw(index)
+        if isinstance(found, Comparison):
+            raise UnprovedError("it reads truth values")
+        return found
+
+    def __getitem__(self, index: int) -> Value:
+        found = self.maybe(index)
+        assert found is not None
+        return found
+
+    def all(self) -> list[Value]:
+        return [self[i] for i in range(len(self.step.inputs))]
+
+
+def _linear(x: _Operands) -> Judged:
+    residual = x[1] if len(x.step.inputs) > 1 else None
+    return transfer_sum.linear(x[0], residual=residual, **x.step.attributes)
+
+
+def _compare(x: _Operands) -> Judged:
+    limit = x[1]
+    if limit.constant is None or len(set(limit.constant.reshape(-1).tolist())) != 1:
+        raise UnprovedError("it compares with something else than one constant")
+    return transfer_pointwise.compare(
+        x.step.inputs[0], float(limit.constant.reshape(-1)[0]), x.step.attributes["relation"]
+    )
+
+
+def _select(x: _Operands) -> Judged:
+    comparison = x.raw(0)
+    if not isinstance(comparison, Comparison):
+        raise UnprovedError("it chooses by something that is not a proven comparison")
+    compared = x._walk.operand(comparison.tensor)
+    assert not isinstance(compared, Comparison)
+    names = (x.step.inputs[1], x.step.inputs[2])
+    return transfer_pointwise.select(comparison, compared, names, x.maybe(1), x.maybe(2))
+
+
+def _unknown(x: _Operands) -> Judged:
+    raise UnprovedError(x.step.attributes["reason"])
+
+
+_KINDS: dict[str, Callable[[_Operands], Judged]] = {
+    "linear": _linear,
+    "bconv": lambda x: transfer_lce.bconv(x[0], **x.step.attributes),
+    "quantize": lambda x: transfer_lce.quantize(x.maybe(0), x.step.attributes["shape"]),
+    "dequantize": lambda x: transfer_move.identity(x[0]),
+    "identity": lambda x: transfer_move.identity(x[0]),
+    "add": lambda x: transfer_pointwise.add(x[0], x[1]),
+    "sub": lambda x: transfer_pointwise.add(x[0], x[1], subtract=True),
+    "mul": lambda x: transfer_pointwise.multiply(x[0], x[1]),
+    "max": lambda x: transfer_pointwise.extreme(x[0], x[1], largest_of=True),
+    "min": lambda x: transfer_pointwise.extreme(x[0], x[1], largest_of=False),
+    "clip": lambda x: transfer_pointwise.clip(x[0], **x.step.attributes),
+    "relu": lambda x: transfer_pointwise.relu(x[0]),
+    "neg": lambda x: transfer_pointwise.negate(x[0]),
+    "round": lambda x: transfer_pointwise.round_half_even(x[0]),
+    "prelu": lambda x: transfer_pointwise.prelu(x[0], **x.step.attributes),
+    "compare": _compare,
+    "select": _select,
+    "sum": lambda x: transfer_sum.reduce(x[0], **x.step.attributes, mean=False),
+    "mean": lambda x: transfer_sum.reduce(x[0], **x.step.attributes, mean=True),
+    "average": lambda x: transfer_sum.average(x[0], **x.step.attributes),
+    "maximum": lambda x: transfer_sum.largest_of_windows(x[0], **x.step.attributes),
+    "pad": lambda x: transfer_move.pad(x[0], **x.step.attributes),
+    "slice": lambda x: transfer_move.take(x[0], **x.step.attributes),
+    "slice_axes": lambda x: transfer_move.take_axes(x[0], **x.step.attributes),
+    "fill_channels": lambda x: transfer_move.fill_channels(x[0], **x.step.attributes),
+    "squeeze": lambda x: transfer_move.squeeze(x[0], **x.step.attributes),
+    "reverse": lambda x: transfer_move.reverse(x[0], **x.step.attributes),
+    "concat": lambda x: transfer_move.concat(x.all(), **x.step.attributes),
+    "reshape": lambda x: transfer_move.reshape(x[0], **x.step.attributes),
+    "transpose": lambda x: transfer_move.transpose(x[0], **x.step.attributes),
+    "unknown": _unknown,
+}
