@@ -84,6 +84,30 @@ class LceSession(Session):
         found.update((place.name, self._restore(place, values[place.tensor])) for place in self._map.tensors)
         return found
 
+    @property
+    def file(self) -> TfliteFile:
+        """The file that runs."""
+        return self._file
+
+    @property
+    def tensor_map(self) -> TensorMap:
+        """How the graph's tensors lie in the file."""
+        return self._map
+
+    def run_stored(self, tensors: Sequence[int], inputs: Sequence[FloatArray]) -> list[Array]:
+        """Computes tensors as they lie in the file, [N, ...] each; packed signs as int32 words.
+
+        Args:
+            tensors: their indices in the file. A copy of the model is loaded of which they are the outputs.
+            inputs: as `run` takes them.
+
+        Raises:
+            UsageError: the inputs do not have the model's shapes.
+        """
+        wanted = tuple(dict.fromkeys(tensors))
+        found = dict(zip(wanted, self._predict(self._load(wanted), inputs), strict=True))
+        return [found[index] for index in tensors]
+
     def _predict(self, interpreter: Any, inputs: Sequence[FloatArray]) -> list[Array]:
         stored = self._to_file(inputs)
         try:

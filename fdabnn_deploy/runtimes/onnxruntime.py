@@ -115,6 +115,16 @@ class OnnxRuntimeSession(Session):
         return self._shapes
 
     @property
+    def input_names(self) -> tuple[str, ...]:
+        """The names of the inputs, in order."""
+        return tuple(self._inputs)
+
+    @property
+    def output_names(self) -> tuple[str, ...]:
+        """The names of the outputs, in order."""
+        return tuple(self._outputs)
+
+    @property
     def batch(self) -> int | None:
         """The batch size written in the file, or None for any."""
         return self._batch

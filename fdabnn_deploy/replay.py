@@ -1,0 +1,166 @@
+"""Fills golden capsules from exported files, and replays them on a runtime."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from fdabnn_deploy import capsule as capsules
+from fdabnn_deploy import parity
+from fdabnn_deploy.capsule import Capsule, Floats, PackedSigns, hash_words
+from fdabnn_deploy.errors import ModelRefusedError, ParityError, UsageError
+from fdabnn_deploy.numerics.record import KEY, Numerics
+from fdabnn_deploy.ops import Array, FloatArray
+from fdabnn_deploy.parity import Comparison
+from fdabnn_deploy.runtimes import registry
+from fdabnn_deploy.runtimes.base import Session
+from fdabnn_deploy.runtimes.lce import LceSession
+from fdabnn_deploy.runtimes.onnxruntime import OnnxRuntimeSession
+from fdabnn_deploy.runtimes.tflite_file import INT32, TfliteFile
+
+DEFAULT_INPUTS = 16
+_PACKERS = frozenset({"LceQuantize", "LceBconv2d", "LceBMaxPool2d"})
+"""Operators of a TFLite file whose int32 results are packed signs."""
+
+
+@dataclass(frozen=True)
+class Replay:
+    """A capsule replayed.
+
+    Attributes:
+        outputs: what was computed against what the capsule expects (`Difference.a`).
+        packed: how many packed tensors were compared.
+        differing: names of those of which any input's hash differs, in the order of computation.
+    """
+
+    outputs: Comparison
+    packed: int
+    differing: tuple[str, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether everything compared is equal."""
+        return self.outputs.equal and not self.differing
+
+
+def build(path: Path, inputs: Sequence[FloatArray], expected: Sequence[FloatArray] | None = None) -> Capsule:
+    """Runs an exported file and puts it, its inputs and what it computed into a capsule.
+
+    Args:
+        path: an ONNX or TFLite file.
+        inputs: one array float32 [N, ...] per input of the model, in the graph's layout (NCHW); some tens of pictures
+            are plenty, `DEFAULT_INPUTS` by custom.
+        expected: the outputs that the file has to compute, those of the deployed graph; None to trust the runtime.
+
+    Raises:
+        UsageError: the file cannot be opened, or the inputs do not have its shapes.
+        ModelRefusedError: the file is damaged.
+        RuntimeMissingError: its runtime is not installed.
+        ParityError: the runtime computes other bits than expected.
+    """
+    runtime = registry.for_file(path)
+    session = runtime.open(path)
+    outputs = session.run(inputs)
+    found = parity.compare_outputs(outputs if expected is None else expected, outputs)
+    if not found.equal:
+        raise ParityError(
+            f"{path} computes {found.differing} of {found.values} output values otherwise than expected, "
+            f"on {runtime.name}: no capsule was made of it"
+        )
+    try:
+        record = Numerics.from_text(runtime.metadata(path).get(KEY, Numerics().to_text()))
+    except ValueError as error:
+        raise ModelRefusedError(
+            f"{path}: its metadata '{KEY}' is damaged ({error}): export it again"
+        ) from None
+    if isinstance(session, LceSession):
+        names = tuple(
+            [session.file.tensors[i].name for i in indices]
+            for indices in (session.file.inputs, session.file.outputs)
+        )
+    elif isinstance(session, OnnxRuntimeSession):
+        names = list(session.input_names), list(session.output_names)
+    else:
+        raise UsageError(f"no capsule can be made of files for {runtime.name}")
+    target = path.suffix.removeprefix(".").lower()
+    return Capsule(
+        target=target,
+        exact=record.mode == "exact",
+        model=path.read_bytes(),
+        inputs=tuple(Floats(n, _to_file(v, target)) for n, v in zip(names[0], inputs, strict=True)),
+        outputs=tuple(Floats(n, _to_file(v, target)) for n, v in zip(names[1], outputs, strict=True)),
+        packed=_packed(session, inputs),
+    )
+
+
+def replay(capsule: Capsule | Path, session: Session | None = None) -> Replay:
+    """Runs a capsule's model on its inputs and compares what it computes.
+
+    Args:
+        capsule: one, or the path of its file.
+        session: that runs the model, None for the runtime that files of its target are verified on. Packed tensors
+            are compared on LCE's interpreter.
+
+    Raises:
+        UsageError: the file cannot be read, or the session takes other inputs.
+        ModelRefusedError: the capsule or its model is damaged.
+        RuntimeMissingError: the runtime is not installed.
+    """
+    if isinstance(capsule, Path):
+        capsule = capsules.read_capsule(capsule)
+    session = session or _open(capsule)
+    inputs = [_to_graph(tensor.values, capsule.target) for tensor in capsule.inputs]
+    expected = [_to_graph(tensor.values, capsule.target) for tensor in capsule.outputs]
+    outputs = parity.compare_outputs(expected, session.run(inputs))
+    wanted = {tensor.name: tensor for tensor in capsule.packed}
+    packed = [tensor for tensor in _packed(session, inputs) if tensor.name in wanted]
+    differing = tuple(t.name for t in packed if not np.array_equal(t.hashes, wanted[t.name].hashes))
+    return Replay(outputs, len(packed), differing)
+
+
+def packed_tensors(file: TfliteFile) -> tuple[int, ...]:
+    """The indices of the tensors that hold packed signs, in the order of computation."""
+    return tuple(
+        index
+        for operator in file.operators
+        if operator.name in _PACKERS
+        for index in operator.outputs
+        if file.tensors[index].type == INT32
+    )
+
+
+def _packed(session: Session, inputs: Sequence[FloatArray]) -> tuple[PackedSigns, ...]:
+    if not isinstance(session, LceSession):
+        return ()
+    indices = packed_tensors(session.file)
+    if not indices:
+        return ()
+    words: list[Array] = session.run_stored(indices, inputs)
+    return tuple(
+        PackedSigns(session.file.tensors[index].name, value.shape[1:], hash_words(value))
+        for index, value in zip(indices, words, strict=True)
+    )
+
+
+def _open(capsule: Capsule) -> Session:
+    suffix = f".{capsule.target}"
+    runtime = registry.for_file(Path(f"capsule{suffix}"))
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"capsule{suffix}"
+        path.write_bytes(capsule.model)
+        return runtime.open(path)
+
+
+def _to_file(values: FloatArray, target: str) -> FloatArray:
+    """TFLite holds pictures as NHWC, ONNX as the graph does."""
+    nhwc = target == "tflite" and values.ndim == 4
+    return np.ascontiguousarray(values.transpose(0, 2, 3, 1) if nhwc else values)
+
+
+def _to_graph(values: FloatArray, target: str) -> FloatArray:
+    nhwc = target == "tflite" and values.ndim == 4
+    return np.ascontiguousarray(values.transpose(0, 3, 1, 2) if nhwc else values)
