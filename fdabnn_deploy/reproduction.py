@@ -20,7 +20,7 @@ from fdabnn_deploy import converter, reference
 from fdabnn_deploy.errors import FdabnnError, UsageError
 from fdabnn_deploy.graph import Graph, Node
 from fdabnn_deploy.model_info import ModelInfo
-from fdabnn_deploy.ops import FloatArray, Input, Sign
+from fdabnn_deploy.ops import BinaryConv2d, BinaryLinear, FloatArray, Input, Sign
 from fdabnn_deploy.parity import Difference
 from fdabnn_deploy.runtimes import registry
 
@@ -88,8 +88,8 @@ def cut(graph: Graph, tensor: str, known: frozenset[str]) -> tuple[Graph, dict[s
         known: tensors that need not be computed. Inputs of the graph are always known.
 
     Returns:
-        The part, and per input of it the tensor of `graph` that it is. A known sign becomes an input with a sign
-        behind it, which changes no value and lets converters see a binary layer.
+        The part, and per input of it the tensor of `graph` that it is. Known signs, read by whatever, become an input
+        with a sign behind it, which changes no value and lets converters see a binary layer.
     """
     nodes: list[Node] = []
     inputs: list[Node] = []
@@ -100,10 +100,12 @@ def cut(graph: Graph, tensor: str, known: frozenset[str]) -> tuple[Graph, dict[s
             continue
         if isinstance(node.op, Input) or (node.name in known and node.name != tensor):
             shape = graph.shape(node.name)[1:]
-            name = f"{node.name}/recorded" if isinstance(node.op, Sign) else node.name
+            binary = [reader for reader in nodes if isinstance(reader.op, BinaryConv2d | BinaryLinear)]
+            signs = isinstance(node.op, Sign) or any(node.name in reader.inputs for reader in binary)
+            name = f"{node.name}/recorded" if signs else node.name
             inputs.append(Node(name, Input(shape), (), node.module, node.source))
             sources[name] = node.name
-            if isinstance(node.op, Sign):
+            if signs:
                 nodes.append(Node(node.name, Sign(), (name,), node.module, node.source))
         else:
             nodes.append(node)
@@ -115,8 +117,8 @@ def cut(graph: Graph, tensor: str, known: frozenset[str]) -> tuple[Graph, dict[s
 def write(folder: Path, case: Case) -> None:
     """Writes the folder, aside first; see the module.
 
-    Its files: `README.txt`, `run.py`, `layer.txt` (the graph), `input_<i>.npy` [1, ...] in the order of the layer's
-    inputs, `a.npy` and `b.npy` with the tensor that differs, and `layer.<suffix>` per target.
+    Its files: `README.txt`, `layer.txt` (the graph), `input_<i>.npy` [1, ...] in the order of the layer's inputs,
+    `a.npy` and `b.npy` with the tensor that differs, `layer.<suffix>` per target, and `run.py`, which runs those.
 
     Raises:
         UsageError: the folder exists or cannot be written.
@@ -159,9 +161,10 @@ def _fill(work: Path, case: Case) -> None:
             found += results
         except FdabnnError as error:
             missing.append(f"{target}: {error}")
-    text = _SCRIPT_TEXT.format(inputs=repr(inputs), files=repr(files), index=", ".join(map(str, case.index)))
-    (work / SCRIPT).write_text(text)
-    (work / READ_ME).write_text(_read_me(case, layer, sources, found, missing))
+    if files:
+        index = ", ".join(map(str, case.index))
+        (work / SCRIPT).write_text(_SCRIPT_TEXT.format(inputs=repr(inputs), files=repr(files), index=index))
+    (work / READ_ME).write_text(_read_me(case, layer, sources, found, missing, bool(files)))
 
 
 def _convert(
@@ -189,6 +192,7 @@ def _read_me(
     sources: dict[str, str],
     found: list[tuple[str, FloatArray]],
     missing: list[str],
+    runs: bool,
 ) -> str:
     node = case.graph[case.tensor]
     lines = [
@@ -205,5 +209,5 @@ def _read_me(
     lines += ["", "The layer (layer.txt):", ""]
     lines += [f"  {line}" for line in str(layer).splitlines()]
     lines += [f"\nThere is no file for {reason}" for reason in missing]
-    lines += ["", f"Run the files again:  python {SCRIPT}", ""]
-    return "\n".join(lines)
+    lines += ["", f"Run the files again:  python {SCRIPT}"] if runs else []
+    return "\n".join([*lines, ""])
