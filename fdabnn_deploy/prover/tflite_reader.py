@@ -246,7 +246,7 @@ def _quantize(operator: _Operator) -> Step:
         raise UnprovedError(
             "it packs truth values: the sign is spelled as x > 0, not as the sign x < 0 that all runtimes share"
         )
-    return operator.make("quantize", shape=operator.shape(0))
+    return operator.make("quantize")
 
 
 def _dequantize(operator: _Operator) -> Step:

@@ -16,9 +16,9 @@ from fdabnn_deploy.prover.rows import UnprovedError
 from fdabnn_deploy.prover.transfer_pointwise import sign_why, signs
 
 
-def quantize(x: Value | None, shape: tuple[int, ...]) -> Judged:
+def quantize(x: Value) -> Judged:
     """Packed signs, bit 1 where x < 0."""
-    return Judged(signs(shape if x is None else x.shape), "sign", sign_why(x))
+    return Judged(signs(x.shape), "sign", sign_why(x))
 
 
 def bconv(

@@ -54,46 +54,51 @@ def _rows(value: Value, exact: bool, why: str, bound: float | None = None) -> Ju
     return Judged(value, "exact sum" if bound is not None else "pointwise", why, bound)
 
 
-def add(a: Value, b: Value, subtract: bool = False) -> Judged:
-    """`a + b` or `a - b`.
+def add(a: Value, b: Value) -> Judged:
+    """`a + b`.
 
     Raises:
         UnprovedError: the result depends on the runtime.
     """
-    a, b, shape = _aligned(a, b)
-    require_ordinary(a, "its first operand")
-    require_ordinary(b, "its second operand")
-    low, high = (a.low - b.high, a.high - b.low) if subtract else (a.low + b.low, a.high + b.high)
-    grid = np.maximum(a.grid, b.grid)
-    exact = fits(np.maximum(np.abs(low), np.abs(high)), grid)
-    if not exact:
-        low, high = rounded(low, high)
-    if subtract:
-        negative_zero = a.negative_zero
-    elif a.constant is not None or b.constant is not None:
-        x, c = (b, a) if a.constant is not None else (a, b)
-        apart = bool(np.all(c.grid > x.grid))
-        negative_zero = a.negative_zero and b.negative_zero and not apart
-    else:
-        negative_zero = a.negative_zero and b.negative_zero
-    value = Value(shape, low, high, grid, negative_zero=negative_zero)
-    constants = (a.constant is not None) + (b.constant is not None)
-    if constants == 1:
-        return _add_constant(a, b, subtract, exact, value)
-    if subtract:
-        if a.sum is not None and not exact:
-            raise UnprovedError(
-                "it takes something from a convolution's result and rounds: nothing shows that no runtime merges the two"
-            )
-        return _rows(
-            value, exact, "no runtime merges a subtraction with the convolution it subtracts; " + _once(exact)
-        )
+    a, b, value, exact = _total(a, b, subtract=False, within=np.inf)
+    if (a.constant is None) != (b.constant is None):
+        return _add_constant(a, b, False, exact, value)
     bound = fusion.residual_bound(a, b)
     if bound is not None:
         return _rows(
             value, exact, "exact even accumulated inside the convolution that makes an operand", bound
         )
     return _rows(value, exact, "no operand comes from a convolution; " + _once(exact))
+
+
+def subtract(a: Value, b: Value, within: float = np.inf) -> Judged:
+    """`a - b`, of magnitude `within` at most.
+
+    Raises:
+        UnprovedError: the result depends on the runtime.
+    """
+    a, b, value, exact = _total(a, b, subtract=True, within=within)
+    if (a.constant is None) != (b.constant is None):
+        return _add_constant(a, b, True, exact, value)
+    return _rows(value, exact, "no runtime merges a subtraction with a convolution in front; " + _once(exact))
+
+
+def _total(a: Value, b: Value, subtract: bool, within: float) -> tuple[Value, Value, Value, bool]:
+    """Both operands with the same rank, the result, and whether it never rounds."""
+    a, b, shape = _aligned(a, b)
+    require_ordinary(a, "its first operand")
+    require_ordinary(b, "its second operand")
+    low, high = (a.low - b.high, a.high - b.low) if subtract else (a.low + b.low, a.high + b.high)
+    low, high = np.maximum(low, -within), np.minimum(high, within)
+    grid = np.maximum(a.grid, b.grid)
+    exact = fits(np.maximum(np.abs(low), np.abs(high)), grid)
+    if not exact:
+        low, high = rounded(low, high)
+    negative_zero = a.negative_zero and (subtract or b.negative_zero)
+    if a.constant is not None or b.constant is not None:
+        x, c = (b, a) if a.constant is not None else (a, b)
+        negative_zero = negative_zero and not bool(np.all(c.grid > x.grid))
+    return a, b, Value(shape, low, high, grid, negative_zero=negative_zero), exact
 
 
 def _once(exact: bool) -> str:
@@ -298,32 +303,29 @@ def compare(tensor: str, limit_value: float, relation: str) -> Judged:
     return Judged(Comparison(relation, tensor, limit_value), "pointwise", why)
 
 
-def sign_why(x: Value | None) -> str:
+def sign_why(x: Value) -> str:
     """What NaN and zeros do at a sign.
 
     Raises:
         UnprovedError: NaN or denormal numbers may arrive.
     """
-    if x is not None:
-        if x.nan:
-            raise UnprovedError(
-                "NaN may arrive in a sign: x < 0 is false for it, but LCE's own aarch64 kernel reads its sign bit"
-            )
-        if x.flushed:
-            raise UnprovedError(
-                "denormal numbers may arrive in a sign, and some runtimes flush negative ones to zero"
-            )
+    if x.nan:
+        raise UnprovedError(
+            "NaN may arrive in a sign: x < 0 is false for it, but LCE's own aarch64 kernel reads its sign bit"
+        )
+    if x.flushed:
+        raise UnprovedError(
+            "denormal numbers may arrive in a sign, and some runtimes flush negative ones to zero"
+        )
     zero = (
         "-0.0 may arrive and gives +1 wherever x < 0 is tested: on every runtime but LCE's own aarch64 kernel"
-        if x is None or x.negative_zero
+        if x.negative_zero
         else "-0.0 cannot arrive"
     )
     return f"x < 0 gives -1, +0 gives +1; NaN cannot arrive; {zero}"
 
 
-def select(
-    comparison: Comparison, x: Value | None, names: tuple[str, str], a: Value | None, b: Value | None
-) -> Judged:
+def select(comparison: Comparison, x: Value, names: tuple[str, str], a: Value, b: Value) -> Judged:
     """`a where the comparison holds, else b`.
 
     Args:
@@ -336,13 +338,13 @@ def select(
     Raises:
         UnprovedError: it is neither a sign nor a choice between the compared tensor and a constant.
     """
-    if a is not None and b is not None and a.constant is not None and b.constant is not None:
+    if a.constant is not None and b.constant is not None:
         return _sign(comparison, x, a, b)
     holds = comparison.tensor == names[0]
-    if x is None or not (holds or comparison.tensor == names[1]):
+    if not (holds or comparison.tensor == names[1]):
         raise UnprovedError("it chooses between tensors that were not compared")
     other = b if holds else a
-    if other is None or other.constant is None or other.constant.size != 1:
+    if other.constant is None or other.constant.size != 1:
         raise UnprovedError("it chooses between tensors that were not compared")
     _refuse_floor(x)
     constant = float(other.constant.reshape(-1)[0])
@@ -368,7 +370,7 @@ def select(
     return Judged(value, "pointwise", why)
 
 
-def _sign(comparison: Comparison, x: Value | None, a: Value, b: Value) -> Judged:
+def _sign(comparison: Comparison, x: Value, a: Value, b: Value) -> Judged:
     branches = (set(np.unique(a.low)), set(np.unique(b.low)))
     rule = (comparison.relation, comparison.limit, *branches)
     if rule not in (("<", 0.0, {-1.0}, {1.0}), (">=", 0.0, {1.0}, {-1.0})):
@@ -376,9 +378,7 @@ def _sign(comparison: Comparison, x: Value | None, a: Value, b: Value) -> Judged
             f"it gives {sorted(branches[0])} where x {comparison.relation} {comparison.limit:g}, else {sorted(branches[1])}: not the "
             "sign x < 0 that all runtimes share"
         )
-    why = sign_why(x)
-    shape = x.shape if x is not None else np.broadcast_shapes(a.shape, b.shape)
-    return Judged(signs(shape), "sign", why)
+    return Judged(signs(x.shape), "sign", sign_why(x))
 
 
 def signs(shape: Shape) -> Value:

@@ -10,11 +10,9 @@ import numpy as np
 from fdabnn_deploy.prover import fusion, transfer_lce, transfer_move, transfer_pointwise, transfer_sum
 from fdabnn_deploy.prover.domain import Comparison, Value, of_constant, unknown
 from fdabnn_deploy.prover.program import Program, Step
+from fdabnn_deploy.prover.relations import Relations
 from fdabnn_deploy.prover.result import Judged
 from fdabnn_deploy.prover.rows import Proof, Row, UnprovedError
-
-_BLIND = {"quantize", "compare", "select"}
-"""Kinds whose result can be known although an operand is not."""
 
 
 def prove(program: Program) -> Proof:
@@ -30,6 +28,7 @@ class _Walk:
         }
         self._rows: list[Row] = []
         self._failures: list[str] = []
+        self.relations = Relations()
 
     def proof(self) -> Proof:
         for step in self._program.steps:
@@ -49,7 +48,7 @@ class _Walk:
         label = self._label(step.output)
         broken = [name for name in step.inputs if name in self._values and self._values[name] is None]
         try:
-            if broken and step.kind not in _BLIND:
+            if broken:
                 self._values[step.output] = None
                 why = f"behind {self._label(broken[0])}, which is not proved"
                 self._rows.append(Row(step.op, label, "unproved", None, None, why))
@@ -61,6 +60,9 @@ class _Walk:
             self._failures.append(f"{label} ({step.op}): {error}")
             return
         self._values[step.output] = judged.value
+        if len(step.inputs) < 3:
+            factor = self.operand(step.inputs[-1]) if step.kind == "mul" else None
+            self.relations.follow(step, factor if isinstance(factor, Value) else None)
         self._rows.append(judged.row(step.op, label))
 
     def _activated(self, step: Step, judged: Judged) -> Judged:
@@ -90,19 +92,15 @@ class _Operands:
 
     def __init__(self, walk: _Walk, step: Step) -> None:
         self.step = step
-        self._walk = walk
+        self.walk = walk
 
     def raw(self, index: int) -> Value | Comparison | None:
-        return self._walk.operand(self.step.inputs[index])
+        return self.walk.operand(self.step.inputs[index])
 
-    def maybe(self, index: int) -> Value | None:
+    def __getitem__(self, index: int) -> Value:
         found = self.raw(index)
         if isinstance(found, Comparison):
             raise UnprovedError("it reads truth values")
-        return found
-
-    def __getitem__(self, index: int) -> Value:
-        found = self.maybe(index)
         assert found is not None
         return found
 
@@ -128,10 +126,14 @@ def _select(x: _Operands) -> Judged:
     comparison = x.raw(0)
     if not isinstance(comparison, Comparison):
         raise UnprovedError("it chooses by something that is not a proven comparison")
-    compared = x._walk.operand(comparison.tensor)
-    assert not isinstance(compared, Comparison)
+    compared = x.walk.operand(comparison.tensor)
+    assert isinstance(compared, Value)
     names = (x.step.inputs[1], x.step.inputs[2])
-    return transfer_pointwise.select(comparison, compared, names, x.maybe(1), x.maybe(2))
+    return transfer_pointwise.select(comparison, compared, names, x[1], x[2])
+
+
+def _subtract(x: _Operands) -> Judged:
+    return transfer_pointwise.subtract(x[0], x[1], x.walk.relations.difference(*x.step.inputs))
 
 
 def _unknown(x: _Operands) -> Judged:
@@ -141,11 +143,11 @@ def _unknown(x: _Operands) -> Judged:
 _KINDS: dict[str, Callable[[_Operands], Judged]] = {
     "linear": _linear,
     "bconv": lambda x: transfer_lce.bconv(x[0], **x.step.attributes),
-    "quantize": lambda x: transfer_lce.quantize(x.maybe(0), x.step.attributes["shape"]),
+    "quantize": lambda x: transfer_lce.quantize(x[0]),
     "dequantize": lambda x: transfer_move.identity(x[0]),
     "identity": lambda x: transfer_move.identity(x[0]),
     "add": lambda x: transfer_pointwise.add(x[0], x[1]),
-    "sub": lambda x: transfer_pointwise.add(x[0], x[1], subtract=True),
+    "sub": _subtract,
     "mul": lambda x: transfer_pointwise.multiply(x[0], x[1]),
     "max": lambda x: transfer_pointwise.extreme(x[0], x[1], largest_of=True),
     "min": lambda x: transfer_pointwise.extreme(x[0], x[1], largest_of=False),
