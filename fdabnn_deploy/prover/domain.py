@@ -58,6 +58,7 @@ class Link:
         scaling: whether it multiplies by powers of two only.
         reach: the largest magnitude of its parts: of a sum, `max|x| + |c|`.
         constant: the constant.
+        single: whether only one operator reads the result.
     """
 
     kind: Literal["add", "mul"]
@@ -65,6 +66,7 @@ class Link:
     scaling: bool
     reach: Doubles
     constant: Value
+    single: bool = True
 
 
 @dataclass(frozen=True)
@@ -245,3 +247,16 @@ def require_ordinary(value: Value, who: str = "its operand") -> None:
 def largest(values: Doubles) -> float:
     """The largest entry, for rows and messages."""
     return float(np.max(values)) if values.size else 0.0
+
+
+def require_normal(grid: Ints, magnitude: Doubles) -> None:
+    """Refuses results that may be denormal.
+
+    Raises:
+        UnprovedError: nonzero multiples of 2^-grid may be.
+    """
+    finest = np.where(magnitude > 0, grid, ZERO_GRID)
+    if np.any(finest > NORMAL_GRID):
+        raise UnprovedError(
+            f"its nonzero results may be denormal numbers: they are multiples of 2^-{int(np.max(finest))}"
+        )

@@ -5,7 +5,7 @@ Seen in ONNX Runtime, TensorFlow's and LCE's converters:
 - `conv(x) * c` and `conv(x) + c` become one convolution with other weights and another bias, also several in a row.
 - `conv(x) + y` becomes a convolution that accumulates into y: on aarch64 always, on x86 where y is a convolution's result too.
 - `conv(x * c)` and `dense(x + c)` become one with other weights or another bias.
-- `(x + a) + b` becomes `x + (a + b)`, `(x * a) * b` becomes `x * (a * b)`.
+- `(x + a) + b` becomes `x + (a + b)`, `(x * a) * b` becomes `x * (a * b)`, where nothing else reads `x + a` or `x * a`.
 
 Every such merger has to give the same bits: by an exact sum, or because a factor is a power of two.
 """
@@ -70,7 +70,7 @@ def check_merge(value: Value, kind: str, constant: Value, exact: bool) -> None:
         UnprovedError: the merged constant may round otherwise.
     """
     link = value.link
-    if link is None or link.kind != kind:
+    if link is None or link.kind != kind or not link.single:
         return
     if kind == "mul":
         harmless = link.scaling or _scaling(constant)

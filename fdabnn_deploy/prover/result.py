@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fdabnn_deploy.prover.domain import Comparison, Doubles, Ints, Value, largest, units
+from fdabnn_deploy.prover.domain import Comparison, Doubles, Ints, Value, largest, require_normal, units
 from fdabnn_deploy.prover.rows import SUM_LIMIT, Kind, Row, UnprovedError
 
 
@@ -34,8 +34,7 @@ def proven_bound(total: Doubles, grid: Ints, what: str) -> float:
     Raises:
         UnprovedError: it exceeds 2^24, or results may be denormal.
     """
-    if np.any((grid > 126) & (total > 0)):
-        raise UnprovedError(f"{what} may give denormal numbers: the grid is 2^-{int(np.max(grid))}")
+    require_normal(grid, total)
     total, grid = np.broadcast_arrays(total, grid)
     bounds = units(total, grid)
     bound = largest(bounds)

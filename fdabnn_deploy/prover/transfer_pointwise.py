@@ -8,7 +8,6 @@ import numpy as np
 
 from fdabnn_deploy.prover import fusion
 from fdabnn_deploy.prover.domain import (
-    NORMAL_GRID,
     SMALLEST_NORMAL,
     Comparison,
     Constants,
@@ -22,6 +21,7 @@ from fdabnn_deploy.prover.domain import (
     largest,
     last_bits,
     of_constant,
+    require_normal,
     require_ordinary,
     rounded,
     units,
@@ -138,10 +138,8 @@ def multiply(a: Value, b: Value) -> Judged:
     low, high = corners.min(axis=0), corners.max(axis=0)
     grid = np.maximum(a.grid + b.grid, -1000)
     flushed = max(SMALLEST_NORMAL, x.flushed * largest(c.magnitude)) if x.flushed else 0.0
-    if np.any(grid > NORMAL_GRID) and not (scaling and flushed):
-        raise UnprovedError(
-            f"its nonzero results may be denormal numbers: they are multiples of 2^-{int(np.max(grid))}"
-        )
+    if not (scaling and flushed):
+        require_normal(grid, np.maximum(np.abs(low), np.abs(high)))
     exact = scaling or fits(np.maximum(np.abs(low), np.abs(high)), grid)
     if not exact:
         low, high = rounded(low, high)
@@ -244,13 +242,10 @@ def prelu(x: Value, slope: Constants) -> Judged:
     c = of_constant(slope, len(x.shape))
     require_ordinary(x)
     grid = np.maximum(x.grid, x.grid + c.grid)
-    if np.any(grid > NORMAL_GRID):
-        raise UnprovedError(
-            f"its nonzero results may be denormal numbers: they are multiples of 2^-{int(np.max(grid))}"
-        )
     negative = np.minimum(x.low, 0.0)
     ends = np.stack(np.broadcast_arrays(np.maximum(x.low, 0), np.maximum(x.high, 0), negative * c.low))
     low, high = ends.min(axis=0), ends.max(axis=0)
+    require_normal(grid, np.maximum(np.abs(low), np.abs(high)))
     shape = np.broadcast_shapes(x.shape, c.shape)
     if not fits(np.maximum(np.abs(low), np.abs(high)), grid):
         low, high = rounded(low, high)

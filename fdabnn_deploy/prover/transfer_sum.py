@@ -20,9 +20,11 @@ from fdabnn_deploy.prover.domain import (
     Ints,
     LinearSum,
     Value,
+    fits,
     is_power_of_two,
     last_bits,
     of_constant,
+    require_normal,
     require_ordinary,
     rounded,
 )
@@ -101,8 +103,14 @@ def linear(
         require_ordinary(residual, "what is added inside")
         total, result_grid = total + residual.magnitude, np.maximum(result_grid, residual.grid)
         result_low, result_high = result_low + residual.low, result_high + residual.high
-    bound = proven_bound(total, result_grid, "its sum")
-    rounded(result_low, result_high)
+    single = group_inputs * weight.shape[2] == 1 and bias is None and residual is None
+    bound = None
+    if not single or fits(total, result_grid):
+        bound = proven_bound(total, result_grid, "its sum")
+        rounded(result_low, result_high)
+    else:
+        require_normal(result_grid, total)
+        result_low, result_high = rounded(result_low, result_high)
     shape = (*x.shape[:axis], outputs, *x.shape[axis + 1 :])
     if windows is not None:
         shape = windows.output(shape)
@@ -114,6 +122,8 @@ def linear(
         negative_zero=not apart and not (x.signs and bool(np.all(weights.low != 0)) and bias is None),
         sum=history if residual is None else None,
     )
+    if bound is None:
+        return Judged(value, "pointwise", "one product for each result, rounded once")
     if value.integer:
         return Judged(value, "exact integer", "integers, each partial sum at most the bound", bound)
     return Judged(
@@ -222,8 +232,7 @@ def _scaled_total(x: Value, count: int, mean: bool) -> tuple[Value, float]:
 
 
 def _sum_row(value: Value, bound: float, count: int, mean: bool) -> Judged:
-    if np.any((value.grid > 126) & (value.magnitude > 0)):
-        raise UnprovedError("its results may be denormal numbers")
+    require_normal(value.grid, value.magnitude)
     why = f"each partial sum of {count} values is exact" + (", and so is the division by 2^n" if mean else "")
     return Judged(value, "exact integer" if value.integer else "exact sum", why, bound)
 

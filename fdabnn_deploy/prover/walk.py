@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -29,6 +30,9 @@ class _Walk:
         self._rows: list[Row] = []
         self._failures: list[str] = []
         self.relations = Relations()
+        self._readers = Counter(program.outputs)
+        for step in program.steps:
+            self._readers.update(step.inputs)
 
     def proof(self) -> Proof:
         for step in self._program.steps:
@@ -59,7 +63,10 @@ class _Walk:
             self._rows.append(Row(step.op, label, "unproved", None, None, str(error)))
             self._failures.append(f"{label} ({step.op}): {error}")
             return
-        self._values[step.output] = judged.value
+        value = judged.value
+        if isinstance(value, Value) and value.link is not None and self._readers[step.output] > 1:
+            value = replace(value, link=replace(value.link, single=False))
+        self._values[step.output] = value
         if len(step.inputs) < 3:
             factor = self.operand(step.inputs[-1]) if step.kind == "mul" else None
             self.relations.follow(step, factor if isinstance(factor, Value) else None)
