@@ -66,6 +66,10 @@ class Converter(Protocol):
         """
         ...
 
+    def variants(self, graph: Graph, info: ModelInfo, artifact: Artifact, folder: Path) -> dict[str, Path]:
+        """Other forms that users give such a file, for checks: what each one is, and where in `folder` it was written."""
+        ...
+
 
 def find_converter(target: str) -> Converter:
     """The converter of a target; see `fdabnn_deploy.plugins.load` for the errors."""

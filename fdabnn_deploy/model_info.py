@@ -25,6 +25,7 @@ class ModelInfo:
         input_range: smallest and largest normalised value that pictures can have, or None.
         classes: class names in the order of the outputs, or empty.
         checkpoint_sha256: of the file the model was read from, empty for a module in memory.
+        numerics: text of the `fdabnn_deploy.numerics.record.Numerics` of the deployed graph, empty where nothing was recorded.
     """
 
     name: str
@@ -34,6 +35,7 @@ class ModelInfo:
     input_range: tuple[float, float] | None = None
     classes: tuple[str, ...] = ()
     checkpoint_sha256: str = ""
+    numerics: str = ""
 
     def metadata(self) -> dict[str, str]:
         """The metadata keys of an exported file, values as text (lists as JSON); keys without a value are left out."""
@@ -48,4 +50,6 @@ class ModelInfo:
             entries["classes"] = json.dumps(list(self.classes))
         if self.checkpoint_sha256:
             entries["checkpoint_sha256"] = self.checkpoint_sha256
+        if self.numerics:
+            entries["numerics"] = self.numerics
         return entries

@@ -8,12 +8,14 @@ one.
 from __future__ import annotations
 
 import difflib
+import math
 import shutil
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -29,6 +31,8 @@ from fdabnn_deploy.converter import targets as known_targets
 from fdabnn_deploy.deploy import Deployed, LayerCoverage, deploy
 from fdabnn_deploy.errors import ModelRefusedError, UsageError
 from fdabnn_deploy.graph import Graph
+from fdabnn_deploy.numerics.exact import Exact, make_exact
+from fdabnn_deploy.numerics.record import Mode, Numerics
 from fdabnn_deploy.ops import BinaryConv2d, BinaryLinear, Compare, FloatArray, TorchSign
 from fdabnn_deploy.report import ExportParityError, Report
 from fdabnn_deploy.samples import Samples
@@ -36,6 +40,9 @@ from fdabnn_deploy.stages import Progress, Stages
 from fdabnn_deploy.torch_module import run_module
 
 SIGN_ZERO_IMAGES = 64
+CALIBRATION_IMAGES = 64
+CALIBRATION_VALUES = 1 << 25
+"""Of the largest tensor over all calibration inputs: 128 MB."""
 
 
 def export(
@@ -47,6 +54,7 @@ def export(
     samples: str | Path | Samples | FloatArray | None = None,
     batch: int | None = 1,
     allow_float: Iterable[str] = (),
+    numerics: Mode = "exact",
     progress: Progress | None = None,
     **reading: Any,
 ) -> Report:
@@ -60,6 +68,7 @@ def export(
         samples: what to verify on: as `fdabnn_deploy.samples.load` takes it, or normalised [N, C, H, W].
         batch: the batch size written into the files, None for any.
         allow_float: module paths of binary layers that may come out as float layers.
+        numerics: "exact" promises equal bits on every runtime, "float" keeps the float weights and reports differences.
         progress: told of every stage.
         **reading: of `fdabnn_deploy.checkpoint.read` (arch, arch_args, model, drop_noise, input_shape, mean,
             std, input_range, name) or, with a module, of `fdabnn_deploy.checkpoint.from_module`.
@@ -94,20 +103,21 @@ def export(
         with stages.run("samples") as stage:
             inputs = loading.result()
             stage.detail = inputs.description
+        exact = _exact(deployed.graph, network, inputs, stages) if numerics == "exact" else None
+        graph = deployed.graph if exact is None else exact.graph
         with stages.run("reference", "PyTorch"):
-            truth = verification.reference(network.module, deployed.graph, inputs)
+            truth = verification.reference(network.module, graph, inputs, numerics == "exact")
             zeros = _sign_zeros(captured, inputs)
             noise = _dropped_noise(network, truth)
     with _work_folder(out) as work:
         options = ConvertOptions(batch)
+        record = Numerics() if exact is None else exact.numerics
+        info = replace(network.info, numerics=record.to_text())
         checked = [
-            verification.convert_and_check(c, deployed.graph, network.info, work, options, truth, stages)
-            for c in converters
+            verification.convert_and_check(c, graph, info, work, options, truth, stages) for c in converters
         ]
         latency = verification.latency_rows(checked, inputs, stages)
-        rows = (truth.graph_row, *(row for file in checked for row in file.parity))
-        twins = tuple(row for file in checked for row in file.twins)
-        failures = verification.failures(rows, twins)
+        failures = verification.failures(truth, checked)
         result = Report(
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             environment=report.environment(),
@@ -117,14 +127,19 @@ def export(
             ),
             stages=tuple(stages.finished),
             coverage=coverage,
-            passes=tuple(report.Pass(p.name, p.applied, p.notes, p.skipped) for p in deployed.passes),
+            passes=tuple(
+                report.Pass(p.name, p.applied, p.notes, p.skipped)
+                for p in (*deployed.passes, *(() if exact is None else exact.passes))
+            ),
             sign_zeros=zeros,
             weight_zeros=dict(deployed.weight_zeros),
             dropped_noise=noise,
             artifacts=tuple(verification.artifact_file(file.artifact, out) for file in checked),
-            torch_accuracy=truth.accuracy,
-            parity=rows,
-            twins=twins,
+            numerics=report.NumericsTable(numerics, () if exact is None else exact.grids),
+            truth=truth.truth,
+            parity=(*truth.parity, *(row for file in checked for row in file.parity)),
+            proofs=tuple(proof for file in checked for proof in file.proofs),
+            twins=tuple(row for file in checked for row in file.twins),
             latency=latency,
             sizes=_sizes(deployed.graph, network.bytes),
             notes=network.notes,
@@ -179,6 +194,20 @@ def _deploy(network: checkpoint.Source, stages: Stages) -> tuple[Captured, Deplo
         applied = sum(done.applied for done in deployed.passes)
         stage.detail = f"{applied} rewrites, {len(deployed.graph)} operators left"
     return captured, deployed
+
+
+def _exact(graph: Graph, network: checkpoint.Source, inputs: Samples, stages: Stages) -> Exact:
+    with stages.run("numerics", "exact") as stage:
+        ranges = dict(network.ranges)
+        if network.info.input_range is not None:
+            ranges["input"] = network.info.input_range
+        largest = max(math.prod(graph.shape(node.name)[1:]) for node in graph)
+        count = max(1, min(CALIBRATION_IMAGES, CALIBRATION_VALUES // largest))
+        exact = make_exact(graph, [inputs.images[:count]], ranges)
+        sums = sum(row.parts for row in exact.grids)
+        stage.detail = f"exact: {len(exact.grids)} reductions in {sums} sums, limits from {min(count, len(inputs))} inputs"
+        stage.detail += " and recorded ranges" if network.ranges else ""
+    return exact
 
 
 def _coverage(deployed: Deployed, allowed: tuple[str, ...]) -> tuple[report.Layer, ...]:
@@ -238,10 +267,10 @@ def _dropped_noise(network: checkpoint.Source, truth: verification.Reference) ->
     noisy = run_module(network.noisy_module, truth.samples.images)
     return report.DroppedNoise(
         alpha={layer.name: layer.alpha for layer in network.noise.noisy},
-        top1_agreement=parity.agreement(noisy, truth.outputs).share,
-        max_abs=parity.compare_outputs(noisy, truth.outputs).max_abs,
+        top1_agreement=parity.agreement(noisy, truth.trained).share,
+        max_abs=parity.compare_outputs(noisy, truth.trained).max_abs,
         accuracy_noisy=parity.accuracy(noisy, truth.samples.labels),
-        accuracy_binary=truth.accuracy,
+        accuracy_binary=truth.truth.accuracy_trained,
     )
 
 

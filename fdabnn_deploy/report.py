@@ -15,14 +15,17 @@ import tempfile
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from fdabnn_deploy.errors import ParityError, UsageError
 from fdabnn_deploy.latency import Latency, cpu_name
+from fdabnn_deploy.numerics.exact_rules import GridRow
+from fdabnn_deploy.numerics.record import Mode
 from fdabnn_deploy.parity import Agreement, Comparison
+from fdabnn_deploy.prover import Row
 from fdabnn_deploy.twins import TwinResult
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 SCHEMA_FILE = Path(__file__).parent / "schemas" / "report.schema.json"
 _PACKAGES = (
     "fdabnn-deploy", "torch", "numpy", "onnx", "onnxruntime", "onnxsim", "tensorflow", "larq-compute-engine",
@@ -138,23 +141,84 @@ class ArtifactFile:
 
 
 @dataclass(frozen=True)
-class ParityRow:
-    """A runtime's outputs against those of the PyTorch module.
+class Truth:
+    """The deployed graph, run by PyTorch, against the trained network: what deployment changed.
 
-    `target` is None for the deployed graph run by PyTorch.
+    Attributes:
+        comparison: of the outputs.
+        agreement: of the decisions.
+        output_range: largest minus smallest output of the trained network.
+        accuracy_trained: where the samples have labels.
+        accuracy_deployed: likewise.
+    """
+
+    comparison: Comparison
+    agreement: Agreement
+    output_range: float
+    accuracy_trained: float | None
+    accuracy_deployed: float | None
+
+
+@dataclass(frozen=True)
+class ParityRow:
+    """Outputs of one file on one runtime under one setting against what they should be.
+
+    Attributes:
+        runtime: its name.
+        version: of it.
+        target: of the file, None for the deployed graph itself.
+        setting: of runtime and file, empty for the default ones.
+        judged_by: `bits` against the exact graph, or `decisions` against the trained network.
+        images: how many were compared.
+        comparison: of the outputs.
+        agreement: of the decisions.
+        accuracy: where the samples have labels.
     """
 
     runtime: str
     version: str
     target: str | None
+    setting: str
+    judged_by: Literal["bits", "decisions"]
+    images: int
     comparison: Comparison
     agreement: Agreement
     accuracy: float | None
 
     @property
     def passed(self) -> bool:
-        """Whether enough decisions agree."""
-        return self.agreement.passed
+        """Whether all bits are the same, or enough decisions."""
+        return self.comparison.equal if self.judged_by == "bits" else self.agreement.passed
+
+
+@dataclass(frozen=True)
+class ProofTable:
+    """What the prover says of a finished file, or of what a runtime makes of it when it loads it.
+
+    Attributes:
+        target: of the file.
+        form: what was judged: empty for the file itself, else the form the runtime gives it.
+        rows: one per operator.
+        failures: what could not be proved.
+    """
+
+    target: str
+    form: str
+    rows: tuple[Row, ...]
+    failures: tuple[str, ...]
+
+    @property
+    def proved(self) -> bool:
+        """Whether the file gives the same bits everywhere."""
+        return not self.failures
+
+
+@dataclass(frozen=True)
+class NumericsTable:
+    """How the graph was made exact: the grids of its reductions; none with `float`."""
+
+    mode: Mode
+    grids: tuple[GridRow, ...]
 
 
 @dataclass(frozen=True)
@@ -208,8 +272,10 @@ class Report:
         weight_zeros: per module, exact zeros among its binary weights; they count as +1.
         dropped_noise: with `--drop-noise` on a checkpoint that has noise.
         artifacts: the files.
-        torch_accuracy: of the PyTorch module on the samples, where they have labels.
-        parity: one row for the deployed graph run by PyTorch, then one per file and runtime.
+        numerics: of the deployed graph.
+        truth: the deployed graph against the trained network.
+        parity: one row per file, runtime and setting.
+        proofs: with exact numerics, one table per file and form that a runtime gives it.
         twins: every binary layer alone, one row per file and runtime.
         latency: one row per file and runtime.
         sizes: in bytes.
@@ -229,8 +295,10 @@ class Report:
     weight_zeros: dict[str, int]
     dropped_noise: DroppedNoise | None
     artifacts: tuple[ArtifactFile, ...]
-    torch_accuracy: float | None
+    numerics: NumericsTable
+    truth: Truth
     parity: tuple[ParityRow, ...]
+    proofs: tuple[ProofTable, ...]
     twins: tuple[TwinRow, ...]
     latency: tuple[LatencyRow, ...]
     sizes: Sizes
@@ -254,6 +322,9 @@ class Report:
         for row, source in zip(content["parity"], self.parity, strict=True):
             row["passed"] = source.passed
             row["agreement"]["share"] = source.agreement.share
+        content["truth"]["agreement"]["share"] = self.truth.agreement.share
+        for table, proof in zip(content["proofs"], self.proofs, strict=True):
+            table["proved"] = proof.proved
         for twin, source_twin in zip(content["twins"], self.twins, strict=True):
             twin["passed"] = source_twin.passed
         plain = _plain(content)

@@ -13,7 +13,9 @@ from fdabnn_deploy.graph import Graph
 from fdabnn_deploy.model_info import ModelInfo
 from fdabnn_onnx.build import build_model
 from fdabnn_onnx.op_counts import count_ops
-from fdabnn_onnx.verify import check_model, check_simplified
+from fdabnn_onnx.verify import check_model, check_simplified, simplified
+
+BATCH_VARIANT = 4
 
 
 class OnnxConverter:
@@ -43,6 +45,20 @@ class OnnxConverter:
         note = check_simplified(finished)
         _write(path, content)
         return Artifact(self.target, path, count_ops(finished), (note,))
+
+    def variants(self, graph: Graph, info: ModelInfo, artifact: Artifact, folder: Path) -> dict[str, Path]:
+        """The file as onnx-simplifier leaves it, and one of batch size 4; see `fdabnn_deploy.converter.Converter.variants`."""
+        several = build_model(graph, info, BATCH_VARIANT)
+        forms = {
+            "simplified": simplified(onnx.load(artifact.path)),
+            f"batch {BATCH_VARIANT}": several,
+            f"simplified, batch {BATCH_VARIANT}": simplified(several),
+        }
+        paths = {}
+        for i, (name, model) in enumerate(forms.items()):
+            paths[name] = folder / f"{artifact.path.stem}.variant{i}{self.suffix}"
+            _write(paths[name], model.SerializeToString(deterministic=True))
+        return paths
 
 
 def _write(path: Path, content: bytes) -> None:

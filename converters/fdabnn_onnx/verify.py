@@ -70,21 +70,15 @@ def check_simplified(model: ModelProto) -> str:
         InvalidModelError: the simplified model computes something else.
         RuntimeMissingError: onnx-simplifier is not installed.
     """
-    try:
-        import onnxsim
-    except ModuleNotFoundError as error:
-        raise RuntimeMissingError(
-            f"the ONNX converter needs the package '{error.name}': install it with  pip install 'fdabnn-deploy[export]'"
-        ) from None
     disabled = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     default = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
-    exact, _ = onnxsim.simplify(model, skipped_optimizers=list(ARITHMETIC_PASSES))
+    exact = simplified(model, ARITHMETIC_PASSES)
     different, _, _ = _compare(_outputs(model, disabled), _outputs(exact, disabled))
     if different:
         raise InvalidModelError(
             f"onnx-simplifier's version of the model differs in {different} output values"
         )
-    full, _ = onnxsim.simplify(model)
+    full = simplified(model)
     different, total, largest = _compare(_outputs(model, default), _outputs(full, default))
     if not different:
         return (
@@ -95,6 +89,23 @@ def check_simplified(model: ModelProto) -> str:
         f"onnx-simplifier's version differs in {different} of {total} output values, by up to {largest:.1e}: it folds multipliers into "
         "convolutions, which rounds anew (equal without these folds); the file is the one before it, in which 1-bit layers stay 1-bit"
     )
+
+
+def simplified(model: ModelProto, skipped: tuple[str, ...] = ()) -> ModelProto:
+    """What onnx-simplifier makes of a model, without the passes named.
+
+    Raises:
+        RuntimeMissingError: onnx-simplifier is not installed.
+    """
+    try:
+        import onnxsim
+    except ModuleNotFoundError as error:
+        raise RuntimeMissingError(
+            f"the ONNX converter needs the package '{error.name}': install it with  pip install 'fdabnn-deploy[export]'"
+        ) from None
+    result, _ = onnxsim.simplify(model, skipped_optimizers=list(skipped))
+    assert isinstance(result, ModelProto)
+    return result
 
 
 def _outputs(model: ModelProto, level: onnxruntime.GraphOptimizationLevel) -> list[FloatArray]:

@@ -47,6 +47,10 @@ class TfliteConverter:
         write_aside(path, finished)
         return Artifact(self.target, path, file.op_counts(), _notes(emitter, options))
 
+    def variants(self, graph: Graph, info: ModelInfo, artifact: Artifact, folder: Path) -> dict[str, Path]:
+        """None: nothing rewrites TFLite files, and LCE's interpreter takes one picture at a time."""
+        return {}
+
 
 def check_counts(file: TfliteFile, emitter: Emitter, results: Sequence[Any]) -> None:
     """Compares the binary operators of the finished file with what was emitted.

@@ -23,11 +23,12 @@ from fdabnn_deploy.cli.console import (
     print_table,
     run_command,
 )
+from fdabnn_deploy.cli.export_tables import RUNTIMES, print_grids, print_parity, print_proofs, print_truth
 from fdabnn_deploy.cli.options import as_typed, reading_arguments, reading_options
+from fdabnn_deploy.numerics.record import Mode
 from fdabnn_deploy.report import ExportParityError, Report
 
 NAME = "fdabnn-export"
-_RUNTIMES = {"torch": "deployed graph, PyTorch", "onnxruntime": "ONNX Runtime", "lce": "LCE interpreter"}
 
 
 class _Batch(click.ParamType[Any]):
@@ -77,6 +78,13 @@ class _Batch(click.ParamType[Any]):
 @click.option(
     "--allow-float", multiple=True, metavar="LAYER", help="Let this binary layer come out as a float layer."
 )
+@click.option(
+    "--numerics",
+    default="exact",
+    show_default=True,
+    type=click.Choice(["exact", "float"]),
+    help="exact: equal bits on every runtime, proved. float: keep the float weights, report differences.",
+)
 @reading_options
 @click.version_option(package_name="fdabnn-deploy", message="%(prog)s %(version)s")
 def _export(
@@ -88,6 +96,7 @@ def _export(
     json_path: Path | None,
     name: str | None,
     allow_float: tuple[str, ...],
+    numerics: Mode,
     debug: bool,
     **options: Any,
 ) -> None:
@@ -107,6 +116,7 @@ def _export(
             samples=samples,
             batch=batch,
             allow_float=allow_float,
+            numerics=numerics,
             name=name,
             progress=progress,
             **reading_arguments(options),
@@ -130,7 +140,10 @@ def print_report(console: Console, report: Report) -> None:
     """Prints everything but the stages, which were printed as they ended."""
     _print_coverage(console, report)
     _print_notes(console, report)
-    _print_parity(console, report)
+    print_grids(console, report)
+    print_truth(console, report)
+    print_parity(console, report)
+    print_proofs(console, report)
     _print_twins(console, report)
     _print_latency(console, report)
     _print_sizes(console, report)
@@ -186,33 +199,6 @@ def _print_notes(console: Console, report: Report) -> None:
         console.print(Text.assemble(("note: ", "yellow"), line), soft_wrap=not console.is_terminal)
 
 
-def _print_parity(console: Console, report: Report) -> None:
-    rows: list[tuple[str | Text, ...]] = []
-    for row in report.parity:
-        name = _RUNTIMES.get(row.runtime, row.runtime)
-        agreement = row.agreement
-        rows.append(
-            (
-                mark(row.passed),
-                f"{name} {row.version.partition('+')[0]}",
-                f"{row.comparison.differing} of {row.comparison.values}",
-                format_number(row.comparison.max_ulps),
-                format_number(row.comparison.max_abs),
-                f"{agreement.same} of {agreement.images}",
-                format_share(agreement.share),
-                "" if row.accuracy is None else format_share(row.accuracy),
-            )
-        )
-    accuracy = report.torch_accuracy
-    title = f"Parity with PyTorch on {report.samples.description}"
-    if accuracy is not None:
-        title += f" (accuracy in PyTorch {format_share(accuracy)})"
-    columns = ["", "runtime", "differing", "max ulps", "max abs", "same top-1", "", "accuracy"]
-    if accuracy is None:
-        columns, rows = columns[:-1], [row[:-1] for row in rows]
-    print_table(console, title, columns, rows, right=range(2, len(columns)))
-
-
 def _print_twins(console: Console, report: Report) -> None:
     rows = []
     for row in report.twins:
@@ -221,7 +207,7 @@ def _print_twins(console: Console, report: Report) -> None:
         rows.append(
             (
                 mark(row.passed),
-                _RUNTIMES.get(row.runtime, row.runtime),
+                RUNTIMES.get(row.runtime, row.runtime),
                 f"{equal} of {len(row.layers)} layers equal",
                 f"{values} accumulators, {sum(layer.differing for layer in row.layers)} differ",
             )
@@ -238,7 +224,7 @@ def _print_latency(console: Console, report: Report) -> None:
         timed = row.latency
         rows.append(
             (
-                f"{_RUNTIMES.get(row.runtime, row.runtime)} {row.version}",
+                f"{RUNTIMES.get(row.runtime, row.runtime)} {row.version}",
                 f"{timed.median_ms:.2f} ms",
                 f"{timed.p10_ms:.2f} to {timed.p90_ms:.2f} ms",
                 f"{timed.runs}",

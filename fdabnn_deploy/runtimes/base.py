@@ -6,7 +6,7 @@ Arrays go in and come out in the graph's convention, whatever the file's: float3
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -66,6 +66,15 @@ class Runtime(Protocol):
 
     def open(self, path: Path, threads: int = 1) -> Session:
         """Loads a file.
+
+        Raises:
+            RuntimeMissingError: the runtime is not installed.
+            ModelRefusedError: the file is damaged or not for this runtime.
+        """
+        ...
+
+    def settings(self, path: Path) -> Iterator[tuple[str, Session]]:
+        """The file under every setting of the runtime that may change how it computes: what each one is, and a session.
 
         Raises:
             RuntimeMissingError: the runtime is not installed.

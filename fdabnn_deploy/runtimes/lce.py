@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as package_version
 from pathlib import Path
@@ -172,6 +172,17 @@ class LceRuntime:
         if kernels not in get_args(Kernels):
             raise UsageError(f"unknown LCE kernels '{kernels}': known are {', '.join(get_args(Kernels))}")
         return LceSession(read_tflite(path), path, threads, kernels)
+
+    def settings(self, path: Path) -> Iterator[tuple[str, LceSession]]:
+        """Both optimised kernels with one and with two threads; see `Runtime.settings`."""
+        file = read_tflite(path)
+        kernels: Kernels
+        for kernels in ("default", "indirect"):
+            for threads in (1, 2):
+                yield (
+                    f"{kernels} kernels, {threads} thread{'s' * (threads > 1)}",
+                    LceSession(file, path, threads, kernels),
+                )
 
     def metadata(self, path: Path) -> dict[str, str]:
         """The file's metadata; needs neither LCE nor TensorFlow.

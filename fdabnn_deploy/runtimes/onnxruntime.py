@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -55,6 +55,18 @@ class OnnxRuntime:
             UsageError: the file cannot be read.
         """
         return OnnxRuntimeSession(_read(path), str(path), threads, self._optimization)
+
+    def settings(self, path: Path) -> Iterator[tuple[str, OnnxRuntimeSession]]:
+        """Every level of optimisation with one and with two threads; see `Runtime.settings`.
+
+        Raises:
+            UsageError: the file cannot be read.
+        """
+        content = _read(path)
+        for level in OPTIMIZATIONS:
+            for threads in (1, 2):
+                session = OnnxRuntimeSession(content, str(path), threads, level)
+                yield f"{level} optimisations, {threads} thread{'s' * (threads > 1)}", session
 
     def metadata(self, path: Path) -> dict[str, str]:
         """The file's metadata; see `Runtime.metadata`.

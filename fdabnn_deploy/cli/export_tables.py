@@ -1,0 +1,136 @@
+"""What `fdabnn-export` prints about exactness: grids, truth to the trained network, parity, proofs."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from rich.console import Console
+from rich.text import Text
+
+from fdabnn_deploy.cli.console import format_number, format_share, mark, print_table
+from fdabnn_deploy.report import ParityRow, Report
+
+RUNTIMES = {
+    "torch": "PyTorch",
+    "reference": "NumPy reference",
+    "onnxruntime": "ONNX Runtime",
+    "lce": "LCE interpreter",
+}
+_KINDS = ("exact integer", "exact sum", "pointwise", "sign", "moves values", "unproved")
+_AT_MOST = 3
+
+
+def print_grids(console: Console, report: Report) -> None:
+    """The grids of exact numerics."""
+    rows = []
+    for grid in report.numerics.grids:
+        rows.append(
+            (
+                grid.module or grid.tensor,
+                grid.kind,
+                f"{grid.low:g} .. {grid.high:g}",
+                f"2^{-grid.exponent}",
+                str(grid.parts),
+                "" if grid.weight_bits is None else str(grid.weight_bits),
+                "" if grid.clipped is None else format_share(grid.clipped) if grid.clipped else "none",
+            )
+        )
+    if rows:
+        columns = ("reduction", "kind", "operand kept", "grid", "sums", "weight bits", "clipped")
+        title = "Numerics: exact; sums of floats are carried out on grids, where no order of summation rounds"
+        print_table(console, title, columns, rows, right=(2, 3, 4, 5, 6))
+
+
+def print_truth(console: Console, report: Report) -> None:
+    """What deployment changed against the trained network."""
+    truth = report.truth
+    agreement, compared, whole = truth.agreement, truth.comparison, truth.output_range or 1.0
+    rows = [
+        ("same top-1", f"{agreement.same} of {agreement.images} ({format_share(agreement.share)})"),
+        (
+            "mean change of an output",
+            f"{compared.mean_abs:.2g} ({compared.mean_abs / whole:.3%} of their range)",
+        ),
+        ("largest change", f"{compared.max_abs:.2g} ({compared.max_abs / whole:.3%})"),
+    ]
+    if truth.accuracy_trained is not None and truth.accuracy_deployed is not None:
+        rows.append(
+            ("accuracy", f"{format_share(truth.accuracy_trained)} → {format_share(truth.accuracy_deployed)}")
+        )
+    title = f"The deployed graph against the trained network, on {report.samples.description}"
+    print_table(console, title, ("", ""), rows)
+
+
+def print_parity(console: Console, report: Report) -> None:
+    """Files on runtimes: one line per file and runtime, one more for all its other settings together."""
+    exact = report.numerics.mode == "exact"
+    rows: list[tuple[str | Text, ...]] = []
+    for (runtime, target, default), group in _grouped(report.parity).items():
+        name = RUNTIMES.get(runtime, runtime)
+        version = "" if target is None else f" {group[0].version.partition('+')[0]}"
+        label = name + version if default else f"  {len(group)} other settings"
+        if target is None and not default:
+            label = f"{name}, {' and '.join(row.setting for row in group)}"
+        rows.append(_parity_cells(label, group))
+    columns = ["", "runtime", "inputs", "differing", "max ulps", "max abs", "same top-1", "accuracy"]
+    if not any(row[-1] for row in rows):
+        columns, rows = columns[:-1], [row[:-1] for row in rows]
+    title = (
+        "Parity by bits with the deployed graph on PyTorch"
+        if exact
+        else "Parity of decisions with the trained network"
+    )
+    print_table(console, title, columns, rows, right=range(2, len(columns)))
+    zeros = sum(row.comparison.zero_signs for row in report.parity)
+    if zeros:
+        console.print(Text(f"  {zeros} zeros had another sign, which counts as equal"), soft_wrap=True)
+
+
+def _grouped(rows: Iterable[ParityRow]) -> dict[tuple[str, str | None, bool], list[ParityRow]]:
+    groups: dict[tuple[str, str | None, bool], list[ParityRow]] = {}
+    for row in rows:
+        groups.setdefault((row.runtime, row.target, not row.setting), []).append(row)
+    return groups
+
+
+def _parity_cells(label: str, group: Sequence[ParityRow]) -> tuple[str | Text, ...]:
+    values = sum(row.comparison.values for row in group)
+    differing = sum(row.comparison.differing for row in group)
+    same = sum(row.agreement.same for row in group)
+    images = sum(row.images for row in group)
+    accuracy = group[0].accuracy if len(group) == 1 and not group[0].setting and group[0].target else None
+    return (
+        mark(all(row.passed for row in group)),
+        label,
+        str(group[0].images),
+        f"{differing} of {values}",
+        format_number(max(row.comparison.max_ulps for row in group)),
+        format_number(max(row.comparison.max_abs for row in group)),
+        f"{same} of {images}",
+        "" if accuracy is None else format_share(accuracy),
+    )
+
+
+def print_proofs(console: Console, report: Report) -> None:
+    """A line per proved form of a file: how many operators of each class, and the fewest bits of room."""
+    rows = []
+    for proof in report.proofs:
+        counts = Counter(row.kind for row in proof.rows)
+        rooms = [row.room_bits for row in proof.rows if row.room_bits is not None]
+        rows.append(
+            (
+                mark(proof.proved),
+                f"{proof.target}{', ' + proof.form if proof.form else ''}",
+                f"{min(rooms):.2f} bits" if rooms else "",
+                ", ".join(f"{counts[kind]} {kind}" for kind in _KINDS if counts[kind]),
+            )
+        )
+    if rows:
+        title = (
+            "Proofs from the finished files: no order of summation, fusion or contraction can change a bit"
+        )
+        print_table(console, title, ("", "file", "least room", "operators"), rows, right=(2,))
+    for proof in report.proofs:
+        for failure in proof.failures[:_AT_MOST]:
+            console.print(Text(f"  {failure}", "red"), soft_wrap=True)
