@@ -14,8 +14,10 @@ from fdabnn_deploy import report as reports
 from fdabnn_deploy.cli.export import print_report
 from fdabnn_deploy.errors import UsageError
 from fdabnn_deploy.latency import Latency
+from fdabnn_deploy.numerics.exact_rules import GridRow
 from fdabnn_deploy.parity import Agreement, Comparison, Difference
-from fdabnn_deploy.report import Report
+from fdabnn_deploy.prover import Row
+from fdabnn_deploy.report import ParityRow, Report
 from fdabnn_deploy.twins import TwinResult
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -26,6 +28,16 @@ def example(*, passed: bool = True) -> Report:
     first = None if passed else Difference((0, 3), math.nan, 2.0)
     comparison = Comparison(
         80, 0 if passed else 3, 0 if passed else math.inf, 0.0 if passed else math.inf, first
+    )
+    agreement = Agreement(8, 8 if passed else 5)
+    proof = reports.ProofTable(
+        "onnx",
+        "basic",
+        (
+            Row("conv", "conv/sum", "exact sum", 2.0**23, 1.0, "bounded"),
+            Row("add", "sum", "unproved" if not passed else "pointwise", None, None, "one rounding"),
+        ),
+        () if passed else ("sum (add): its operands are on no grid",),
     )
     twin = TwinResult("conv/binary_conv", "conv", "BinaryConv2d", 27, 100, 0 if passed else 1, first)
     return Report(
@@ -47,16 +59,26 @@ def example(*, passed: bool = True) -> Report:
         weight_zeros={"conv": 2},
         dropped_noise=reports.DroppedNoise({"conv": 0.05}, 0.75, 1.5, 0.5, 0.25),
         artifacts=(reports.ArtifactFile("onnx", "out/net.onnx", 500, "11", {"Conv": 1}, ("a note",)),),
-        torch_accuracy=0.5,
-        parity=(
-            reports.ParityRow("torch", "2.13", None, comparison, Agreement(8, 8), 0.5),
-            reports.ParityRow("onnxruntime", "1.32", "onnx", comparison, Agreement(8, 8 if passed else 5), 0.5),
+        numerics=reports.NumericsTable(
+            "exact",
+            (
+                GridRow("conv/conv2d", "conv", "Conv2d", -2.5, 2.5, 9, True, 3, 21, 5e-7, 0.0),
+                GridRow("mean", "", "GlobalAvgPool", 0.0, 8.0, -1, True, 1, None, None, None),
+            ),
         ),
+        truth=reports.Truth(Comparison(80, 4, 12, 0.5, None, mean_abs=0.25), Agreement(8, 7), 10.0, 0.5, 0.375),
+        parity=(
+            ParityRow("torch", "2.13", None, "2 threads", "bits", 8, comparison, agreement, 0.5),
+            ParityRow("onnxruntime", "1.32", "onnx", "", "bits", 8, comparison, agreement, 0.5),
+            ParityRow("onnxruntime", "1.32", "onnx", "all", "bits", 8, comparison, agreement, 0.5),
+            ParityRow("onnxruntime", "1.32", "onnx", "basic", "bits", 8, comparison, agreement, 0.5),
+        ),
+        proofs=(proof,),
         twins=(reports.TwinRow("onnxruntime", "onnx", 8, (twin,)),),
         latency=(reports.LatencyRow("onnxruntime", "1.32", "onnx", Latency(1.0, 0.9, 1.2, 50, 1)),),
         sizes=reports.Sizes(1000, 2000, 108, 392),
         notes=("bireal was assumed",),
-        failures=() if passed else ("onnx on onnxruntime agrees with PyTorch on 5 of 8 inputs only",),
+        failures=() if passed else ("onnx on onnxruntime differs in 3 of 80 output values",),
         seconds=3.25,
     )  # fmt: skip
 
@@ -117,14 +139,24 @@ def test_the_terminal_shows_every_part() -> None:
         "accuracy 50.00 % → 25.00 %",
         "note: two folded",
         "note: a note",
-        "Parity with PyTorch on 8 seeded synthetic pictures (accuracy in PyTorch 50.00 %)",
-        "8 of 8  100 %",
+        "conv Conv2d -2.5 .. 2.5 2^-9 3 21 none",
+        "mean GlobalAvgPool 0 .. 8 2^1 1",
+        "The deployed graph against the trained network, on 8 seeded synthetic pictures",
+        "7 of 8 (87.50 %)",
+        "0.25 (2.500% of their range)",
+        "50.00 % → 37.50 %",
+        "Parity by bits with the deployed graph on PyTorch",
+        "PyTorch, 2 threads",
+        "ONNX Runtime 1.32",
+        "2 other settings",
+        "0 of 160",
+        "onnx, basic 1.00 bits 1 exact sum, 1 pointwise",
         "1 of 1 layers equal",
         "1.00 ms",
         "out/net.onnx",
         "4.0 times smaller",
     ):
-        assert part in text
+        assert part in " ".join(text.split())
     assert max(len(line) for line in text.splitlines() if not line.startswith("note: ")) <= 100
 
 
@@ -133,14 +165,32 @@ def test_a_failed_part_is_marked() -> None:
     print_report(Console(file=file, width=100, highlight=False, markup=False), example(passed=False))
     text = file.getvalue()
     assert "3 of 80       NaN      NaN" in text
-    assert "5 of 8  62.50 %" in text
+    assert "5 of 8" in text
+    assert "sum (add): its operands are on no grid" in text
+    assert "1 exact sum, 1 unproved" in text
     assert "0 of 1 layers equal" in text
+
+
+def test_rows_of_float_numerics_are_judged_by_decisions() -> None:
+    comparison, few = Comparison(80, 80, 5, 1e-6, None), Agreement(200, 198)
+    row = ParityRow("lce", "0.16", "tflite", "", "decisions", 200, comparison, Agreement(200, 199), None)
+    assert row.passed
+    assert not dataclasses.replace(row, agreement=few).passed
+    assert not dataclasses.replace(row, judged_by="bits").passed
+    file = io.StringIO()
+    whole = dataclasses.replace(
+        example(), numerics=reports.NumericsTable("float", ()), parity=(row,), proofs=()
+    )
+    print_report(Console(file=file, width=100, highlight=False, markup=False), whole)
+    assert "Parity of decisions with the trained network" in file.getvalue()
+    assert "grids" not in file.getvalue()
 
 
 def test_rows_without_labels_have_no_accuracy() -> None:
     whole = example()
     rows = tuple(dataclasses.replace(row, accuracy=None) for row in whole.parity)
     file = io.StringIO()
-    unlabelled = dataclasses.replace(whole, parity=rows, torch_accuracy=None, dropped_noise=None)
+    truth = dataclasses.replace(whole.truth, accuracy_trained=None, accuracy_deployed=None)
+    unlabelled = dataclasses.replace(whole, parity=rows, truth=truth, dropped_noise=None)
     print_report(Console(file=file, width=100, highlight=False, markup=False), unlabelled)
     assert "accuracy" not in file.getvalue()
