@@ -47,6 +47,28 @@ class Replay:
         return self.outputs.equal and not self.differing
 
 
+def write_golden(
+    out: Path, files: Sequence[Path], inputs: Sequence[FloatArray], expected: Sequence[FloatArray]
+) -> Capsule:
+    """Writes the capsule of an export: of its TFLite file, whose packed signs it can check, else of the first file.
+
+    Args:
+        out: the capsule's file.
+        files: that were exported, at least one.
+        inputs: as `build` takes them; the first `DEFAULT_INPUTS` are recorded.
+        expected: the outputs of the deployed graph for `inputs`.
+
+    Raises:
+        UsageError: the capsule cannot be written.
+        ParityError: a runtime computes other bits than expected.
+    """
+    path = next((file for file in files if file.suffix == ".tflite"), files[0])
+    first = [[value[:DEFAULT_INPUTS] for value in values] for values in (inputs, expected)]
+    capsule = build(path, *first)
+    capsules.write_capsule(out, capsule)
+    return capsule
+
+
 def build(path: Path, inputs: Sequence[FloatArray], expected: Sequence[FloatArray] | None = None) -> Capsule:
     """Runs an exported file and puts it, its inputs and what it computed into a capsule.
 

@@ -21,7 +21,7 @@ from fdabnn_deploy.errors import FdabnnError, UsageError
 from fdabnn_deploy.graph import Graph, Node
 from fdabnn_deploy.model_info import ModelInfo
 from fdabnn_deploy.ops import BinaryConv2d, BinaryLinear, FloatArray, Input, Sign
-from fdabnn_deploy.parity import Difference
+from fdabnn_deploy.parity import Difference, compare
 from fdabnn_deploy.runtimes import registry
 
 READ_ME = "README.txt"
@@ -204,10 +204,29 @@ def _read_me(
     for name, values in found:
         value = Difference(case.index, float(values[case.index]), 0.0)
         lines.append(f"  {name:<{width}}  {value.a_bits}  {np.float32(value.a)!s}")
-    lines += ["", "A and B are the whole models; the others compute this layer alone from what it reads:", ""]
+    lines += ["", *_conclusion(case, found), ""]
+    lines += ["A and B are the whole models; the others compute this layer alone from what it reads:", ""]
     lines += [f"  input_{i}.npy  {source}" for i, source in enumerate(sources.values())]
     lines += ["", "The layer (layer.txt):", ""]
     lines += [f"  {line}" for line in str(layer).splitlines()]
     lines += [f"\nThere is no file for {reason}" for reason in missing]
     lines += ["", f"Run the files again:  python {SCRIPT}"] if runs else []
     return "\n".join([*lines, ""])
+
+
+def _conclusion(case: Case, found: list[tuple[str, FloatArray]]) -> list[str]:
+    """Who computes what the reference executor does: the specification of every operator."""
+    expected = found[2][1][case.index]
+    a, b, _, *alone = (compare(values[case.index], expected).equal for _, values in found)
+    if a or b:
+        lines = [
+            f"{'A' if a else 'B'} computes what the reference executor does, {'B' if a else 'A'} does not."
+        ]
+    else:
+        lines = ["Neither A nor B computes what the reference executor does."]
+    if alone and all(alone):
+        lines.append(
+            "Every file of the layer alone is right: look at what the whole model does around it, such as a fusion of"
+            " operators, and at how its file came about."
+        )
+    return lines

@@ -63,6 +63,8 @@ def test_the_folder_runs_by_itself(tmp_path: Path) -> None:
     assert "The first tensor that differs: conv1" in text
     assert text.count(bits) == 4
     assert "B, net.tflite" in text
+    assert "A computes what the reference executor does, B does not." in text
+    assert "Every file of the layer alone is right" in text
     done = subprocess.run(
         [sys.executable, folder / "run.py"], capture_output=True, text=True, check=True, timeout=300
     )
@@ -90,6 +92,12 @@ def test_a_layer_that_no_target_takes_is_written_all_the_same(tmp_path: Path) ->
     assert "There is no file for tflite: y (TorchSign) has no TFLite form" in text
     assert "There is no file for onnx: y: the operator TorchSign is not a deployed one" in text
     assert "run.py" not in text
+    assert "A computes what the reference executor does, B does not." in text
+    write(
+        tmp_path / "both",
+        Case(graph, "y", (0, 1), frozenset(), {"x": x}, ("a", np.float32(0) * y), ("b", -y)),
+    )
+    assert "Neither A nor B computes" in (tmp_path / "both" / "README.txt").read_text()
 
 
 def test_nothing_is_overwritten(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -101,32 +102,64 @@ def test_export_ends_with_0_and_says_what_it_did(
     assert content["verified"] is True
 
 
+PARITY = ["--model", "nets:Small", *SHAPE, "--inputs", "random:50"]
+
+
 @pytest.mark.usefixtures("exported")
 def test_parity_of_checkpoint_and_file_ends_with_0(workplace: Path) -> None:
     done = run(
-        "fdabnn-parity", "weights0.pt", "out/weights0.tflite", "--model", "nets:Small", *SHAPE, "--inputs", "random:50",
-        "--per-layer", "--json", "parity.json", cwd=workplace,
+        "fdabnn-parity", "weights0.pt", "out/weights0.tflite", *PARITY, "--per-layer", "--json", "parity.json",
+        cwd=workplace,
     )  # fmt: skip
     assert done.stderr == ""
     assert done.returncode == 0
-    assert "they agree: 50 of 50 decisions are the same (100 %)" in done.stdout
+    assert "ok the same bits: 0 of 500 values differ" in done.stdout.replace("✓", "ok")
+    assert "its deployed graph, numerics of weights0.tflite" in done.stdout
+    assert "tensors that both have are equal, on 8 inputs" in done.stdout
     content = json.loads((workplace / "parity.json").read_text())
     jsonschema.validate(content, json.loads(comparison.SCHEMA_FILE.read_text()))
     assert content["same_checkpoint"] is True
+    assert (content["verdict"], content["a"]["numerics"]) == ("equal", "exact")
     assert any(row["layer"] == "conv" for row in content["layers"])
 
 
 @pytest.mark.usefixtures("exported")
 def test_parity_of_two_networks_ends_with_4_and_names_the_first_layer(workplace: Path) -> None:
     done = run(
-        "fdabnn-parity", "out/weights0.onnx", "weights1.pt", "--model", "nets:Small", *SHAPE, "--inputs", "random:50",
-        "--per-layer", cwd=workplace,
-    )  # fmt: skip
+        "fdabnn-parity", "out/weights0.onnx", "weights1.pt", *PARITY, "--reproduce", "layer", cwd=workplace
+    )
     assert done.returncode == 4
     assert "the two come from different checkpoints" in done.stdout
-    assert "first difference: layer stem, tensor stem/conv2d, index [0, 0, 0, 0]: A " in done.stdout
-    assert done.stderr.startswith("fdabnn-parity: out/weights0.onnx and weights1.pt do not agree: ")
-    assert done.stderr.count("\n") == 1
+    assert "first difference: layer stem, tensor stem/conv2d" in done.stdout
+    assert re.search(r"index \[0, 0, 0, 0\]: A \S+ \(0x[0-9a-f]{8}\), B \S+ \(0x[0-9a-f]{8}\)", done.stdout)
+    assert "the layer alone: layer" in done.stdout
+    assert (workplace / "layer" / "layer.tflite").exists()
+    message = done.stderr.removeprefix("fdabnn-parity: out/weights0.onnx and weights1.pt do not agree: ")
+    assert re.fullmatch(r"\d+ of 500 values differ in their bits\n", message)
+
+
+@pytest.mark.usefixtures("exported")
+def test_a_tolerance_is_said_in_the_verdict(workplace: Path) -> None:
+    done = run("fdabnn-parity", "out/weights0.onnx", "weights1.pt", *PARITY, "--atol", "1e3", cwd=workplace)
+    assert done.stderr == ""
+    assert done.returncode == 0
+    assert re.search(
+        r"the same within --atol 1000, not in their bits: \d+ of 500 values needed it", done.stdout
+    )
+    done = run("fdabnn-parity", "out/weights0.onnx", "weights1.pt", *PARITY, "--atol", "1e-9", cwd=workplace)
+    assert done.returncode == 4
+    assert re.search(r"of them beyond --atol 1e-09", done.stderr)
+
+
+@pytest.mark.usefixtures("exported")
+def test_the_trained_model_is_reported_and_ends_with_0(workplace: Path) -> None:
+    done = run("fdabnn-parity", "weights0.pt:float", "out/weights0.onnx", *PARITY, cwd=workplace)
+    assert done.stderr == ""
+    assert done.returncode == 0
+    assert (
+        "-- reported, not promised (weights0.pt:float is the trained model): 50 of 50 decisions"
+        in done.stdout
+    )
 
 
 @pytest.mark.usefixtures("exported")
