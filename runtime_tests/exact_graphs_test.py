@@ -1,0 +1,217 @@
+"""Exact graphs of random networks give the same bits everywhere: the reference, PyTorch, ONNX Runtime and LCE.
+
+Every network runs on four normal pictures and on four that hold zeros of both signs, denormals, numbers at and beyond the limits,
+infinities and NaN. PyTorch runs batches of 4 and of 1, on 1 and 2 threads; ONNX Runtime does at every level of optimisation, on the file as
+written and as onnx-simplifier leaves it; LCE takes one picture at a time, with its default and its indirect kernels, on 1 and 2 threads.
+Only the sign of a zero at an output may differ, and that is counted.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import product
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+import onnx
+import onnxsim
+import pytest
+
+from fdabnn_deploy.conformance.hostile import NORM_KINDS, hostile_inputs, normal_inputs
+from fdabnn_deploy.conformance.merged import merged
+from fdabnn_deploy.conformance.random_graph import random_graph
+from fdabnn_deploy.errors import ModelRefusedError
+from fdabnn_deploy.graph import Graph
+from fdabnn_deploy.model_info import ModelInfo
+from fdabnn_deploy.numerics.exact import make_exact
+from fdabnn_deploy.ops import DEPLOYED, FloatArray
+from fdabnn_deploy.reference import evaluate
+from fdabnn_deploy.runtimes.base import Session
+from fdabnn_deploy.runtimes.lce import Kernels, LceRuntime
+from fdabnn_deploy.runtimes.onnxruntime import OPTIMIZATIONS, OnnxRuntime
+from fdabnn_deploy.runtimes.tflite_file import parse_tflite
+from fdabnn_deploy.runtimes.torch_graph import TorchGraphSession
+from fdabnn_onnx.build import build_model
+from fdabnn_onnx.verify import check_model
+from fdabnn_tflite.convert import check_counts
+from fdabnn_tflite.finish import finish_file
+from fdabnn_tflite.layout import choose_flipped
+from fdabnn_tflite.saved_model import build_flatbuffer
+
+TOGETHER = 50
+"""Networks per file: a conversion takes seconds, and TensorFlow never gives back the memory it took for one."""
+
+SAMPLES = 8
+"""Normal pictures that limits are chosen from."""
+
+BATCHES = (slice(0, 4), slice(4, 8), slice(1, 2), slice(2, 3), slice(4, 5))
+"""Of the eight pictures, four by four and alone."""
+
+
+@dataclass(frozen=True)
+class Network:
+    """An exact network with its inputs [8, ...] and what the reference makes of them."""
+
+    seed: int
+    graph: Graph
+    inputs: list[FloatArray]
+    expected: list[FloatArray]
+
+
+@dataclass
+class Tally:
+    """What happened so far.
+
+    Attributes:
+        drawn: networks.
+        refused: networks by reason.
+        occurs: networks by the kinds of operators and of batch norms in them.
+        values: compared, by runtime.
+        zeros: values that differ in the sign of a zero, by runtime.
+        different: where bits differ, one line each.
+    """
+
+    drawn: int = 0
+    refused: Counter[str] = field(default_factory=Counter)
+    occurs: Counter[str] = field(default_factory=Counter)
+    values: Counter[str] = field(default_factory=Counter)
+    zeros: Counter[str] = field(default_factory=Counter)
+    different: list[str] = field(default_factory=list)
+
+    def draw(self, seed: int) -> Network | None:
+        """An exact network, or None where it is refused."""
+        rng = np.random.default_rng(seed)
+        network = random_graph(rng)
+        kinds = {node.op.kind for node in network.graph}
+        self.drawn += 1
+        try:
+            graph = make_exact(network.graph, normal_inputs(network.graph, rng, SAMPLES)).graph
+        except ModelRefusedError as error:
+            self.refused[re.sub(r"\S*\d\S*", "...", str(error))[:110]] += 1
+            self.occurs.update(kinds | set(network.tags))
+            return None
+        self.occurs.update(kinds | {node.op.kind for node in graph} | set(network.tags))
+        inputs = [
+            np.concatenate(parts)
+            for parts in zip(hostile_inputs(graph, rng), normal_inputs(graph, rng, 4), strict=True)
+        ]
+        # Nothing in an exact graph overflows, is invalid or denormal, whatever comes in.
+        with np.errstate(all="raise"):
+            return Network(seed, graph, inputs, evaluate(graph, inputs))
+
+    def compare(
+        self,
+        runtime: str,
+        where: str,
+        networks: Sequence[Network],
+        session: Session,
+        batches: Sequence[slice],
+    ) -> None:
+        """Runs a session whose inputs and outputs are those of the networks, one after the other."""
+        for batch in batches:
+            results = iter(session.run([x[batch] for network in networks for x in network.inputs]))
+            for network in networks:
+                for name, whole in zip(network.graph.outputs, network.expected, strict=True):
+                    expected, result = whole[batch], next(results)
+                    assert result.shape == expected.shape
+                    other = result.view(np.uint32) != expected.view(np.uint32)
+                    zeros = other & (result == 0) & (expected == 0)
+                    self.values[runtime] += expected.size
+                    self.zeros[runtime] += int(zeros.sum())
+                    wrong = int(other.sum() - zeros.sum())
+                    if wrong:
+                        self.different.append(
+                            f"seed {network.seed}, {where}, pictures {batch.start} to {batch.stop - 1}, {name}: "
+                            f"{wrong} of {expected.size} values"
+                        )
+
+
+def on_pytorch(tally: Tally, networks: Sequence[Network]) -> None:
+    for network, threads in product(networks, (1, 2)):
+        session = TorchGraphSession(network.graph, threads)
+        tally.compare("PyTorch", f"PyTorch, {threads} threads", [network], session, BATCHES)
+
+
+def on_onnx_runtime(tally: Tally, networks: Sequence[Network], folder: Path) -> None:
+    graph = merged({f"seed{network.seed}": network.graph for network in networks})
+    content = build_model(graph, ModelInfo("networks", (1, 1, 1)), batch=None).SerializeToString(
+        deterministic=True
+    )
+    model = onnx.load_model_from_string(content)
+    check_model(model, graph, batch=None)
+    simplified, _ = onnxsim.simplify(model)
+    for name, file in (("as written", model), ("simplified", simplified)):
+        path = folder / f"{name}.onnx"
+        path.write_bytes(file.SerializeToString(deterministic=True))
+        for level, threads in product(OPTIMIZATIONS, (1, 2)):
+            session = OnnxRuntime(level).open(path, threads)
+            where = f"ONNX Runtime {name}, optimisation {level}, {threads} threads"
+            tally.compare("ONNX Runtime", where, networks, session, BATCHES)
+
+
+def on_lce(tally: Tally, networks: Sequence[Network], folder: Path) -> None:
+    for flipped in (False, True):
+        chosen = [network for network in networks if choose_flipped(network.graph) == flipped]
+        if not chosen:
+            continue
+        data, emitter, results = build_flatbuffer(
+            merged({f"seed{network.seed}": network.graph for network in chosen}), flipped, 1
+        )
+        finished = finish_file(data, emitter, "networks", {})
+        check_counts(parse_tflite(finished), emitter, results)
+        path = folder / f"flipped {flipped}.tflite"
+        path.write_bytes(finished)
+        for kernels, threads in product(get_args(Kernels), (1, 2)):
+            if kernels != "reference":
+                session = LceRuntime().open(path, threads, kernels)
+                where = f"LCE, {kernels} kernels, {threads} threads"
+                tally.compare("LCE", where, chosen, session, [slice(0, 8)])
+
+
+def run_all(seeds: Sequence[int], folder: Path) -> Tally:
+    tally = Tally()
+    for start in range(0, len(seeds), TOGETHER):
+        drawn = [tally.draw(seed) for seed in seeds[start : start + TOGETHER]]
+        networks = [network for network in drawn if network is not None]
+        on_pytorch(tally, networks)
+        on_onnx_runtime(tally, networks, folder)
+        on_lce(tally, networks, folder)
+    return tally
+
+
+def report(tally: Tally) -> Iterator[str]:
+    exported = tally.drawn - tally.refused.total()
+    yield f"{exported} of {tally.drawn} networks exported; refused: {dict(tally.refused) or 'none'}"
+    for runtime, count in tally.values.items():
+        yield f"{runtime}: {count} values compared, {tally.zeros[runtime]} differ in the sign of a zero"
+    yield f"{len(tally.different)} comparisons with differing bits"
+    yield "networks by operator: " + ", ".join(f"{k} {n}" for k, n in sorted(tally.occurs.items()))
+
+
+def judge(tally: Tally, least: int) -> None:
+    """Every kind of operator and norm occurs at least so often, and all the promises hold."""
+    assert tally.different == []
+    assert tally.refused.total() <= 0.05 * tally.drawn, tally.refused
+    kinds = [kind.__name__ for kind in DEPLOYED]
+    assert {kind: tally.occurs[kind] for kind in (*kinds, *NORM_KINDS) if tally.occurs[kind] < least} == {}
+    assert set(tally.values) == {"PyTorch", "ONNX Runtime", "LCE"}
+
+
+def check(number: int, least: int, folder: Path, capsys: Any) -> None:
+    tally = run_all(range(number), folder)
+    with capsys.disabled():
+        print("", *report(tally), sep="\n")
+    judge(tally, least)
+
+
+def test_100_networks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    check(100, 1, tmp_path, capsys)
+
+
+@pytest.mark.long
+def test_2000_networks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    check(2000, 50, tmp_path, capsys)
