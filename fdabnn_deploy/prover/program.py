@@ -5,6 +5,7 @@ Kinds of steps and their attributes:
 | kind | inputs | attributes |
 |------|--------|------------|
 | `linear` | x, [residual] | `weight` float32 [O, I / groups, taps], `bias` [O] or None, `groups`, channel `axis`, `windows` or None |
+| `dense` | x | `weight` float32 [O, I, 1], `bias`, `keep`: whether the dimensions in front of the last stay |
 | `bconv` | packed x | `weight` int32 [O, taps, words], `channels`, `multiplier`, `bias`, `thresholds`, `windows`, `zeros`, `groups` |
 | `add`, `sub`, `mul`, `max`, `min` | a, b | |
 | `clip` | x | `low`, `high` |

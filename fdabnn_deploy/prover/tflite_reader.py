@@ -172,18 +172,15 @@ def _depthwise(operator: _Operator) -> Step:
 
 
 def _dense(operator: _Operator) -> Step:
-    weight = operator.constant(1)
-    if operator.number(1, kind="<b") or len(operator.shape(0)) != 2:
-        raise UnprovedError("its operand is no matrix, or its weights are shuffled")
+    if operator.number(1, kind="<b"):
+        raise UnprovedError("its weights are shuffled")
     return operator.make(
-        "linear",
+        "dense",
         operator.inputs[:1],
         operator.activation(0),
-        weight=weight[:, :, None],
+        weight=operator.constant(1)[:, :, None],
         bias=operator.optional(2),
-        groups=1,
-        axis=1,
-        windows=None,
+        keep=operator.flag(2),
     )
 
 

@@ -31,6 +31,7 @@ from fdabnn_deploy.prover.domain import (
 from fdabnn_deploy.prover.geometry import Windows
 from fdabnn_deploy.prover.result import Judged, proven_bound
 from fdabnn_deploy.prover.rows import UnprovedError
+from fdabnn_deploy.prover.transfer_move import reshape
 
 _CHUNK = 1 << 21
 """Weights looked at together; more would only cost memory."""
@@ -129,6 +130,23 @@ def linear(
     return Judged(
         value, "exact sum", "each partial sum is a multiple of the grid and at most the bound", bound
     )
+
+
+def dense(x: Value, weight: Constants, bias: Constants | None, keep: bool) -> Judged:
+    """TFLite's dense layer: what is no matrix of rows as long as the weights' becomes one.
+
+    Raises:
+        UnprovedError: see `linear`.
+    """
+    if x.shape[-1] != weight.shape[1]:
+        flat = reshape(x, (-1, weight.shape[1])).value
+        assert isinstance(flat, Value)
+        x = flat
+    judged = linear(x, weight, bias, 1, len(x.shape) - 1, None)
+    if keep or len(x.shape) == 2:
+        return judged
+    assert isinstance(judged.value, Value)
+    return replace(judged, value=reshape(judged.value, (-1, weight.shape[0])).value)
 
 
 @dataclass(frozen=True)

@@ -149,6 +149,7 @@ def _unknown(x: _Operands) -> Judged:
 
 _KINDS: dict[str, Callable[[_Operands], Judged]] = {
     "linear": _linear,
+    "dense": lambda x: transfer_sum.dense(x[0], **x.step.attributes),
     "bconv": lambda x: transfer_lce.bconv(x[0], **x.step.attributes),
     "quantize": lambda x: transfer_lce.quantize(x[0]),
     "dequantize": lambda x: transfer_move.identity(x[0]),
