@@ -48,6 +48,9 @@ LOGIT_ERROR = 2.0**-11
 INPUT_BITS = 24
 """Of graph inputs: the rounding only keeps them away from the denormal numbers."""
 
+LARGEST_INPUT = 2.0**40
+"""Beyond, graph inputs are cut off whatever the samples hold."""
+
 FINEST_GRID = 110
 """Grids up to here keep every nonzero value well above the denormal numbers, `2^-126`."""
 
@@ -200,6 +203,7 @@ def _input(cutter: Cutter, node: Node) -> None:
     def choice() -> tuple[Cut, float]:
         margin = 1.0 if bench.has_range("input") else MARGIN
         low, high = limits(bench.observed(node.name), bench.bounds(node.name), margin)
+        low, high = max(low, -LARGEST_INPUT), min(high, LARGEST_INPUT)
         return Cut(low, high, INPUT_BITS - math.frexp(max(abs(low), abs(high)))[1]), 0.0
 
     cut, _ = cutter.decide(node, choice)

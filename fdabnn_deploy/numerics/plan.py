@@ -32,6 +32,10 @@ OPERAND_BITS = range(3, 21)
 """Magnitudes of the operand's coarse part in units that are tried, as powers of two."""
 
 
+SMALLEST_LIMIT = 2.0**-40
+"""Where nothing but zeros and the like was seen, values up to 1 are kept."""
+
+
 @dataclass(frozen=True)
 class Observed:
     """What was seen of a tensor on samples, or recorded in training; `mean_square` is E[x^2]."""
@@ -48,7 +52,7 @@ def limits(seen: Observed, values: Values, margin: float) -> tuple[float, float]
     matter; a side that is proven to stay at or above 0 stays there.
     """
     largest = max(abs(seen.low), abs(seen.high)) * margin
-    if largest == 0:
+    if largest < SMALLEST_LIMIT:
         largest = 1.0
     step = 2.0 ** (math.frexp(largest)[1] - 4)
     limit = math.ceil(largest / step) * step

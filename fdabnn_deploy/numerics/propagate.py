@@ -109,7 +109,8 @@ def _affine(op: Affine, inputs: list[Values], shapes: list[Shape], shape: Shape)
     if op.has_scale:
         a, b = low * scale, high * scale
         grid += grid_of(scale)
-        low, high = np.minimum(a, b), np.maximum(a, b)
+        scaled = widen(np.minimum(a, b), np.maximum(a, b), grid)
+        low, high = scaled.low, scaled.high
     if op.has_offset:
         low, high = low + offset, high + offset
         grid = max(grid, grid_of(offset))

@@ -18,6 +18,9 @@ from fdabnn_deploy.numerics.values import Values
 from fdabnn_deploy.ops import FloatArray, GraphError, Input, Op, Shape, Sign
 from fdabnn_deploy.runtimes.torch_graph import run_operator
 
+UNSEEN_INPUT = 16.0
+"""Limit of an input that nobody knows anything of: normalised pictures stay far below."""
+
 
 class Workbench:
     """Collects the exact graph.
@@ -124,7 +127,9 @@ class Workbench:
         path = "input" if isinstance(node.op, Input) else node.module
         if path in self._ranges and self._last_of_module.get(path, original) == original:
             found.append(self._ranges[path])
-        if not found:
+        if not found and isinstance(node.op, Input):
+            found.append((-UNSEEN_INPUT, UNSEEN_INPUT))
+        elif not found:
             found.append((float(bounds.low.min()), float(bounds.high.max())))
         low, high = min(pair[0] for pair in found), max(pair[1] for pair in found)
         # Values spread over a third of their range, where nobody saw any.
