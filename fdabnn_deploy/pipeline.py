@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from fdabnn_deploy import checkpoint, parity, report, verification
+from fdabnn_deploy import checkpoint, parity, replay, report, verification
 from fdabnn_deploy import samples as sample_sets
 from fdabnn_deploy.capture import Captured, capture, count_sign_zeros
 from fdabnn_deploy.converter import Converter, ConvertOptions, find_converter
@@ -55,6 +55,7 @@ def export(
     batch: int | None = 1,
     allow_float: Iterable[str] = (),
     numerics: Mode = "exact",
+    capsule: str | Path | None = None,
     progress: Progress | None = None,
     **reading: Any,
 ) -> Report:
@@ -68,6 +69,7 @@ def export(
         samples: what to verify on: as `fdabnn_deploy.samples.load` takes it, or normalised [N, C, H, W].
         batch: the batch size written into the files, None for any.
         allow_float: module paths of binary layers that may come out as float layers.
+        capsule: write a golden capsule (docs/capsule.md) of the export: of its TFLite file, else of the first one.
         numerics: "exact" promises equal bits on every runtime, "float" keeps the float weights and reports differences.
         progress: told of every stage.
         **reading: of `fdabnn_deploy.checkpoint.read` (arch, arch_args, model, drop_noise, input_shape, mean,
@@ -85,6 +87,8 @@ def export(
     begin = time.perf_counter()
     stages = Stages(progress)
     converters = _converters(targets)
+    if capsule is not None and numerics != "exact":
+        raise UsageError("a capsule holds bits that every runtime has to compute: it needs exact numerics")
     out = Path(out)
     with stages.run("read") as stage:
         network = _read(source, example_input, reading)
@@ -148,6 +152,11 @@ def export(
         )
         if failures:
             raise ExportParityError("; ".join(failures) + "; no file was written", result)
+        if capsule is not None:
+            with stages.run("capsule", str(capsule)) as stage:
+                files = [file.artifact.path for file in checked]
+                replay.write_golden(Path(capsule), files, [inputs.images], truth.expected)
+                stage.bytes = Path(capsule).stat().st_size
         for file in checked:
             file.artifact.path.replace(out / file.artifact.path.name)
     return result

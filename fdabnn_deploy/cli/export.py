@@ -85,6 +85,12 @@ class _Batch(click.ParamType[Any]):
     type=click.Choice(["exact", "float"]),
     help="exact: equal bits on every runtime, proved. float: keep the float weights, report differences.",
 )
+@click.option(
+    "--capsule",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="PATH",
+    help="Write a golden capsule: model, inputs, outputs and hashes in one file, to be replayed on a device.",
+)
 @reading_options
 @click.version_option(package_name="fdabnn-deploy", message="%(prog)s %(version)s")
 def _export(
@@ -97,6 +103,7 @@ def _export(
     name: str | None,
     allow_float: tuple[str, ...],
     numerics: Mode,
+    capsule: Path | None,
     debug: bool,
     **options: Any,
 ) -> None:
@@ -117,6 +124,7 @@ def _export(
             batch=batch,
             allow_float=allow_float,
             numerics=numerics,
+            capsule=capsule,
             name=name,
             progress=progress,
             **reading_arguments(options),
