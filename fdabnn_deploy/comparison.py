@@ -102,7 +102,7 @@ class ComparisonReport:
 
     @property
     def verdict(self) -> str:
-        """ "equal", "tolerated" (equal but for values within `atol`), "reported" (not judged) or "different"."""
+        """One of "equal", "tolerated" (equal but for values within `atol`), "reported" (not judged), "different"."""
         if self.not_judged:
             return "reported"
         if self.comparison.equal:

@@ -19,7 +19,7 @@ from typing import Any, Literal
 
 from fdabnn_deploy.errors import ParityError, UsageError
 from fdabnn_deploy.latency import Latency, cpu_name
-from fdabnn_deploy.numerics.exact_rules import GridRow
+from fdabnn_deploy.numerics.grid_row import GridRow
 from fdabnn_deploy.numerics.record import Mode
 from fdabnn_deploy.parity import Agreement, Comparison
 from fdabnn_deploy.prover import Row

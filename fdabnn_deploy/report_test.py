@@ -14,7 +14,7 @@ from fdabnn_deploy import report as reports
 from fdabnn_deploy.cli.export import print_report
 from fdabnn_deploy.errors import UsageError
 from fdabnn_deploy.latency import Latency
-from fdabnn_deploy.numerics.exact_rules import GridRow
+from fdabnn_deploy.numerics.grid_row import GridRow
 from fdabnn_deploy.parity import Agreement, Comparison, Difference
 from fdabnn_deploy.prover import Row
 from fdabnn_deploy.report import ParityRow, Report

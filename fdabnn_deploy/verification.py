@@ -1,7 +1,7 @@
 """Converting a deployed graph and checking what the file computes.
 
-With exact numerics the outputs have to be those of the exact graph, bit for bit, under every setting of every runtime, and the prover has to
-find the reason in the file. With float numerics the decisions have to be those of the trained network.
+With exact numerics the outputs have to be those of the exact graph, bit for bit, under every setting of every runtime, and the prover has
+to find the reason in the file. With float numerics the decisions have to be those of the trained network.
 """
 
 from __future__ import annotations
@@ -238,13 +238,12 @@ def failures(truth: Reference, files: Sequence[CheckedFile]) -> tuple[str, ...]:
     found = []
     if not truth.exact and not truth.truth.agreement.passed:
         found.append(_too_few("the deployed graph", truth.truth.agreement))
-    for row in (*truth.parity, *(row for file in files for row in file.parity)):
-        if not row.passed:
-            found.append(_describe(row))
+    rows = (*truth.parity, *(row for file in files for row in file.parity))
+    found += [_describe(row) for row in rows if not row.passed]
     for proof in (proof for file in files for proof in file.proofs):
         form = f" ({proof.form})" if proof.form else ""
         found += [f"{proof.target}{form}: cannot be proved: {failure}" for failure in proof.failures]
-    for twin_row in (row for file in files for row in file.twins):
+    for twin_row in (twin for file in files for twin in file.twins):
         for layer in twin_row.layers:
             if layer.first is not None:
                 first = layer.first

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.text import Text
 
 from fdabnn_deploy.cli.console import format_number, format_share, mark, print_table
+from fdabnn_deploy.prover import Kind
 from fdabnn_deploy.report import ParityRow, Report
 
 RUNTIMES = {
@@ -17,7 +18,7 @@ RUNTIMES = {
     "onnxruntime": "ONNX Runtime",
     "lce": "LCE interpreter",
 }
-_KINDS = ("exact integer", "exact sum", "pointwise", "sign", "moves values", "unproved")
+_KINDS: tuple[Kind, ...] = ("exact integer", "exact sum", "pointwise", "sign", "moves values", "unproved")
 _AT_MOST = 3
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
 from fdabnn_deploy.errors import ModelRefusedError
 from fdabnn_deploy.graph import Node
+from fdabnn_deploy.numerics.grid_row import GridRow
 from fdabnn_deploy.numerics.plan import Observed, choose, fine_exponent, limits
 from fdabnn_deploy.numerics.propagate import propagate
 from fdabnn_deploy.numerics.record import Cut
@@ -64,37 +65,6 @@ NEGLIGIBLE = 2.0**-60
 """Parameters below this count as 0, which keeps grids and exponents small."""
 
 OTHERWISE = "; export with --numerics float to do without the promise of equal bits"
-
-
-@dataclass(frozen=True)
-class GridRow:
-    """The grids of one reduction, for reports.
-
-    Attributes:
-        tensor: name of its result.
-        module: path of the PyTorch module it comes from.
-        kind: of the operator in the float graph.
-        low: smallest value of the operand that is kept.
-        high: largest one.
-        exponent: the operand lies on multiples of `2^-exponent`.
-        rounded: whether it had to be brought there.
-        parts: exact sums that make the result.
-        weight_bits: bits of the largest weight of the channel that has least, of both its parts; None without weights.
-        error: predicted rounding error relative to the result, None where it comes from a record.
-        clipped: share of the samples' values beyond the limits, None without samples.
-    """
-
-    tensor: str
-    module: str
-    kind: str
-    low: float
-    high: float
-    exponent: int
-    rounded: bool
-    parts: int
-    weight_bits: int | None
-    error: float | None
-    clipped: float | None
 
 
 class Cutter:
