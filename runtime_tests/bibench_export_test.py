@@ -36,7 +36,8 @@ def test_exported_outputs_are_those_of_the_independent_network(
     for artifact in report.artifacts:
         path = Path(artifact.path)
         (computed,) = registry.for_file(path).open(path).run([images])
-        assert np.isclose(computed, expected, rtol=1e-4, atol=1e-4).all(axis=1).mean() > 0.9
+        near = np.isclose(computed, expected, rtol=2e-3, atol=2e-3 * np.abs(expected).max())
+        assert near.all(axis=1).mean() > 0.9
 
 
 def test_dropping_the_noise_of_mid_training_is_reported(bibench_fda: ModuleType, tmp_path: Path) -> None:

@@ -166,7 +166,7 @@ def test_both_targets_compute_what_the_module_computes(tmp_path: Path, name: str
         (computed,) = registry.for_file(path).open(path).run([images])
         assert np.mean(computed.argmax(axis=1) == expected.argmax(axis=1)) >= 0.995
         # A bit that flips on a rounding moves a logit visibly; nearly all pictures have none.
-        close = np.isclose(computed, expected, rtol=1e-4, atol=1e-4).all(axis=1)
+        close = np.isclose(computed, expected, rtol=2e-3, atol=2e-3 * np.abs(expected).max()).all(axis=1)
         assert close.mean() > 0.9
 
 

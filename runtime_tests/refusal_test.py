@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
@@ -14,9 +15,9 @@ from torch import Tensor, nn
 from fdabnn_deploy import pipeline
 from fdabnn_deploy.converter import Artifact, ConvertOptions
 from fdabnn_deploy.errors import ModelRefusedError, UsageError
-from fdabnn_deploy.graph import Graph, Node
+from fdabnn_deploy.graph import Graph
 from fdabnn_deploy.model_info import ModelInfo
-from fdabnn_deploy.ops import BinaryConv2d, FloatArray, Linear, Op
+from fdabnn_deploy.ops import Array, BinaryConv2d, FloatArray, Linear, Op
 from fdabnn_deploy.report import ExportParityError
 from fdabnn_onnx import CONVERTER
 
@@ -50,24 +51,42 @@ class WrongConverter:
     suffix: ClassVar[str] = ".onnx"
     runtimes: ClassVar[tuple[str, ...]] = ("onnxruntime",)
 
-    def __init__(self, kind: type[BinaryConv2d | Linear]) -> None:
+    def __init__(self, kind: type[BinaryConv2d | Linear], spoil: Callable[[Array], Array]) -> None:
         self.kind = kind
+        self.spoil = spoil
 
-    def _spoil(self, node: Node) -> Node:
-        if not isinstance(node.op, self.kind):
-            return node
-        weight = node.op.weight.copy()
-        weight[-1] *= -1
-        op: Op = replace(node.op, weight=weight)  # type: ignore[arg-type]
-        return replace(node, op=op)
+    def _spoilt(self, graph: Graph) -> Graph:
+        nodes = []
+        for node in graph:
+            op: Op = node.op
+            if isinstance(op, self.kind):
+                op = replace(op, weight=self.spoil(op.weight))  # type: ignore[arg-type]
+            nodes.append(replace(node, op=op))
+        return Graph(nodes, graph.outputs)
 
     def convert(self, graph: Graph, info: ModelInfo, path: Path, options: ConvertOptions) -> Artifact:
-        nodes = [self._spoil(node) for node in graph]
-        return CONVERTER.convert(Graph(nodes, graph.outputs), info, path, options)
+        return CONVERTER.convert(self._spoilt(graph), info, path, options)
+
+    def variants(self, graph: Graph, info: ModelInfo, artifact: Artifact, folder: Path) -> dict[str, Path]:
+        return CONVERTER.variants(self._spoilt(graph), info, artifact, folder)
 
 
-def wrong(monkeypatch: pytest.MonkeyPatch, kind: type[BinaryConv2d | Linear]) -> None:
-    monkeypatch.setattr(pipeline, "find_converter", lambda target: WrongConverter(kind))
+def last_row_negated(weight: Array) -> Array:
+    return np.concatenate([weight[:-1], -weight[-1:]])
+
+
+def one_bit_more(weight: Array) -> Array:
+    spoilt = weight.copy()
+    spoilt.flat[0] = np.nextafter(spoilt.flat[0], np.float32(np.inf))
+    return spoilt
+
+
+def wrong(
+    monkeypatch: pytest.MonkeyPatch,
+    kind: type[BinaryConv2d | Linear],
+    spoil: Callable[[Array], Array] = last_row_negated,
+) -> None:
+    monkeypatch.setattr(pipeline, "find_converter", lambda target: WrongConverter(kind, spoil))
 
 
 def images(count: int = 32) -> FloatArray:
@@ -90,10 +109,31 @@ def test_wrong_decisions_fail_though_every_binary_layer_is_right(
 ) -> None:
     wrong(monkeypatch, Linear)
     with pytest.raises(ExportParityError, match="onnx on onnxruntime agrees with PyTorch on") as caught:
-        pipeline.export(Net().eval(), INPUT, targets="onnx", out=tmp_path, samples=images(512))
+        pipeline.export(
+            Net().eval(), INPUT, targets="onnx", out=tmp_path, samples=images(512), numerics="float"
+        )
     report = caught.value.report
     assert [row.passed for row in report.twins] == [True]
-    assert [row.passed for row in report.parity] == [True, False]
+    assert [row.passed for row in report.parity] == [False]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_one_wrong_bit_fails_though_every_decision_is_right(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wrong(monkeypatch, Linear, one_bit_more)
+    with pytest.raises(
+        ExportParityError, match=r"onnx on onnxruntime differs in \d+ of .* first at"
+    ) as caught:
+        pipeline.export(Net().eval(), INPUT, targets="onnx", out=tmp_path, samples=images())
+    report = caught.value.report
+    assert [row.passed for row in report.twins] == [True]
+    files = [row for row in report.parity if row.target]
+    assert len(files) > 8
+    assert not any(row.passed for row in files)
+    assert all(row.agreement.share == 1 for row in files)
+    assert all(row.passed for row in report.parity if not row.target)
+    assert not any(proof.proved for proof in report.proofs)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -1,4 +1,4 @@
-"""The whole CIFAR-10 test set: accuracy of every shipped checkpoint in PyTorch, ONNX Runtime and LCE, and how far they agree."""
+"""The whole CIFAR-10 test set: every shipped checkpoint in PyTorch, ONNX Runtime and LCE, accuracy and bits."""
 
 from __future__ import annotations
 
@@ -7,12 +7,23 @@ from pathlib import Path
 import pytest
 
 import fdabnn_deploy
+from fdabnn_deploy import checkpoint, samples
+from fdabnn_deploy.capture import capture
 from fdabnn_deploy.cli.console import make_console
 from fdabnn_deploy.cli.export import print_report
-from fdabnn_deploy.parity import TOP1_THRESHOLD
+from fdabnn_deploy.deploy import deploy
+from fdabnn_deploy.numerics.exact import make_exact
+from fdabnn_deploy.numerics.record import Numerics
+from fdabnn_deploy.parity import compare_outputs
+from fdabnn_deploy.reference import evaluate
+from fdabnn_deploy.runtimes import registry
+from fdabnn_deploy.runtimes.torch_graph import TorchGraphSession
+from fdabnn_deploy.samples import run_in_batches
 
 SHIPPED = sorted((Path(__file__).parents[1] / "models" / "checkpoints").glob("*.pt"))
 LEAST_ACCURACY = 0.78
+ACCURACY_CHANGE = 0.001
+PIECE = 250
 
 
 @pytest.mark.long
@@ -24,14 +35,49 @@ def test_10000_pictures(
     with capsys.disabled():
         print_report(make_console(), report)
     assert report.samples.images == 10000
-    accuracies = [report.torch_accuracy, *(row.accuracy for row in report.parity)]
-    for accuracy in accuracies:
-        assert accuracy is not None
-        assert accuracy >= LEAST_ACCURACY
-        # Agreement bounds how far accuracies can part.
-        assert abs(accuracy - (report.torch_accuracy or 0)) <= 1 - TOP1_THRESHOLD
-    assert [row.agreement.share >= TOP1_THRESHOLD for row in report.parity] == [True, True, True]
+    trained = report.truth.accuracy_trained
+    assert trained is not None
+    assert trained >= LEAST_ACCURACY
+    assert report.truth.accuracy_deployed == pytest.approx(trained, abs=ACCURACY_CHANGE)
+    whole = [row for row in report.parity if row.images == 10000]
+    assert [row.target for row in whole] == ["onnx", "tflite"]
+    assert all(row.accuracy == report.truth.accuracy_deployed for row in whole)
+    assert all(row.comparison.differing == 0 for row in report.parity)
+    assert all(proof.proved for proof in report.proofs)
     assert all(row.passed for row in report.twins)
     recorded = report.model.training.get("test_accuracy")
     if recorded is not None:
-        assert report.torch_accuracy == pytest.approx(recorded, abs=0.002)
+        assert trained == pytest.approx(recorded, abs=0.002)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+def test_10000_pictures_under_every_setting(
+    path: Path, cifar10_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fdabnn_deploy.export(path, out=tmp_path, samples=f"{cifar10_folder}:64")
+    source = checkpoint.read(path)
+    pictures = samples.load(f"{cifar10_folder}:all", source.info).images
+    files = sorted(file for file in tmp_path.iterdir() if file.suffix in (".onnx", ".tflite"))
+    record = Numerics.from_text(registry.for_file(files[0]).metadata(files[0])["numerics"])
+    graph = make_exact(deploy(capture(source.module, source.info.input_shape)).graph, record=record).graph
+    expected = run_in_batches(TorchGraphSession(graph), pictures)
+    found = {"NumPy reference": 0, "PyTorch, 2 threads": 0}
+    for begin in range(0, len(pictures), PIECE):
+        piece = [pictures[begin : begin + PIECE]]
+        wanted = [output[begin : begin + PIECE] for output in expected]
+        for name, outputs in (
+            ("NumPy reference", evaluate(graph, piece)),
+            ("PyTorch, 2 threads", TorchGraphSession(graph, threads=2).run(piece)),
+        ):
+            found[name] += compare_outputs(wanted, list(outputs)).differing
+    for file in files:
+        runtime = registry.for_file(file)
+        for setting, session in runtime.settings(file):
+            outputs = run_in_batches(session, pictures)
+            found[f"{runtime.name}, {setting}"] = compare_outputs(expected, outputs).differing
+    with capsys.disabled():
+        print()
+        for name, differing in found.items():
+            print(f"{name}: {differing} of {expected[0].size} output values differ")
+    assert not any(found.values())
