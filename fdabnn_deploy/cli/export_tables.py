@@ -24,19 +24,18 @@ _AT_MOST = 3
 
 def print_grids(console: Console, report: Report) -> None:
     """The grids of exact numerics."""
-    rows = []
-    for grid in report.numerics.grids:
-        rows.append(
-            (
-                grid.module or grid.tensor,
-                grid.kind,
-                f"{grid.low:g} .. {grid.high:g}",
-                f"2^{-grid.exponent}",
-                str(grid.parts),
-                "" if grid.weight_bits is None else str(grid.weight_bits),
-                "" if grid.clipped is None else format_share(grid.clipped) if grid.clipped else "none",
-            )
+    rows = [
+        (
+            grid.module or grid.tensor,
+            grid.kind,
+            f"{grid.low:g} .. {grid.high:g}",
+            f"2^{-grid.exponent}",
+            str(grid.parts),
+            "" if grid.weight_bits is None else str(grid.weight_bits),
+            "" if grid.clipped is None else format_share(grid.clipped) if grid.clipped else "none",
         )
+        for grid in report.numerics.grids
+    ]
     if rows:
         columns = ("reduction", "kind", "operand kept", "grid", "sums", "weight bits", "clipped")
         title = "Numerics: exact; sums of floats are carried out on grids, where no order of summation rounds"
