@@ -11,9 +11,9 @@ import pytest
 import fdabnn_deploy
 from fdabnn_deploy.cifar10 import find_test_batch
 from fdabnn_deploy.comparison import compare_models
-from fdabnn_deploy.parity import TOP1_THRESHOLD
 from fdabnn_deploy.report import SCHEMA_FILE, Report
 from fdabnn_deploy.runtimes import registry
+from fdabnn_deploy.runtimes.onnxruntime import OPTIMIZATIONS
 
 SHIPPED = sorted((Path(__file__).parents[1] / "models" / "checkpoints").glob("*.pt"))
 SAMPLES = 256
@@ -33,15 +33,35 @@ def exported(
     return path, out, fdabnn_deploy.export(path, targets="all", out=out, samples=samples)
 
 
-def test_every_runtime_agrees_with_pytorch(exported: tuple[Path, Path, Report]) -> None:
+def test_every_runtime_computes_the_same_bits(exported: tuple[Path, Path, Report]) -> None:
     _, _, report = exported
     assert report.verified
-    assert [(row.runtime, row.target) for row in report.parity] == [
-        ("torch", None), ("onnxruntime", "onnx"), ("lce", "tflite"),
-    ]  # fmt: skip
     for row in report.parity:
-        assert row.agreement.images == SAMPLES
-        assert row.agreement.share >= TOP1_THRESHOLD
+        assert row.judged_by == "bits"
+        assert row.comparison.differing == 0, row
+        assert row.comparison.values >= 10 * row.images
+    default = {(row.runtime, row.target): row.images for row in report.parity if not row.setting}
+    assert default[("onnxruntime", "onnx")] == default[("lce", "tflite")] == SAMPLES
+    settings = {(row.runtime, row.setting) for row in report.parity}
+    assert {("reference", ""), ("torch", "batch 1"), ("torch", "2 threads")} <= settings
+    for threads in ("1 thread", "2 threads"):
+        assert {("lce", f"{kernels} kernels, {threads}") for kernels in ("default", "indirect")} <= settings
+        for level in OPTIMIZATIONS:
+            for form in ("", "simplified, ", "batch 4, ", "simplified, batch 4, "):
+                assert ("onnxruntime", f"{form}{level} optimisations, {threads}") in settings
+
+
+def test_every_file_is_proved(exported: tuple[Path, Path, Report]) -> None:
+    _, _, report = exported
+    assert {proof.target for proof in report.proofs} == {"onnx", "tflite"}
+    assert [failure for proof in report.proofs for failure in proof.failures] == []
+
+
+def test_the_grid_keeps_the_decisions(exported: tuple[Path, Path, Report]) -> None:
+    _, _, report = exported
+    assert report.truth.agreement.images == SAMPLES
+    assert report.truth.agreement.share >= 0.98
+    assert report.truth.comparison.mean_abs <= 0.01 * report.truth.output_range
 
 
 def test_every_binary_layer_alone_is_equal(exported: tuple[Path, Path, Report]) -> None:
@@ -87,12 +107,25 @@ def test_the_two_files_agree_layer_by_layer(exported: tuple[Path, Path, Report])
     onnx, tflite = (artifact.path for artifact in report.artifacts)
     result = compare_models(onnx, tflite, "random:16", per_layer=True)
     assert result.same_checkpoint is True
-    assert result.agreement.same == 16
+    assert result.same_numerics is True
+    assert result.verdict == "equal"
+    assert result.first_difference is None
     # Signs are packed into bits in the TFLite file, and unpacked for the comparison.
     names = {row.tensor for row in result.layers}
     assert "output" in names
     assert any(name.endswith("/add") for name in names)
-    against = compare_models(path, onnx, "random:16", per_layer=True)
-    assert against.same_checkpoint is True
     layers = {layer.module for layer in report.coverage if layer.expected}
-    assert layers <= {row.layer for row in against.layers}
+    for file in (onnx, tflite):
+        against = compare_models(path, file, "random:16", per_layer=True)
+        assert against.same_checkpoint is True
+        assert against.verdict == "equal"
+        assert against.first_difference is None
+        seen = {row.layer for row in against.layers}
+        assert layers <= seen if file == onnx else seen
+
+
+def test_the_trained_model_is_reported_only(exported: tuple[Path, Path, Report]) -> None:
+    path, _, report = exported
+    result = compare_models(f"{path}:float", report.artifacts[0].path, "random:16")
+    assert result.verdict == "reported"
+    assert result.comparison.differing > 0
