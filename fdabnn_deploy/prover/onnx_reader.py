@@ -36,7 +36,10 @@ def read_onnx(content: bytes) -> Program:
             continue
         steps.append(_Node(node, attributes, constants).step())
     inputs = {value.name: _shape(value) for value in model.graph.input if value.name not in constants}
-    return Program(inputs, constants, tuple(steps), tuple(value.name for value in model.graph.output))
+    # What ONNX Runtime calls `reorder_token_7` is the model's tensor of blocked channels.
+    labels = {node.input[0]: node.output[0] for node in model.graph.node if node.op_type == "ReorderOutput"}
+    outputs = tuple(value.name for value in model.graph.output)
+    return Program(inputs, constants, tuple(steps), outputs, labels)
 
 
 def _shape(value: Any) -> Shape:
