@@ -1,4 +1,4 @@
-"""VGG-small, ResNet-18 and AlexNet with random weights and the batch norm statistics of real pictures: bits, and truth to the float network."""
+"""VGG-small, ResNet-18, AlexNet: random weights, batch norm statistics of real pictures; equal bits, and truth to the float network."""
 
 from __future__ import annotations
 
