@@ -25,10 +25,10 @@ from fdabnn_deploy.conformance.hostile import NORM_KINDS, hostile_inputs, normal
 from fdabnn_deploy.conformance.merged import merged
 from fdabnn_deploy.conformance.random_graph import random_graph
 from fdabnn_deploy.errors import ModelRefusedError
-from fdabnn_deploy.graph import Graph
+from fdabnn_deploy.graph import Graph, Node
 from fdabnn_deploy.model_info import ModelInfo
 from fdabnn_deploy.numerics.exact import make_exact
-from fdabnn_deploy.ops import DEPLOYED, FloatArray
+from fdabnn_deploy.ops import DEPLOYED, Affine, BinaryConv2d, Clamp, FloatArray, Input, Op, PRelu, Relu, Sign
 from fdabnn_deploy.reference import evaluate
 from fdabnn_deploy.runtimes.base import Session
 from fdabnn_deploy.runtimes.lce import Kernels, LceRuntime
@@ -206,6 +206,42 @@ def check(number: int, least: int, folder: Path, capsys: Any) -> None:
     with capsys.disabled():
         print("", *report(tally), sep="\n")
     judge(tally, least)
+
+
+def _behind_binary_layer(activation: Op | None, padding: int, padding_value: int) -> Graph:
+    rng = np.random.default_rng(0)
+    weight = rng.choice([-1, 1], (8, 4, 3, 3)).astype(np.int8)
+    conv = BinaryConv2d(weight, padding=(padding, padding), padding_value=padding_value)
+    nodes = [Node("x", Input((4, 6, 6))), Node("sign", Sign(), ("x",)), Node("conv", conv, ("sign",))]
+    if activation is not None:
+        nodes.append(Node("activation", activation, ("conv",)))
+    nodes.append(Node("affine", Affine(rng.normal(size=8), rng.normal(size=8)), (nodes[-1].name,)))
+    return Graph(nodes, ["affine"])
+
+
+def test_activations_that_converters_fold_into_binary_layers(tmp_path: Path) -> None:
+    """LCE computes ReLU and Hardtanh within its convolution and then takes scale and offset in, too; slopes of 1 vanish."""
+    ones = [PRelu(np.ones(shape, dtype=np.float32)) for shape in ((), (8,))]
+    activations = (
+        None,
+        Relu(),
+        Clamp(-1.0, 1.0),
+        Clamp(0.0, 1.0),
+        Clamp(0.0, 6.0),
+        Clamp(-36.0, 36.0),
+        *ones,
+    )
+    rng = np.random.default_rng(1)
+    networks = []
+    for i, (activation, pads) in enumerate(product(activations, ((0, 0), (1, 0), (1, 1)))):
+        graph = _behind_binary_layer(activation, *pads)
+        exact = make_exact(graph, normal_inputs(graph, rng, SAMPLES)).graph
+        inputs = [np.concatenate([*hostile_inputs(exact, rng), *normal_inputs(exact, rng, 4)])]
+        networks.append(Network(i, exact, inputs, evaluate(exact, inputs)))
+    tally = Tally()
+    on_onnx_runtime(tally, networks, tmp_path)
+    on_lce(tally, networks, tmp_path)
+    assert tally.different == []
 
 
 def test_100_networks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

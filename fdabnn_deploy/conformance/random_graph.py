@@ -177,7 +177,7 @@ class _Draw:
             return self.add(Clamp(*((-1.0, 1.0), (0.0, 6.0), (-0.3, 2.7))[self.number(0, 2)]), x)
         if choice == 2:
             return self.add(
-                PRelu(np.array(self.rng.choice([0.25, 0.1, -0.2, 1.5, 0.0]), dtype=np.float32)), x
+                PRelu(np.array(self.rng.choice([0.25, 0.1, -0.2, 1.5, 1.0, 0.0]), dtype=np.float32)), x
             )
         if choice == 3 and self.trainable(x, x):
             # Maxout: the larger of two lines.
