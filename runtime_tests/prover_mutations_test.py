@@ -308,11 +308,11 @@ def test_mutations_of_the_graph(mutation: Mutation, tmp_path: Path) -> None:
 OnnxEdit = Callable[[onnx.ModelProto], None]
 
 
-def node_of(model: onnx.ModelProto, output: str) -> onnx.NodeProto:
+def node_of(model: onnx.ModelProto, output: str) -> Any:
     return next(node for node in model.graph.node if node.output[0] == output)
 
 
-def constant_of(model: onnx.ModelProto, name: str) -> onnx.TensorProto:
+def constant_of(model: onnx.ModelProto, name: str) -> Any:
     return next(tensor for tensor in model.graph.initializer if tensor.name == name)
 
 

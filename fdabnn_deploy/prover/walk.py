@@ -59,9 +59,11 @@ class _Walk:
                 return
             judged = self._activated(step, _KINDS[step.kind](_Operands(self, step)))
         except UnprovedError as error:
-            self._values[step.output] = None
-            self._rows.append(Row(step.op, label, "unproved", None, None, str(error)))
-            self._failures.append(f"{label} ({step.op}): {error}")
+            self._fail(step, str(error))
+            return
+        except (IndexError, ValueError) as error:
+            # The file contradicts itself; what a runtime would do with it is anyone's guess.
+            self._fail(step, f"its parameters do not fit its operands ({error})")
             return
         value = judged.value
         if isinstance(value, Value) and value.link is not None and self._readers[step.output] > 1:
@@ -71,6 +73,12 @@ class _Walk:
             factor = self.operand(step.inputs[-1]) if step.kind == "mul" else None
             self.relations.follow(step, factor if isinstance(factor, Value) else None)
         self._rows.append(judged.row(step.op, label))
+
+    def _fail(self, step: Step, reason: str) -> None:
+        label = self._label(step.output)
+        self._values[step.output] = None
+        self._rows.append(Row(step.op, label, "unproved", None, None, reason))
+        self._failures.append(f"{label} ({step.op}): {reason}")
 
     def _activated(self, step: Step, judged: Judged) -> Judged:
         if step.activation is None or not isinstance(judged.value, Value):
