@@ -13,7 +13,7 @@ from fdabnn_deploy.prover.rows import SUM_LIMIT, Kind, Row, UnprovedError
 
 @dataclass(frozen=True)
 class Judged:
-    """An operator's result and its class; `value` is None only inside error handling."""
+    """An operator's result, its class, the argument, and for sums the bound in grid units."""
 
     value: Value | Comparison
     kind: Kind

@@ -22,7 +22,6 @@ from fdabnn_deploy.prover.domain import (
     Value,
     fits,
     is_power_of_two,
-    last_bits,
     of_constant,
     require_normal,
     require_ordinary,
@@ -77,7 +76,6 @@ def linear(
     channels = group_inputs * groups
     if x.shape[axis] != channels:
         raise UnprovedError(f"{x.shape[axis]} channels meet weights for {channels}")
-    weights = of_constant(weight)
     reach_x = fusion.operand_reach(x)
     operand = _Operand(
         along(reach_x, axis, channels, np.max),
@@ -120,7 +118,7 @@ def linear(
         result_low,
         result_high,
         result_grid,
-        negative_zero=not apart and not (x.signs and bool(np.all(weights.low != 0)) and bias is None),
+        negative_zero=not apart and not (x.signs and bool(np.all(weight)) and bias is None),
         sum=history if residual is None else None,
     )
     if bound is None:
@@ -170,12 +168,13 @@ def _totals(x: _Operand, weight: Constants, groups: int) -> tuple[Doubles, Doubl
         inside = slice(group * group_inputs, (group + 1) * group_inputs)
         for begin in range(group * group_outputs, (group + 1) * group_outputs, step):
             chosen = slice(begin, min(begin + step, (group + 1) * group_outputs))
-            part = weight[chosen].astype(np.float64)
+            known = of_constant(weight[chosen])
+            part = known.low
             positive, negative = np.maximum(part, 0).sum(axis=2), np.minimum(part, 0).sum(axis=2)
             reach[chosen] = (positive - negative) @ x.reach[inside]
             high[chosen] = positive @ x.high[inside] + negative @ x.low[inside]
             low[chosen] = positive @ x.low[inside] + negative @ x.high[inside]
-            bits = last_bits(weight[chosen]).max(axis=2) + x.grid[inside]
+            bits = known.grid.max(axis=2) + x.grid[inside]
             grid[chosen] = np.maximum(bits, ZERO_GRID).max(axis=1)
     return reach, low, high, grid
 
