@@ -30,6 +30,7 @@ from fdabnn_deploy.ops import (
     Linear,
     Op,
     PRelu,
+    Relu,
     RoundToGrid,
     Saturate,
     Softmax,
@@ -155,6 +156,8 @@ class Cutter:
         self.rows.append(row)
 
 
+_LAYERS = (Conv2d, Linear, BinaryConv2d, BinaryLinear)
+
 Rule = Callable[[Cutter, Node], None]
 
 
@@ -255,13 +258,30 @@ def _affine(cutter: Cutter, node: Node) -> None:
         if np.array_equal(gridded.weight[:, 0], scale) and np.array_equal(gridded.bias, offset):
             scale, offset = gridded.weight[:, 0], gridded.bias
         else:
-            # The grid leaves `24 - log2 K` bits. An activation that changes nothing keeps runtimes from folding.
-            source = bench.add(node, PRelu(np.ones((), dtype=np.float32)), [source], "held")
+            # The grid leaves `24 - log2 K` bits.
+            source = _held(bench, node, source, math.inf)
+    elif isinstance(layer, Relu | Clamp) and isinstance(bench.maker(source, 1), _LAYERS):
+        # LCE makes the activation a part of the layer first, and the affine then.
+        source = _held(bench, node, source, 1.0)
     _pointwise(cutter, node, Affine(scale, offset), [source])
+
+
+def _held(bench: Workbench, node: Node, name: str, above: float) -> str:
+    """Puts a clamp in between that changes no value, so that no runtime folds what follows into the layer in front.
+
+    A limit below all values does; `above` is infinite, or 1 for an upper limit as well. Limits are powers of two from 8 on, which no
+    runtime has an activation for.
+    """
+    limit = 2.0 ** max(3, math.frexp(bench.bounds(name).magnitude)[1])
+    return bench.add(node, Clamp(-limit, above * limit), [name], "held")
 
 
 def _prelu(cutter: Cutter, node: Node) -> None:
     assert isinstance(node.op, PRelu)
+    if np.all(node.op.slope == 1):
+        # It changes nothing, and TensorFlow drops it: what stands behind it has to know what stands in front.
+        cutter.bench.stand_in(node.name, cutter.bench.name(node.inputs[0]))
+        return
     slope = np.where(np.abs(node.op.slope) < NEGLIGIBLE, np.float32(0), node.op.slope)
     _pointwise(cutter, node, PRelu(slope), [cutter.bench.name(node.inputs[0])])
 
@@ -343,10 +363,7 @@ def _avg_pool(cutter: Cutter, node: Node) -> None:
     channels = bench.shape(operand)[1]
     ones = np.ones((channels, 1, *op.kernel), dtype=np.float32)
     sums = bench.add(node, Conv2d(ones, None, op.stride, op.padding, groups=channels), [operand], "sums")
-    bounds = bench.bounds(sums)
-    # Keeps runtimes from folding the factor into the weights; it changes no value.
-    held = bench.add(node, Clamp(float(bounds.low.min()), float(bounds.high.max())), [sums], "held")
-    bench.add(node, _divided(area, channels), [held])
+    bench.add(node, _divided(area, channels), [_held(bench, node, sums, math.inf)])
 
 
 def _global_avg_pool(cutter: Cutter, node: Node) -> None:

@@ -62,6 +62,15 @@ class Workbench:
         """What makes a tensor of the exact graph."""
         return self._made[name].op
 
+    def maker(self, name: str, steps: int) -> Op | None:
+        """What stands so many operators in front of the one that makes a tensor, by first operands; None before the first."""
+        node = self._made[name]
+        for _ in range(steps):
+            if not node.inputs:
+                return None
+            node = self._made[node.inputs[0]]
+        return node.op
+
     def bounds(self, name: str) -> Values:
         """Proven bounds of a tensor of the exact graph."""
         return self._bounds[name]
