@@ -83,7 +83,9 @@ def test_export_ends_with_0_and_says_what_it_did(
     for part in (
         "convert",
         "Layers: 1 of 3 are 1-bit",
-        "50 of 50  100 %",
+        "50 of 50 (100 %)",
+        "0 of 500 ",
+        "Proofs from the finished files",
         "1 of 1 layers equal",
         "median",
         "verified",
