@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from fdabnn_deploy.graph import Graph, Node
+from fdabnn_deploy.conformance.merged import merged
+from fdabnn_deploy.graph import Graph
 from fdabnn_deploy.ops import Array, FloatArray, Input
 from fdabnn_deploy.reference import evaluate_all
 from fdabnn_deploy.runtimes.lce import LceRuntime
@@ -36,18 +37,6 @@ class OnLce:
     reference: dict[str, dict[str, Array]]
 
 
-def _merged(graphs: Mapping[str, Graph]) -> Graph:
-    nodes: list[Node] = []
-    outputs: list[str] = []
-    for key, graph in graphs.items():
-        nodes += [
-            replace(node, name=f"{key}/{node.name}", inputs=tuple(f"{key}/{name}" for name in node.inputs))
-            for node in graph
-        ]
-        outputs += [f"{key}/{name}" for name in graph.outputs]
-    return Graph(nodes, outputs)
-
-
 @pytest.fixture(scope="session")
 def on_lce(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., OnLce]:
     """`on_lce(graphs, flipped, inputs)`: converts graphs by name as one file, in one orientation, and runs it."""
@@ -62,7 +51,7 @@ def on_lce(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., OnLce]:
         for key, graph in graphs.items():
             shapes = [node.op.shape for node in graph if isinstance(node.op, Input)]
             given.setdefault(key, [rng.standard_normal((2, *shape), dtype=np.float32) for shape in shapes])
-        data, emitter, results = build_flatbuffer(_merged(graphs), flipped, 1)
+        data, emitter, results = build_flatbuffer(merged(graphs), flipped, 1)
         finished = finish_file(data, emitter, "graphs", {})
         check_counts(parse_tflite(finished), emitter, results)
         path = Path(tmp_path_factory.mktemp("on_lce"), "graphs.tflite")

@@ -19,7 +19,7 @@ from fdabnn_deploy.graph import Graph
 from fdabnn_deploy.numerics.exact_rules import Cutter, rule_for
 from fdabnn_deploy.numerics.grid_row import GridRow
 from fdabnn_deploy.numerics.guard_sums import guard_sums
-from fdabnn_deploy.numerics.record import Cut, Numerics
+from fdabnn_deploy.numerics.record import Numerics
 from fdabnn_deploy.numerics.workbench import Workbench
 from fdabnn_deploy.ops import FloatArray
 from fdabnn_deploy.passes.thresholds import thresholds
@@ -75,5 +75,4 @@ def make_exact(
         bench.done(node)
     cutter.check_finished()
     reports.append(PassReport("exact_grids", len(cutter.rows), (), ()))
-    cuts: dict[str, Cut] = dict(cutter.cuts)
-    return Exact(bench.finish(), Numerics("exact", cuts), tuple(reports), tuple(cutter.rows))
+    return Exact(bench.finish(), Numerics("exact", cutter.cuts), tuple(reports), tuple(cutter.rows))

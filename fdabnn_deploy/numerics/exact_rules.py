@@ -255,12 +255,10 @@ def _affine(cutter: Cutter, node: Node) -> None:
     if isinstance(layer, BinaryConv2d | BinaryLinear):
         # Runtimes fold such an affine into the layer: m w on the grid of m, and `K |m| + |b|` bounds every partial sum.
         gridded = to_grid(scale[:, None], offset, layer.taps, 0)
-        if np.array_equal(gridded.weight[:, 0], scale) and np.array_equal(gridded.bias, offset):
-            scale, offset = gridded.weight[:, 0], gridded.bias
-        else:
+        if not (np.array_equal(gridded.weight[:, 0], scale) and np.array_equal(gridded.bias, offset)):
             # The grid leaves `24 - log2 K` bits.
             source = _held(bench, node, source, math.inf)
-    elif isinstance(layer, Relu | Clamp) and isinstance(bench.maker(source, 1), _LAYERS):
+    elif isinstance(layer, Relu | Clamp) and isinstance(bench.op_before(source), _LAYERS):
         # LCE makes the activation a part of the layer first, and the affine then.
         source = _held(bench, node, source, 1.0)
     _pointwise(cutter, node, Affine(scale, offset), [source])
@@ -293,9 +291,10 @@ def _keep(cutter: Cutter, node: Node) -> None:
 def _pointwise(cutter: Cutter, node: Node, op: Op, inputs: list[str]) -> None:
     """Adds an operator that rounds once or not at all, with what keeps its values within float32's normal numbers."""
     bench = cutter.bench
-    if _bounds(bench, op, inputs).grid > FINEST_GRID:
-        inputs = [_coarser(bench, node, name) for name in inputs]
     bounds = _bounds(bench, op, inputs)
+    if bounds.grid > FINEST_GRID:
+        inputs = [_coarser(bench, node, name) for name in inputs]
+        bounds = _bounds(bench, op, inputs)
     if bounds.grid > FINEST_GRID or bounds.magnitude > LARGEST * 2**20:
         raise ModelRefusedError(
             f"{node.name} ({op.kind} in module '{node.module}'): its values may be as small as 2^-{bounds.grid} and as large as "

@@ -62,14 +62,10 @@ class Workbench:
         """What makes a tensor of the exact graph."""
         return self._made[name].op
 
-    def maker(self, name: str, steps: int) -> Op | None:
-        """What stands so many operators in front of the one that makes a tensor, by first operands; None before the first."""
-        node = self._made[name]
-        for _ in range(steps):
-            if not node.inputs:
-                return None
-            node = self._made[node.inputs[0]]
-        return node.op
+    def op_before(self, name: str) -> Op | None:
+        """What makes the first operand of the operator that makes a tensor; None where it has none."""
+        inputs = self._made[name].inputs
+        return self.op(inputs[0]) if inputs else None
 
     def bounds(self, name: str) -> Values:
         """Proven bounds of a tensor of the exact graph."""
