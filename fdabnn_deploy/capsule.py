@@ -7,9 +7,7 @@ which the `struct` formats below repeat; `tools/capsule/read_capsule.c` reads it
 
 from __future__ import annotations
 
-import os
 import struct
-import tempfile
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fdabnn_deploy.errors import ModelRefusedError, UsageError
+from fdabnn_deploy.files import write_whole
 from fdabnn_deploy.ops import FloatArray
 
 MAGIC, VERSION = b"FDABNCAP", 1
@@ -150,22 +149,7 @@ def write_capsule(path: Path, capsule: Capsule) -> None:
     Raises:
         UsageError: the file cannot be written.
     """
-    content = to_bytes(capsule)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(content)
-            umask = os.umask(0)
-            os.umask(umask)
-            Path(name).chmod(0o666 & ~umask)
-            Path(name).replace(path)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        raise UsageError(f"cannot write {path}: {error.strerror or error}") from None
+    write_whole(path, to_bytes(capsule))
 
 
 def read_capsule(path: Path) -> Capsule:

@@ -9,15 +9,14 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-import os
 import platform
-import tempfile
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
 
-from fdabnn_deploy.errors import ParityError, UsageError
+from fdabnn_deploy.errors import ParityError
+from fdabnn_deploy.files import write_whole
 from fdabnn_deploy.latency import Latency, cpu_name
 from fdabnn_deploy.numerics.grid_row import GridRow
 from fdabnn_deploy.numerics.record import Mode
@@ -363,25 +362,7 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
         UsageError: the file cannot be written.
     """
     text = json.dumps(_plain(content), indent=2, allow_nan=False) + "\n"
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _replace(path, text)
-    except OSError as error:
-        raise UsageError(f"cannot write {path}: {error.strerror or error}") from None
-
-
-def _replace(path: Path, text: str) -> None:
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        umask = os.umask(0)
-        os.umask(umask)
-        Path(name).chmod(0o666 & ~umask)
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    write_whole(path, text.encode())
 
 
 def _fields(value: Any) -> dict[str, Any]:
