@@ -11,6 +11,9 @@ from onnx import NodeProto, TensorProto, helper, numpy_helper
 
 from fdabnn_deploy.graph import Graph, Node
 
+WORTH_SHARING = 1024
+"""Bytes. Exact layers multiply several digits of an operand by the same weights."""
+
 
 class Emitter:
     """What a lowering writes to.
@@ -30,6 +33,7 @@ class Emitter:
         self.initializers: list[TensorProto] = []
         self._taken = {node.name for node in graph}
         self._shared: dict[str, str] = {}
+        self._contents: dict[tuple[int, tuple[int, ...], bytes], str] = {}
 
     def fresh(self, name: str) -> str:
         """Reserves a tensor name: the name itself, or with the first free number behind it."""
@@ -60,10 +64,14 @@ class Emitter:
         return output
 
     def parameter(self, node: Node, part: str, value: NDArray[Any]) -> str:
-        """Adds an initialiser `<node>/<part>` and returns its name."""
-        name = self.fresh(f"{node.name}/{part}")
-        self.initializers.append(numpy_helper.from_array(np.asarray(value, order="C"), name))
-        return name
+        """Adds an initialiser `<node>/<part>` and returns its name, or the name of a large one with the same content."""
+        tensor = numpy_helper.from_array(np.asarray(value, order="C"))
+        content = (tensor.data_type, tuple(tensor.dims), tensor.raw_data)
+        if len(tensor.raw_data) >= WORTH_SHARING and content in self._contents:
+            return self._contents[content]
+        tensor.name = self._contents[content] = self.fresh(f"{node.name}/{part}")
+        self.initializers.append(tensor)
+        return tensor.name
 
     def scalar(self, name: str, value: float) -> str:
         """A float32 scalar that all nodes share; added on first use."""

@@ -27,6 +27,15 @@ def test_names_of_the_graph_are_never_taken() -> None:
     assert to.parameter(node, "weight", np.zeros(3)) == "y/weight_2"
 
 
+def test_large_parameters_of_the_same_content_are_shared() -> None:
+    to, node = make()
+    large = np.arange(256, dtype=np.float32)
+    assert to.parameter(node, "scale", large) == to.parameter(node, "offset", large.copy()) == "y/scale"
+    assert to.parameter(node, "offset", large.reshape(16, 16)) == "y/offset"
+    assert to.parameter(node, "other", large + 1) == "y/other"
+    assert len(to.initializers) == 3
+
+
 def test_scalars_are_shared() -> None:
     to, _ = make()
     assert to.scalar("sign/zero", 0) == to.scalar("sign/zero", 0) == "sign/zero"

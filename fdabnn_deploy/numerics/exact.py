@@ -16,7 +16,8 @@ from dataclasses import dataclass
 
 from fdabnn_deploy.deploy import PassReport
 from fdabnn_deploy.graph import Graph
-from fdabnn_deploy.numerics.exact_rules import Cutter, rule_for
+from fdabnn_deploy.numerics.cutter import Cutter
+from fdabnn_deploy.numerics.exact_rules import rule_for
 from fdabnn_deploy.numerics.grid_row import GridRow
 from fdabnn_deploy.numerics.guard_sums import guard_sums
 from fdabnn_deploy.numerics.record import Numerics

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import replace
 
 import numpy as np
 
 from fdabnn_deploy.errors import ModelRefusedError
 from fdabnn_deploy.graph import Node
-from fdabnn_deploy.numerics.grid_row import GridRow
-from fdabnn_deploy.numerics.plan import Observed, choose, fine_exponent, limits
+from fdabnn_deploy.numerics.cutter import MARGIN, Cutter
+from fdabnn_deploy.numerics.float_layer import float_layer
+from fdabnn_deploy.numerics.plan import Observed, limits
 from fdabnn_deploy.numerics.propagate import propagate
 from fdabnn_deploy.numerics.record import Cut
 from fdabnn_deploy.numerics.values import EXACT_UNITS, Values, uniform
-from fdabnn_deploy.numerics.weight_grids import Gridded, split_to_grid, to_grid
+from fdabnn_deploy.numerics.weight_grids import to_grid
 from fdabnn_deploy.numerics.workbench import Workbench
 from fdabnn_deploy.ops import (
     Affine,
@@ -34,18 +34,7 @@ from fdabnn_deploy.ops import (
     RoundToGrid,
     Saturate,
     Softmax,
-    Sub,
 )
-from fdabnn_deploy.ops.base import DoubleArray
-
-MARGIN = 1.5
-"""By which seen ranges are widened: unseen pictures go a little further."""
-
-SIGN_ERROR = 2.0**-20
-"""Relative error of a float layer in front of signs from which on it gets a further part."""
-
-LOGIT_ERROR = 2.0**-11
-"""The same where no sign follows: there an error stays as small as it is."""
 
 INPUT_BITS = 24
 """Of graph inputs: the rounding only keeps them away from the denormal numbers."""
@@ -66,94 +55,6 @@ NEGLIGIBLE = 2.0**-60
 """Parameters below this count as 0, which keeps grids and exponents small."""
 
 OTHERWISE = "; export with --numerics float to do without the promise of equal bits"
-
-
-class Cutter:
-    """Puts limits and grids in front of reductions, chosen here or taken from a record.
-
-    Args:
-        bench: the graph under construction.
-        recorded: cuts to take instead of choosing, or None.
-
-    Attributes:
-        cuts: made so far, by the name of the reduction or input.
-        rows: for reports.
-    """
-
-    def __init__(self, bench: Workbench, recorded: dict[str, Cut] | None) -> None:
-        self.bench = bench
-        self.cuts: dict[str, Cut] = {}
-        self.rows: list[GridRow] = []
-        self._recorded = recorded
-
-    def decide(self, node: Node, chosen: Callable[[], tuple[Cut, float]]) -> tuple[Cut, float | None]:
-        """The cut of a reduction or input and its predicted error.
-
-        Raises:
-            ModelRefusedError: the record has none for it.
-        """
-        cut, error = self._from_record(node) if self._recorded is not None else chosen()
-        self.cuts[node.name] = cut
-        return cut, error
-
-    def _from_record(self, node: Node) -> tuple[Cut, None]:
-        assert self._recorded is not None
-        if node.name not in self._recorded:
-            raise ModelRefusedError(
-                f"the recorded numerics say nothing about {node.name}: they belong to another model or version; export the model again"
-            )
-        return self._recorded.pop(node.name), None
-
-    def check_finished(self) -> None:
-        """Makes sure that a record was of this graph.
-
-        Raises:
-            ModelRefusedError: it has cuts that nothing asked for.
-        """
-        if self._recorded:
-            raise ModelRefusedError(
-                f"the recorded numerics are about {next(iter(self._recorded))}, which this model has not: "
-                "they belong to another model or version; export the model again"
-            )
-
-    def limit(self, node: Node, cut: Cut) -> str:
-        """Emits the limits of a reduction's operand where they are not proven anyway; returns the limited tensor."""
-        bench, name = self.bench, self.bench.name(node.inputs[0])
-        bounds = bench.bounds(name)
-        if np.any(bounds.low < cut.low) or np.any(bounds.high > cut.high):
-            return bench.add(node, Clamp(cut.low, cut.high), [name], "limited")
-        return name
-
-    def round(self, node: Node, cut: Cut, limited: str) -> str:
-        """Emits the rounding of a limited operand; returns the tensor on the grid."""
-        if cut.exponent is not None and self.bench.bounds(limited).grid > cut.exponent:
-            return self.bench.add(node, RoundToGrid(cut.exponent), [limited], "on_grid")
-        return limited
-
-    def note(
-        self,
-        node: Node,
-        cut: Cut,
-        operand: Values,
-        error: float | None,
-        clipped: float | None,
-        weight_bits: int | None,
-    ) -> None:
-        """Adds a reduction to the report."""
-        row = GridRow(
-            tensor=node.name,
-            module=node.module,
-            kind=node.op.kind,
-            low=float(operand.low.min()),
-            high=float(operand.high.max()),
-            exponent=operand.grid,
-            rounded=cut.exponent is not None,
-            parts=cut.parts,
-            weight_bits=weight_bits,
-            error=error,
-            clipped=clipped,
-        )
-        self.rows.append(row)
 
 
 _LAYERS = (Conv2d, Linear, BinaryConv2d, BinaryLinear)
@@ -183,67 +84,6 @@ def _input(cutter: Cutter, node: Node) -> None:
     limited = bench.add(node, Saturate(cut.low, cut.high), [node.name], "limited")
     assert cut.exponent is not None
     bench.stand_in(node.name, bench.add(node, RoundToGrid(cut.exponent), [limited], "on_grid"))
-
-
-def _float_layer(cutter: Cutter, node: Node) -> None:
-    bench, op = cutter.bench, node.op
-    assert isinstance(op, Conv2d | Linear)
-    weight, bias = _parameters(op)
-    original = node.inputs[0]
-
-    def choice() -> tuple[Cut, float]:
-        tolerance = SIGN_ERROR if bench.leads_to_sign(node.name) else LOGIT_ERROR
-        bounds = bench.bounds(bench.name(original))
-        return choose(weight, bias, bounds, bench.observed(original), MARGIN, tolerance)
-
-    cut, error = cutter.decide(node, choice)
-    clipped = bench.clipped(bench.name(original), cut.low, cut.high)
-    limited = cutter.limit(node, cut)
-    operand = cutter.round(node, cut, limited)
-    bounds = bench.bounds(operand)
-    if cut.parts == 1:
-        gridded = to_grid(weight, bias, bounds.magnitude, bounds.grid)
-        bench.add(node, _with_parameters(op, gridded.weight, gridded.bias), [operand])
-        bits = _bits(gridded)
-    else:
-        split = split_to_grid(weight, bias, bounds.magnitude, bounds.grid)
-        bits = int((split.fine.exponents - split.coarse.exponents).min()) + _bits(split.coarse)
-        coarse = bench.add(
-            node, _with_parameters(op, split.coarse.weight, split.coarse.bias), [operand], "coarse"
-        )
-        # Differences, because runtimes fuse additions into convolutions (see `guard_sums`).
-        fine = bench.add(node, _with_parameters(op, -split.fine.weight, -split.fine.bias), [operand], "fine")
-        if cut.parts == 3:
-            assert cut.exponent is not None
-            rest = bench.add(node, Sub(), [limited, operand], "remainder")
-            exponent = fine_exponent(bounds.magnitude, cut.exponent)
-            if bench.bounds(rest).grid > exponent:
-                rest = bench.add(node, RoundToGrid(exponent), [rest], "remainder_on_grid")
-            rest = bench.add(
-                node, _with_parameters(op, split.coarse.weight, 0 * bias), [rest], "of_remainder"
-            )
-            fine = bench.add(node, Sub(), [fine, rest], "fine_sum")
-        bench.add(node, Sub(), [coarse, fine])
-    cutter.note(node, cut, bounds, error, clipped, bits)
-
-
-def _parameters(op: Conv2d | Linear) -> tuple[DoubleArray, DoubleArray]:
-    bias = np.zeros(len(op.weight)) if op.bias is None else op.bias.astype(np.float64)
-    return op.weight.astype(np.float64), bias
-
-
-def _with_parameters(op: Conv2d | Linear, weight: DoubleArray, bias: DoubleArray) -> Op:
-    return replace(
-        op, weight=weight.astype(np.float32), bias=bias.astype(np.float32) if np.any(bias) else None
-    )
-
-
-def _bits(gridded: Gridded) -> int:
-    rows = np.abs(gridded.weight).reshape(len(gridded.weight), -1).max(axis=1)
-    used = rows > 0
-    if not np.any(used):
-        return 0
-    return int(np.ceil(np.log2(np.ldexp(rows[used], gridded.exponents[used].astype(np.int32)) + 1)).min()) + 1
 
 
 def _affine(cutter: Cutter, node: Node) -> None:
@@ -390,8 +230,8 @@ def _softmax(cutter: Cutter, node: Node) -> None:
 
 _RULES: dict[type[Op], Rule] = {
     Input: _input,
-    Conv2d: _float_layer,
-    Linear: _float_layer,
+    Conv2d: float_layer,
+    Linear: float_layer,
     Affine: _affine,
     PRelu: _prelu,
     AvgPool2d: _avg_pool,

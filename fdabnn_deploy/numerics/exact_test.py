@@ -88,7 +88,7 @@ def test_float_sums_are_the_same_in_every_order() -> None:
     graph = make_exact(residual_network(), [IMAGES]).graph
     tensors = evaluate_all(graph, [IMAGES * 3])
     layers = [node for node in graph.nodes_of(Conv2d, Linear) if getattr(node.op, "groups", 1) == 1]
-    assert len(layers) == 3 + 3 + 2
+    assert len(layers) == 6 + 6 + 2
     for node in layers:
         for seed in range(3):
             assert isinstance(node.op, Conv2d | Linear)
@@ -210,7 +210,7 @@ def test_reports_say_what_was_clipped() -> None:
     assert rows["Linear"].parts == 2
     assert rows["Linear"].weight_bits is not None
     assert all(row.clipped == 0 for row in exact.grids)
-    assert [row.parts for row in exact.grids if row.kind == "Conv2d"] == [3, 3]
+    assert [row.parts for row in exact.grids if row.kind == "Conv2d"] == [6, 6]
     seen_little = make_exact(residual_network_again(), (), {})
     assert all(row.clipped is None for row in seen_little.grids)
 

@@ -18,7 +18,7 @@ class GridRow:
         exponent: the operand lies on multiples of `2^-exponent`.
         rounded: whether it had to be brought there.
         parts: exact sums that make the result.
-        weight_bits: bits of the largest weight of the channel that has least, of both its parts; None without weights.
+        weight_bits: bits of the largest weight of the channel that has least, all its digits together; None without weights.
         error: predicted rounding error relative to the result, None where it comes from a record.
         clipped: share of the samples' values beyond the limits, None without samples.
     """

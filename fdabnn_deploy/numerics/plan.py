@@ -1,20 +1,22 @@
 """Choosing the grids of a reduction: how float32's 24 bits are shared between operand, weights and the number of terms.
 
-The result may be one exact sum or several, which are then added with one rounding each:
+The result may be one exact sum or several, which are then added with one rounding each. Operand and weights are cut into digits,
+`x = x0 + x1 + x2`, each the rounding of what the digits in front of it leave, on the finest grid on which its sum is exact too, and
+`w = w0 + w1 + w2` likewise (`weight_grids`). A sum per product of digits, the most significant ones first (`PRODUCTS`):
 
-    1 part:   x = h             w = c          sum h c
-    2 parts:  x = h             w = c + f      sum h c + sum h f
-    3 parts:  x = h + l         w = c + f      sum h c + (sum h f + sum l c)
+    1 part:   x0 w0
+    2 parts:  x0 w0 + x0 w1
+    3 parts:  x0 w0 + x1 w0 + x0 w1
+    6 parts:  x0 w0 + x1 w0 + x0 w1 + x2 w0 + x1 w1 + x0 w2
 
-h is x on the grid of exponent i, l the remainder on the finest grid on which its sum is exact too; c and f are the weights likewise
-(`weight_grids`). In a binary network a relative error of 10^-5 in front of the first sign changes one label in fifty, because a
+In a binary network a relative error of 10^-5 in front of the first sign changes one label in fifty, in deep ones half of them, because a
 flipped sign flips others behind it: so parts are added until the predicted error is below a tolerance.
 
 With errors uniform over a grid step and terms taken as independent, the error of a sum of K terms relative to the sum is the root of
 
-    (4^-i' / 12 sum w^2 + 4^-j' / 12 K E[x^2] + 4^-(i + j) / 144 K) / (sum w^2 E[x^2]),
+    K (E[x^2] W' + X' E[w^2] + sum of E[xa^2] E[wb^2] over the products left out) / (K E[x^2] E[w^2]),
 
-i' and j' being the finest exponents that operand and weights get; the last term stands for `sum l f`, which 3 parts leave out.
+X' and W' being the mean squares that the last digits leave: `4^-e / 12` for a last grid of exponent e.
 """
 
 from __future__ import annotations
@@ -28,9 +30,16 @@ from fdabnn_deploy.numerics.record import Cut
 from fdabnn_deploy.numerics.values import EXACT_UNITS, Values
 from fdabnn_deploy.ops.base import DoubleArray
 
-OPERAND_BITS = range(3, 21)
-"""Magnitudes of the operand's coarse part in units that are tried, as powers of two."""
+PRODUCTS: dict[int, tuple[tuple[int, int], ...]] = {
+    1: ((0, 0),),
+    2: ((0, 0), (0, 1)),
+    3: ((0, 0), (1, 0), (0, 1)),
+    6: ((0, 0), (1, 0), (0, 1), (2, 0), (1, 1), (0, 2)),
+}
+"""By the number of parts: digits of the operand and of the weights that are multiplied."""
 
+OPERAND_BITS = range(3, 21)
+"""Magnitudes of the operand's first digit in units that are tried, as powers of two."""
 
 SMALLEST_LIMIT = 2.0**-40
 """Where nothing but zeros and the like was seen, values up to 1 are kept."""
@@ -62,9 +71,11 @@ def limits(seen: Observed, values: Values, margin: float) -> tuple[float, float]
     return max(-limit, min(low, 0.0)), min(limit, max(high, 0.0))
 
 
-def fine_exponent(magnitude: float, exponent: int) -> int:
-    """The exponent of the remainder's grid behind a coarse grid: the remainder has as many units as the coarse part has, or fewer."""
-    return exponent + math.ceil(math.ldexp(magnitude, exponent)).bit_length()
+def digit_exponents(magnitude: float, exponent: int, count: int) -> list[int]:
+    """The exponents of an operand's digits: each remainder has as many units of its grid as the first digit has, or fewer."""
+    return [
+        exponent + index * math.ceil(math.ldexp(magnitude, exponent)).bit_length() for index in range(count)
+    ]
 
 
 def choose(
@@ -94,8 +105,8 @@ def choose(
     flat = weight.reshape(len(weight), -1)
     rows = _Rows(flat.shape[1], np.abs(flat).sum(axis=1), np.square(flat).sum(axis=1), np.abs(bias))
     best: tuple[float, int | None, int] = (math.inf, None, 1)
-    for parts in (1, 2, 3):
-        exponents = [*candidates, None] if as_it_comes and parts < 3 else candidates
+    for parts in PRODUCTS:
+        exponents = [*candidates, None] if as_it_comes else candidates
         for exponent in exponents:
             error = _error(rows, values, magnitude, power, exponent, parts)
             # A further part has to pay.
@@ -134,14 +145,20 @@ def _error(
     used = rows.squares > 0
     if not np.any(used):
         return 0.0
-    absolute, squares, bias = rows.absolute[used], rows.squares[used], rows.bias[used]
-    coarse = np.floor(np.log2(EXACT_UNITS / (absolute * units + np.ldexp(bias, grid))))
-    # What rounding to the coarse grid leaves of a weight is a quarter of a step on average.
-    fine = np.floor(np.log2(EXACT_UNITS / (rows.taps * 2.0 ** (-coarse - 2) * units)))
-    noise = 4.0 ** -(coarse if parts == 1 else fine) / 12 * rows.taps * power
-    if exponent is not None:
-        finest = min(fine_exponent(magnitude, exponent), values.grid) if parts == 3 else exponent
-        noise = noise + 4.0**-finest / 12 * squares
-        if parts == 3:
-            noise = noise + 4.0 ** -(exponent + coarse) / 144 * rows.taps
+    operand_digits, weight_digits = (1 + max(digits) for digits in zip(*PRODUCTS[parts], strict=True))
+    left = digit_exponents(magnitude, grid, operand_digits)
+    operand = [power, *(4.0**-finest / 12 if finest < values.grid else 0.0 for finest in left)]
+    squares = rows.squares[used] / rows.taps
+    weight = [squares]
+    total = rows.absolute[used] * units + np.ldexp(rows.bias[used], grid)
+    for _ in range(weight_digits):
+        finest = np.floor(np.log2(EXACT_UNITS / total))
+        weight.append(4.0**-finest / 12)
+        # What rounding leaves of a weight is a quarter of a step on average.
+        total = rows.taps * 2.0 ** (-finest - 2) * units
+    noise = operand[0] * weight[-1] + operand[-1] * weight[0]
+    for a in range(operand_digits):
+        for b in range(weight_digits):
+            if (a, b) not in PRODUCTS[parts]:
+                noise = noise + operand[a] * weight[b]
     return float(np.sqrt(np.mean(noise / (squares * power))))

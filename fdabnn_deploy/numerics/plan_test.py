@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fdabnn_deploy.numerics.plan import Observed, choose, fine_exponent, limits
+from fdabnn_deploy.numerics.plan import PRODUCTS, Observed, choose, digit_exponents, limits
 from fdabnn_deploy.numerics.values import uniform
+from fdabnn_deploy.numerics.weight_grids import digits_of
 
 WIDE = uniform(-1e6, 1e6, 60, 3)
 RNG = np.random.default_rng(0)
@@ -36,34 +39,37 @@ def test_limits_keep_to_what_is_proven() -> None:
 
 
 def test_parts_are_added_until_the_error_is_small_enough() -> None:
-    one, error_one = choose(WEIGHT, BIAS, WIDE, SEEN, 1.0, 1.0)
-    two, error_two = choose(WEIGHT, BIAS, WIDE, SEEN, 1.0, error_one * 0.99)
-    three, error_three = choose(WEIGHT, BIAS, WIDE, SEEN, 1.0, error_two * 0.99)
-    assert [cut.parts for cut in (one, two, three)] == [1, 2, 3]
-    assert error_one > 10 * error_two
-    assert error_two > 10 * error_three
+    tolerance, found = 1.0, []
+    for _ in PRODUCTS:
+        cut, error = choose(WEIGHT, BIAS, WIDE, SEEN, 1.0, tolerance)
+        found.append((cut.parts, error))
+        tolerance = error * 0.99
+    assert [parts for parts, _ in found] == [1, 2, 3, 6]
+    errors = [error for _, error in found]
+    assert all(error > 10 * less for error, less in pairwise(errors))
 
 
-@pytest.mark.parametrize("tolerance", [1.0, 1e-3, 1e-6])
+@pytest.mark.parametrize("tolerance", [1.0, 1e-3, 1e-5, 1e-7])
 def test_the_predicted_error_is_that_of_an_emulated_sum(tolerance: float) -> None:
-    from fdabnn_deploy.numerics.weight_grids import split_to_grid, to_grid
-
     cut, error = choose(WEIGHT, BIAS, WIDE, SEEN, 1.0, tolerance)
     assert cut.exponent is not None
     x = np.clip(RNG.normal(size=(20_000, 27)), cut.low, cut.high)
     rows = WEIGHT.reshape(8, -1)
-    coarse = np.rint(np.ldexp(x, cut.exponent)) * 2.0**-cut.exponent
-    fine = fine_exponent(max(-cut.low, cut.high), cut.exponent)
-    rest = np.rint(np.ldexp(x - coarse, fine)) * 2.0**-fine
-    if cut.parts == 1:
-        computed = coarse @ to_grid(rows, BIAS, cut.high, cut.exponent).weight.T
-    else:
-        split = split_to_grid(rows, BIAS, cut.high, cut.exponent)
-        computed = coarse @ (split.coarse.weight + split.fine.weight).T
-        computed += rest @ split.coarse.weight.T if cut.parts == 3 else 0
+    operand, rest = [], x
+    for exponent in digit_exponents(max(-cut.low, cut.high), cut.exponent, 3):
+        operand.append(np.rint(np.ldexp(rest, exponent)) * 2.0**-exponent)
+        rest = rest - operand[-1]
+    weights = digits_of(rows, BIAS, cut.high, cut.exponent, 3)
+    computed = sum(operand[a] @ weights[b].weight.T for a, b in PRODUCTS[cut.parts])
     exact = x @ rows.T
     relative = np.sqrt(np.mean(np.square(computed - exact)) / np.mean(np.square(exact)))
     assert error / 4 < relative < error * 2
+
+
+def test_an_exact_operand_needs_no_digits_and_its_weights_may() -> None:
+    cut, error = choose(WEIGHT, BIAS, uniform(-1, 1, 0, 3), Observed(-1, 1, 1.0), 1.5, 1e-12)
+    assert (cut.exponent, cut.parts) == (None, 2)
+    assert error < 1e-12
 
 
 def test_operands_on_a_coarse_grid_stay_as_they_are() -> None:

@@ -22,8 +22,8 @@ class Cut:
     Attributes:
         low: smallest value kept, as are the others a float32 value.
         high: largest value kept.
-        exponent: the operand, or its coarse part, is rounded to multiples of `2^-exponent`; None where it stays as it comes.
-        parts: exact sums that make the result: 1; 2 where the weights are split into a coarse and a fine part; 3 where the operand is too.
+        exponent: the operand, or its first digit, is rounded to multiples of `2^-exponent`; None where it stays as it comes.
+        parts: exact sums that make the result, a key of `plan.PRODUCTS`.
     """
 
     low: float
@@ -76,6 +76,6 @@ def _cut(values: object) -> Cut:
     low, high, exponent, parts = values
     if not (isinstance(low, int | float) and isinstance(high, int | float) and low <= high):
         raise ValueError(f"not a numerics record: limits {low!r}, {high!r}")
-    if not (exponent is None or type(exponent) is int) or parts not in (1, 2, 3) or type(parts) is not int:
+    if not (exponent is None or type(exponent) is int) or parts not in (1, 2, 3, 6) or type(parts) is not int:
         raise ValueError(f"not a numerics record: grid {exponent!r}, {parts!r} parts")
     return Cut(float(low), float(high), exponent, parts)

@@ -5,9 +5,9 @@ With operands x on the grid of exponent i, `|x| <= M`, and the weights and bias 
 
     sum_k |w_ok| M + |b_o|  <  2^24 units.
 
-`j_o` is the largest exponent that keeps this bound after rounding. Where that leaves the weights too coarse, they are split:
-`w = c + f` with c on the grid above and the remainder f on the finest grid that its own, much smaller, sum allows: two exact sums and one
-rounded addition.
+`j_o` is the largest exponent that keeps this bound after rounding. Where that leaves the weights too coarse, they are cut into digits,
+`w = w0 + w1 + ...`, with w0 on the grid above and each further digit on the finest grid that its own, much smaller, sum allows: an exact
+sum for each, and rounded additions of their results.
 """
 
 from __future__ import annotations
@@ -42,14 +42,6 @@ class Gridded:
     exponents: Exponents
 
 
-@dataclass(frozen=True)
-class Split:
-    """A coarse part, with the bias, and a fine part, whose sums are added."""
-
-    coarse: Gridded
-    fine: Gridded
-
-
 def to_grid(weight: DoubleArray, bias: DoubleArray, magnitude: float, exponent: int) -> Gridded:
     """Rounds weights [O, ...] and bias [O] for operands `|x| <= magnitude` on the grid of `exponent`.
 
@@ -73,11 +65,19 @@ def to_grid(weight: DoubleArray, bias: DoubleArray, magnitude: float, exponent: 
         chosen = chosen - over
 
 
-def split_to_grid(weight: DoubleArray, bias: DoubleArray, magnitude: float, exponent: int) -> Split:
-    """Splits weights [O, ...] into a coarse and a fine part, each on its own grid; arguments as `to_grid`."""
-    coarse = to_grid(weight, bias, magnitude, exponent)
-    fine = to_grid(weight - coarse.weight, bias - coarse.bias, magnitude, exponent)
-    return Split(coarse, fine)
+def digits_of(
+    weight: DoubleArray, bias: DoubleArray, magnitude: float, exponent: int, count: int
+) -> list[Gridded]:
+    """Cuts weights [O, ...] and bias [O] into `count` digits, each on its own grid; arguments as `to_grid`.
+
+    Digits that have nothing left to hold are zeros.
+    """
+    digits = []
+    for _ in range(count):
+        digit = to_grid(weight, bias, magnitude, exponent)
+        weight, bias = weight - digit.weight, bias - digit.bias
+        digits.append(digit)
+    return digits
 
 
 def _round(weight: DoubleArray, bias: DoubleArray, exponents: Exponents, exponent: int) -> Gridded:

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from fdabnn_deploy.numerics.values import EXACT_UNITS, grid_of
-from fdabnn_deploy.numerics.weight_grids import Gridded, split_to_grid, to_grid
+from fdabnn_deploy.numerics.weight_grids import Gridded, digits_of, to_grid
 
 
 def in_units(gridded: Gridded, magnitude: float, exponent: int) -> list[int]:
@@ -63,13 +65,19 @@ def test_zero_weights_and_zero_operands() -> None:
     assert not np.any(np.signbit(to_grid(np.array([[-1e-30, 1.0]]), np.array([-0.0]), 1.0, 4).weight))
 
 
-def test_a_split_is_far_closer_than_one_grid() -> None:
+def test_every_digit_is_far_closer_than_those_in_front_of_it() -> None:
     rng = np.random.default_rng(0)
     weight, bias = rng.normal(size=(10, 512)), rng.normal(size=10)
-    one = to_grid(weight, bias, 8.0, 8)
-    two = split_to_grid(weight, bias, 8.0, 8)
-    assert all(bound < EXACT_UNITS for part in (two.coarse, two.fine) for bound in in_units(part, 8.0, 8))
-    error_one = np.abs(one.weight - weight).max()
-    error_two = np.abs(two.coarse.weight + two.fine.weight - weight).max()
-    assert error_two < error_one / 30
-    assert np.array_equal(two.coarse.weight, one.weight)
+    digits = digits_of(weight, bias, 8.0, 8, 3)
+    assert all(bound < EXACT_UNITS for digit in digits for bound in in_units(digit, 8.0, 8))
+    sums = [sum(digit.weight for digit in digits[: count + 1]) for count in range(3)]
+    errors = [float(np.abs(total - weight).max()) for total in sums]
+    assert all(less < error / 30 for error, less in pairwise(errors))
+    assert np.array_equal(sums[0], to_grid(weight, bias, 8.0, 8).weight)
+
+
+def test_digits_of_what_fits_into_one_are_zeros() -> None:
+    digits = digits_of(np.array([[0.5, -0.25]]), np.array([1.5]), 1.0, 0, 2)
+    assert digits[0].weight.tolist() == [[0.5, -0.25]]
+    assert not np.any(digits[1].weight)
+    assert not np.any(digits[1].bias)

@@ -6,7 +6,9 @@ every machine and for any number of threads, and so is everything chosen from it
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -81,7 +83,9 @@ class Workbench:
         if node.name in self._fed:
             self._samples[node.name] = self._fed.pop(node.name)
 
-    def add(self, origin: Node, op: Op, inputs: Sequence[str], part: str = "") -> str:
+    def add(
+        self, origin: Node, op: Op, inputs: Sequence[str], part: str = "", within: float = math.inf
+    ) -> str:
         """Adds an operator and returns the name of its tensor.
 
         Args:
@@ -89,6 +93,7 @@ class Workbench:
             op: the operator.
             inputs: names in the exact graph.
             part: empty for the operator that makes the origin's own tensor, else what this tensor is of it.
+            within: magnitude that no value exceeds, where more is known of it than of the operands.
         """
         name = f"{origin.name}/{part}" if part else origin.name
         count = 1
@@ -98,6 +103,7 @@ class Workbench:
         shapes = [self._shapes[i] for i in inputs]
         node = Node(name, op, tuple(inputs), origin.module, origin.source)
         bounds = propagate(op, [self._bounds[i] for i in inputs], shapes, op.infer(*shapes))
+        bounds = replace(bounds, low=np.maximum(bounds.low, -within), high=np.minimum(bounds.high, within))
         self._append(node, bounds)
         if all(i in self._samples for i in inputs):
             self._samples[name] = run_operator(op, [self._samples[i] for i in inputs])
