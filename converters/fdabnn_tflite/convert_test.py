@@ -18,11 +18,13 @@ from fdabnn_deploy.ops import (
     Add,
     Affine,
     BinaryConv2d,
+    BinaryLinear,
     Conv2d,
     FloatArray,
     GlobalAvgPool,
     Input,
     Linear,
+    MaxPool2d,
     Op,
     Pad,
     PRelu,
@@ -238,3 +240,24 @@ def test_every_count_is_checked() -> None:
     emitter.pools.append(next(iter(emitter.signs.values())).op.inputs[0].op.inputs[0])
     with pytest.raises(FdabnnError, match="0 LceBMaxPool2d instead of 1"):
         check_counts(file, emitter, results)
+
+
+def test_pools_that_only_a_pool_on_bits_reads_work_on_bits_too() -> None:
+    """The second pool's sign goes in front of both; TensorFlow removes the two reshapes between the third pool and its sign."""
+    weight = np.ones((2, 3, 1, 1), dtype=np.int8)
+    nodes = [
+        Node("x", Input((3, 8, 8))),
+        Node("p", MaxPool2d((2, 2), (2, 2)), ("x",)),
+        Node("q", MaxPool2d((2, 2), (2, 2)), ("p",)),
+        Node("s", Sign(), ("q",)),
+        Node("c", BinaryConv2d(weight), ("s",)),
+        Node("f", Relu(), ("x",)),
+        Node("r", MaxPool2d((8, 8), (8, 8)), ("f",)),
+        Node("v", Reshape((3,)), ("r",)),
+        Node("t", Sign(), ("v",)),
+        Node("l", BinaryLinear(weight[:, :, 0, 0]), ("t",)),
+    ]
+    data, emitter, results = build_flatbuffer(Graph(nodes, ["c", "l"]), False, 1)
+    file = parse_tflite(finish_file(data, emitter, "pools", {}))
+    check_counts(file, emitter, results)
+    assert file.op_counts()["LceBMaxPool2d"] == 3
