@@ -1,0 +1,130 @@
+// The stable part of TensorFlow Lite's C ABI, declared by ourselves: no wheel ships the headers, and none of the libraries exports
+// TfLite symbols. Layouts are equal in tflite-runtime 2.14, TensorFlow 2.21 and LiteRT 2.3. Names and enumerators are TensorFlow
+// Lite's own. Source: tensorflow/lite/core/c/common.h and c_api_types.h, "semi-ABI stable": structs grow at their end only.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+extern "C" {
+
+enum TfLiteStatus { kTfLiteOk = 0, kTfLiteError = 1 };
+
+// Enumerations from files may hold any number, so these are integers here.
+using TfLiteType = int;
+constexpr TfLiteType kTfLiteFloat32 = 1;
+constexpr TfLiteType kTfLiteInt32 = 2;
+constexpr TfLiteType kTfLiteBool = 6;
+constexpr TfLiteType kTfLiteInt8 = 9;
+
+using TfLiteAllocationType = int;
+constexpr TfLiteAllocationType kTfLiteMmapRo = 1;
+constexpr TfLiteAllocationType kTfLitePersistentRo = 5;
+
+using TfLiteQuantizationType = int;
+constexpr TfLiteQuantizationType kTfLiteAffineQuantization = 1;
+
+constexpr std::int32_t kTfLiteBuiltinDelegate = 51;
+constexpr std::int64_t kTfLiteDelegateFlagsAllowDynamicTensors = 1;
+constexpr int kTfLiteOptionalTensor = -1;
+
+// Followed by `size` ints.
+struct TfLiteIntArray {
+  int size;
+  int data[1];
+};
+
+struct TfLiteQuantizationParams {
+  float scale;
+  std::int32_t zero_point;
+};
+
+struct TfLiteQuantization {
+  TfLiteQuantizationType type;
+  void* params;
+};
+
+struct TfLiteTensor {
+  TfLiteType type;
+  void* data;
+  TfLiteIntArray* dims;
+  TfLiteQuantizationParams params;
+  TfLiteAllocationType allocation_type;
+  std::size_t bytes;
+  const void* allocation;
+  const char* name;
+  struct TfLiteDelegate* delegate;
+  int buffer_handle;
+  bool data_is_stale;
+  bool is_variable;
+  TfLiteQuantization quantization;
+  void* sparsity;
+  const TfLiteIntArray* dims_signature;
+};
+
+struct TfLiteNode {
+  TfLiteIntArray* inputs;
+  TfLiteIntArray* outputs;
+  TfLiteIntArray* intermediates;
+  TfLiteIntArray* temporaries;
+  void* user_data;
+  void* builtin_data;
+  const void* custom_initial_data;
+  int custom_initial_data_size;
+  struct TfLiteDelegate* delegate;
+  bool might_have_side_effect;
+};
+
+// What `init` of a delegate's kernel gets as its buffer.
+struct TfLiteDelegateParams {
+  struct TfLiteDelegate* delegate;
+  TfLiteIntArray* nodes_to_replace;
+  TfLiteIntArray* input_tensors;
+  TfLiteIntArray* output_tensors;
+};
+
+struct TfLiteContext;
+
+// Passed by value, so a runtime that knows more fields reads behind the last one we know: there it has to find zeros.
+struct TfLiteRegistration {
+  void* (*init)(TfLiteContext* context, const char* buffer, std::size_t length);
+  void (*free)(TfLiteContext* context, void* buffer);
+  TfLiteStatus (*prepare)(TfLiteContext* context, TfLiteNode* node);
+  TfLiteStatus (*invoke)(TfLiteContext* context, TfLiteNode* node);
+  const char* (*profiling_string)(const TfLiteContext* context, const TfLiteNode* node);
+  std::int32_t builtin_code;
+  const char* custom_name;
+  int version;
+  void* registration_external;
+  void* async_kernel;
+  std::uint64_t inplace_operator;
+  unsigned char zeros[64];
+};
+
+struct TfLiteContext {
+  std::size_t tensors_size;
+  TfLiteStatus (*GetExecutionPlan)(TfLiteContext* context, TfLiteIntArray** execution_plan);
+  TfLiteTensor* tensors;
+  void* impl_;
+  TfLiteStatus (*ResizeTensor)(TfLiteContext* context, TfLiteTensor* tensor, TfLiteIntArray* new_size);  // takes new_size, of malloc
+  void (*ReportError)(TfLiteContext* context, const char* format, ...);
+  TfLiteStatus (*AddTensors)(TfLiteContext* context, int count, int* first);
+  // Of the registration only the fields before `zeros` may be read, and of older runtimes only those up to `version`.
+  TfLiteStatus (*GetNodeAndRegistration)(TfLiteContext* context, int index, TfLiteNode** node, TfLiteRegistration** registration);
+  TfLiteStatus (*ReplaceNodeSubsetsWithDelegateKernels)(TfLiteContext* context, TfLiteRegistration registration,
+                                                        const TfLiteIntArray* nodes, struct TfLiteDelegate* delegate);
+  int recommended_num_threads;
+  // More follows, which is not used here.
+};
+
+struct TfLiteDelegate {
+  void* data_;
+  TfLiteStatus (*Prepare)(TfLiteContext* context, TfLiteDelegate* delegate);
+  TfLiteStatus (*CopyFromBufferHandle)(TfLiteContext* context, TfLiteDelegate* delegate, int handle, TfLiteTensor* tensor);
+  TfLiteStatus (*CopyToBufferHandle)(TfLiteContext* context, TfLiteDelegate* delegate, int handle, TfLiteTensor* tensor);
+  void (*FreeBufferHandle)(TfLiteContext* context, TfLiteDelegate* delegate, int* handle);
+  std::int64_t flags;
+  void* opaque_delegate_builder;
+};
+
+}  // extern "C"
