@@ -1,0 +1,67 @@
+// What a binary convolution kernel of one instruction set is to the driver in bconv.cc.
+//
+// A kernel computes, for a band of output rows of one picture, the number p of taps that differ, and finishes it. Output channels come in
+// blocks of `lanes`, group by group: block b of group g has the channels g * channels_out / groups + b * lanes onwards. Constants per
+// channel are stored by block, with neutral values in the lanes behind a group's last channel.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "kernels/bconv.h"
+
+namespace fdabnn {
+
+enum class Finish {
+  kFloat,   // float output
+  kPacked,  // packed output of blocks that start at multiples of the lanes
+  kCounts,  // p as int32, a value for every lane of every block
+};
+
+struct BconvShape {
+  int in_h, in_w, out_h, out_w;
+  int pad_top, pad_left;  // what lies outside counts as words of 0
+  int words;              // per group and pixel
+  int in_words;           // of all groups
+  int group_channels;     // output channels of a group
+  int blocks;             // of a group
+};
+
+struct BconvJob {
+  const BconvParams* params;
+  BconvShape shape;
+  const void* weights;  // as the kernel packed them
+  Finish finish;
+  // By block and lane, all groups.
+  const float* multiplier;
+  const float* doubled;  // 2 * multiplier, all finite; null where 2p is clamped
+  const float* bias;
+  const std::int32_t* thresholds;
+  std::int32_t clamp_min, clamp_max;  // of 2p
+  // Zero padding: [classes][groups * blocks * lanes], null where nothing is to be added. The class of a pixel is
+  // row_class[y] * column_classes + column_class[x]; class 0 has no taps outside.
+  const float* correction;
+  const std::int32_t* row_class;
+  const std::int32_t* column_class;
+  int column_classes;
+};
+
+struct BconvKernel {
+  int lanes;
+  std::size_t (*weight_bytes)(const BconvParams& params, const BconvShape& shape);
+  // The sizes in `shape` that depend on the picture are not set yet.
+  void (*pack)(const BconvParams& params, const BconvShape& shape, const Word* filter, void* weights);
+  // Of one worker.
+  std::size_t (*workspace_bytes)(const BconvParams& params, const BconvShape& shape);
+  // input: the picture. output: where row `begin` goes. Computes rows [begin, end).
+  void (*run)(const BconvJob& job, const Word* input, int begin, int end, void* output, void* workspace);
+};
+
+// Null where this build has no such kernel.
+const BconvKernel* BconvScalar();
+const BconvKernel* BconvPopcnt();
+const BconvKernel* BconvAvx2();
+const BconvKernel* BconvAvx512();
+const BconvKernel* BconvNeon();
+
+}  // namespace fdabnn

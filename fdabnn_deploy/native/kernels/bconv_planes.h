@@ -1,0 +1,64 @@
+// Rearranges a band of a packed picture for the vector kernels: the words of one row lie side by side, padding is written out, so that an
+// inner loop adds constant offsets and never asks where it is. In an anonymous namespace, because files of different instruction sets
+// compile it.
+#pragma once
+
+#include <cstddef>
+#include <cstring>
+
+#include "kernels/aligned_buffer.h"
+#include "kernels/bconv_kernel.h"
+
+namespace fdabnn {
+namespace {
+
+// A plane holds [rows][words][width]; row 0 is what the first tap of the band's first output row reads.
+struct Band {
+  int rows;
+  int width;  // a multiple of 16, at least one value more than any tap reads
+
+  std::size_t words(const BconvShape& shape) const { return std::size_t{1} * rows * shape.words * width; }
+};
+
+inline int BandWidth(const BconvParams& p, const BconvShape& s) {
+  return static_cast<int>(RoundUp(std::size_t{1} * (s.out_w - 1) * p.stride_w + (p.kernel_w - 1) * p.dilation_w + 2, 16));
+}
+
+inline Band BandOf(const BconvParams& p, const BconvShape& s, int out_rows) {
+  return {(out_rows - 1) * p.stride_h + (p.kernel_h - 1) * p.dilation_h + 1, BandWidth(p, s)};
+}
+
+// Output rows of a band whose planes together stay in the second level of the cache, at least one.
+inline int BandRows(const BconvParams& p, const BconvShape& s, int planes) {
+  constexpr std::size_t kBytes = 256 << 10;
+  int rows = 1;
+  while (rows < s.out_h && BandOf(p, s, rows + 1).words(s) * planes * sizeof(Word) <= kBytes) ++rows;
+  return rows;
+}
+
+// Copies one group's words of the rows that the band reads.
+inline void FillPlane(const BconvParams& p, const BconvShape& s, const Band& band, const Word* input, int group, int first_out_row,
+                      Word* plane) {
+  const int columns = band.width - s.pad_left < s.in_w ? band.width - s.pad_left : s.in_w;
+  for (int r = 0; r < band.rows; ++r) {
+    Word* row = plane + std::size_t{1} * r * s.words * band.width;
+    const int in_row = first_out_row * p.stride_h - s.pad_top + r;
+    if (in_row < 0 || in_row >= s.in_h) {
+      std::memset(row, 0, sizeof(Word) * s.words * band.width);
+      continue;
+    }
+    const Word* pixel = input + std::size_t{1} * in_row * s.in_w * s.in_words + std::size_t{1} * group * s.words;
+    for (int w = 0; w < s.words; ++w) {
+      Word* to = row + std::size_t{1} * w * band.width;
+      for (int x = 0; x < s.pad_left; ++x) to[x] = 0;
+      for (int x = s.pad_left + columns; x < band.width; ++x) to[x] = 0;
+    }
+    Word* to = row + s.pad_left;
+    for (int x = 0; x < columns; ++x, pixel += s.in_words) {
+      for (int w = 0; w < s.words; ++w) to[std::size_t{1} * w * band.width + x] = pixel[w];
+    }
+  }
+}
+
+}  // namespace
+}  // namespace fdabnn

@@ -1,0 +1,76 @@
+// The specification of all binary convolution kernels, one channel at a time.
+#include <algorithm>
+#include <cstring>
+
+#include "kernels/bconv_kernel.h"
+
+namespace fdabnn {
+namespace {
+
+std::size_t FilterWords(const BconvParams& params, const BconvShape& shape) {
+  return std::size_t{1} * params.kernel_h * params.kernel_w * shape.words;
+}
+
+std::size_t WeightBytes(const BconvParams& params, const BconvShape& shape) {
+  return sizeof(Word) * FilterWords(params, shape) * params.channels_out;
+}
+
+void Pack(const BconvParams& params, const BconvShape& shape, const Word* filter, void* weights) {
+  std::memcpy(weights, filter, WeightBytes(params, shape));
+}
+
+std::size_t WorkspaceBytes(const BconvParams&, const BconvShape&) { return 0; }
+
+std::int32_t Count(const BconvJob& job, const Word* input, int channel, int y, int x) {
+  const BconvParams& p = *job.params;
+  const BconvShape& s = job.shape;
+  const Word* filter = static_cast<const Word*>(job.weights) + channel * FilterWords(p, s);
+  const int group = channel / s.group_channels;
+  std::int32_t count = 0;
+  for (int ky = 0; ky < p.kernel_h; ++ky) {
+    const int row = y * p.stride_h - s.pad_top + ky * p.dilation_h;
+    for (int kx = 0; kx < p.kernel_w; ++kx) {
+      const int column = x * p.stride_w - s.pad_left + kx * p.dilation_w;
+      const bool inside = row >= 0 && row < s.in_h && column >= 0 && column < s.in_w;
+      const Word* pixel = inside ? input + (std::size_t{1} * row * s.in_w + column) * s.in_words + group * s.words : nullptr;
+      for (int w = 0; w < s.words; ++w) count += __builtin_popcount(*filter++ ^ (pixel ? pixel[w] : 0));
+    }
+  }
+  return count;
+}
+
+void Run(const BconvJob& job, const Word* input, int begin, int end, void* output, void*) {
+  const BconvShape& s = job.shape;
+  const int channels = job.params->channels_out, words = WordsFor(channels);
+  for (int y = begin; y < end; ++y) {
+    for (int x = 0; x < s.out_w; ++x) {
+      const std::size_t pixel = std::size_t{1} * (y - begin) * s.out_w + x;
+      if (job.finish == Finish::kPacked) std::memset(static_cast<Word*>(output) + pixel * words, 0, words * sizeof(Word));
+      for (int c = 0; c < channels; ++c) {
+        const std::int32_t count = Count(job, input, c, y, x);
+        if (job.finish == Finish::kPacked) {
+          static_cast<Word*>(output)[pixel * words + c / kWordBits] |= static_cast<Word>(count > job.thresholds[c]) << (c % kWordBits);
+        } else if (job.finish == Finish::kCounts) {
+          static_cast<std::int32_t*>(output)[pixel * channels + c] = count;
+        } else {
+          const float scaled = static_cast<float>(std::max(std::min(2 * count, job.clamp_max), job.clamp_min)) * job.multiplier[c];
+          float value = scaled + job.bias[c];
+          if (job.correction) {
+            const int kind = job.row_class[y] * job.column_classes + job.column_class[x];
+            if (kind) value += job.correction[std::size_t{1} * kind * channels + c];
+          }
+          static_cast<float*>(output)[pixel * channels + c] = value;
+        }
+      }
+    }
+  }
+}
+
+}  // namespace
+
+const BconvKernel* BconvScalar() {
+  static const BconvKernel kernel = {1, WeightBytes, Pack, WorkspaceBytes, Run};
+  return &kernel;
+}
+
+}  // namespace fdabnn
