@@ -12,6 +12,8 @@ SHELL := /bin/bash
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+LIBRARY := fdabnn_deploy/native/lib/libfdabnn_delegate.so
+NATIVE_SOURCES := $(shell find fdabnn_deploy/native \( -name '*.cc' -o -name '*.h' \)) $(wildcard tools/native/*)
 
 export FDABNN_DATA ?= data
 PYTEST_ARGS ?= -n 2
@@ -30,16 +32,24 @@ $(STAMP): pyproject.toml constraints.txt tools/make/venv.sh
 	@tools/make/venv.sh $(VENV) -e '.[export,train,test]'
 	@touch $@
 
+# The installation has built the library already; this builds it again after an edit.
+$(LIBRARY): $(STAMP) $(NATIVE_SOURCES)
+	@$(BIN)/python tools/native/build.py
+	@touch $@
+
+.PHONY: native
+native: $(LIBRARY) ## build the native library again where its sources have changed
+
 .PHONY: demo
-demo: $(STAMP) ## export the shipped checkpoint to ONNX and TFLite, verify and time it
+demo: $(LIBRARY) ## export the shipped checkpoint to ONNX and TFLite, verify and time it
 	$(BIN)/fdabnn-export $(CHECKPOINT) --target all --out build/demo
 
 .PHONY: test
-test: $(STAMP) ## run the tests
+test: $(LIBRARY) ## run the tests
 	$(BIN)/pytest $(PYTEST_ARGS)
 
 .PHONY: test-long
-test-long: $(STAMP) ## run the tests that take minutes or whole data sets
+test-long: $(LIBRARY) ## run the tests that take minutes or whole data sets
 	$(BIN)/pytest -m long
 
 .PHONY: lint
@@ -47,11 +57,13 @@ lint: $(STAMP) ## check style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	git ls-files -z '*.cc' '*.h' | xargs -0 $(BIN)/clang-format --dry-run -Werror
 
 .PHONY: format
 format: $(STAMP) ## rewrite the sources in the project's style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+	git ls-files -z '*.cc' '*.h' | xargs -0 $(BIN)/clang-format -i
 
 .PHONY: wheel
 wheel: $(STAMP) ## build the wheel into dist/
@@ -59,5 +71,5 @@ wheel: $(STAMP) ## build the wheel into dist/
 
 .PHONY: clean
 clean: ## remove what was built; keeps .venv and data
-	rm -rf build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf build dist fdabnn_deploy/native/lib .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -path ./.venv -prune -o -name __pycache__ -type d -exec rm -rf {} +

@@ -97,7 +97,9 @@ if [[ $installed_torch != "$torch_version" || -n ${TORCH:-} ]]; then
 fi
 
 say "installing $*"
-# Without build isolation the build backend comes pinned from constraints.txt, too.
+# Without build isolation the build backend and the compiler come pinned from constraints.txt, too.
 pip+=(--constraint "$root/constraints.txt")
-"${pip[@]}" hatchling editables
+build_requirements=(hatchling editables)
+[[ $(uname -sm) != Linux\ @(x86_64|aarch64) ]] || build_requirements+=(ziglang)
+"${pip[@]}" "${build_requirements[@]}"
 "${pip[@]}" --no-build-isolation "$@"

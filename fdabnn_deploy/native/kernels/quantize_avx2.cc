@@ -56,7 +56,8 @@ struct Avx2 : CopiedTails<Avx2> {
     const __m256i bit_of = _mm256_set1_epi64x(static_cast<long long>(0x8040201008040201));
     const __m256i bytes = _mm256_shuffle_epi8(_mm256_set1_epi32(static_cast<int>(word)), byte_of);
     const __m256i is_set = _mm256_cmpeq_epi8(_mm256_and_si256(bytes, bit_of), bit_of);
-    const __m256i chosen = _mm256_blendv_epi8(_mm256_set1_epi8(static_cast<char>(plus)), _mm256_set1_epi8(static_cast<char>(minus)), is_set);
+    const __m256i chosen =
+        _mm256_blendv_epi8(_mm256_set1_epi8(static_cast<char>(plus)), _mm256_set1_epi8(static_cast<char>(minus)), is_set);
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(values), chosen);
   }
 };

@@ -39,9 +39,7 @@ struct Neon : CopiedTails<Neon> {
     return Join(vcleq_s8(vld1q_s8(values), end), vcleq_s8(vld1q_s8(values + 16), end));
   }
 
-  static inline Word PackBool(const std::uint8_t* values) {
-    return Join(vceqzq_u8(vld1q_u8(values)), vceqzq_u8(vld1q_u8(values + 16)));
-  }
+  static inline Word PackBool(const std::uint8_t* values) { return Join(vceqzq_u8(vld1q_u8(values)), vceqzq_u8(vld1q_u8(values + 16))); }
 
   static inline void UnpackFloat(Word word, float* values) {
     static constexpr std::uint32_t kBits[4] = {1, 2, 4, 8};

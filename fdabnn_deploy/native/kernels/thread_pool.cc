@@ -58,7 +58,9 @@ class Gate {
 
   void Notify() {
     if (asleep_ == 0) return;
-    { const std::lock_guard<std::mutex> lock(mutex_); }
+    {
+      const std::lock_guard<std::mutex> lock(mutex_);
+    }
     wake_.notify_all();
   }
 
