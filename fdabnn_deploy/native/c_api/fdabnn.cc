@@ -1,0 +1,236 @@
+#include "c_api/fdabnn.h"
+
+#include <algorithm>
+#include <memory>
+#include <new>
+#include <string>
+
+#include "kernels/bconv.h"
+#include "kernels/bmaxpool.h"
+#include "kernels/level.h"
+#include "kernels/quantize.h"
+#include "kernels/thread_pool.h"
+
+#define FDABNN_EXPORT __attribute__((visibility("default")))
+
+struct fdabnn_pool {
+  explicit fdabnn_pool(int threads) : pool(threads) {}
+  fdabnn::ThreadPool pool;
+};
+
+struct fdabnn_bconv {
+  std::unique_ptr<fdabnn::Bconv> conv;
+  bool sized = false;
+};
+
+namespace {
+
+using fdabnn::Level;
+
+void Say(const std::string& reason, char* error) {
+  const std::size_t length = std::min<std::size_t>(reason.size(), FDABNN_ERROR_BYTES - 1);
+  reason.copy(error, length);
+  error[length] = '\0';
+}
+
+int Refuse(const std::string& reason, char* error) {
+  Say(reason, error);
+  return -1;
+}
+
+// What action() returns, or `failed` and a text in place of an exception.
+template <class Result, class Action>
+Result Guard(Result failed, char* error, Action action) noexcept {
+  try {
+    return action();
+  } catch (const std::bad_alloc&) {
+    constexpr char kText[] = "out of memory";
+    std::copy(std::begin(kText), std::end(kText), error);
+  } catch (...) {
+    constexpr char kText[] = "unexpected error";
+    std::copy(std::begin(kText), std::end(kText), error);
+  }
+  return failed;
+}
+
+bool IsLevel(int level) { return level >= 0 && level < fdabnn::kLevels; }
+
+bool IsSupported(int level, char* error) {
+  if (IsLevel(level) && fdabnn::Supported(static_cast<Level>(level))) return true;
+  Say("level " + (IsLevel(level) ? std::string(fdabnn::Name(static_cast<Level>(level))) : std::to_string(level)) + " is not supported here",
+      error);
+  return false;
+}
+
+// Calls kernel(level, pool) where that and the channels make sense.
+template <class Kernel>
+int Signs(int channels, int level, fdabnn_pool* pool, char* error, Kernel kernel) {
+  return Guard(-1, error, [&] {
+    if (!IsSupported(level, error)) return -1;
+    if (channels < 1) return Refuse(std::to_string(channels) + " channels", error);
+    kernel(static_cast<Level>(level), pool->pool);
+    return 0;
+  });
+}
+
+fdabnn::BmaxpoolParams Params(const fdabnn_bmaxpool_params& p) {
+  return {p.kernel_h, p.kernel_w, p.stride_h, p.stride_w, p.same_padding != 0};
+}
+
+fdabnn::BmaxpoolSize Size(const fdabnn_bmaxpool_params& p) {
+  fdabnn::BmaxpoolSize size;
+  size.in_height = p.in_height;
+  size.in_width = p.in_width;
+  size.words = p.words;
+  return size;
+}
+
+fdabnn::BconvParams Params(const fdabnn_bconv_params& p) {
+  fdabnn::BconvParams params;
+  params.channels_in = p.channels_in;
+  params.channels_out = p.channels_out;
+  params.groups = p.groups;
+  params.kernel_h = p.kernel_h;
+  params.kernel_w = p.kernel_w;
+  params.stride_h = p.stride_h;
+  params.stride_w = p.stride_w;
+  params.dilation_h = p.dilation_h;
+  params.dilation_w = p.dilation_w;
+  params.same_padding = p.same_padding != 0;
+  params.pad_value = p.pad_value;
+  params.activation = static_cast<fdabnn::Activation>(p.activation);
+  params.output = static_cast<fdabnn::OutputType>(p.output);
+  params.output_scale = p.output_scale;
+  params.output_zero_point = p.output_zero_point;
+  return params;
+}
+
+}  // namespace
+
+extern "C" {
+
+FDABNN_EXPORT const char* fdabnn_level_name(int level) { return IsLevel(level) ? fdabnn::Name(static_cast<Level>(level)) : nullptr; }
+
+FDABNN_EXPORT int fdabnn_level_supported(int level) { return IsLevel(level) && fdabnn::Supported(static_cast<Level>(level)); }
+
+FDABNN_EXPORT int fdabnn_level_choose(int* level, char* error) {
+  return Guard(-1, error, [&] {
+    Level chosen;
+    std::string reason;
+    if (!fdabnn::ChooseLevel(&chosen, &reason)) return Refuse(reason, error);
+    *level = static_cast<int>(chosen);
+    return 0;
+  });
+}
+
+FDABNN_EXPORT fdabnn_pool* fdabnn_pool_create(int threads, char* error) {
+  return Guard<fdabnn_pool*>(nullptr, error, [&] { return new fdabnn_pool(threads); });
+}
+
+FDABNN_EXPORT int fdabnn_pool_threads(const fdabnn_pool* pool) { return pool->pool.threads(); }
+
+FDABNN_EXPORT void fdabnn_pool_destroy(fdabnn_pool* pool) { delete pool; }
+
+FDABNN_EXPORT int fdabnn_quantize_float(const float* values, size_t rows, int channels, uint32_t* words, int level, fdabnn_pool* pool,
+                                        char* error) {
+  return Signs(channels, level, pool, error,
+               [&](Level l, fdabnn::ThreadPool& p) { fdabnn::QuantizeFloat(values, rows, channels, words, l, p); });
+}
+
+FDABNN_EXPORT int fdabnn_quantize_int8(const int8_t* values, size_t rows, int channels, int zero_point, uint32_t* words, int level,
+                                       fdabnn_pool* pool, char* error) {
+  return Signs(channels, level, pool, error,
+               [&](Level l, fdabnn::ThreadPool& p) { fdabnn::QuantizeInt8(values, rows, channels, zero_point, words, l, p); });
+}
+
+FDABNN_EXPORT int fdabnn_quantize_bool(const uint8_t* values, size_t rows, int channels, uint32_t* words, int level, fdabnn_pool* pool,
+                                       char* error) {
+  return Signs(channels, level, pool, error,
+               [&](Level l, fdabnn::ThreadPool& p) { fdabnn::QuantizeBool(values, rows, channels, words, l, p); });
+}
+
+FDABNN_EXPORT int fdabnn_dequantize_float(const uint32_t* words, size_t rows, int channels, float* values, int level, fdabnn_pool* pool,
+                                          char* error) {
+  return Signs(channels, level, pool, error,
+               [&](Level l, fdabnn::ThreadPool& p) { fdabnn::DequantizeFloat(words, rows, channels, values, l, p); });
+}
+
+FDABNN_EXPORT int fdabnn_dequantize_bytes(const uint32_t* words, size_t rows, int channels, uint8_t plus, uint8_t minus, uint8_t* values,
+                                          int level, fdabnn_pool* pool, char* error) {
+  return Signs(channels, level, pool, error,
+               [&](Level l, fdabnn::ThreadPool& p) { fdabnn::DequantizeBytes(words, rows, channels, plus, minus, values, l, p); });
+}
+
+FDABNN_EXPORT int fdabnn_bmaxpool_size(const fdabnn_bmaxpool_params* params, int* out_height, int* out_width, char* error) {
+  return Guard(-1, error, [&] {
+    fdabnn::BmaxpoolSize size = Size(*params);
+    std::string reason;
+    if (!fdabnn::ResizeBmaxpool(Params(*params), &size, &reason)) return Refuse(reason, error);
+    *out_height = size.out_height;
+    *out_width = size.out_width;
+    return 0;
+  });
+}
+
+FDABNN_EXPORT int fdabnn_bmaxpool_run(const fdabnn_bmaxpool_params* params, const uint32_t* input, int batch, uint32_t* output, int level,
+                                      fdabnn_pool* pool, char* error) {
+  return Guard(-1, error, [&] {
+    if (!IsSupported(level, error)) return -1;
+    if (batch < 0) return Refuse("a batch of " + std::to_string(batch), error);
+    fdabnn::BmaxpoolSize size = Size(*params);
+    std::string reason;
+    if (!fdabnn::ResizeBmaxpool(Params(*params), &size, &reason)) return Refuse(reason, error);
+    fdabnn::RunBmaxpool(Params(*params), size, input, batch, output, static_cast<Level>(level), pool->pool);
+    return 0;
+  });
+}
+
+FDABNN_EXPORT fdabnn_bconv* fdabnn_bconv_create(const fdabnn_bconv_params* params, const uint32_t* filter, const float* multiplier,
+                                                const float* bias, const int32_t* thresholds, int level, char* error) {
+  return Guard<fdabnn_bconv*>(nullptr, error, [&]() -> fdabnn_bconv* {
+    if (!IsSupported(level, error)) return nullptr;
+    std::string reason;
+    if (params->activation < 0 || params->activation > static_cast<int>(fdabnn::Activation::kRelu6)) {
+      reason = "no activation has the number " + std::to_string(params->activation);
+    } else if (params->output < 0 || params->output > static_cast<int>(fdabnn::OutputType::kInt8)) {
+      reason = "no type of output has the number " + std::to_string(params->output);
+    } else {
+      auto made = std::make_unique<fdabnn_bconv>();
+      made->conv = fdabnn::Bconv::Create(Params(*params), {filter, multiplier, bias, thresholds}, static_cast<Level>(level), &reason);
+      if (made->conv != nullptr) return made.release();
+    }
+    Say(reason, error);
+    return nullptr;
+  });
+}
+
+FDABNN_EXPORT int fdabnn_bconv_resize(fdabnn_bconv* conv, int in_height, int in_width, int* out_height, int* out_width, char* error) {
+  return Guard(-1, error, [&] {
+    conv->sized = false;
+    std::string reason;
+    if (!conv->conv->Resize(in_height, in_width, &reason)) return Refuse(reason, error);
+    conv->sized = true;
+    *out_height = conv->conv->out_height();
+    *out_width = conv->conv->out_width();
+    return 0;
+  });
+}
+
+FDABNN_EXPORT size_t fdabnn_bconv_workspace_bytes(const fdabnn_bconv* conv, int threads) {
+  return conv->sized ? conv->conv->WorkspaceBytes(threads) : 0;
+}
+
+FDABNN_EXPORT int fdabnn_bconv_run(const fdabnn_bconv* conv, const uint32_t* input, int batch, void* output, fdabnn_pool* pool,
+                                   void* workspace, char* error) {
+  return Guard(-1, error, [&] {
+    if (!conv->sized) return Refuse("no size of the input has been set", error);
+    if (batch < 0) return Refuse("a batch of " + std::to_string(batch), error);
+    if (reinterpret_cast<std::uintptr_t>(workspace) % 64 != 0) return Refuse("the workspace is not aligned to 64 bytes", error);
+    conv->conv->Run(input, batch, output, pool->pool, workspace);
+    return 0;
+  });
+}
+
+FDABNN_EXPORT void fdabnn_bconv_destroy(fdabnn_bconv* conv) { delete conv; }
+
+}  // extern "C"
