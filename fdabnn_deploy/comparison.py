@@ -9,6 +9,9 @@ Which comparisons are judged:
 | one that has, or takes, float numerics              | none: reported, not promised                       |
 | any two, with `atol`                                | by bits, but for values within the tolerance       |
 
+A file also runs on the further runtimes that are installed for it, and is compared with itself: by bits where it has
+exact numerics, whatever the other side is; else reported only.
+
 Float numerics have: a file exported so, a checkpoint beside such a file, beside one that does not say, or beside
 another checkpoint, and the trained model, `<checkpoint>:float`.
 """
@@ -28,6 +31,7 @@ from numpy.typing import NDArray
 
 from fdabnn_deploy import parity, report, reproduction, sides
 from fdabnn_deploy import samples as sample_sets
+from fdabnn_deploy.beside import RuntimeRow, compare_beside
 from fdabnn_deploy.errors import UsageError
 from fdabnn_deploy.model_info import ModelInfo
 from fdabnn_deploy.ops import FloatArray
@@ -82,6 +86,7 @@ class ComparisonReport:
         not_judged: why the comparison is reported only; empty where it is judged.
         comparison: of the outputs, bit by bit; the verdict, where the comparison is judged.
         agreement: of the decisions; for information.
+        runtimes: files on further runtimes, compared with themselves.
         layers: with `per_layer`, every tensor that both have, in the order of computation.
         layer_images: the samples that `layers` are about.
         reproduction: the folder with the first layer that differs, None where none was written.
@@ -96,6 +101,7 @@ class ComparisonReport:
     not_judged: str
     comparison: Comparison
     agreement: Agreement
+    runtimes: tuple[RuntimeRow, ...] = ()
     layers: tuple[LayerRow, ...] = ()
     layer_images: tuple[int, ...] = ()
     reproduction: str | None = None
@@ -103,6 +109,8 @@ class ComparisonReport:
     @property
     def verdict(self) -> str:
         """One of "equal", "tolerated" (equal but for values within `atol`), "reported" (not judged), "different"."""
+        if any(row.failed for row in self.runtimes):
+            return "different"
         if self.not_judged:
             return "reported"
         if self.comparison.equal:
@@ -118,6 +126,12 @@ class ComparisonReport:
     def verdict_text(self) -> str:
         """The verdict in a sentence, with the bits that decided it and everything that relaxed it."""
         found = self.comparison
+        for row in self.runtimes:
+            if row.failed and row.comparison is not None:
+                differing = f"{row.comparison.differing} of {row.comparison.values}"
+                return (
+                    f"{row.path} computes {differing} values otherwise on {row.runtime} than on {row.against}"
+                )
         count = f"{found.differing} of {found.values} values differ"
         zeros = f"; {found.zero_signs} zeros of opposite sign count as equal" if found.zero_signs else ""
         if self.verdict == "reported":
@@ -208,6 +222,11 @@ def compare_models(
         with stages.run("run", f"{side.name}, {len(samples)} inputs"):
             outputs.append(side.run(samples.images))
     comparison = parity.compare_outputs(outputs[0], outputs[1], atol)
+    runtimes = [
+        row
+        for side, computed in zip((first, second), outputs, strict=True)
+        for row in _on_other_runtimes(side, samples.images, computed, atol, stages)
+    ]
     layers: tuple[LayerRow, ...] = ()
     chosen: NDArray[np.int64] = np.arange(0)
     written = None
@@ -234,6 +253,7 @@ def compare_models(
         not_judged=_not_judged(first, second, atol),
         comparison=comparison,
         agreement=parity.agreement(outputs[0], outputs[1]),
+        runtimes=tuple(runtimes),
         layers=layers,
         layer_images=tuple(map(int, chosen)),
         reproduction=written,
@@ -259,6 +279,17 @@ def _open(
             )
             opened[i] = side
     return opened[0], opened[1]
+
+
+def _on_other_runtimes(
+    side: Side, images: FloatArray, outputs: list[FloatArray], atol: float | None, stages: Stages
+) -> list[RuntimeRow]:
+    if not side.beside:
+        return []
+    exact = side.numerics is not None and side.numerics.mode == "exact"
+    names = ", ".join(f"{beside.runtime} {beside.version}" for beside in side.beside)
+    with stages.run("run", f"{side.name} on {names} too"):
+        return list(compare_beside(side.name, side.runtime, exact, side.beside, images, outputs, atol))
 
 
 def _not_judged(a: Side, b: Side, atol: float | None) -> str:

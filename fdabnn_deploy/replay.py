@@ -18,9 +18,9 @@ from fdabnn_deploy.ops import Array, FloatArray
 from fdabnn_deploy.parity import Comparison
 from fdabnn_deploy.runtimes import registry
 from fdabnn_deploy.runtimes.base import Session
-from fdabnn_deploy.runtimes.lce import LceSession
 from fdabnn_deploy.runtimes.onnxruntime import OnnxRuntimeSession
 from fdabnn_deploy.runtimes.tflite_file import INT32, TfliteFile
+from fdabnn_deploy.runtimes.tflite_session import TfliteSession
 
 DEFAULT_INPUTS = 16
 _PACKERS = frozenset({"LceQuantize", "LceBconv2d", "LceBMaxPool2d"})
@@ -99,7 +99,7 @@ def build(path: Path, inputs: Sequence[FloatArray], expected: Sequence[FloatArra
         raise ModelRefusedError(
             f"{path}: its metadata '{KEY}' is damaged ({error}): export it again"
         ) from None
-    if isinstance(session, LceSession):
+    if isinstance(session, TfliteSession):
         names = tuple(
             [session.file.tensors[i].name for i in indices]
             for indices in (session.file.inputs, session.file.outputs)
@@ -125,7 +125,7 @@ def replay(capsule: Capsule | Path, session: Session | None = None) -> Replay:
     Args:
         capsule: one, or the path of its file.
         session: that runs the model, None for the runtime that files of its target are verified on. Packed tensors
-            are compared on LCE's interpreter.
+            are compared where they are in the file.
 
     Raises:
         UsageError: the file cannot be read, or the session takes other inputs.
@@ -156,7 +156,7 @@ def packed_tensors(file: TfliteFile) -> tuple[int, ...]:
 
 
 def _packed(session: Session, inputs: Sequence[FloatArray]) -> tuple[PackedSigns, ...]:
-    if not isinstance(session, LceSession):
+    if not isinstance(session, TfliteSession):
         return ()
     indices = packed_tensors(session.file)
     if not indices:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fdabnn_deploy.beside import Beside, open_beside
 from fdabnn_deploy.errors import ModelRefusedError, RuntimeMissingError, UsageError
 from fdabnn_deploy.graph import Graph
 from fdabnn_deploy.model_info import ModelInfo
@@ -45,6 +46,7 @@ class Side:
         run_all: computes every tensor of the deployed graph that this side has.
         graph: the deployed graph, where it is known.
         trained: whether it is the trained model, before any pass.
+        beside: the further runtimes that are installed for this file.
     """
 
     path: Path
@@ -58,6 +60,7 @@ class Side:
     run_all: Callable[[FloatArray], Mapping[str, FloatArray]]
     graph: Graph | None = None
     trained: bool = False
+    beside: tuple[Beside, ...] = ()
 
     @property
     def layers(self) -> dict[str, str]:
@@ -71,7 +74,7 @@ def is_checkpoint(path: Path) -> bool:
 
 
 def open_file(path: Path) -> Side:
-    """Opens an exported file, or one of another tool, on the runtime for its suffix.
+    """Opens an exported file, or one of another tool, on the runtimes for its suffix.
 
     Raises:
         UsageError: the file is missing or of an unknown kind, or takes more than one input.
@@ -95,6 +98,7 @@ def open_file(path: Path) -> Side:
         numerics=_numerics(path, metadata),
         run=lambda images: run_in_batches(session, images),
         run_all=lambda images: session.run_all([images]),
+        beside=tuple(open_beside(path)),
     )
 
 

@@ -20,6 +20,7 @@ from fdabnn_deploy.ops import Affine, BinaryConv2d, FloatArray, GlobalAvgPool, I
 from fdabnn_deploy.reference import evaluate_all
 from fdabnn_deploy.replay import DEFAULT_INPUTS, build, packed_tensors, replay, write_golden
 from fdabnn_deploy.runtimes.lce import LceRuntime
+from fdabnn_deploy.runtimes.litert import LiteRtRuntime
 from fdabnn_deploy.runtimes.onnxruntime import OnnxRuntime
 from fdabnn_deploy.runtimes.tflite_file import read_tflite
 from fdabnn_deploy.runtimes.tflite_tensors import Layout
@@ -130,7 +131,7 @@ def test_no_capsule_of_a_file_that_computes_something_else(files: dict[str, Path
 
 def test_an_export_has_one_capsule(files: dict[str, Path], tmp_path: Path) -> None:
     inputs = network_inputs(COUNT)
-    expected = LceRuntime().open(files["tflite"]).run(inputs)
+    expected = LiteRtRuntime().open(files["tflite"]).run(inputs)
     write_golden(tmp_path / "net.capsule", [files["onnx"], files["tflite"]], inputs, expected)
     assert read_capsule(tmp_path / "net.capsule").target == "tflite"
     many = [np.tile(value, (9, *(1,) * (value.ndim - 1))) for value in inputs]

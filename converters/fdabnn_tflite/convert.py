@@ -27,7 +27,7 @@ class TfliteConverter:
 
     target = "tflite"
     suffix = ".tflite"
-    runtimes: tuple[str, ...] = ("lce",)
+    runtimes: tuple[str, ...] = ("litert", "lce")
 
     def convert(self, graph: Graph, info: ModelInfo, path: Path, options: ConvertOptions) -> Artifact:
         """See `Converter.convert`.

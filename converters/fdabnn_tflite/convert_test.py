@@ -98,7 +98,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Any:
 def test_the_entry_point_finds_it() -> None:
     converter = find_converter("tflite")
     assert isinstance(converter, Converter)
-    assert (converter.target, converter.suffix, converter.runtimes) == ("tflite", ".tflite", ("lce",))
+    assert (converter.target, converter.suffix, converter.runtimes) == ("tflite", ".tflite", ("litert", "lce"))
 
 
 def test_a_resnet20_on_lce_equals_the_reference(exported: Any) -> None:

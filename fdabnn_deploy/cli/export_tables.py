@@ -16,6 +16,7 @@ RUNTIMES = {
     "torch": "PyTorch",
     "reference": "NumPy reference",
     "onnxruntime": "ONNX Runtime",
+    "litert": "LiteRT",
     "lce": "LCE interpreter",
 }
 _KINDS: tuple[Kind, ...] = ("exact integer", "exact sum", "pointwise", "sign", "moves values", "unproved")

@@ -98,6 +98,7 @@ def _parity(
     finally:
         progress.stop()
     _print_outputs(console, result)
+    _print_runtimes(console, result)
     if result.layers:
         _print_layers(console, result)
     if reproduce is not None:
@@ -140,6 +141,27 @@ def _print_outputs(console: Console, result: ComparisonReport) -> None:
     ]
     columns = ["", "differing", "zero signs", "max ulps", "max abs", "mean abs", "same top-1"]
     print_table(console, "A against B", columns, [values], right=(1, 2, 3, 4, 5, 6))
+
+
+def _print_runtimes(console: Console, result: ComparisonReport) -> None:
+    rows: list[list[str | Text]] = []
+    for row in result.runtimes:
+        found = row.comparison
+        sign = Text("--", "yellow") if found is None or not row.judged else mark(not row.failed)
+        values = ["refused", "", ""]
+        if found is not None:
+            values = [
+                f"{found.differing} of {found.values}",
+                format_number(found.max_ulps),
+                format_number(found.max_abs),
+            ]
+        rows.append([sign, row.path, f"{row.runtime} {row.version}", row.against, *values])
+    if rows:
+        columns = ["", "model", "runtime", "against", "differing", "max ulps", "max abs"]
+        print_table(console, "The same file on other runtimes", columns, rows, right=(4, 5, 6))
+    for row in result.runtimes:
+        if row.refused:
+            _note(console, row.refused)
 
 
 def _note(console: Console, text: str) -> None:

@@ -16,12 +16,16 @@ class _Entry:
     module: str
     class_name: str
     suffixes: tuple[str, ...]
+    beside: bool = False
 
 
 _RUNTIMES: dict[str, _Entry] = {
     "onnxruntime": _Entry("fdabnn_deploy.runtimes.onnxruntime", "OnnxRuntime", (".onnx",)),
-    "lce": _Entry("fdabnn_deploy.runtimes.lce", "LceRuntime", (".tflite",)),
+    "litert": _Entry("fdabnn_deploy.runtimes.litert", "LiteRtRuntime", (".tflite",)),
+    "lce": _Entry("fdabnn_deploy.runtimes.lce", "LceRuntime", (".tflite",), beside=True),
+    "tflite": _Entry("fdabnn_deploy.runtimes.tflite", "TfliteRuntime", (".tflite",)),
 }
+"""The first of a suffix opens such files by default; those marked check them beside it."""
 
 
 def names() -> list[str]:
@@ -45,7 +49,7 @@ def get(name: str) -> Runtime:
 
 
 def for_file(path: Path) -> Runtime:
-    """The runtime that opens files with this path's suffix.
+    """The runtime that opens files with this path's suffix by default.
 
     Raises:
         UsageError: no runtime does.
@@ -53,5 +57,14 @@ def for_file(path: Path) -> Runtime:
     for name, entry in _RUNTIMES.items():
         if path.suffix.lower() in entry.suffixes:
             return get(name)
-    known = ", ".join(suffix for entry in _RUNTIMES.values() for suffix in entry.suffixes)
+    known = ", ".join(dict.fromkeys(suffix for entry in _RUNTIMES.values() for suffix in entry.suffixes))
     raise UsageError(f"{path}: no runtime opens files that end in '{path.suffix}': known: {known}")
+
+
+def beside(path: Path) -> list[Runtime]:
+    """The runtimes, installed or not, that check files with this path's suffix beside the one of `for_file`."""
+    return [
+        get(name)
+        for name, entry in _RUNTIMES.items()
+        if entry.beside and path.suffix.lower() in entry.suffixes
+    ]

@@ -82,14 +82,14 @@ class TfliteFile:
         """Operators by name, sorted."""
         return dict(sorted(Counter(operator.name for operator in self.operators).items()))
 
-    def patched(self, outputs: tuple[int, ...], batch: int) -> bytes:
-        """A copy of the file whose outputs are these tensors, and whose inputs have this batch size.
+    def patched(self, outputs: tuple[int, ...], batch: int | None = None) -> bytes:
+        """A copy of the file whose outputs are these tensors, and whose inputs have this batch size, None for their own.
 
         References point forward only, so a new list of outputs goes to the end of the file and the old reference is turned there. The
         checksum of the copy is not renewed.
         """
         changed = bytearray(self.data)
-        for place in self._batch_places:
+        for place in self._batch_places if batch is not None else ():
             struct.pack_into("<i", changed, place, batch)
         if outputs != self.outputs:
             end = -(-len(changed) // 16) * 16

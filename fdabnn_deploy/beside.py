@@ -1,0 +1,82 @@
+"""A file on further runtimes, beside the one that opens it by default: exact files promise the same bits on all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from fdabnn_deploy import parity
+from fdabnn_deploy.errors import ModelRefusedError, RuntimeMissingError
+from fdabnn_deploy.ops import FloatArray
+from fdabnn_deploy.parity import Comparison
+from fdabnn_deploy.runtimes import registry
+from fdabnn_deploy.runtimes.base import Session
+from fdabnn_deploy.samples import run_in_batches
+
+
+@dataclass(frozen=True)
+class Beside:
+    """A further runtime that is installed: `session` runs the file there; None where it refuses the file, for the reason `refused`."""
+
+    runtime: str
+    version: str
+    session: Session | None
+    refused: str = ""
+
+
+@dataclass(frozen=True)
+class RuntimeRow:
+    """How a file compares with itself on another runtime.
+
+    Attributes:
+        path: of the file, as it was asked for.
+        runtime: the further one.
+        version: of it.
+        against: the file's default runtime, the reference in `Difference.a`.
+        judged: whether the file promises equal bits: it records exact numerics.
+        refused: why the runtime does not take the file, empty where it does.
+        comparison: of the outputs; None where the runtime does not take the file.
+    """
+
+    path: str
+    runtime: str
+    version: str
+    against: str
+    judged: bool
+    refused: str
+    comparison: Comparison | None
+
+    @property
+    def failed(self) -> bool:
+        """Whether a promise is broken."""
+        return self.judged and self.comparison is not None and not self.comparison.passed
+
+
+def open_beside(path: Path) -> Iterator[Beside]:
+    """Opens a file on the further runtimes for its suffix; those that are not installed are left out."""
+    for runtime in registry.beside(path):
+        try:
+            version = runtime.version()
+            yield Beside(runtime.name, version, runtime.open(path))
+        except RuntimeMissingError:
+            continue
+        except ModelRefusedError as error:
+            yield Beside(runtime.name, version, None, str(error))
+
+
+def compare_beside(
+    path: str,
+    against: str,
+    judged: bool,
+    runtimes: Sequence[Beside],
+    images: FloatArray,
+    outputs: list[FloatArray],
+    atol: float | None,
+) -> Iterator[RuntimeRow]:
+    """Runs a file on the further runtimes and compares with the outputs on its default one; see `RuntimeRow`."""
+    for beside in runtimes:
+        comparison = None
+        if beside.session is not None:
+            comparison = parity.compare_outputs(outputs, run_in_batches(beside.session, images), atol)
+        yield RuntimeRow(path, beside.runtime, beside.version, against, judged, beside.refused, comparison)
