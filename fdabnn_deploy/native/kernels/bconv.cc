@@ -34,6 +34,8 @@ const BconvKernel* KernelFor(Level level) {
   return nullptr;
 }
 
+std::int64_t TapsOf(const BconvParams& p) { return std::int64_t{p.kernel_h} * p.kernel_w * (p.channels_in / p.groups); }
+
 bool Between(std::int64_t value, std::int64_t low, std::int64_t high) { return low <= value && value <= high; }
 
 // Null, or why the parameters are refused.
@@ -44,7 +46,7 @@ const char* Refusal(const BconvParams& p, const BconvConstants& constants) {
   if (p.channels_in % p.groups != 0 || p.channels_out % p.groups != 0) return "its groups do not divide its channels";
   if (p.groups > 1 && p.channels_in / p.groups % kWordBits != 0) return "a group's input channels are no multiple of 32";
   const std::int64_t area = std::int64_t{p.kernel_h} * p.kernel_w;
-  if (area > kLargestTaps || area * (p.channels_in / p.groups) > kLargestTaps) return "its filter is too large";
+  if (area > kLargestTaps || TapsOf(p) > kLargestTaps) return "its filter is too large";
   if (area * WordsFor(p.channels_in / p.groups) * p.channels_out > kLargestTotal) return "its filter is too large";
   if (std::int64_t{p.kernel_h} * p.dilation_h > kLargestSize || std::int64_t{p.kernel_w} * p.dilation_w > kLargestSize) {
     return "its dilated filter is too large";
@@ -251,7 +253,7 @@ class BconvImpl : public Bconv {
   }
 
   void SetTransform(const BconvConstants& constants) {
-    const int taps = params_.kernel_h * params_.kernel_w * (params_.channels_in / params_.groups);
+    const int taps = static_cast<int>(TapsOf(params_));
     const auto [low, high] = ActivationRange(params_.activation);
     clamp_min_ = static_cast<std::int32_t>(taps - std::min<std::int64_t>(high, taps));
     clamp_max_ = static_cast<std::int32_t>(taps - std::max<std::int64_t>(low, -taps));
@@ -350,7 +352,7 @@ std::unique_ptr<Bconv> Bconv::Create(const BconvParams& params, const BconvConst
   } else if (kernel == nullptr) {
     *error = std::string("this build or processor has no kernels for level ") + Name(level);
   } else {
-    return std::make_unique<BconvImpl>(params, constants, *kernel);
+    return std::make_unique<BconvImpl>(params, constants, TapsOf(params) <= kernel->max_taps ? *kernel : *BconvScalar());
   }
   return nullptr;
 }

@@ -7,6 +7,8 @@
 //
 // and every XOR of x's is one of activations ^ one of weights, both of which are prepared: nine words take 23 vector operations instead of
 // the 27 of XOR, count and add. The three s are linear, so the same holds for them once more.
+#include <climits>
+
 #include "kernels/bconv_kernel.h"
 
 #if defined(__x86_64__)
@@ -376,7 +378,7 @@ void Run(const BconvJob& job, const Word* input, int begin, int end, void* outpu
 }  // namespace
 
 const BconvKernel* BconvAvx512() {
-  static const BconvKernel kernel = {kLanes, WeightBytes, Pack, WorkspaceBytes, Run};
+  static const BconvKernel kernel = {kLanes, INT_MAX, WeightBytes, Pack, WorkspaceBytes, Run};
   return &kernel;
 }
 

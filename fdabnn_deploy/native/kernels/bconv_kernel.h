@@ -48,6 +48,7 @@ struct BconvJob {
 
 struct BconvKernel {
   int lanes;
+  int max_taps;  // kernel_h * kernel_w * channels_in / groups up to which it counts without overflow
   std::size_t (*weight_bytes)(const BconvParams& params, const BconvShape& shape);
   // The sizes in `shape` that depend on the picture are not set yet.
   void (*pack)(const BconvParams& params, const BconvShape& shape, const Word* filter, void* weights);

@@ -1,5 +1,6 @@
 // The specification of all binary convolution kernels, one channel at a time.
 #include <algorithm>
+#include <climits>
 #include <cstring>
 
 #include "kernels/bconv_kernel.h"
@@ -69,7 +70,7 @@ void Run(const BconvJob& job, const Word* input, int begin, int end, void* outpu
 }  // namespace
 
 const BconvKernel* BconvScalar() {
-  static const BconvKernel kernel = {1, WeightBytes, Pack, WorkspaceBytes, Run};
+  static const BconvKernel kernel = {1, INT_MAX, WeightBytes, Pack, WorkspaceBytes, Run};
   return &kernel;
 }
 
