@@ -1,0 +1,383 @@
+"""The native kernels over NumPy arrays, by way of `c_api/fdabnn.h`; for tests and benchmarks.
+
+Packed tensors are uint32 [..., ceil(channels / 32)]; see `kernels/words.h`. All arrays are checked before the library sees them. Calls
+leave Python's lock, and may be made from any number of threads with a pool each.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import weakref
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from fdabnn_deploy.errors import UsageError
+from fdabnn_deploy.native import delegate_path
+
+Words = NDArray[np.uint32]
+Padding = Literal["same", "valid"]
+Output = Literal["float", "packed", "int8"]
+Activation = Literal["none", "relu", "relu_n1_to_1", "relu6"]
+
+ACTIVATIONS: tuple[Activation, ...] = ("none", "relu", "relu_n1_to_1", "relu6")
+OUTPUTS: tuple[Output, ...] = ("float", "packed", "int8")
+_OUTPUT_TYPES: dict[Output, DTypeLike] = {"float": np.float32, "packed": np.uint32, "int8": np.int8}
+_LEVELS = 5
+_ALIGNMENT = 64
+
+
+class _CBmaxpool(ctypes.Structure):
+    _fields_ = [
+        (name, ctypes.c_int32)
+        for name in (
+            "kernel_h",
+            "kernel_w",
+            "stride_h",
+            "stride_w",
+            "same_padding",
+            "in_height",
+            "in_width",
+            "words",
+        )
+    ]
+
+
+class _CBconv(ctypes.Structure):
+    _fields_ = [
+        *(
+            (name, ctypes.c_int32)
+            for name in (
+                *("channels_in", "channels_out", "groups", "kernel_h", "kernel_w", "stride_h", "stride_w"),
+                *("dilation_h", "dilation_w", "same_padding", "pad_value", "activation", "output"),
+            )
+        ),
+        ("output_scale", ctypes.c_float),
+        ("output_zero_point", ctypes.c_int32),
+    ]
+
+
+_INT, _SIZE, _BYTE, _POINTER = ctypes.c_int, ctypes.c_size_t, ctypes.c_uint8, ctypes.c_void_p
+_SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
+    "level_name": (ctypes.c_char_p, [_INT]),
+    "level_supported": (_INT, [_INT]),
+    "level_choose": (_INT, [_POINTER, _POINTER]),
+    "pool_create": (_POINTER, [_INT, _POINTER]),
+    "pool_threads": (_INT, [_POINTER]),
+    "pool_destroy": (None, [_POINTER]),
+    "quantize_float": (_INT, [_POINTER, _SIZE, _INT, _POINTER, _INT, _POINTER, _POINTER]),
+    "quantize_int8": (_INT, [_POINTER, _SIZE, _INT, _INT, _POINTER, _INT, _POINTER, _POINTER]),
+    "quantize_bool": (_INT, [_POINTER, _SIZE, _INT, _POINTER, _INT, _POINTER, _POINTER]),
+    "dequantize_float": (_INT, [_POINTER, _SIZE, _INT, _POINTER, _INT, _POINTER, _POINTER]),
+    "dequantize_bytes": (_INT, [_POINTER, _SIZE, _INT, _BYTE, _BYTE, _POINTER, _INT, _POINTER, _POINTER]),
+    "bmaxpool_size": (_INT, [_POINTER, _POINTER, _POINTER, _POINTER]),
+    "bmaxpool_run": (_INT, [_POINTER, _POINTER, _INT, _POINTER, _INT, _POINTER, _POINTER]),
+    "bconv_create": (_POINTER, [_POINTER, _POINTER, _POINTER, _POINTER, _POINTER, _INT, _POINTER]),
+    "bconv_resize": (_INT, [_POINTER, _INT, _INT, _POINTER, _POINTER, _POINTER]),
+    "bconv_workspace_bytes": (_SIZE, [_POINTER, _INT]),
+    "bconv_run": (_INT, [_POINTER, _POINTER, _INT, _POINTER, _POINTER, _POINTER, _POINTER]),
+    "bconv_destroy": (None, [_POINTER]),
+}
+
+
+@functools.cache
+def _function(name: str) -> Callable[..., Any]:
+    function = ctypes.CDLL(delegate_path())[f"fdabnn_{name}"]
+    function.restype, function.argtypes = _SIGNATURES[name]
+    return function
+
+
+def _call(name: str, *arguments: Any) -> Any:
+    """Calls a function whose last argument is the text of an error.
+
+    Raises:
+        UsageError: the library refuses.
+    """
+    error = ctypes.create_string_buffer(256)
+    result = _function(name)(*arguments, error)
+    if error.value:
+        raise UsageError(f"native kernels: {error.value.decode()}")
+    return result
+
+
+def levels() -> tuple[str, ...]:
+    """The names of the levels that this processor supports, slowest first."""
+    return tuple(
+        _function("level_name")(i).decode() for i in range(_LEVELS) if _function("level_supported")(i)
+    )
+
+
+def chosen_level() -> str:
+    """The fastest level, or the one that the environment variable FDABNN_KERNELS names.
+
+    Raises:
+        UsageError: it names no level that this processor supports.
+    """
+    level = ctypes.c_int()
+    _call("level_choose", ctypes.byref(level))
+    return str(_function("level_name")(level.value).decode())
+
+
+def _number(level: str | None) -> int:
+    level = chosen_level() if level is None else level
+    for i in range(_LEVELS):
+        if _function("level_name")(i) == level.encode():
+            return i
+    raise UsageError(f"native kernels: no level is called {level!r}; use one of {', '.join(levels())}")
+
+
+class Pool:
+    """Threads for the kernels.
+
+    Args:
+        threads: How many, the calling one included.
+    """
+
+    def __init__(self, threads: int = 1) -> None:
+        self.handle: int = _call("pool_create", threads)
+        self.threads: int = _function("pool_threads")(self.handle)
+        weakref.finalize(self, _function("pool_destroy"), self.handle)
+
+
+@functools.cache
+def _one_thread() -> Pool:
+    return Pool(1)
+
+
+def _handle(pool: Pool | None) -> int:
+    return (pool or _one_thread()).handle
+
+
+def _array(name: str, array: NDArray[Any], dtype: DTypeLike, shape: tuple[int | None, ...]) -> NDArray[Any]:
+    """The array, without gaps, if it has the type and shape (None: any size)."""
+    fits = len(array.shape) == len(shape) and all(
+        want in {None, is_} for want, is_ in zip(shape, array.shape, strict=True)
+    )
+    if array.dtype != dtype or not fits:
+        wanted = ", ".join("*" if size is None else str(size) for size in shape)
+        raise UsageError(
+            f"native kernels: {name} is {array.dtype} {list(array.shape)}, not {np.dtype(dtype)} [{wanted}]"
+        )
+    return np.ascontiguousarray(array)
+
+
+def _words(channels: int) -> int:
+    return -(-channels // 32)
+
+
+def quantize(
+    values: NDArray[Any], *, zero_point: int = 0, level: str | None = None, pool: Pool | None = None
+) -> Words:
+    """Packs the signs of float32, int8 (below `zero_point` is -1) or bool (False is -1) values [..., channels]."""
+    kinds = {"float32": "float", "int8": "int8", "bool": "bool"}
+    if str(values.dtype) not in kinds or values.ndim == 0:
+        raise UsageError(
+            f"native kernels: values are {values.dtype} {list(values.shape)}, not float32, int8 or bool with channels"
+        )
+    values = np.ascontiguousarray(values)
+    channels = values.shape[-1]
+    words = np.empty((*values.shape[:-1], _words(channels)), np.uint32)
+    kind = kinds[str(values.dtype)]
+    rows = words.size // max(words.shape[-1], 1)
+    offset = (zero_point,) if kind == "int8" else ()
+    _call(
+        f"quantize_{kind}",
+        values.ctypes.data,
+        rows,
+        channels,
+        *offset,
+        words.ctypes.data,
+        _number(level),
+        _handle(pool),
+    )
+    return words
+
+
+def dequantize(
+    words: Words, channels: int, *, level: str | None = None, pool: Pool | None = None
+) -> NDArray[np.float32]:
+    """Words [..., ceil(channels / 32)] to 1.0 and -1.0, float32 [..., channels]."""
+    words = _array("words", words, np.uint32, (*words.shape[:-1], _words(channels)))
+    values = np.empty((*words.shape[:-1], channels), np.float32)
+    rows = words.size // max(words.shape[-1], 1)
+    _call(
+        "dequantize_float",
+        words.ctypes.data,
+        rows,
+        channels,
+        values.ctypes.data,
+        _number(level),
+        _handle(pool),
+    )
+    return values
+
+
+def dequantize_bytes(
+    words: Words, channels: int, plus: int, minus: int, *, level: str | None = None, pool: Pool | None = None
+) -> NDArray[np.uint8]:
+    """Words [..., ceil(channels / 32)] to two bytes of choice, uint8 [..., channels]."""
+    words = _array("words", words, np.uint32, (*words.shape[:-1], _words(channels)))
+    values = np.empty((*words.shape[:-1], channels), np.uint8)
+    rows = words.size // max(words.shape[-1], 1)
+    arguments = (words.ctypes.data, rows, channels, plus, minus, values.ctypes.data)
+    _call("dequantize_bytes", *arguments, _number(level), _handle(pool))
+    return values
+
+
+def bmaxpool(
+    words: Words,
+    kernel: tuple[int, int],
+    stride: tuple[int, int],
+    padding: Padding,
+    *,
+    level: str | None = None,
+    pool: Pool | None = None,
+) -> Words:
+    """The largest sign in each window of words [batch, height, width, words]."""
+    words = _array("words", words, np.uint32, (None,) * 4)
+    params = ctypes.byref(_CBmaxpool(*kernel, *stride, padding == "same", *words.shape[1:]))
+    height, width = ctypes.c_int(), ctypes.c_int()
+    _call("bmaxpool_size", params, ctypes.byref(height), ctypes.byref(width))
+    output = np.empty((words.shape[0], height.value, width.value, words.shape[3]), np.uint32)
+    _call(
+        "bmaxpool_run",
+        params,
+        words.ctypes.data,
+        words.shape[0],
+        output.ctypes.data,
+        _number(level),
+        _handle(pool),
+    )
+    return output
+
+
+@dataclass(frozen=True)
+class BconvParams:
+    """A binary convolution, as in `kernels/bconv.h`: its formula is there."""
+
+    channels_in: int
+    channels_out: int
+    kernel_h: int
+    kernel_w: int
+    groups: int = 1
+    stride_h: int = 1
+    stride_w: int = 1
+    dilation_h: int = 1
+    dilation_w: int = 1
+    same_padding: bool = False
+    pad_value: int = 0
+    activation: Activation = "none"
+    output: Output = "float"
+    output_scale: float = 1.0
+    output_zero_point: int = 0
+
+
+class Bconv:
+    """A prepared binary convolution.
+
+    Args:
+        params: Sizes and kind.
+        filters: Packed, [channels_out, kernel_h, kernel_w, ceil(channels_in / groups / 32)].
+        multiplier: float32 [channels_out], with `bias` for float and int8 output.
+        bias: float32 [channels_out].
+        thresholds: int32 [channels_out], for packed output.
+        level: Whose instructions to use; the fastest by default.
+
+    Raises:
+        UsageError: arrays do not fit, or the library refuses the parameters.
+    """
+
+    def __init__(
+        self,
+        params: BconvParams,
+        filters: Words,
+        *,
+        multiplier: NDArray[np.float32] | None = None,
+        bias: NDArray[np.float32] | None = None,
+        thresholds: NDArray[np.int32] | None = None,
+        level: str | None = None,
+    ) -> None:
+        self.params = params
+        inputs = params.channels_in // max(params.groups, 1)
+        filters = _array(
+            "filters",
+            filters,
+            np.uint32,
+            (params.channels_out, params.kernel_h, params.kernel_w, _words(inputs)),
+        )
+        constants: list[NDArray[Any] | None] = [
+            None if array is None else _array(name, array, dtype, (params.channels_out,))
+            for name, array, dtype in (
+                ("multiplier", multiplier, np.float32),
+                ("bias", bias, np.float32),
+                ("thresholds", thresholds, np.int32),
+            )
+        ]
+        c_params = _CBconv(
+            *(params.channels_in, params.channels_out, params.groups, params.kernel_h, params.kernel_w),
+            *(params.stride_h, params.stride_w, params.dilation_h, params.dilation_w),
+            *(
+                params.same_padding,
+                params.pad_value,
+                ACTIVATIONS.index(params.activation),
+                OUTPUTS.index(params.output),
+            ),
+            *(params.output_scale, params.output_zero_point),
+        )
+        pointers = [None if array is None else array.ctypes.data for array in constants]
+        self._handle: int = _call(
+            "bconv_create", ctypes.byref(c_params), filters.ctypes.data, *pointers, _number(level)
+        )
+        weakref.finalize(self, _function("bconv_destroy"), self._handle)
+        self._input = self._output = (0, 0)
+
+    def resize(self, height: int, width: int) -> tuple[int, int]:
+        """Sets the size of the input and returns that of the output; before `run`, and not while one goes on."""
+        out_height, out_width = ctypes.c_int(), ctypes.c_int()
+        _call("bconv_resize", self._handle, height, width, ctypes.byref(out_height), ctypes.byref(out_width))
+        self._input, self._output = (height, width), (out_height.value, out_width.value)
+        return self._output
+
+    def prepare(self, words: Words, pool: Pool | None = None) -> tuple[Callable[[], None], NDArray[Any]]:
+        """A call without arguments for one input array [batch, height, width, words], and the array that it writes.
+
+        What a benchmark times: one call into the library, nothing else.
+        """
+        words = _array("input", words, np.uint32, (None, *self._input, _words(self.params.channels_in)))
+        pool = pool or _one_thread()
+        channels = self.params.channels_out
+        depth = _words(channels) if self.params.output == "packed" else channels
+        output = np.empty((words.shape[0], *self._output, depth), _OUTPUT_TYPES[self.params.output])
+        size = _function("bconv_workspace_bytes")(self._handle, pool.threads)
+        memory = np.empty(size + _ALIGNMENT, np.uint8)
+        workspace = -(-memory.ctypes.data // _ALIGNMENT) * _ALIGNMENT
+        function = _function("bconv_run")
+        error = ctypes.create_string_buffer(256)
+        arguments = (
+            self._handle,
+            words.ctypes.data,
+            words.shape[0],
+            output.ctypes.data,
+            pool.handle,
+            workspace,
+            error,
+        )
+
+        def run(_kept: object = (self, words, output, pool, memory)) -> None:
+            if function(*arguments) != 0:
+                raise UsageError(f"native kernels: {error.value.decode()}")
+
+        return run, output
+
+    def __call__(self, words: Words, pool: Pool | None = None) -> NDArray[Any]:
+        """The output for an input [batch, height, width, words] of any size."""
+        words = _array("input", words, np.uint32, (None, None, None, _words(self.params.channels_in)))
+        if words.shape[1:3] != self._input:
+            self.resize(words.shape[1], words.shape[2])
+        run, output = self.prepare(words, pool)
+        run()
+        return output
