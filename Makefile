@@ -29,7 +29,7 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(STAMP): pyproject.toml constraints.txt tools/make/venv.sh
-	@tools/make/venv.sh $(VENV) -e '.[export,train,test]'
+	@tools/make/venv.sh $(VENV) -e '.[bench,export,train,test]'
 	@touch $@
 
 # The installation has built the library already; this builds it again after an edit.
@@ -51,6 +51,11 @@ test: $(LIBRARY) ## run the tests
 .PHONY: test-long
 test-long: $(LIBRARY) ## run the tests that take minutes or whole data sets
 	$(BIN)/pytest -m long
+
+.PHONY: bench
+bench: $(LIBRARY) ## time the kernels and whole models against their peers; wants a quiet machine
+	$(BIN)/python tools/bench layers
+	$(BIN)/python tools/bench models
 
 .PHONY: lint
 lint: $(STAMP) ## check style and types
