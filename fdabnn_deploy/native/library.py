@@ -329,16 +329,16 @@ class Bconv:
             *(params.output_scale, params.output_zero_point),
         )
         pointers = [None if array is None else array.ctypes.data for array in constants]
-        self._handle: int = _call(
+        self.handle: int = _call(
             "bconv_create", ctypes.byref(c_params), filters.ctypes.data, *pointers, _number(level)
         )
-        weakref.finalize(self, _function("bconv_destroy"), self._handle)
+        weakref.finalize(self, _function("bconv_destroy"), self.handle)
         self._input = self._output = (0, 0)
 
     def resize(self, height: int, width: int) -> tuple[int, int]:
         """Sets the size of the input and returns that of the output; before `run`, and not while one goes on."""
         out_height, out_width = ctypes.c_int(), ctypes.c_int()
-        _call("bconv_resize", self._handle, height, width, ctypes.byref(out_height), ctypes.byref(out_width))
+        _call("bconv_resize", self.handle, height, width, ctypes.byref(out_height), ctypes.byref(out_width))
         self._input, self._output = (height, width), (out_height.value, out_width.value)
         return self._output
 
@@ -352,13 +352,13 @@ class Bconv:
         channels = self.params.channels_out
         depth = _words(channels) if self.params.output == "packed" else channels
         output = np.empty((words.shape[0], *self._output, depth), _OUTPUT_TYPES[self.params.output])
-        size = _function("bconv_workspace_bytes")(self._handle, pool.threads)
+        size = _function("bconv_workspace_bytes")(self.handle, pool.threads)
         memory = np.empty(size + _ALIGNMENT, np.uint8)
         workspace = -(-memory.ctypes.data // _ALIGNMENT) * _ALIGNMENT
         function = _function("bconv_run")
         error = ctypes.create_string_buffer(256)
         arguments = (
-            self._handle,
+            self.handle,
             words.ctypes.data,
             words.shape[0],
             output.ctypes.data,
