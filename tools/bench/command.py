@@ -1,0 +1,128 @@
+"""The command line: what to time, where to write."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+
+from bench import environment, report
+from bench.cc import CompileError
+from bench.layers import LAYERS
+from fdabnn_deploy.cli.console import make_console, run_command
+from fdabnn_deploy.errors import RuntimeMissingError, UsageError
+
+RESULTS = Path(__file__).parent / "results"
+
+
+def run(args: Sequence[str] | None = None) -> int:
+    """Runs the command line and gives back its exit code; errors become one line."""
+    return run_command(_main, "bench", args)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def _main() -> None:
+    """Times the native kernels and whole models against their peers, in turn, and writes a table, JSON and a plot."""
+
+
+_options = [
+    click.option("--rounds", type=click.IntRange(2), default=40, show_default=True, help="samples of each"),
+    click.option("--cpu", type=int, help="the processor to run on [default: the last one]"),
+    click.option(
+        "--out",
+        type=click.Path(file_okay=False, path_type=Path),
+        default=RESULTS,
+        help="folder of the results [default: tools/bench/results]",
+    ),
+]
+
+
+def _with_options(command: Any) -> Any:
+    for option in reversed(_options):
+        command = option(command)
+    return command
+
+
+@_main.command("layers")
+@click.option("--only", "names", multiple=True, help="a layer by its name, such as 28x28x128; repeatable")
+@click.option("--peers/--no-peers", default=True, show_default=True, help="time the other runtimes too")
+@_with_options
+def _layers(names: tuple[str, ...], peers: bool, rounds: int, cpu: int | None, out: Path) -> None:
+    """Single binary convolutions: ceilings, our kernels, LCE, float32 and int8 convolutions."""
+    chosen = [layer for layer in LAYERS if not names or layer.name in names]
+    unknown = set(names) - {layer.name for layer in LAYERS}
+    if unknown:
+        known = ", ".join(layer.name for layer in LAYERS)
+        raise UsageError(f"no layer is called {', '.join(sorted(unknown))}: known are {known}")
+    cpus = _cpus(cpu)
+    _prepare()
+    from bench.layer_bench import PEERS, run_layer
+
+    console = make_console()
+    before, facts = environment.busy(), environment.describe(cpus)
+    quiet = _warn(console, facts)
+    results = []
+    for layer in chosen:
+        console.print(f"  {layer.name}", style="dim")
+        results.append(run_layer(layer, cpus, rounds, PEERS if peers else ()))
+    report.print_layers(console, results)
+    report.print_untimed(console, [(result.layer.name, [*result.rows, *result.pairs]) for result in results])
+    report.print_goals(console, [(result.layer.name, goal) for result in results for goal in result.goals])
+    content = report.record(
+        "layers",
+        facts,
+        {"rounds": rounds, "peers": peers},
+        report.disturbance(before, environment.busy(), *quiet),
+        [result.record() for result in results],
+    )
+    _write(console, out, "layers", content)
+
+
+def _cpus(first: int | None) -> list[int]:
+    """The processor for one thread, and another for two; the last ones, because the first serves interrupts."""
+    allowed = sorted(os.sched_getaffinity(0), reverse=True)
+    if first is None:
+        return allowed[:2]
+    if first not in allowed:
+        raise UsageError(f"no processor {first}: {', '.join(map(str, sorted(allowed)))} may be used")
+    return [first, *(cpu for cpu in allowed if cpu != first)][:2]
+
+
+def _prepare() -> None:
+    """Finds out before anything is timed what is missing, and silences the deprecations of the peers.
+
+    Raises:
+        RuntimeMissingError: there is no compiler or no matplotlib.
+    """
+    warnings.simplefilter("ignore")
+    if importlib.util.find_spec("matplotlib") is None:
+        raise RuntimeMissingError("the plot needs matplotlib: install it with  pip install -e '.[bench]'")
+    from bench import cc
+
+    try:
+        cc.library()
+    except CompileError as error:
+        raise RuntimeMissingError(str(error)) from None
+
+
+def _warn(console: Console, facts: dict[str, Any]) -> tuple[float, int]:
+    load, cpus = facts["load"][0], facts["cpu_count"] or 1
+    if load / cpus > report.QUIET_LOAD:
+        console.print(f"  the machine is not quiet (load {load:.1f}): times will be too long", style="yellow")
+    return load, cpus
+
+
+def _write(console: Console, out: Path, name: str, content: dict[str, Any]) -> None:
+    path = out / f"{name}.json"
+    report.write(path, content)
+    from bench.plot import plot_layers, plot_models
+
+    draw = plot_layers if name == "layers" else plot_models
+    draw(content, path.with_suffix(".svg"))
+    console.print(f"\n  {path}\n  {path.with_suffix('.svg')}", soft_wrap=True)
