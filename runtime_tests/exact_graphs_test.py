@@ -1,8 +1,9 @@
-"""Exact graphs of random networks give the same bits everywhere: the reference, PyTorch, ONNX Runtime and LCE.
+"""Exact graphs of random networks give the same bits everywhere: the reference, PyTorch, ONNX Runtime, LCE, LiteRT, TensorFlow Lite.
 
 Every network runs on four normal pictures and on four that hold zeros of both signs, denormals, numbers at and beyond the limits,
 infinities and NaN. PyTorch runs batches of 4 and of 1, on 1 and 2 threads; ONNX Runtime does at every level of optimisation, on the file as
-written and as onnx-simplifier leaves it; LCE takes one picture at a time, with its default and its indirect kernels, on 1 and 2 threads.
+written and as onnx-simplifier leaves it; LCE takes one picture at a time, with its default and its indirect kernels, on 1 and 2 threads;
+LiteRT and TensorFlow Lite run with our delegate, with and without XNNPACK, on 1 and 2 threads, with batches of 1 and of 4.
 Only the sign of a zero at an output may differ, and that is counted.
 """
 
@@ -32,7 +33,9 @@ from fdabnn_deploy.ops import DEPLOYED, Affine, BinaryConv2d, Clamp, FloatArray,
 from fdabnn_deploy.reference import evaluate
 from fdabnn_deploy.runtimes.base import Session
 from fdabnn_deploy.runtimes.lce import Kernels, LceRuntime
+from fdabnn_deploy.runtimes.litert import LiteRtRuntime
 from fdabnn_deploy.runtimes.onnxruntime import OPTIMIZATIONS, OnnxRuntime
+from fdabnn_deploy.runtimes.tflite import TfliteRuntime
 from fdabnn_deploy.runtimes.tflite_file import parse_tflite
 from fdabnn_deploy.runtimes.torch_graph import TorchGraphSession
 from fdabnn_onnx.build import build_model
@@ -153,15 +156,15 @@ def on_onnx_runtime(tally: Tally, networks: Sequence[Network], folder: Path) -> 
             tally.compare("ONNX Runtime", where, networks, session, BATCHES)
 
 
-def on_lce(tally: Tally, networks: Sequence[Network], folder: Path) -> None:
+def on_tflite(tally: Tally, networks: Sequence[Network], folder: Path) -> None:
     for flipped in (False, True):
         chosen = [network for network in networks if choose_flipped(network.graph) == flipped]
         if not chosen:
             continue
         data, emitter, results = build_flatbuffer(
-            merged({f"seed{network.seed}": network.graph for network in chosen}), flipped, 1
+            merged({f"seed{network.seed}": network.graph for network in chosen}), flipped, None
         )
-        finished = finish_file(data, emitter, "networks", {})
+        finished = finish_file(data, emitter, "networks", {}, resizable=True)
         check_counts(parse_tflite(finished), emitter, results)
         path = folder / f"flipped {flipped}.tflite"
         path.write_bytes(finished)
@@ -170,6 +173,10 @@ def on_lce(tally: Tally, networks: Sequence[Network], folder: Path) -> None:
                 session = LceRuntime().open(path, threads, kernels)
                 where = f"LCE, {kernels} kernels, {threads} threads"
                 tally.compare("LCE", where, chosen, session, [slice(0, 8)])
+        for runtime in (LiteRtRuntime(), TfliteRuntime()):
+            for setting, stock in runtime.settings(path):
+                name = runtime.interpreter_name
+                tally.compare(name, f"{name}, {setting}", chosen, stock, [slice(0, 8)])
 
 
 def run_all(seeds: Sequence[int], folder: Path) -> Tally:
@@ -179,7 +186,7 @@ def run_all(seeds: Sequence[int], folder: Path) -> Tally:
         networks = [network for network in drawn if network is not None]
         on_pytorch(tally, networks)
         on_onnx_runtime(tally, networks, folder)
-        on_lce(tally, networks, folder)
+        on_tflite(tally, networks, folder)
     return tally
 
 
@@ -198,7 +205,7 @@ def judge(tally: Tally, least: int) -> None:
     assert tally.refused.total() <= 0.05 * tally.drawn, tally.refused
     kinds = [kind.__name__ for kind in DEPLOYED]
     assert {kind: tally.occurs[kind] for kind in (*kinds, *NORM_KINDS) if tally.occurs[kind] < least} == {}
-    assert set(tally.values) == {"PyTorch", "ONNX Runtime", "LCE"}
+    assert set(tally.values) == {"PyTorch", "ONNX Runtime", "LCE", "LiteRT", "TensorFlow Lite"}
 
 
 def check(number: int, least: int, folder: Path, capsys: Any) -> None:
@@ -240,7 +247,7 @@ def test_activations_that_converters_fold_into_binary_layers(tmp_path: Path) -> 
         networks.append(Network(i, exact, inputs, evaluate(exact, inputs)))
     tally = Tally()
     on_onnx_runtime(tally, networks, tmp_path)
-    on_lce(tally, networks, tmp_path)
+    on_tflite(tally, networks, tmp_path)
     assert tally.different == []
 
 

@@ -89,10 +89,13 @@ def print_parity(console: Console, report: Report) -> None:
 
 
 def _grouped(rows: Iterable[ParityRow]) -> dict[tuple[str, str | None, bool], list[ParityRow]]:
+    """Per runtime and file the default setting, then the others."""
     groups: dict[tuple[str, str | None, bool], list[ParityRow]] = {}
     for row in rows:
-        groups.setdefault((row.runtime, row.target, not row.setting), []).append(row)
-    return groups
+        for default in (True, False):
+            groups.setdefault((row.runtime, row.target, default), [])
+        groups[row.runtime, row.target, not row.setting].append(row)
+    return {key: group for key, group in groups.items() if group}
 
 
 def _parity_cells(label: str, group: Sequence[ParityRow]) -> tuple[str | Text, ...]:

@@ -67,6 +67,7 @@ class TfliteFile:
         inputs: indices of its input tensors.
         outputs: indices of its output tensors.
         metadata: the metadata texts by key; entries that are no text are left out.
+        resizable: whether every input says that its batch is free.
     """
 
     data: bytes
@@ -75,6 +76,7 @@ class TfliteFile:
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
     metadata: dict[str, str]
+    resizable: bool
     _outputs_place: int
     _batch_places: tuple[int, ...]
 
@@ -146,6 +148,7 @@ def parse_tflite(data: bytes) -> TfliteFile:
         inputs,
         outputs,
         _metadata(model, buffers),
+        bool(inputs) and all(tables[index].numbers(7, "<i")[:1] == (-1,) for index in inputs),
         subgraphs[0].place(2),
         tuple(begin for begin, rank in filter(None, shapes) if rank),
     )

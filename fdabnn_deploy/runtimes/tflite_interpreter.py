@@ -1,6 +1,6 @@
 """TensorFlow Lite's stock interpreter with our delegate for the binary operators: what LiteRT's and TensorFlow's have in common.
 
-Batches are fed in pieces of the size that the interpreter was resized to; the last piece is filled up with zeros.
+Batches are fed in pieces of the file's batch size, or of the one that its inputs were resized to; the last piece is filled up with zeros.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from fdabnn_deploy.errors import UsageError
+from fdabnn_deploy.errors import ModelRefusedError, UsageError
 from fdabnn_deploy.native import delegate_path
 from fdabnn_deploy.ops import Array, FloatArray
 from fdabnn_deploy.runtimes.tflite_file import TfliteFile, read_tflite
@@ -37,19 +37,21 @@ class Setting:
 
     Attributes:
         threads: of the interpreter; the delegate follows it.
-        batch: what the inputs are resized to.
+        batch: what the inputs are resized to, None for the size in the file.
         float_kernels: for everything that is not binary.
         level: of the delegate's kernels, None for the fastest that the processor has.
     """
 
     threads: int = 1
-    batch: int = 1
+    batch: int | None = None
     float_kernels: FloatKernels = "XNNPACK"
     level: str | None = None
 
     def __str__(self) -> str:
-        text = f"{self.float_kernels}, {self.threads} thread{'s' * (self.threads > 1)}, batch {self.batch}"
-        return text if self.level is None else f"{text}, {self.level} delegate"
+        parts = [self.float_kernels, f"{self.threads} thread{'s' * (self.threads > 1)}"]
+        parts += [] if self.batch is None else [f"batch {self.batch}"]
+        parts += [] if self.level is None else [f"{self.level} delegate"]
+        return ", ".join(parts)
 
 
 SETTINGS: tuple[Setting, ...] = (
@@ -57,7 +59,7 @@ SETTINGS: tuple[Setting, ...] = (
         Setting(threads, batch, kernels)
         for kernels in ("XNNPACK", "built-in")
         for threads in (1, 2)
-        for batch in (1, 4)
+        for batch in (None, 4)
     ),
     Setting(float_kernels="new XNNPACK"),
     Setting(threads=2, level="scalar"),
@@ -90,6 +92,8 @@ class InterpreterSession(TfliteSession):
 
     def __init__(self, package: Package, name: str, file: TfliteFile, path: Path, setting: Setting) -> None:
         self._package, self._setting = package, setting
+        shapes = [file.tensors[index].shape for index in file.inputs]
+        self._batch = setting.batch or next((shape[0] for shape in shapes if shape), 1)
         super().__init__(file, path, name)
 
     @property
@@ -112,7 +116,7 @@ class InterpreterSession(TfliteSession):
                     ),
                     experimental_default_delegate_latest_features=setting.float_kernels == "new XNNPACK",
                 )
-                for index in self._file.inputs:
+                for index in self._file.inputs if setting.batch is not None else ():
                     shape = self._file.tensors[index].shape
                     interpreter.resize_tensor_input(index, [setting.batch, *shape[1:]])
                 interpreter.allocate_tensors()
@@ -121,7 +125,7 @@ class InterpreterSession(TfliteSession):
         return interpreter, outputs
 
     def _predict(self, interpreter: tuple[Any, tuple[int, ...]], stored: Sequence[FloatArray]) -> list[Array]:
-        count, size = len(stored[0]), self._setting.batch
+        count, size = len(stored[0]), self._batch
         pieces = []
         for start in range(0, count, size):
             self._set(interpreter[0], [_piece(values, start, size) for values in stored])
@@ -141,7 +145,7 @@ class InterpreterSession(TfliteSession):
             raise self._not_run(str(error)) from None
 
     def native_inputs(self, inputs: Sequence[FloatArray]) -> object:
-        return [_piece(values[:1], 0, self._setting.batch) for values in self._to_file(inputs)]
+        return [_piece(values[:1], 0, self._batch) for values in self._to_file(inputs)]
 
     def run_native(self, prepared: object) -> None:
         assert isinstance(prepared, list)
@@ -183,15 +187,24 @@ class InterpreterRuntime(ABC):
             RuntimeMissingError: the interpreter or the delegate's library is not installed.
         """
         setting = setting or Setting(threads=threads)
-        if setting.threads < 1 or setting.batch < 1:
+        if setting.threads < 1 or (setting.batch is not None and setting.batch < 1):
             raise UsageError(f"cannot run with {setting}: give numbers from 1 on")
         return InterpreterSession(self.package(), self.interpreter_name, read_tflite(path), path, setting)
 
     def settings(self, path: Path) -> Iterator[tuple[str, InterpreterSession]]:
-        """`SETTINGS`: float kernels, threads, batches and levels of the delegate; see `Runtime.settings`."""
+        """`SETTINGS`: float kernels, threads, batches and levels of the delegate; see `Runtime.settings`.
+
+        Files that do not say that their batch is free run with another one only where that happens to work.
+        """
         package, file = self.package(), read_tflite(path)
         for setting in SETTINGS:
-            yield str(setting), InterpreterSession(package, self.interpreter_name, file, path, setting)
+            try:
+                session = InterpreterSession(package, self.interpreter_name, file, path, setting)
+            except ModelRefusedError:
+                if setting.batch is None or file.resizable:
+                    raise
+                continue
+            yield str(setting), session
 
     def metadata(self, path: Path) -> dict[str, str]:
         """The file's metadata; needs no interpreter.

@@ -86,7 +86,7 @@ class BconvOp : public Op {
       throw Refusal("shapes have changed without preparation");
     }
     const Word* words = Data<const Word>(input);
-    void* result = Bytes(output, params_.output == OutputType::kInt8 ? 1 : 4);
+    void* result = AlignedBytes(output, params_.output == OutputType::kInt8 ? 1 : 4);
     if (in[0] == 0) return;
     ThreadPool& pool = session.Pool(tensors.recommended_threads());
     bconv_->Run(words, in[0], result, pool, session.Workspace(bconv_->WorkspaceBytes(pool.threads())));
@@ -133,16 +133,18 @@ class BconvOp : public Op {
       return tensor;
     };
     const int channels = params.channels_out;
-    BconvConstants constants;
-    constants.filter = Data<const Word>(constant(tensors.Input(kFilter)));
+    const std::vector<Word> filter = Copy<Word>(constant(tensors.Input(kFilter)));
+    std::vector<float> multiplier, bias;
+    std::vector<std::int32_t> thresholds;
     if (params.output == OutputType::kPacked) {
-      constants.thresholds = Data<const std::int32_t>(constant(PerChannel(tensors, kThresholds, kTfLiteInt32, channels)));
+      thresholds = Copy<std::int32_t>(constant(PerChannel(tensors, kThresholds, kTfLiteInt32, channels)));
     } else {
-      constants.multiplier = Data<const float>(constant(PerChannel(tensors, kMultiplier, kTfLiteFloat32, channels)));
-      constants.bias = Data<const float>(constant(PerChannel(tensors, kBias, kTfLiteFloat32, channels)));
+      multiplier = Copy<float>(constant(PerChannel(tensors, kMultiplier, kTfLiteFloat32, channels)));
+      bias = Copy<float>(constant(PerChannel(tensors, kBias, kTfLiteFloat32, channels)));
     }
     std::string reason;
-    std::unique_ptr<Bconv> bconv = Bconv::Create(params, constants, level, &reason);
+    std::unique_ptr<Bconv> bconv =
+        Bconv::Create(params, {filter.data(), multiplier.data(), bias.data(), thresholds.data()}, level, &reason);
     if (!bconv) throw Refusal(reason);
     return bconv;
   }

@@ -115,4 +115,10 @@ void* Bytes(const TfLiteTensor& tensor, std::size_t value_size) {
   return tensor.data;
 }
 
+void* AlignedBytes(const TfLiteTensor& tensor, std::size_t value_size) {
+  void* bytes = Bytes(tensor, value_size);
+  if (reinterpret_cast<std::uintptr_t>(bytes) % value_size != 0) throw Refusal(Describe(tensor) + " is not aligned");
+  return bytes;
+}
+
 }  // namespace fdabnn

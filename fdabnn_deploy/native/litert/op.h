@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <initializer_list>
 #include <memory>
 #include <stdexcept>
@@ -71,9 +72,21 @@ std::size_t Count(const TfLiteTensor& tensor, int first, int last);
 
 // The values. Throws Refusal where the tensor does not hold as many bytes as its shape says.
 void* Bytes(const TfLiteTensor& tensor, std::size_t value_size);
+
+// Likewise; throws Refusal where they are not aligned, too.
+void* AlignedBytes(const TfLiteTensor& tensor, std::size_t value_size);
 template <typename T>
 T* Data(const TfLiteTensor& tensor) {
-  return static_cast<T*>(Bytes(tensor, sizeof(T)));
+  return static_cast<T*>(AlignedBytes(tensor, sizeof(T)));
+}
+
+// A copy of the values, which need not be aligned: not every tool that writes files aligns their constants.
+template <typename T>
+std::vector<T> Copy(const TfLiteTensor& tensor) {
+  const void* bytes = Bytes(tensor, sizeof(T));
+  std::vector<T> copy(Count(tensor, 0, tensor.dims->size));
+  if (!copy.empty()) std::memcpy(copy.data(), bytes, copy.size() * sizeof(T));
+  return copy;
 }
 
 class Op {
