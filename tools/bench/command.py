@@ -15,6 +15,7 @@ from rich.console import Console
 from bench import environment, report
 from bench.cc import CompileError
 from bench.layers import LAYERS
+from bench.model_files import MODELS
 from fdabnn_deploy.cli.console import make_console, run_command
 from fdabnn_deploy.errors import RuntimeMissingError, UsageError
 
@@ -27,6 +28,7 @@ def run(args: Sequence[str] | None = None) -> int:
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--debug", is_flag=True, expose_value=False, help="show tracebacks")
 def _main() -> None:
     """Times the native kernels and whole models against their peers, in turn, and writes a table, JSON and a plot."""
 
@@ -82,6 +84,47 @@ def _layers(names: tuple[str, ...], peers: bool, rounds: int, cpu: int | None, o
         [result.record() for result in results],
     )
     _write(console, out, "layers", content)
+
+
+@_main.command("models")
+@click.option("--only", "names", multiple=True, help="a model by its name, such as resnet18; repeatable")
+@click.option(
+    "--operators/--no-operators", default=True, show_default=True, help="time the operators alone too"
+)
+@click.option("--fresh", is_flag=True, help="export the models again, for a changed exporter")
+@_with_options
+def _models(
+    names: tuple[str, ...], operators: bool, fresh: bool, rounds: int, cpu: int | None, out: Path
+) -> None:
+    """Whole networks: LiteRT and TensorFlow Lite with the delegate, LCE's interpreter, ONNX Runtime."""
+    known = [model.name for model in MODELS]
+    if unknown := set(names) - set(known):
+        raise UsageError(f"no model is called {', '.join(sorted(unknown))}: known are {', '.join(known)}")
+    cpus = _cpus(cpu)
+    _prepare()
+    from bench.model_bench import run_model
+
+    console = make_console()
+    before, facts = environment.busy(), environment.describe(cpus)
+    quiet = _warn(console, facts)
+    results = []
+    for model in MODELS:
+        if not names or model.name in names:
+            console.print(f"  {model.name}", style="dim")
+            results.append(run_model(model, cpus, rounds, operators=operators, fresh=fresh))
+    report.print_models(console, results)
+    untimed = [(result.name, result.rows) for result in results]
+    untimed += [(each.name, each.rows) for result in results for each in result.operators]
+    report.print_untimed(console, untimed)
+    report.print_goals(console, [(result.name, goal) for result in results for goal in result.goals])
+    content = report.record(
+        "models",
+        facts,
+        {"rounds": rounds, "operators": operators},
+        report.disturbance(before, environment.busy(), *quiet),
+        [result.record() for result in results],
+    )
+    _write(console, out, "models", content)
 
 
 def _cpus(first: int | None) -> list[int]:

@@ -19,10 +19,10 @@ def contenders(problem: Problem) -> list[Contender]:
     signs = problem.signs
     ones = np.ones(problem.layer.channels, np.float32)
     scaled = problem.filters * problem.multiplier[:, None, None, None]
-    real = _Session(_conv_file(problem, signs, scaled, problem.bias, problem.expected_float), signs)
+    real = Session(conv_file(problem, signs, scaled, problem.bias, problem.expected_float), signs)
     integers = signs.astype(np.int8)
-    whole = _Session(
-        _conv_file(
+    whole = Session(
+        conv_file(
             problem,
             *(integers, problem.filters.astype(np.int8), (0 * ones).astype(np.int32), problem.expected_int8),
         ),
@@ -34,7 +34,9 @@ def contenders(problem: Problem) -> list[Contender]:
     ]
 
 
-class _Session:
+class Session:
+    """A file with one input on LiteRT."""
+
     def __init__(self, model: bytes, values: Array) -> None:
         package = importlib.import_module("ai_edge_litert.interpreter")
         with native_stderr():
@@ -50,7 +52,7 @@ class _Session:
         return values
 
 
-def _conv_file(problem: Problem, values: Array, filters: Array, bias: Array, output: Array) -> bytes:
+def conv_file(problem: Problem, values: Array, filters: Array, bias: Array, output: Array) -> bytes:
     """A file with one CONV_2D; integer tensors have scale 1 and zero point 0."""
     schema = importlib.import_module("ai_edge_litert.schema_py_generated")
     model = schema.ModelT()

@@ -13,7 +13,9 @@ from rich.text import Text
 
 from bench.figures import Goal, micros
 from bench.layer_bench import LayerResult
-from bench.measure import Row, best
+from bench.measure import Row, best, ratio
+from bench.model_bench import ModelResult
+from bench.operators import OperatorResult
 from fdabnn_deploy.cli.console import mark, print_table
 
 SCHEMA = 1
@@ -123,6 +125,62 @@ def print_layers(console: Console, results: Sequence[LayerResult]) -> None:
         ],
         right=(1, 2, 3, 4, 5, 6, 8, 9),
     )
+
+
+def print_models(console: Console, results: Sequence[ModelResult]) -> None:
+    """Whole models, and their operators where they were timed."""
+    for result in results:
+        ours = best(result.rows, "ours")
+        print_table(
+            console,
+            f"{result.name}: milliseconds, one thread",
+            ["runtime", "median", "p10", "p90", "to ours"],
+            [
+                [
+                    row.name,
+                    *(number(row.timing.median / 1e3, ".3f"), number(row.timing.p10 / 1e3, ".3f")),
+                    *(number(row.timing.p90 / 1e3, ".3f"), number(ratio(row, ours), ".2f", "x")),
+                ]
+                for row in result.rows
+                if row.timing is not None
+            ],
+            right=range(1, 5),
+        )
+        if result.operators:
+            _print_operators(console, result)
+
+
+def _print_operators(console: Console, result: ModelResult) -> None:
+    ordered = sorted(
+        result.operators, key=lambda operator: -operator.count * (_named(operator.rows, "ours") or 0)
+    )
+    print_table(
+        console,
+        f"{result.name}: operators alone on LiteRT, and on LCE's interpreter in its best mode, microseconds",
+        ["operator", "count", "ours", "all", "LCE", "all", "ratio"],
+        [
+            [
+                *(operator.name, str(operator.count)),
+                *(number(value) for value in _one_and_all(operator, "ours")),
+                *(number(value) for value in _one_and_all(operator, "lce")),
+                number(ratio(best(operator.rows, "lce"), best(operator.rows, "ours")), ".1f", "x"),
+            ]
+            for operator in ordered
+        ],
+        right=range(1, 7),
+    )
+    print_table(
+        console,
+        f"{result.name}: ONNX Runtime's profile, microseconds",
+        ["operator", "all"],
+        [[name, number(value)] for name, value in result.onnx_profile.items()],
+        right=(1,),
+    )
+
+
+def _one_and_all(operator: OperatorResult, group: str) -> tuple[float | None, float | None]:
+    one = _named(operator.rows, group)
+    return one, None if one is None else operator.count * one
 
 
 def print_untimed(console: Console, results: Sequence[tuple[str, Sequence[Row]]]) -> None:

@@ -55,8 +55,12 @@ def test_the_record_keeps_everything(record: dict[str, Any], tmp_path: Path) -> 
     assert layer["macs"] == LAYER.macs
     timed = {row["name"]: row["timing"] for row in layer["rows"]}
     assert timed["better fp32"] == {
-        **{"median": 4000, "p10": 3999, "p90": 4001},
-        **{"best": 3998, "rounds": 5, "calls": 3},
+        "median": 4000,
+        "p10": 3999,
+        "p90": 4001,
+        "best": 3998,
+        "rounds": 5,
+        "calls": 3,
     }
     assert timed["unequal int8"] is None
     assert layer["figures"]["over_fp32"] == 20

@@ -1,0 +1,118 @@
+"""Times whole models: stock interpreters with our delegate, LCE's interpreter in all its modes, ONNX Runtime, in turn."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bench import peer_lce
+from bench.figures import Goal
+from bench.measure import Array, Contender, Row, best, looped, pinned, ratio, run_in_turn
+from bench.model_files import Model, files
+from bench.operators import OperatorResult, profile_onnx, time_operators
+from fdabnn_deploy.ops import FloatArray
+from fdabnn_deploy.runtimes.base import Session
+from fdabnn_deploy.runtimes.litert import LiteRtRuntime
+from fdabnn_deploy.runtimes.onnxruntime import OnnxRuntime, OnnxRuntimeSession
+from fdabnn_deploy.runtimes.tflite import TfliteRuntime
+from fdabnn_deploy.runtimes.tflite_session import TfliteSession
+
+_GOALS = {"resnet18": 3.0}
+"""How many times LCE's best mode has to be slower."""
+
+
+@dataclass(frozen=True)
+class ModelResult:
+    """What came of a model.
+
+    Attributes:
+        name: of the model.
+        rows: timed in turn on one thread.
+        operators: timed alone.
+        onnx_profile: microseconds by type of operator, of ONNX Runtime.
+        over_lce: LCE's best mode to ours.
+        over_onnxruntime: ONNX Runtime to ours.
+        goals: how fast the model has to be.
+        sha256: of the files.
+    """
+
+    name: str
+    rows: list[Row]
+    operators: list[OperatorResult]
+    onnx_profile: dict[str, float]
+    over_lce: float | None
+    over_onnxruntime: float | None
+    goals: list[Goal]
+    sha256: dict[str, str]
+
+    def record(self) -> dict[str, Any]:
+        """For JSON."""
+        return {**asdict(self), "goals": [{**asdict(goal), "met": goal.met} for goal in self.goals]}
+
+
+def run_model(
+    model: Model, cpus: Sequence[int], rounds: int, *, operators: bool, fresh: bool = False
+) -> ModelResult:
+    """Times one model with one thread.
+
+    Args:
+        model: to time.
+        cpus: the first of which is used.
+        rounds: samples of each contender.
+        operators: whether to time the operators too.
+        fresh: whether to export the model again.
+    """
+    tflite, onnx = files(model, fresh=fresh)
+    with pinned(cpus[:1]):
+        session = LiteRtRuntime().open(tflite)
+        image = np.random.default_rng(0).normal(size=(1, *session.input_shapes[0])).astype(np.float32)
+        reference = OnnxRuntime().open(onnx)
+        rows = run_in_turn(_contenders(tflite, session, reference, image), rounds)
+        alone = time_operators(session, image, max(rounds // 4, 5)) if operators else []
+        profile = profile_onnx(onnx, {reference.input_names[0]: image}) if operators else {}
+    ours = best(rows, "ours")
+    over = ratio(best(rows, "lce"), ours)
+    goals = [Goal("over LCE's best mode", _GOALS[model.name], over)] if model.name in _GOALS else []
+    return ModelResult(
+        model.name,
+        rows,
+        alone,
+        profile,
+        over,
+        ratio(best(rows, "onnxruntime"), ours),
+        goals,
+        {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in (tflite, onnx)},
+    )
+
+
+def _contenders(
+    tflite: Path, session: TfliteSession, reference: OnnxRuntimeSession, image: FloatArray
+) -> list[Contender]:
+    expected = reference.run([image])[0]
+    found = [
+        _contender("LiteRT + delegate", "ours", session, image, expected),
+        _contender("TensorFlow Lite + delegate", "tflite", TfliteRuntime().open(tflite), image, expected),
+        _contender("ONNX Runtime", "onnxruntime", reference, image, expected),
+    ]
+    prepared = session.native_inputs([image])
+    assert isinstance(prepared, list)
+    content = session.file.patched(session.file.outputs, batch=1)
+    for kernels in ("default", "indirect"):
+        for xnnpack in (False, True):
+            lce = peer_lce.Session(content, kernels, prepared, xnnpack=xnnpack)
+            name = f"LCE {kernels}" + (" + XNNPACK" if xnnpack else "")
+            found.append(Contender(name, "lce", looped(lce.run), lce.output, expected))
+    return found
+
+
+def _contender(name: str, group: str, session: Session, image: FloatArray, expected: Array) -> Contender:
+    prepared = session.native_inputs([image])
+    return Contender(
+        *(name, group, looped(lambda: session.run_native(prepared))),
+        *(lambda: session.run([image])[0], expected),
+    )
