@@ -1,0 +1,297 @@
+// Every kernel against the scalar ones, on arrays without a spare byte behind them, for builds with sanitizers:
+//
+//   kernels_driver ROUNDS THREADS
+//
+// Each of the threads has a pool and shapes of its own, and all of them share one convolution. Exits with 1 at the first difference.
+#include <algorithm>
+#include <atomic>
+#include <climits>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+#include <random>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "kernels/bconv.h"
+#include "kernels/bmaxpool.h"
+#include "kernels/level.h"
+#include "kernels/quantize.h"
+#include "kernels/thread_pool.h"
+
+namespace fdabnn {
+namespace {
+
+std::atomic<bool> failed{false};
+
+void Expect(bool right, const std::string& what) {
+  if (right) return;
+  std::fprintf(stderr, "kernels_driver: %s\n", what.c_str());
+  failed = true;
+}
+
+class Random {
+ public:
+  explicit Random(unsigned seed) : engine_(seed) {}
+
+  int Between(int low, int high) { return low + static_cast<int>(engine_() % (static_cast<unsigned>(high - low) + 1)); }
+  Word Bits() { return static_cast<Word>(engine_()); }
+  float Float() { return static_cast<float>(Between(-1000, 1000)) / 64; }
+  int OneOf(std::initializer_list<int> values) { return values.begin()[Between(0, static_cast<int>(values.size()) - 1)]; }
+
+ private:
+  std::mt19937 engine_;
+};
+
+// An array aligned to its elements and no better, whose end is the end of its memory.
+template <class T>
+class Exact {
+ public:
+  explicit Exact(std::size_t size) : size_(size), memory_(new T[size + 1]) { std::fill_n(memory_.get(), size + 1, T()); }
+
+  template <class Source>
+  Exact(std::size_t size, Source source) : Exact(size) {
+    std::generate_n(data(), size, source);
+  }
+
+  T* data() { return memory_.get() + 1; }
+  const T* data() const { return memory_.get() + 1; }
+  std::size_t size() const { return size_; }
+  bool operator==(const Exact& other) const { return std::memcmp(data(), other.data(), size_ * sizeof(T)) == 0; }
+
+ private:
+  std::size_t size_;
+  std::unique_ptr<T[]> memory_;
+};
+
+std::vector<Level> SupportedLevels() {
+  std::vector<Level> levels;
+  for (int i = 0; i < kLevels; ++i) {
+    if (Supported(static_cast<Level>(i))) levels.push_back(static_cast<Level>(i));
+  }
+  return levels;
+}
+
+// Calls compute(level) for all levels and compares with what the first, scalar, gives.
+template <class Compute>
+void Compare(const std::string& what, Compute compute) {
+  const auto expected = compute(Level::kScalar);
+  for (const Level level : SupportedLevels()) Expect(compute(level) == expected, what + " at level " + Name(level));
+}
+
+void TestSigns(Random& random, ThreadPool& pool) {
+  const std::size_t rows = static_cast<std::size_t>(random.Between(0, random.Between(0, 9) == 0 ? 2000 : 20));
+  const int channels = random.Between(1, random.Between(0, 1) == 0 ? 70 : 520);
+  const std::size_t values = rows * static_cast<std::size_t>(channels);
+  const std::size_t words = rows * static_cast<std::size_t>(WordsFor(channels));
+  const std::string what = std::to_string(rows) + " rows of " + std::to_string(channels) + " channels";
+  const int zero_point = random.Between(-130, 130);
+
+  const Exact<float> floats(values, [&] { return random.Float(); });
+  const Exact<std::int8_t> int8s(values, [&] { return static_cast<std::int8_t>(random.Between(-128, 127)); });
+  const Exact<std::uint8_t> bools(values, [&] { return static_cast<std::uint8_t>(random.Between(0, 1)); });
+  const Exact<Word> packed(words, [&] { return random.Bits(); });
+  Compare("QuantizeFloat: " + what, [&](Level level) {
+    Exact<Word> result(words);
+    QuantizeFloat(floats.data(), rows, channels, result.data(), level, pool);
+    return result;
+  });
+  Compare("QuantizeInt8: " + what, [&](Level level) {
+    Exact<Word> result(words);
+    QuantizeInt8(int8s.data(), rows, channels, zero_point, result.data(), level, pool);
+    return result;
+  });
+  Compare("QuantizeBool: " + what, [&](Level level) {
+    Exact<Word> result(words);
+    QuantizeBool(bools.data(), rows, channels, result.data(), level, pool);
+    return result;
+  });
+  Compare("DequantizeFloat: " + what, [&](Level level) {
+    Exact<float> result(values);
+    DequantizeFloat(packed.data(), rows, channels, result.data(), level, pool);
+    return result;
+  });
+  Compare("DequantizeBytes: " + what, [&](Level level) {
+    Exact<std::uint8_t> result(values);
+    DequantizeBytes(packed.data(), rows, channels, 17, 3, result.data(), level, pool);
+    return result;
+  });
+}
+
+void TestBmaxpool(Random& random, ThreadPool& pool) {
+  BmaxpoolParams params;
+  params.kernel_h = random.OneOf({1, 2, 3, 5, INT_MAX});
+  params.kernel_w = random.Between(1, 4);
+  params.stride_h = random.OneOf({1, 2, 3, INT_MAX});
+  params.stride_w = random.Between(1, 3);
+  params.same_padding = random.Between(0, 1) == 1;
+  BmaxpoolSize size;
+  size.in_height = random.Between(1, 12);
+  size.in_width = random.Between(1, 12);
+  size.words = random.Between(1, 6);
+  std::string error;
+  if (!ResizeBmaxpool(params, &size, &error)) return;
+  const int batch = random.Between(0, 3);
+  const Exact<Word> input(static_cast<std::size_t>(batch * size.in_height * size.in_width * size.words), [&] { return random.Bits(); });
+  Compare("Bmaxpool", [&](Level level) {
+    Exact<Word> result(static_cast<std::size_t>(batch * size.out_height * size.out_width * size.words));
+    RunBmaxpool(params, size, input.data(), batch, result.data(), level, pool);
+    return result;
+  });
+}
+
+BconvParams DrawParams(Random& random) {
+  BconvParams p;
+  p.groups = random.OneOf({1, 1, 1, 2, 3});
+  p.channels_in = p.groups == 1 ? random.Between(1, random.OneOf({40, 40, 520})) : p.groups * 32 * random.Between(1, 3);
+  p.channels_out = p.groups * random.Between(1, 40);
+  p.kernel_h = random.OneOf({1, 2, 3, 3, 3, 5});
+  p.kernel_w = p.kernel_h == 3 ? 3 : random.OneOf({1, 1, 3, 4});
+  p.stride_h = random.OneOf({1, 1, 2, 3});
+  p.stride_w = random.OneOf({1, 1, 2, 3});
+  p.dilation_h = random.OneOf({1, 1, 1, 2});
+  p.dilation_w = random.OneOf({1, 1, 1, 3});
+  p.same_padding = random.Between(0, 1) == 1;
+  p.output = static_cast<OutputType>(random.Between(0, 2));
+  p.pad_value = p.output == OutputType::kFloat ? random.Between(0, 1) : 1;
+  if (!p.same_padding || p.pad_value == 1) p.activation = static_cast<Activation>(random.Between(0, 3));
+  p.output_scale = 0.25f;
+  p.output_zero_point = random.Between(-128, 127);
+  return p;
+}
+
+std::string Describe(const BconvParams& p) {
+  return std::to_string(p.channels_in) + " -> " + std::to_string(p.channels_out) + " channels in " + std::to_string(p.groups) +
+         " groups, " + std::to_string(p.kernel_h) + " x " + std::to_string(p.kernel_w) + ", output type " +
+         std::to_string(static_cast<int>(p.output));
+}
+
+std::size_t OutputBytes(const BconvParams& p, const Bconv& conv, int batch) {
+  const int pixels = batch * conv.out_height() * conv.out_width();
+  switch (p.output) {
+    case OutputType::kFloat:
+      return sizeof(float) * static_cast<std::size_t>(pixels * p.channels_out);
+    case OutputType::kPacked:
+      return sizeof(Word) * static_cast<std::size_t>(pixels * WordsFor(p.channels_out));
+    case OutputType::kInt8:
+      break;
+  }
+  return static_cast<std::size_t>(pixels * p.channels_out);
+}
+
+Exact<Word> DrawSigns(Random& random, std::size_t rows, int channels) {
+  const int words = WordsFor(channels);
+  Exact<Word> signs(rows * static_cast<std::size_t>(words), [&] { return random.Bits(); });
+  const Word last = channels % kWordBits == 0 ? ~Word{0} : (Word{1} << channels % kWordBits) - 1;
+  for (std::size_t row = 0; row < rows; ++row) signs.data()[(row + 1) * static_cast<std::size_t>(words) - 1] &= last;
+  return signs;
+}
+
+// Constants of one convolution, each in memory of exactly its size, gone once the convolution is prepared.
+std::unique_ptr<Bconv> Prepare(const BconvParams& p, unsigned seed, Level level) {
+  Random random(seed);
+  const std::size_t outputs = static_cast<std::size_t>(p.channels_out);
+  const int channels = p.channels_in / p.groups;
+  const Exact<Word> filter = DrawSigns(random, outputs * static_cast<std::size_t>(p.kernel_h * p.kernel_w), channels);
+  const Exact<float> multiplier(outputs, [&] { return random.Float(); });
+  const Exact<float> bias(outputs, [&] { return random.Float(); });
+  const int taps = p.kernel_h * p.kernel_w * channels;
+  const Exact<std::int32_t> thresholds(outputs, [&] { return random.OneOf({INT_MIN, taps / 3, taps / 2, taps * 2 / 3, INT_MAX}); });
+  std::string error;
+  auto conv = Bconv::Create(p, {filter.data(), multiplier.data(), bias.data(), thresholds.data()}, level, &error);
+  Expect(conv != nullptr, Describe(p) + ": " + error);
+  return conv;
+}
+
+Exact<char> RunConvolution(const BconvParams& p, const Bconv& conv, const Exact<Word>& input, int batch, ThreadPool& pool) {
+  const std::size_t bytes = conv.WorkspaceBytes(pool.threads());
+  std::unique_ptr<void, decltype(&std::free)> workspace(std::aligned_alloc(64, (bytes + 63) / 64 * 64), std::free);
+  // Outputs are floats or words: the element in front of the data is one of those.
+  Exact<float> output((OutputBytes(p, conv, batch) + sizeof(float) - 1) / sizeof(float));
+  conv.Run(input.data(), batch, output.data(), pool, workspace.get());
+  Exact<char> result(OutputBytes(p, conv, batch));
+  std::memcpy(result.data(), output.data(), result.size());
+  return result;
+}
+
+void TestBconv(Random& random, ThreadPool& pool) {
+  const BconvParams p = DrawParams(random);
+  const unsigned seed = random.Bits();
+  const int batch = random.Between(0, 3), height = random.Between(1, 12), width = random.Between(1, 30);
+  const Exact<Word> input = DrawSigns(random, static_cast<std::size_t>(batch * height * width), p.channels_in);
+  std::string error;
+  {
+    const auto conv = Prepare(p, seed, Level::kScalar);
+    if (conv == nullptr || !conv->Resize(height, width, &error)) return;
+  }
+  Compare("Bconv: " + Describe(p), [&](Level level) {
+    const auto conv = Prepare(p, seed, level);
+    if (conv == nullptr || !conv->Resize(height, width, &error)) return Exact<char>(0);
+    return RunConvolution(p, *conv, input, batch, pool);
+  });
+}
+
+// Sizes out of all bounds have to be refused, or to be what they claim.
+void TestExtremes(Random& random) {
+  const auto draw = [&] { return random.OneOf({INT_MIN, -1, 0, 1, 1, 1, 2, 3, 32, 64, 65, 1 << 16, 1 << 24, 1 << 30, INT_MAX}); };
+  BconvParams p;
+  for (int* field : {&p.channels_in, &p.channels_out, &p.groups, &p.kernel_h, &p.kernel_w, &p.stride_h, &p.stride_w, &p.dilation_h,
+                     &p.dilation_w, &p.pad_value}) {
+    *field = draw();
+  }
+  p.same_padding = random.Between(0, 1) == 1;
+  const bool positive = std::min({p.channels_in, p.channels_out, p.groups, p.kernel_h, p.kernel_w}) > 0;
+  const double words = positive ? 1.0 * p.channels_out * p.kernel_h * p.kernel_w * WordsFor(p.channels_in / p.groups) : 0;
+  const bool small = words >= 1 && words <= (1 << 10);
+  const std::size_t outputs = small ? static_cast<std::size_t>(p.channels_out) : 0;
+  const Exact<Word> filter(small ? static_cast<std::size_t>(words) : 0);
+  const Exact<float> ones(outputs, [] { return 1.0f; });
+  std::string error;
+  // Without constants what is right otherwise is refused for their absence.
+  const BconvConstants constants = small ? BconvConstants{filter.data(), ones.data(), ones.data(), nullptr} : BconvConstants{};
+  const auto conv = Bconv::Create(p, constants, SupportedLevels().back(), &error);
+  Expect((conv == nullptr) == !error.empty(), "a refusal without a reason, or a reason without a refusal");
+  const auto size = [&] { return random.OneOf({INT_MIN, -1, 0, 1, 2, 65, 1 << 10, (1 << 24) + 1, INT_MAX}); };
+  if (conv != nullptr && !conv->Resize(size(), size(), &error)) Expect(!error.empty(), "a size refused without a reason");
+}
+
+void Test(unsigned seed, int rounds, const BconvParams& p, const Bconv& shared, const Exact<Word>& input, const Exact<char>& expected) {
+  Random random(seed);
+  for (int round = 0; round < rounds && !failed; ++round) {
+    ThreadPool pool(random.Between(1, 3));
+    TestSigns(random, pool);
+    TestBmaxpool(random, pool);
+    TestBconv(random, pool);
+    TestExtremes(random);
+    Expect(RunConvolution(p, shared, input, 2, pool) == expected, "a convolution shared by threads");
+  }
+}
+
+int Main(int rounds, int threads) {
+  BconvParams p;
+  p.channels_in = p.channels_out = 64;
+  p.kernel_h = p.kernel_w = 3;
+  p.same_padding = true;
+  Random random(0);
+  const Exact<Word> input = DrawSigns(random, 2 * 7 * 9, p.channels_in);
+  ThreadPool one(1);
+  std::string error;
+  const auto scalar = Prepare(p, 1, Level::kScalar);
+  const auto shared = Prepare(p, 1, SupportedLevels().back());
+  if (scalar == nullptr || shared == nullptr || !scalar->Resize(7, 9, &error) || !shared->Resize(7, 9, &error)) return 1;
+  const Exact<char> expected = RunConvolution(p, *scalar, input, 2, one);
+
+  std::vector<std::thread> workers;
+  for (int i = 0; i < threads; ++i) {
+    workers.emplace_back([&, i] { Test(static_cast<unsigned>(i) + 2, rounds, p, *shared, input, expected); });
+  }
+  for (std::thread& worker : workers) worker.join();
+  return failed ? 1 : 0;
+}
+
+}  // namespace
+}  // namespace fdabnn
+
+int main(int argc, char** argv) { return argc == 3 ? fdabnn::Main(std::atoi(argv[1]), std::atoi(argv[2])) : 2; }
