@@ -98,6 +98,8 @@ def choose(
     """
     low, high = limits(seen, values, margin)
     magnitude = max(abs(low), abs(high))
+    if magnitude == 0:
+        return Cut(low, high, None), 0.0
     power = max(seen.mean_square, (magnitude / 64) ** 2, 1e-60)
     top = math.frexp(magnitude)[1]
     candidates: list[int | None] = [bits - top for bits in OPERAND_BITS if bits - top < values.grid]

@@ -78,5 +78,10 @@ def test_operands_on_a_coarse_grid_stay_as_they_are() -> None:
     assert error < 1e-6
 
 
+def test_operands_that_are_always_zero_need_nothing() -> None:
+    cut, error = choose(WEIGHT, 0 * BIAS, uniform(0, 0, 64, 3), Observed(0, 0, 0.0), 1.5, 1e-6)
+    assert (cut.low, cut.high, cut.exponent, cut.parts, error) == (0, 0, None, 1, 0)
+
+
 def test_weights_of_zeros_need_nothing() -> None:
     assert choose(0 * WEIGHT, BIAS, WIDE, SEEN, 1.0, 1e-6)[1] == 0
