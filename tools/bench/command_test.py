@@ -11,7 +11,10 @@ from bench.command import run
     ("arguments", "message"),
     [
         (["layers", "--only", "5x5x5"], "no layer is called 5x5x5: known are 56x56x64"),
-        (["models", "--only", "resnet19"], "no model is called resnet19: known are resnet18, resnet20"),
+        (
+            ["models", "--only", "resnet19"],
+            "no model is called resnet19: known are resnet18-float, resnet18, resnet20",
+        ),
         (["layers", "--cpu", "99999"], "no processor 99999"),
         (["layers", "--rounds", "1"], "1 is not in the range"),
         (["everything"], "everything"),

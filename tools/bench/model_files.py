@@ -7,21 +7,29 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from bench.cc import cache_folder
 
 ROOT = Path(__file__).resolve().parents[2]
 _SAMPLES = "random:2"
 _STATISTICS_BATCHES, _STATISTICS_BATCH = 2, 4
+_FEW = 4
 
 
 @dataclass(frozen=True)
 class Model:
-    """A network: its name, and its source with what `fdabnn_deploy.export` has to know of it."""
+    """A network that is timed.
+
+    Attributes:
+        name: of its files.
+        source: what `fdabnn_deploy.export` exports.
+        numerics: exact, or float where every float sum of the network is exact by itself.
+    """
 
     name: str
     source: Callable[[], tuple[Any, ...]]
+    numerics: Literal["exact", "float"] = "exact"
 
 
 def _resnet18() -> tuple[Any, ...]:
@@ -42,15 +50,57 @@ def _resnet18() -> tuple[Any, ...]:
     return network.eval(), torch.zeros(1, 3, 224, 224)
 
 
+def _plain_resnet18() -> tuple[Any, ...]:
+    """ResNet-18 whose weights make every sum exact in float32, for pictures in steps of 1/16.
+
+    So it can be exported without exact numerics, which split the float layers, and still has to give the same bits everywhere. Float
+    weights are -1, 0 and 1 (the 1x1 and dense layers few of them per output: sums stay below 2^24 steps), batch norms scale by 1 and
+    shift by multiples of 1/8. Max-pooling stands for the mean at the end, whose division by 49 rounds. What it costs to run does not
+    depend on any of that.
+    """
+    import torch
+
+    from fdabnn_models.layers import FDAConv2d
+    from fdabnn_models.resnet18 import resnet18
+
+    generator = torch.Generator().manual_seed(0)
+
+    def signs(shape: tuple[int, ...]) -> torch.Tensor:
+        return 2.0 * torch.randint(0, 2, shape, generator=generator) - 1
+
+    def few(shape: tuple[int, ...]) -> torch.Tensor:
+        places = torch.rand(shape, generator=generator).flatten(1).argsort(dim=1)
+        return signs(shape) * (places < _FEW).view(shape)
+
+    network: Any = resnet18()
+    network.pool = torch.nn.MaxPool2d(7)
+    for layer in network.modules():
+        if isinstance(layer, FDAConv2d):
+            layer.weight.data = signs(tuple(layer.weight.shape)) / 8
+        elif isinstance(layer, torch.nn.Conv2d | torch.nn.Linear):
+            shape = tuple(layer.weight.shape)
+            layer.weight.data = signs(shape) / 16 if shape[2:] == (7, 7) else few(shape)
+            if layer.bias is not None:
+                layer.bias.data.zero_()
+        elif isinstance(layer, torch.nn.BatchNorm2d):
+            layer.eps = 0.0
+            layer.bias.data = torch.randint(-16, 17, layer.bias.shape, generator=generator) / 8
+    return network.eval(), torch.zeros(1, 3, 224, 224)
+
+
 def _resnet20() -> tuple[Any, ...]:
     return (ROOT / "models" / "checkpoints" / "resnet20-cifar10.pt",)
 
 
-MODELS: tuple[Model, ...] = (Model("resnet18", _resnet18), Model("resnet20", _resnet20))
+MODELS: tuple[Model, ...] = (
+    Model("resnet18-float", _plain_resnet18, "float"),
+    Model("resnet18", _resnet18),
+    Model("resnet20", _resnet20),
+)
 
 
 def files(model: Model, *, fresh: bool = False) -> tuple[Path, Path]:
-    """The model as .tflite and as .onnx; with exact numerics, so that all runtimes have to give the same bits.
+    """The model as .tflite and as .onnx, of which all runtimes have to give the same bits.
 
     Args:
         model: one of `MODELS`.
@@ -65,7 +115,12 @@ def files(model: Model, *, fresh: bool = False) -> tuple[Path, Path]:
         with tempfile.TemporaryDirectory(prefix=f".{model.name}-", dir=folder.parent) as work:
             out = Path(work, "files")
             fdabnn_deploy.export(
-                *model.source(), targets=["onnx", "tflite"], out=out, samples=_SAMPLES, name=model.name
+                *model.source(),
+                targets=["onnx", "tflite"],
+                out=out,
+                samples=_SAMPLES,
+                numerics=model.numerics,
+                name=model.name,
             )
             shutil.rmtree(folder, ignore_errors=True)
             out.replace(folder)
