@@ -27,6 +27,7 @@ from fdabnn_deploy.ops import (
     MaxPool2d,
     Op,
     Pad,
+    Permute,
     PRelu,
     Relu,
     Reshape,
@@ -35,7 +36,9 @@ from fdabnn_deploy.ops import (
 )
 from fdabnn_deploy.reference import evaluate, evaluate_all
 from fdabnn_deploy.runtimes.lce import LceRuntime
+from fdabnn_deploy.runtimes.litert import LiteRtRuntime
 from fdabnn_deploy.runtimes.tflite_file import parse_tflite
+from fdabnn_deploy.runtimes.tflite_interpreter import Setting
 from fdabnn_tflite import CONVERTER
 from fdabnn_tflite.convert import check_counts
 from fdabnn_tflite.emitter import Emitter
@@ -98,7 +101,11 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Any:
 def test_the_entry_point_finds_it() -> None:
     converter = find_converter("tflite")
     assert isinstance(converter, Converter)
-    assert (converter.target, converter.suffix, converter.runtimes) == ("tflite", ".tflite", ("litert", "lce"))
+    assert (converter.target, converter.suffix, converter.runtimes) == (
+        "tflite",
+        ".tflite",
+        ("litert", "lce"),
+    )
 
 
 def test_a_resnet20_on_lce_equals_the_reference(exported: Any) -> None:
@@ -194,6 +201,20 @@ def test_any_batch_runs_where_inputs_can_be_resized(tmp_path: Path) -> None:
     want_y, want_c = evaluate(graph, [picture])
     assert np.allclose(y, want_y, rtol=0, atol=1e-4)
     assert np.allclose(c.transpose(0, 3, 1, 2), want_c, rtol=0, atol=1e-4)
+
+
+def test_a_batch_is_free_where_the_converter_moves_dimensions_by_reshapes(tmp_path: Path) -> None:
+    rng = np.random.default_rng(6)
+    nodes = [Node("x", Input((3, 4, 1))), Node("p", Permute((1, 3, 2)), ("x",)), Node("y", Relu(), ("p",))]
+    graph = Graph(nodes, ["y"])
+    path = tmp_path / "moved.tflite"
+    for batch, sizes in ((None, (None, 4)), (2, (None,))):
+        CONVERTER.convert(graph, ModelInfo("moved", (3, 4, 1)), path, ConvertOptions(batch=batch))
+        assert "RESHAPE" in parse_tflite(path.read_bytes()).op_counts()
+        picture = rng.standard_normal((5, 3, 4, 1), dtype=np.float32)
+        for size in sizes:
+            session = LiteRtRuntime().open(path, setting=Setting(batch=size))
+            assert np.array_equal(session.run([picture])[0], evaluate(graph, [picture])[0])
 
 
 def test_wrong_usage_is_told_and_nothing_written(tmp_path: Path) -> None:

@@ -39,7 +39,8 @@ def finish_file(
         emitter: that lowered the graph.
         name: of the model, which viewers show as the file's description.
         metadata: keys and texts to write beside those of this module.
-        resizable: whether to mark the batch dimension as free.
+        resizable: whether to mark the batch dimension as free, and to free it in the constants of reshapes: the converter moves
+            dimensions of size 1 by a reshape to a constant shape, batch 1 included.
 
     Returns:
         The finished file.
@@ -55,6 +56,8 @@ def finish_file(
         tensor.name = tensor_name
         if resizable and model.buffers[tensor.buffer].data is None and tensor.shape is not None:
             tensor.shapeSignature = np.array([BATCH, *tensor.shape[1:]], dtype=np.int32)
+    if resizable:
+        _free_reshapes(model, schema)
     entries = dict(metadata)
     entries[TENSORS_KEY] = _tensor_map(main, emitter, places).dumps()
     entries[DIGEST_KEY] = "0" * 64
@@ -186,6 +189,24 @@ def _tensor_map(main: Any, emitter: Emitter, places: dict[str, tuple[int, Form]]
             )
             tensors.append(exposed.get((node.name, index), inner))
     return TensorMap(natural(graph.inputs, main.inputs), outputs, tuple(tensors), emitter.flipped)
+
+
+def _free_reshapes(model: Any, schema: Any) -> None:
+    """Every tensor of a graph begins with its batch, so a reshape to [1, ...] is one to [-1, ...]."""
+    main = model.subgraphs[0]
+    for operator in main.operators:
+        code = model.operatorCodes[operator.opcodeIndex]
+        if max(code.deprecatedBuiltinCode, code.builtinCode) != schema.BuiltinOperator.RESHAPE:
+            continue
+        tensor = main.tensors[operator.inputs[1]]
+        data = model.buffers[tensor.buffer].data
+        shape = np.array([BATCH]) if data is None else np.frombuffer(bytes(data), dtype="<i4").copy()
+        if shape.size and shape[0] == 1 and BATCH not in shape:
+            shape[0] = BATCH
+            # Not in place: other constants may share the buffer.
+            buffer, tensor.buffer = schema.BufferT(), len(model.buffers)
+            buffer.data = np.frombuffer(shape.tobytes(), dtype=np.uint8)
+            model.buffers.append(buffer)
 
 
 def _pack(model: Any, schema: Any) -> bytes:
