@@ -71,7 +71,7 @@ def run_model(
     with pinned(cpus[:1]):
         session = LiteRtRuntime().open(tflite)
         noise = np.random.default_rng(0).normal(size=(1, *session.input_shapes[0]))
-        image = (np.round(16 * noise) / 16).astype(np.float32)
+        image = (np.round(4 * noise) / 4).astype(np.float32)
         reference = OnnxRuntime().open(onnx)
         rows = run_in_turn(_contenders(tflite, session, reference, image), rounds)
         alone = time_operators(session, image, max(rounds // 4, 5)) if operators else []

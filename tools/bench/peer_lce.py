@@ -92,9 +92,12 @@ def layer_file(problem: Problem, output: str) -> bytes:
     def compute(x: Any) -> Any:
         signs = tf.where(x < 0, -1.0, 1.0)
         padding = "SAME"
-        if output == "packed" and before + behind:
-            edges = [[0, 0], [before, behind], [before, behind], [0, 0]]
-            signs, padding = tf.pad(signs, edges, constant_values=1.0), "VALID"
+        if output == "packed":
+            # With SAME padding, even where it is none, the converter leaves the output float.
+            padding = "VALID"
+            if before + behind:
+                edges = [[0, 0], [before, behind], [before, behind], [0, 0]]
+                signs = tf.pad(signs, edges, constant_values=1.0)
         y = tf.nn.conv2d(signs, filters, layer.stride, padding) * problem.multiplier + problem.bias
         return tf.where(y < 0, -1.0, 1.0) if output == "packed" else y
 
