@@ -5,7 +5,7 @@
 
 #include <arm_neon.h>
 
-#include "kernels/bconv_quads.h"
+#include "kernels/bconv_patches.h"
 
 namespace fdabnn {
 namespace {
@@ -13,6 +13,7 @@ namespace {
 struct Neon {
   using Unit = uint8x16_t;
 
+  static constexpr int kLanes = 4;
   static constexpr int kPixels = 4;
   static constexpr std::size_t kUnitsPerSum = 1023;  // a 16-bit word holds the sum of 1023 * 64 taps
 
@@ -38,23 +39,23 @@ struct Neon {
       patches[i] = strip + offsets[i];
     }
     for (; units > kUnitsPerSum; units -= kUnitsPerSum) {
-      uint16x8_t sums[P][kQuad] = {};
-      for (std::size_t u = 0; u < kUnitsPerSum; ++u, weights += kQuad) Add<P, false>(patches, last, weights, sums);
+      uint16x8_t sums[P][kLanes] = {};
+      for (std::size_t u = 0; u < kUnitsPerSum; ++u, weights += kLanes) Add<P, false>(patches, last, weights, sums);
       for (int i = 0; i < P; ++i) totals[i] = vaddq_u32(totals[i], Total(sums[i]));
     }
-    uint16x8_t sums[P][kQuad] = {};
-    for (std::size_t u = 1; u < units; ++u, weights += kQuad) Add<P, false>(patches, last, weights, sums);
+    uint16x8_t sums[P][kLanes] = {};
+    for (std::size_t u = 1; u < units; ++u, weights += kLanes) Add<P, false>(patches, last, weights, sums);
     Add<P, true>(patches, last, weights, sums);
-    for (int i = 0; i < P; ++i) vst1q_s32(counts + i * kQuad, vreinterpretq_s32_u32(vaddq_u32(totals[i], Total(sums[i]))));
+    for (int i = 0; i < P; ++i) vst1q_s32(counts + i * kLanes, vreinterpretq_s32_u32(vaddq_u32(totals[i], Total(sums[i]))));
   }
 
   template <int P, bool IsLast>
-  static inline void Add(const Byte** patches, Unit last, const Unit* weights, uint16x8_t (*sums)[kQuad]) {
+  static inline void Add(const Byte** patches, Unit last, const Unit* weights, uint16x8_t (*sums)[kLanes]) {
     for (int i = 0; i < P; ++i) {
       Unit taps = vld1q_u8(patches[i]);
       patches[i] += sizeof taps;
       if (IsLast) taps = vandq_u8(taps, last);
-      for (int c = 0; c < kQuad; ++c) sums[i][c] = vpadalq_u8(sums[i][c], vcntq_u8(veorq_u8(taps, weights[c])));
+      for (int c = 0; c < kLanes; ++c) sums[i][c] = vpadalq_u8(sums[i][c], vcntq_u8(veorq_u8(taps, weights[c])));
     }
   }
 
@@ -66,7 +67,7 @@ struct Neon {
 
 }  // namespace
 
-const BconvKernel* BconvNeon() { return QuadKernel<Neon>::Get(); }
+const BconvKernel* BconvNeon() { return PatchKernel<Neon>::Get(); }
 
 }  // namespace fdabnn
 
