@@ -19,6 +19,8 @@ namespace {
 // Waking a sleeping thread takes as long as half a layer, so whoever waits for the next layer or the last thread looks on for this long.
 constexpr std::chrono::microseconds kPatience{50};
 
+constexpr std::uint64_t kMostParts = 0xffff;
+
 inline void Pause() {
 #if defined(__x86_64__)
   __builtin_ia32_pause();
@@ -73,13 +75,11 @@ class Gate {
 }  // namespace
 
 struct ThreadPool::Shared {
-  // A ticket carries the number of the call and, below, its count, so that a thread without a part reads nothing else: the next call may
-  // be writing it. 0xffff is the order to end.
-  static constexpr std::uint64_t kCountMask = 0xffff;
-  static constexpr std::uint64_t kStop = kCountMask;
-
-  std::atomic<std::uint64_t> ticket{0};
+  // The number of the call, the count of its parts and the next one that nobody has taken, in 32, 16 and 16 bits. Who takes a part has
+  // seen this call's body and context, and they stay until all parts are finished.
+  std::atomic<std::uint64_t> call{0};
   std::atomic<int> unfinished{0};
+  std::atomic<bool> stop{false};
   void (*body)(void* context, int index) = nullptr;
   void* context = nullptr;
   bool patient = true;
@@ -87,42 +87,43 @@ struct ThreadPool::Shared {
   Gate done;
   std::vector<std::thread> workers;
 
-  void Work(int index) {
-    std::uint64_t seen = 0;
-    for (;;) {
-      work.Wait(patient, [&] { return ticket.load() != seen; });
-      seen = ticket.load();
-      const std::uint64_t count = seen & kCountMask;
-      if (count == kStop) return;
-      if (static_cast<std::uint64_t>(index) >= count) continue;
-      body(context, index);
+  static bool HasParts(std::uint64_t call) { return (call & kMostParts) < (call >> 16 & kMostParts); }
+
+  void DoParts() {
+    std::uint64_t seen = call.load();
+    while (HasParts(seen)) {
+      if (!call.compare_exchange_weak(seen, seen + 1)) continue;
+      body(context, static_cast<int>(seen & kMostParts));
       if (unfinished.fetch_sub(1) == 1) done.Notify();
+      seen = call.load();
     }
   }
 
-  void Issue(std::uint64_t count) {
-    ticket.store((ticket.load() & ~kCountMask) + kCountMask + 1 + count);
-    work.Notify();
+  void Work() {
+    while (!stop) {
+      work.Wait(patient, [this] { return stop || HasParts(call); });
+      DoParts();
+    }
   }
 };
 
 ThreadPool::ThreadPool(int threads) : threads_(1), shared_(nullptr) {
   if (threads <= 1) return;
-  constexpr int kMost = static_cast<int>(Shared::kCountMask) - 1;
-  if (threads > kMost) threads = kMost;
+  if (threads > static_cast<int>(kMostParts)) threads = static_cast<int>(kMostParts);
   shared_ = new Shared;
   // More threads than processors: one that waits awake would keep a working one from running.
   shared_->patient = threads <= UsableProcessors();
   try {
     shared_->workers.reserve(static_cast<std::size_t>(threads) - 1);
-    for (; threads_ < threads; ++threads_) shared_->workers.emplace_back(&Shared::Work, shared_, threads_);
+    for (; threads_ < threads; ++threads_) shared_->workers.emplace_back(&Shared::Work, shared_);
   } catch (const std::exception&) {  // fewer, then
   }
 }
 
 ThreadPool::~ThreadPool() {
   if (shared_ == nullptr) return;
-  shared_->Issue(Shared::kStop);
+  shared_->stop = true;
+  shared_->work.Notify();
   for (std::thread& worker : shared_->workers) worker.join();
   delete shared_;
 }
@@ -135,8 +136,12 @@ void ThreadPool::Run(int count, void (*body)(void* context, int index), void* co
   shared_->body = body;
   shared_->context = context;
   shared_->unfinished = count - 1;
-  shared_->Issue(static_cast<std::uint64_t>(count));
+  const std::uint64_t number = (shared_->call.load() >> 32) + 1;
+  shared_->call = number << 32 | static_cast<std::uint64_t>(count) << 16 | 1;
+  shared_->work.Notify();
   body(context, 0);
+  // A processor that is busy with something else would let the others start late: what they have not begun is done here.
+  shared_->DoParts();
   if (shared_->unfinished == 0) return;
   shared_->done.Wait(shared_->patient, [this] { return shared_->unfinished == 0; });
 }

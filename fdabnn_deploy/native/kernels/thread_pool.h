@@ -13,8 +13,8 @@ class ThreadPool {
 
   int threads() const { return threads_; }
 
-  // Calls body(context, i) for i in [0, count), count <= threads(), each in a thread of its own, the caller's included; returns when all
-  // have ended. One call at a time.
+  // Calls body(context, i) for i in [0, count), count <= threads(), at the same time as far as the threads are free, in the caller's too;
+  // returns when all have ended. One call at a time.
   void Run(int count, void (*body)(void* context, int index), void* context);
 
  private:
