@@ -14,10 +14,16 @@ from fdabnn_tflite.layout import FLAT, NHWC, Padding, Pair, op_windows
 
 
 def lower_max_pool2d(emitter: Emitter, node: Node) -> None:
-    """`MaxPool`; padding that SAME cannot express is a `PadV2` by minus infinity, which no maximum and no sign notices."""
+    """`MaxPool`; padding that SAME cannot express is a `PadV2` by minus infinity, which no maximum and no sign notices.
+
+    Nothing for windows of one value side by side, whose batch XNNPACK keeps when all others are resized.
+    """
     op = node.op
     assert isinstance(op, MaxPool2d)
     graph = emitter.graph
+    if op.kernel == op.stride == (1, 1):
+        emitter.define(node.name, emitter.nhwc(node.inputs[0]), NHWC)
+        return
     place = op_windows(op, graph.shape(node.inputs[0]), graph.shape(node.name), emitter.flipped)
     picture = emitter.crop(emitter.nhwc(node.inputs[0]), place.crop)
     if place.padding is Padding.EXPLICIT:
