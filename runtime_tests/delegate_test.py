@@ -274,7 +274,8 @@ def test_int8(runtime: InterpreterRuntime) -> None:
 
 def with_unpacked_type(data: bytes, kind: str, scale: float, zero_point: int) -> bytes:
     """The file with another type behind its LceDequantize: LCE's converter writes only floats."""
-    import flatbuffers
+    # Comes with TensorFlow, without type information.
+    import flatbuffers  # type: ignore[import-untyped]
     from larq_compute_engine.mlir.python import tflite_schema as schema
 
     model = schema.ModelT.InitFromPackedBuf(data, 0)

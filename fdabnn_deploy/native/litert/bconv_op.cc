@@ -80,7 +80,7 @@ class BconvOp : public Op {
     const TfLiteTensor& output = tensors.Output(0);
     const int* in = input.dims->data;
     const int* out = output.dims->data;
-    if (!bconv_ || input.dims->size != 4 || output.dims->size != 4 || in[0] != out[0] || in[1] != in_height_ || in[2] != in_width_ ||
+    if (input.dims->size != 4 || output.dims->size != 4 || in[0] != out[0] || in[1] != in_height_ || in[2] != in_width_ ||
         in[3] != WordsFor(params_.channels_in) || out[1] != bconv_->out_height() || out[2] != bconv_->out_width() ||
         out[3] != OutputWidth(params_)) {
       throw Refusal("shapes have changed without preparation");

@@ -85,6 +85,7 @@ struct Kernel {
   std::unique_ptr<Op> op;
   std::shared_ptr<Session> session;
   std::string failure;  // of `init`, which has no way to report it
+  bool prepared = false;
 };
 
 // Runs code that may throw, and reports what it throws.
@@ -151,14 +152,16 @@ TfLiteStatus KernelPrepare(TfLiteContext* context, TfLiteNode* node) noexcept {
   return Guarded(context, kernel == nullptr ? "fdabnn" : kernel->name, [&] {
     if (kernel == nullptr || (!kernel->op && kernel->failure.empty())) throw std::bad_alloc();
     if (!kernel->op) throw Refusal(kernel->failure);
+    kernel->prepared = false;
     kernel->op->Prepare(Tensors(context, kernel->info), *kernel->session);
+    kernel->prepared = true;
   });
 }
 
 TfLiteStatus KernelInvoke(TfLiteContext* context, TfLiteNode* node) noexcept {
   auto* kernel = static_cast<Kernel*>(node->user_data);
   return Guarded(context, kernel == nullptr ? "fdabnn" : kernel->name, [&] {
-    if (kernel == nullptr || !kernel->op) throw Refusal("run without preparation");
+    if (kernel == nullptr || !kernel->prepared) throw Refusal("run without preparation");
     kernel->op->Run(Tensors(context, kernel->info), *kernel->session);
   });
 }
