@@ -294,10 +294,8 @@ class BconvImpl : public Bconv {
 
   bool SetCorrection(std::string* error) {
     const BconvParams& p = params_;
-    const auto rows =
-        ClassesOf(shape_.out_h, shape_.in_h, p.kernel_h, p.stride_h, p.dilation_h, shape_.pad_top, &row_class_);
-    const auto columns =
-        ClassesOf(shape_.out_w, shape_.in_w, p.kernel_w, p.stride_w, p.dilation_w, shape_.pad_left, &column_class_);
+    const auto rows = ClassesOf(shape_.out_h, shape_.in_h, p.kernel_h, p.stride_h, p.dilation_h, shape_.pad_top, &row_class_);
+    const auto columns = ClassesOf(shape_.out_w, shape_.in_w, p.kernel_w, p.stride_w, p.dilation_w, shape_.pad_left, &column_class_);
     column_classes_ = static_cast<int>(columns.size());
     corrected_ = rows.size() * columns.size() > 1;
     if (!corrected_) return true;

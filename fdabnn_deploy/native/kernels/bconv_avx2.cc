@@ -24,11 +24,11 @@ namespace fdabnn {
 namespace {
 
 constexpr int kLanes = 32;
-constexpr int kNibbles = 8;         // of a word
-constexpr int kWordsPerFlush = 7;   // 7 * 32 <= 255
-constexpr int kPairs = 2;           // pixel pairs of a tile
-constexpr int kMaxTaps = 65535;     // 16-bit sums
-constexpr int kPlanes = 3;          // the words, and the table numbers of their even and odd nibbles
+constexpr int kNibbles = 8;        // of a word
+constexpr int kWordsPerFlush = 7;  // 7 * 32 <= 255
+constexpr int kPairs = 2;          // pixel pairs of a tile
+constexpr int kMaxTaps = 65535;    // 16-bit sums
+constexpr int kPlanes = 3;         // the words, and the table numbers of their even and odd nibbles
 
 struct alignas(16) Tables {
   std::uint8_t entry[256][16];
@@ -160,9 +160,7 @@ inline __m256i Eight(const __m256i* sums, int eighth) {
 }
 
 // Of the first `count` of eight lanes.
-inline __m256i FirstLanes(int count) {
-  return _mm256_cmpgt_epi32(_mm256_set1_epi32(count), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
-}
+inline __m256i FirstLanes(int count) { return _mm256_cmpgt_epi32(_mm256_set1_epi32(count), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7)); }
 
 inline void WriteFloat(const Target& t, int x, const __m256i* sums) {
   const BconvJob& job = *t.job;

@@ -62,9 +62,7 @@ int Planes(const BconvParams& p) {
   return 1;
 }
 
-std::size_t WeightBytes(const BconvParams& p, const BconvShape& s) {
-  return sizeof(__m512i) * Vectors(p, s) * s.blocks * p.groups;
-}
+std::size_t WeightBytes(const BconvParams& p, const BconvShape& s) { return sizeof(__m512i) * Vectors(p, s) * s.blocks * p.groups; }
 
 void PackSave(const Word* filter, int words, int lane, Word* to) {
   for (int w = 0; w < words; ++w, to += kSaveVectors * kLanes) {
@@ -119,11 +117,11 @@ std::size_t WorkspaceBytes(const BconvParams& p, const BconvShape& s) {
 // Where the taps of a band lie, relative to an output pixel's first tap.
 struct Source {
   const Word* planes[5];
-  std::ptrdiff_t pitch;              // from a word to the pixel's next word
-  std::ptrdiff_t row;                // from a tap to the one below
-  std::ptrdiff_t column;             // from a tap to the next one
+  std::ptrdiff_t pitch;   // from a word to the pixel's next word
+  std::ptrdiff_t row;     // from a tap to the one below
+  std::ptrdiff_t column;  // from a tap to the next one
   int words;
-  const std::ptrdiff_t* offsets;     // plain and shared: of each weight vector's activations from planes[0]
+  const std::ptrdiff_t* offsets;  // plain and shared: of each weight vector's activations from planes[0]
   std::size_t vectors;
 };
 
@@ -266,10 +264,10 @@ using Tile = void (*)(const Source&, std::ptrdiff_t, Target);
 
 template <bool Save, int Stride>
 Tile TileOf(int pixels) {
-  static constexpr Tile kTiles[kTile] = {
-      RunTile<1, Save, Stride>, RunTile<2, Save, Stride>,  RunTile<3, Save, Stride>,  RunTile<4, Save, Stride>,
-      RunTile<5, Save, Stride>, RunTile<6, Save, Stride>,  RunTile<7, Save, Stride>,  RunTile<8, Save, Stride>,
-      RunTile<9, Save, Stride>, RunTile<10, Save, Stride>, RunTile<11, Save, Stride>, RunTile<12, Save, Stride>};
+  static constexpr Tile kTiles[kTile] = {RunTile<1, Save, Stride>,  RunTile<2, Save, Stride>,  RunTile<3, Save, Stride>,
+                                         RunTile<4, Save, Stride>,  RunTile<5, Save, Stride>,  RunTile<6, Save, Stride>,
+                                         RunTile<7, Save, Stride>,  RunTile<8, Save, Stride>,  RunTile<9, Save, Stride>,
+                                         RunTile<10, Save, Stride>, RunTile<11, Save, Stride>, RunTile<12, Save, Stride>};
   return kTiles[pixels - 1];
 }
 
