@@ -1,4 +1,4 @@
-"""Every shipped checkpoint, and one with random weights, on ONNX Runtime and LCE's interpreter."""
+"""Every shipped checkpoint, and one with random weights, on ONNX Runtime, LiteRT and LCE's interpreter."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from fdabnn_deploy.comparison import compare_models
 from fdabnn_deploy.report import SCHEMA_FILE, Report
 from fdabnn_deploy.runtimes import registry
 from fdabnn_deploy.runtimes.onnxruntime import OPTIMIZATIONS
+from fdabnn_deploy.runtimes.tflite_interpreter import SETTINGS
 
 SHIPPED = sorted((Path(__file__).parents[1] / "models" / "checkpoints").glob("*.pt"))
 SAMPLES = 256
@@ -41,9 +42,11 @@ def test_every_runtime_computes_the_same_bits(exported: tuple[Path, Path, Report
         assert row.comparison.differing == 0, row
         assert row.comparison.values >= 10 * row.images
     default = {(row.runtime, row.target): row.images for row in report.parity if not row.setting}
-    assert default[("onnxruntime", "onnx")] == default[("lce", "tflite")] == SAMPLES
+    files = (("onnxruntime", "onnx"), ("litert", "tflite"), ("lce", "tflite"))
+    assert [default[file] for file in files] == [SAMPLES] * 3
     settings = {(row.runtime, row.setting) for row in report.parity}
     assert {("reference", ""), ("torch", "batch 1"), ("torch", "2 threads")} <= settings
+    assert {("litert", str(setting)) for setting in SETTINGS if setting.batch is None} <= settings
     for threads in ("1 thread", "2 threads"):
         assert {("lce", f"{kernels} kernels, {threads}") for kernels in ("default", "indirect")} <= settings
         for level in OPTIMIZATIONS:
