@@ -1,10 +1,11 @@
-"""The kernels' C++ driver under AddressSanitizer, UndefinedBehaviorSanitizer and ThreadSanitizer of g++."""
+"""The C++ drivers of the kernels and of the delegate under AddressSanitizer, UndefinedBehaviorSanitizer and ThreadSanitizer of g++."""
 
 from __future__ import annotations
 
 import importlib.util
 import os
 import platform
+import re
 import shutil
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +19,8 @@ SANITIZERS = {
     "address": ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"],
     "thread": ["-fsanitize=thread"],
 }
+CORPUS = Path(__file__).parent / "delegate_corpus.txt"
+"""Inputs that libFuzzer kept for delegate_fuzz.cc, in hexadecimal digits, one a line."""
 ENVIRONMENT = {"ASAN_OPTIONS": "detect_leaks=1", "TSAN_OPTIONS": "halt_on_error=1"}
 
 
@@ -33,36 +36,39 @@ def load_build() -> ModuleType:
     return module
 
 
-def build_driver(folder: Path, sanitizer: str) -> Path:
+@pytest.fixture(scope="module", params=SANITIZERS)
+def drivers(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
+    """A sanitizer, and the folder with the drivers built for it."""
     compiler = shutil.which("g++")
     if compiler is None:
         pytest.skip("no g++ on this machine; the compiler of the PyPI package ziglang brings no sanitizers")
-    build = load_build()
+    build, folder = load_build(), tmp_path_factory.mktemp(request.param)
     # -O1: the sanitizers look at what the source says; at -O3 they take minutes to compile it.
-    flags = ["-std=c++17", "-O1", "-g1", "-ffp-contract=off", "-pthread", "-I.", *SANITIZERS[sanitizer]]
+    flags = ["-std=c++17", "-O1", "-g1", "-ffp-contract=off", "-pthread", "-I.", *SANITIZERS[request.param]]
 
-    def compile_one(source: Path) -> str:
-        made = str(folder / f"{source.stem}.o")
+    def compile_one(source: Path) -> None:
         instructions = build.instruction_flags(source, platform.machine())
+        made = folder / f"{source.stem}.o"
         subprocess.run(
-            [compiler, *flags, *instructions, "-c", str(source), "-o", made], cwd=NATIVE, check=True
+            [compiler, *flags, *instructions, "-c", str(source), "-o", str(made)], cwd=NATIVE, check=True
         )
-        return made
 
+    own = [NATIVE / "tests" / f"{name}.cc" for name in ("kernels_driver", "delegate_case", "delegate_driver")]
+    library = build.sources(["kernels", "litert"])
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        objects = list(
-            pool.map(compile_one, [*build.sources(["kernels"]), NATIVE / "tests" / "kernels_driver.cc"])
-        )
-    driver = folder / "kernels_driver"
-    subprocess.run([compiler, *flags, *objects, "-o", str(driver)], check=True)
-    return driver
+        list(pool.map(compile_one, [*library, *own]))
+    for driver, parts in (
+        ("kernels_driver", own[:1]),
+        ("delegate_driver", own[1:]),
+    ):
+        objects = [str(folder / f"{source.stem}.o") for source in (*library, *parts)]
+        subprocess.run([compiler, *flags, *objects, "-o", str(folder / driver)], check=True)
+    return request.param, folder
 
 
-@pytest.mark.parametrize(("sanitizer", "rounds", "threads"), [("address", 300, 1), ("thread", 20, 8)])
-def test_kernels(tmp_path: Path, sanitizer: str, rounds: int, threads: int) -> None:
-    driver = build_driver(tmp_path, sanitizer)
+def run(driver: Path, *arguments: object) -> str:
     done = subprocess.run(
-        [str(driver), str(rounds), str(threads)],
+        [str(driver), *map(str, arguments)],
         env=os.environ | ENVIRONMENT,
         capture_output=True,
         text=True,
@@ -70,3 +76,24 @@ def test_kernels(tmp_path: Path, sanitizer: str, rounds: int, threads: int) -> N
     )
     assert done.returncode == 0, done.stderr[-4000:]
     assert done.stderr == ""
+    return done.stdout
+
+
+def test_kernels(drivers: tuple[str, Path]) -> None:
+    sanitizer, folder = drivers
+    rounds, threads = {"address": (300, 1), "thread": (20, 8)}[sanitizer]
+    run(folder / "kernels_driver", rounds, threads)
+
+
+def test_delegate(drivers: tuple[str, Path], tmp_path: Path) -> None:
+    """Sound and damaged operators; what a fuzzer found to be worth keeping; eight interpreters in threads."""
+    sanitizer, folder = drivers
+    kept = []
+    for i, line in enumerate(CORPUS.read_text().splitlines()):
+        kept.append(tmp_path / str(i))
+        kept[-1].write_bytes(bytes.fromhex(line))
+    rounds, threads = {"address": (4000, 1), "thread": (100, 8)}[sanitizer]
+    ran, refused = re.findall(r"\d+", run(folder / "delegate_driver", rounds, threads, *kept))
+    assert int(ran) + int(refused) == rounds * threads + len(kept)
+    assert int(ran) > 0.1 * rounds
+    assert int(refused) > 0.1 * rounds
