@@ -202,7 +202,7 @@ def check_memory(path: Path, count: int) -> None:
     cycle(path, count)
     gc.collect()
     grown = resident_kilobytes() - before
-    # Less than a tenth of what one interpreter's own weights and buffers take, per cycle, and some for the allocator.
+    # 0.2 kB a cycle, where the packed weights of one interpreter alone are 2 kB and more; and some for the allocator.
     assert grown < 2000 + count // 5, f"{grown} kB after {count} interpreters"
 
 
