@@ -128,6 +128,8 @@ inline __attribute__((always_inline)) void Count(const Source& source, std::ptrd
     for (std::size_t t = begin; t < end; ++t, weights += kNibbles * kLanes) {
 #pragma GCC unroll 2
       for (int i = 0; i < Pairs; ++i) {
+        // Weights are read again for every pair: compilers that keep them push the sums out of the 16 registers.
+        asm volatile("" ::: "memory");
         const std::ptrdiff_t word = place + source.offsets[t] + i * step;
         const std::uint8_t* even = reinterpret_cast<const std::uint8_t*>(source.even + word);
         const std::uint8_t* odd = reinterpret_cast<const std::uint8_t*>(source.odd + word);

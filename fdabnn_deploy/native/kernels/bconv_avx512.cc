@@ -127,34 +127,40 @@ struct Source {
 
 inline __m512i Broadcast(const Word* word) { return _mm512_set1_epi32(static_cast<int>(*word)); }
 
+// Adds the popcounts of the carries of three taps: `weights` and the three activations are x1 ^ x2, x2 ^ x3 and x2 of one side each.
+template <int P>
+inline __attribute__((always_inline)) void CountCarries(const __m512i* weights, const Word* first, const Word* second, const Word* middle,
+                                                        std::ptrdiff_t step, __m512i* twos) {
+  const __m512i w0 = weights[0], w1 = weights[1], w2 = weights[2];
+#pragma GCC unroll 16
+  for (int i = 0; i < P; ++i) {
+    __m512i t = _mm512_xor_si512(w0, Broadcast(first + i * step));
+    t = _mm512_ternarylogic_epi32(t, w1, Broadcast(second + i * step), kAndXor);
+    t = _mm512_ternarylogic_epi32(t, w2, Broadcast(middle + i * step), kXor3);
+    twos[i] = _mm512_add_epi32(twos[i], _mm512_popcnt_epi32(t));
+  }
+}
+
 // counts[i]: p of pixel i of the tile, whose first tap is `place` words behind the planes' begin.
 template <int P>
 inline __attribute__((always_inline)) void CountSave(const Source& source, std::ptrdiff_t place, std::ptrdiff_t step,
                                                      const __m512i* weights, __m512i* counts) {
   __m512i ones[P], twos[P];
   for (int i = 0; i < P; ++i) ones[i] = twos[i] = _mm512_setzero_si512();
-  for (int w = 0; w < source.words; ++w, place += source.pitch, weights += kSaveVectors) {
-    for (int ky = 0; ky < 4; ++ky) {
-      // The carries of a row of taps; at last those of the three rows' sums.
-      const bool sums = ky == 3;
-      const Word* first = source.planes[sums ? 3 : 1] + place + (sums ? 0 : ky * source.row);
-      const Word* second = first + (sums ? source.row : source.column);
-      const Word* middle = source.planes[sums ? 2 : 0] + place + (sums ? source.row : ky * source.row + source.column);
-      const __m512i w0 = weights[3 * ky], w1 = weights[3 * ky + 1], w2 = weights[3 * ky + 2];
-#pragma GCC unroll 16
-      for (int i = 0; i < P; ++i) {
-        __m512i t = _mm512_xor_si512(w0, Broadcast(first + i * step));
-        t = _mm512_ternarylogic_epi32(t, w1, Broadcast(second + i * step), kAndXor);
-        t = _mm512_ternarylogic_epi32(t, w2, Broadcast(middle + i * step), kXor3);
-        twos[i] = _mm512_add_epi32(twos[i], _mm512_popcnt_epi32(t));
-      }
-    }
-    const Word* total = source.planes[4] + place;
+  const std::ptrdiff_t row = source.row, column = source.column;
+  const Word *words = source.planes[0] + place + column, *pairs = source.planes[1] + place, *rows = source.planes[2] + place + row;
+  const Word *stacks = source.planes[3] + place, *totals = source.planes[4] + place;
+  for (int w = 0; w < source.words; ++w, weights += kSaveVectors) {
+    CountCarries<P>(weights, pairs, pairs + column, words, step, twos);
+    CountCarries<P>(weights + 3, pairs + row, pairs + row + column, words + row, step, twos);
+    CountCarries<P>(weights + 6, pairs + 2 * row, pairs + 2 * row + column, words + 2 * row, step, twos);
+    CountCarries<P>(weights + 9, stacks, stacks + row, rows, step, twos);
     const __m512i w0 = weights[12];
 #pragma GCC unroll 16
     for (int i = 0; i < P; ++i) {
-      ones[i] = _mm512_add_epi32(ones[i], _mm512_popcnt_epi32(_mm512_xor_si512(w0, Broadcast(total + i * step))));
+      ones[i] = _mm512_add_epi32(ones[i], _mm512_popcnt_epi32(_mm512_xor_si512(w0, Broadcast(totals + i * step))));
     }
+    words += source.pitch, pairs += source.pitch, rows += source.pitch, stacks += source.pitch, totals += source.pitch;
   }
   for (int i = 0; i < P; ++i) counts[i] = _mm512_add_epi32(ones[i], _mm512_add_epi32(twos[i], twos[i]));
 }
