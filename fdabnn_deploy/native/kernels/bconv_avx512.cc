@@ -185,35 +185,47 @@ struct Target {
   void* row;  // of the output
   int y, x;   // first pixel
   int group, block;
+  bool plain;  // no pixel needs a clamp or a correction
 };
+
+// Whether a pixel of the tile has taps outside of a zero-padded picture.
+template <int P>
+bool AtBorder(const BconvJob& job, int y, int x) {
+  if (!job.correction) return false;
+  if (job.row_class[y]) return true;
+  std::int32_t classes = 0;
+  for (int i = 0; i < P; ++i) classes |= job.column_class[x + i];
+  return classes != 0;
+}
 
 template <int P>
 inline __attribute__((always_inline)) void WriteFloat(const Target& t, const __m512i* counts) {
   const BconvJob& job = *t.job;
   const BconvShape& s = job.shape;
-  const std::size_t all = std::size_t{kLanes} * s.blocks * job.params->groups;
-  const std::size_t lane = std::size_t{kLanes} * (t.group * s.blocks + t.block);
+  const std::size_t lane = std::size_t{kLanes} * (t.group * s.blocks + t.block), channels = job.params->channels_out;
   const int left = s.group_channels - t.block * kLanes;
-  const __mmask16 mask = static_cast<__mmask16>(left >= kLanes ? 0xffff : (1u << left) - 1);
   const __m512 bias = _mm512_loadu_ps(job.bias + lane);
   const __m512 multiplier = _mm512_loadu_ps((job.doubled ? job.doubled : job.multiplier) + lane);
-  const __m512i low = _mm512_set1_epi32(job.clamp_min), high = _mm512_set1_epi32(job.clamp_max);
-  float* to = static_cast<float*>(t.row) + std::size_t{1} * t.x * job.params->channels_out + t.group * s.group_channels + t.block * kLanes;
-  const std::int32_t row_class = job.correction ? job.row_class[t.y] * job.column_classes : 0;
+  float* to = static_cast<float*>(t.row) + t.x * channels + t.group * s.group_channels + t.block * kLanes;
+  if (t.plain && left >= kLanes) {
 #pragma GCC unroll 16
-  for (int i = 0; i < P; ++i, to += job.params->channels_out) {
+    for (int i = 0; i < P; ++i, to += channels) {
+      _mm512_storeu_ps(to, _mm512_add_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(counts[i]), multiplier), bias));
+    }
+    return;
+  }
+  const std::size_t all = std::size_t{kLanes} * s.blocks * job.params->groups;
+  const __mmask16 mask = static_cast<__mmask16>(left >= kLanes ? 0xffff : (1u << left) - 1);
+  const __m512i low = _mm512_set1_epi32(job.clamp_min), high = _mm512_set1_epi32(job.clamp_max);
+  const std::int32_t row_class = job.correction ? job.row_class[t.y] * job.column_classes : 0;
+#pragma GCC unroll 1
+  for (int i = 0; i < P; ++i, to += channels) {
     __m512i x = counts[i];
     if (!job.doubled) x = _mm512_max_epi32(_mm512_min_epi32(_mm512_add_epi32(x, x), high), low);
     __m512 y = _mm512_add_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(x), multiplier), bias);
-    if (job.correction) {
-      const std::int32_t kind = row_class + job.column_class[t.x + i];
-      if (kind) y = _mm512_add_ps(y, _mm512_loadu_ps(job.correction + kind * all + lane));
-    }
-    if (mask == 0xffff) {
-      _mm512_storeu_ps(to, y);
-    } else {
-      _mm512_mask_storeu_ps(to, mask, y);
-    }
+    const std::int32_t kind = job.correction ? row_class + job.column_class[t.x + i] : 0;
+    if (kind) y = _mm512_add_ps(y, _mm512_loadu_ps(job.correction + kind * all + lane));
+    _mm512_mask_storeu_ps(to, mask, y);
   }
 }
 
@@ -244,6 +256,7 @@ template <int P, bool Save, int Stride>
 void RunTile(const Source& source, std::ptrdiff_t place, Target target) {
   const BconvJob& job = *target.job;
   const std::ptrdiff_t step = Stride ? Stride : job.params->stride_w;
+  target.plain = job.doubled && !AtBorder<P>(job, target.y, target.x);
   const std::size_t vectors = Save ? std::size_t{kSaveVectors} * source.words : source.vectors;
   const __m512i* weights = static_cast<const __m512i*>(job.weights) + target.group * job.shape.blocks * vectors;
   for (target.block = 0; target.block < job.shape.blocks; ++target.block, weights += vectors) {
@@ -372,7 +385,7 @@ void Run(const BconvJob& job, const Word* input, int begin, int end, void* outpu
         for (int tile = 0; tile < tiles; ++tile) {
           const int x = s.out_w * tile / tiles, pixels = s.out_w * (tile + 1) / tiles - x;
           TileFor(method == Method::kSave, p.stride_w, pixels)(source, place + std::ptrdiff_t{1} * x * p.stride_w,
-                                                               {&job, row, y, x, group, 0});
+                                                               {&job, row, y, x, group, 0, false});
         }
       }
     }
