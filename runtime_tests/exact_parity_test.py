@@ -173,8 +173,8 @@ def test_the_first_wrong_bit_is_found_and_cut_out(
     text = (tmp_path / "layer" / "README.txt").read_text()
     assert "module stem, index [0, 5, " in text
     assert text.count(first.b_bits) == 1
-    # The files of the layer are converted anew, so they are right, as is the reference.
-    assert text.count(first.a_bits) == 4
+    # The files of the layer are converted anew, so they are right on three runtimes, as is the reference.
+    assert text.count(first.a_bits) == 5
     done = subprocess.run(
         [sys.executable, tmp_path / "layer" / "run.py"],
         capture_output=True,

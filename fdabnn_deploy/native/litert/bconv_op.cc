@@ -1,10 +1,9 @@
 // LceBconv2d: signs, int32 [N, H, W, words] -> float32, int8 or signs [N, H', W', ...].
-#include "kernels/bconv.h"
-
 #include <cmath>
 #include <limits>
 #include <tuple>
 
+#include "kernels/bconv.h"
 #include "litert/op.h"
 
 namespace fdabnn {

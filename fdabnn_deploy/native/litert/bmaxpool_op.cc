@@ -1,8 +1,7 @@
 // LceBMaxPool2d: signs, int32 [N, H, W, words] -> signs, int32 [N, H', W', words].
-#include "kernels/bmaxpool.h"
-
 #include <limits>
 
+#include "kernels/bmaxpool.h"
 #include "litert/op.h"
 
 namespace fdabnn {

@@ -1,6 +1,5 @@
 // LceQuantize: float32, int8 or bool [..., C] -> signs, int32 [..., WordsFor(C)].
 #include "kernels/quantize.h"
-
 #include "litert/op.h"
 
 namespace fdabnn {

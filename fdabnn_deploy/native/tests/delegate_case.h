@@ -16,9 +16,9 @@ void tflite_plugin_destroy_delegate(TfLiteDelegate* delegate) noexcept;
 namespace fdabnn {
 
 struct CaseResult {
-  bool damaged = false;   // the bytes asked for damage
-  bool ran = false;       // every preparation and run went well
-  std::string message;    // what was reported last
+  bool damaged = false;  // the bytes asked for damage
+  bool ran = false;      // every preparation and run went well
+  std::string message;   // what was reported last
 };
 
 // Every buffer is as large as its tensor says and no larger, for sanitizers to watch.
