@@ -11,6 +11,7 @@ from fdabnn_deploy import checkpoint, samples
 from fdabnn_deploy.capture import capture
 from fdabnn_deploy.cli.console import make_console
 from fdabnn_deploy.cli.export import print_report
+from fdabnn_deploy.converter import Artifact, find_converter
 from fdabnn_deploy.deploy import deploy
 from fdabnn_deploy.numerics.exact import make_exact
 from fdabnn_deploy.numerics.record import Numerics
@@ -59,8 +60,13 @@ def test_10000_pictures_under_every_setting(
     source = checkpoint.read(path)
     pictures = samples.load(f"{cifar10_folder}:all", source.info).images
     files = sorted(file for file in tmp_path.iterdir() if file.suffix in (".onnx", ".tflite"))
+    onnx = find_converter("onnx")
     record = Numerics.from_text(registry.for_file(files[0]).metadata(files[0])["numerics"])
     graph = make_exact(deploy(capture(source.module, source.info.input_shape)).graph, record=record).graph
+    artifact = Artifact("onnx", files[0], {}, ())
+    forms = dict.fromkeys(files, "as written") | {
+        file: name for name, file in onnx.variants(graph, source.info, artifact, tmp_path).items()
+    }
     expected = run_in_batches(TorchGraphSession(graph), pictures)
     found = {"NumPy reference": 0, "PyTorch, 2 threads": 0}
     for begin in range(0, len(pictures), PIECE):
@@ -71,11 +77,11 @@ def test_10000_pictures_under_every_setting(
             ("PyTorch, 2 threads", TorchGraphSession(graph, threads=2).run(piece)),
         ):
             found[name] += compare_outputs(wanted, list(outputs)).differing
-    for file in files:
-        runtime = registry.for_file(file)
-        for setting, session in runtime.settings(file):
-            outputs = run_in_batches(session, pictures)
-            found[f"{runtime.name}, {setting}"] = compare_outputs(expected, outputs).differing
+    for file, form in forms.items():
+        for runtime in (registry.for_file(file), *registry.beside(file)):
+            for setting, session in runtime.settings(file):
+                outputs = run_in_batches(session, pictures)
+                found[f"{runtime.name}, {form}, {setting}"] = compare_outputs(expected, outputs).differing
     with capsys.disabled():
         print()
         for name, differing in found.items():
