@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -33,7 +34,7 @@ class Emitter:
         self.initializers: list[TensorProto] = []
         self._taken = {node.name for node in graph}
         self._shared: dict[str, str] = {}
-        self._contents: dict[tuple[int, tuple[int, ...], bytes], str] = {}
+        self._contents: dict[bytes, str] = {}
 
     def fresh(self, name: str) -> str:
         """Reserves a tensor name: the name itself, or with the first free number behind it."""
@@ -66,10 +67,14 @@ class Emitter:
     def parameter(self, node: Node, part: str, value: NDArray[Any]) -> str:
         """Adds an initialiser `<node>/<part>` and returns its name, or the name of a large one with the same content."""
         tensor = numpy_helper.from_array(np.asarray(value, order="C"))
-        content = (tensor.data_type, tuple(tensor.dims), tensor.raw_data)
-        if len(tensor.raw_data) >= WORTH_SHARING and content in self._contents:
-            return self._contents[content]
-        tensor.name = self._contents[content] = self.fresh(f"{node.name}/{part}")
+        if len(tensor.raw_data) >= WORTH_SHARING:
+            # A digest: keys of the content itself would keep all weights a second time.
+            content = hashlib.sha256(tensor.SerializeToString(deterministic=True)).digest()
+            if content in self._contents:
+                return self._contents[content]
+            self._contents[content] = tensor.name = self.fresh(f"{node.name}/{part}")
+        else:
+            tensor.name = self.fresh(f"{node.name}/{part}")
         self.initializers.append(tensor)
         return tensor.name
 

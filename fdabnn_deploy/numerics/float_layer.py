@@ -9,7 +9,7 @@ import numpy as np
 
 from fdabnn_deploy.graph import Node
 from fdabnn_deploy.numerics.cutter import MARGIN, Cutter
-from fdabnn_deploy.numerics.plan import PRODUCTS, choose, digit_exponents
+from fdabnn_deploy.numerics.plan import PRODUCTS, choose, digit_counts, digit_exponents
 from fdabnn_deploy.numerics.record import Cut
 from fdabnn_deploy.numerics.weight_grids import Gridded, digits_of
 from fdabnn_deploy.ops import Conv2d, Linear, Op, RoundToGrid, Sub
@@ -39,22 +39,20 @@ def float_layer(cutter: Cutter, node: Node) -> None:
     limited = cutter.limit(node, cut)
     operand = [cutter.round(node, cut, limited)]
     bounds = bench.bounds(operand[0])
-    operand_digits, weight_digits = (1 + max(digits) for digits in zip(*PRODUCTS[cut.parts], strict=True))
+    operand_digits, weight_digits = digit_counts(cut.parts)
     operand += _remainders(cutter, node, limited, operand[0], operand_digits - 1)
     weights = digits_of(weight, bias, bounds.magnitude, bounds.grid, weight_digits)
     total = ""
-    first, *others = [digits for digits in PRODUCTS[cut.parts] if digits[0] < len(operand)]
+    others = [digits for digits in PRODUCTS[cut.parts][1:] if digits[0] < len(operand)]
     # The smallest first. Differences, because runtimes fuse additions into convolutions (see `guard_sums`).
     for a, b in reversed(others):
         term = _with_parameters(op, weights[b], negative=not total, biased=a == 0)
         name = bench.add(node, term, [operand[a]], f"x{a}w{b}")
         total = bench.add(node, Sub(), [total, name], "rest") if total else name
-    largest = _with_parameters(op, weights[first[1]], negative=False, biased=True)
+    largest = _with_parameters(op, weights[0], negative=False, biased=True)
+    name = bench.add(node, largest, [operand[0]], "x0w0" if total else "")
     if total:
-        name = bench.add(node, largest, [operand[0]], "x0w0")
         bench.add(node, Sub(), [name, total])
-    else:
-        bench.add(node, largest, [operand[0]])
     cutter.note(node, cut, bounds, error, clipped, _bits(weight, weights))
 
 

@@ -71,6 +71,12 @@ def limits(seen: Observed, values: Values, margin: float) -> tuple[float, float]
     return max(-limit, min(low, 0.0)), min(limit, max(high, 0.0))
 
 
+def digit_counts(parts: int) -> tuple[int, int]:
+    """How many digits of the operand and of the weights a number of parts uses."""
+    operand, weight = zip(*PRODUCTS[parts], strict=True)
+    return 1 + max(operand), 1 + max(weight)
+
+
 def digit_exponents(magnitude: float, exponent: int, count: int) -> list[int]:
     """The exponents of an operand's digits: each remainder has as many units of its grid as the first digit has, or fewer."""
     return [
@@ -147,7 +153,7 @@ def _error(
     used = rows.squares > 0
     if not np.any(used):
         return 0.0
-    operand_digits, weight_digits = (1 + max(digits) for digits in zip(*PRODUCTS[parts], strict=True))
+    operand_digits, weight_digits = digit_counts(parts)
     left = digit_exponents(magnitude, grid, operand_digits)
     operand = [power, *(4.0**-finest / 12 if finest < values.grid else 0.0 for finest in left)]
     squares = rows.squares[used] / rows.taps
