@@ -321,6 +321,8 @@ class BconvImpl : public Bconv {
         table += AllLanes();
       }
     }
+    // The one number that changes no other one, not even -0.
+    std::fill_n(correction_.begin(), AllLanes(), -0.0f);
     return true;
   }
 

@@ -1,4 +1,4 @@
-// Binary convolution with AVX-512 VPOPCNTDQ: 16 output channels in a vector, a tile of up to 12 output pixels of a row at a time.
+// Binary convolution with AVX-512 VPOPCNTDQ: 16 output channels in a vector; the inner loops are in bconv_avx512_tile.h.
 //
 // An activation word is broadcast from memory and combined with 16 weight words. A 3x3 filter uses linear carry-save: with x_i = a_i ^ w_i,
 //
@@ -13,18 +13,13 @@
 
 #if defined(__x86_64__)
 
-#include <immintrin.h>
-
+#include "kernels/bconv_avx512_tile.h"
 #include "kernels/bconv_planes.h"
 
 namespace fdabnn {
 namespace {
 
-constexpr int kLanes = 16;
-constexpr int kTile = 12;
-constexpr int kSaveVectors = 13;  // weight vectors of nine taps
-constexpr int kAndXor = 0x60;     // a & (b ^ c)
-constexpr int kXor3 = 0x96;       // a ^ b ^ c
+constexpr int kMaxPlanes = 5;
 
 enum class Method {
   kSave,    // 3x3: linear carry-save
@@ -37,11 +32,13 @@ Method MethodFor(const BconvParams& p) {
   return p.channels_in / p.groups <= kWordBits / 2 ? Method::kShared : Method::kSave;
 }
 
-// Weight vectors of a block.
-std::size_t Vectors(const BconvParams& p, const BconvShape& s) {
+// How many carries of three words, and how many words, a pixel's taps are.
+std::size_t Carries(const BconvParams& p, const BconvShape& s) { return MethodFor(p) == Method::kSave ? std::size_t{4} * s.words : 0; }
+
+std::size_t PlainWords(const BconvParams& p, const BconvShape& s) {
   switch (MethodFor(p)) {
     case Method::kSave:
-      return std::size_t{kSaveVectors} * s.words;
+      return s.words;
     case Method::kShared:
       return 5;
     case Method::kPlain:
@@ -49,6 +46,8 @@ std::size_t Vectors(const BconvParams& p, const BconvShape& s) {
   }
   return std::size_t{1} * p.kernel_h * p.kernel_w * s.words;
 }
+
+std::size_t Vectors(const BconvParams& p, const BconvShape& s) { return 3 * Carries(p, s) + PlainWords(p, s); }
 
 int Planes(const BconvParams& p) {
   switch (MethodFor(p)) {
@@ -64,8 +63,10 @@ int Planes(const BconvParams& p) {
 
 std::size_t WeightBytes(const BconvParams& p, const BconvShape& s) { return sizeof(__m512i) * Vectors(p, s) * s.blocks * p.groups; }
 
+// The rows' carries of every word, then the carry of their sums, then the sums of those.
 void PackSave(const Word* filter, int words, int lane, Word* to) {
-  for (int w = 0; w < words; ++w, to += kSaveVectors * kLanes) {
+  Word* total = to + std::size_t{12} * words * kLanes;
+  for (int w = 0; w < words; ++w, to += 12 * kLanes, total += kLanes) {
     Word row[3];
     for (int ky = 0; ky < 3; ++ky) {
       const Word a = filter[(ky * 3 + 0) * words + w], b = filter[(ky * 3 + 1) * words + w], c = filter[(ky * 3 + 2) * words + w];
@@ -77,7 +78,7 @@ void PackSave(const Word* filter, int words, int lane, Word* to) {
     to[9 * kLanes + lane] = row[0] ^ row[1];
     to[10 * kLanes + lane] = row[1] ^ row[2];
     to[11 * kLanes + lane] = row[1];
-    to[12 * kLanes + lane] = row[0] ^ row[1] ^ row[2];
+    total[lane] = row[0] ^ row[1] ^ row[2];
   }
 }
 
@@ -114,193 +115,6 @@ std::size_t WorkspaceBytes(const BconvParams& p, const BconvShape& s) {
   return PlaneBytes(p, s) * Planes(p) + sizeof(std::ptrdiff_t) * Vectors(p, s);
 }
 
-// Where the taps of a band lie, relative to an output pixel's first tap.
-struct Source {
-  const Word* planes[5];
-  std::ptrdiff_t pitch;   // from a word to the pixel's next word
-  std::ptrdiff_t row;     // from a tap to the one below
-  std::ptrdiff_t column;  // from a tap to the next one
-  int words;
-  const std::ptrdiff_t* offsets;  // plain and shared: of each weight vector's activations from planes[0]
-  std::size_t vectors;
-};
-
-inline __m512i Broadcast(const Word* word) { return _mm512_set1_epi32(static_cast<int>(*word)); }
-
-// Adds the popcounts of the carries of three taps: `weights` and the three activations are x1 ^ x2, x2 ^ x3 and x2 of one side each.
-template <int P>
-inline __attribute__((always_inline)) void CountCarries(const __m512i* weights, const Word* first, const Word* second, const Word* middle,
-                                                        std::ptrdiff_t step, __m512i* twos) {
-  const __m512i w0 = weights[0], w1 = weights[1], w2 = weights[2];
-#pragma GCC unroll 16
-  for (int i = 0; i < P; ++i) {
-    __m512i t = _mm512_xor_si512(w0, Broadcast(first + i * step));
-    t = _mm512_ternarylogic_epi32(t, w1, Broadcast(second + i * step), kAndXor);
-    t = _mm512_ternarylogic_epi32(t, w2, Broadcast(middle + i * step), kXor3);
-    twos[i] = _mm512_add_epi32(twos[i], _mm512_popcnt_epi32(t));
-  }
-}
-
-// counts[i]: p of pixel i of the tile, whose first tap is `place` words behind the planes' begin.
-template <int P>
-inline __attribute__((always_inline)) void CountSave(const Source& source, std::ptrdiff_t place, std::ptrdiff_t step,
-                                                     const __m512i* weights, __m512i* counts) {
-  __m512i ones[P], twos[P];
-  for (int i = 0; i < P; ++i) ones[i] = twos[i] = _mm512_setzero_si512();
-  const std::ptrdiff_t row = source.row, column = source.column;
-  const Word *words = source.planes[0] + place + column, *pairs = source.planes[1] + place, *rows = source.planes[2] + place + row;
-  const Word *stacks = source.planes[3] + place, *totals = source.planes[4] + place;
-  for (int w = 0; w < source.words; ++w, weights += kSaveVectors) {
-    CountCarries<P>(weights, pairs, pairs + column, words, step, twos);
-    CountCarries<P>(weights + 3, pairs + row, pairs + row + column, words + row, step, twos);
-    CountCarries<P>(weights + 6, pairs + 2 * row, pairs + 2 * row + column, words + 2 * row, step, twos);
-    CountCarries<P>(weights + 9, stacks, stacks + row, rows, step, twos);
-    const __m512i w0 = weights[12];
-#pragma GCC unroll 16
-    for (int i = 0; i < P; ++i) {
-      ones[i] = _mm512_add_epi32(ones[i], _mm512_popcnt_epi32(_mm512_xor_si512(w0, Broadcast(totals + i * step))));
-    }
-    words += source.pitch, pairs += source.pitch, rows += source.pitch, stacks += source.pitch, totals += source.pitch;
-  }
-  for (int i = 0; i < P; ++i) counts[i] = _mm512_add_epi32(ones[i], _mm512_add_epi32(twos[i], twos[i]));
-}
-
-template <int P>
-inline __attribute__((always_inline)) void CountPlain(const Source& source, std::ptrdiff_t place, std::ptrdiff_t step,
-                                                      const __m512i* weights, __m512i* counts) {
-  for (int i = 0; i < P; ++i) counts[i] = _mm512_setzero_si512();
-  for (std::size_t v = 0; v < source.vectors; ++v) {
-    const Word* word = source.planes[0] + place + source.offsets[v];
-    const __m512i w0 = weights[v];
-#pragma GCC unroll 16
-    for (int i = 0; i < P; ++i) {
-      counts[i] = _mm512_add_epi32(counts[i], _mm512_popcnt_epi32(_mm512_xor_si512(w0, Broadcast(word + i * step))));
-    }
-  }
-}
-
-// Where a tile's results go.
-struct Target {
-  const BconvJob* job;
-  void* row;  // of the output
-  int y, x;   // first pixel
-  int group, block;
-  bool plain;  // no pixel needs a clamp or a correction
-};
-
-// Whether a pixel of the tile has taps outside of a zero-padded picture.
-template <int P>
-bool AtBorder(const BconvJob& job, int y, int x) {
-  if (!job.correction) return false;
-  if (job.row_class[y]) return true;
-  std::int32_t classes = 0;
-  for (int i = 0; i < P; ++i) classes |= job.column_class[x + i];
-  return classes != 0;
-}
-
-template <int P>
-inline __attribute__((always_inline)) void WriteFloat(const Target& t, const __m512i* counts) {
-  const BconvJob& job = *t.job;
-  const BconvShape& s = job.shape;
-  const std::size_t lane = std::size_t{kLanes} * (t.group * s.blocks + t.block), channels = job.params->channels_out;
-  const int left = s.group_channels - t.block * kLanes;
-  const __m512 bias = _mm512_loadu_ps(job.bias + lane);
-  const __m512 multiplier = _mm512_loadu_ps((job.doubled ? job.doubled : job.multiplier) + lane);
-  float* to = static_cast<float*>(t.row) + t.x * channels + t.group * s.group_channels + t.block * kLanes;
-  if (t.plain && left >= kLanes) {
-#pragma GCC unroll 16
-    for (int i = 0; i < P; ++i, to += channels) {
-      _mm512_storeu_ps(to, _mm512_add_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(counts[i]), multiplier), bias));
-    }
-    return;
-  }
-  const std::size_t all = std::size_t{kLanes} * s.blocks * job.params->groups;
-  const __mmask16 mask = static_cast<__mmask16>(left >= kLanes ? 0xffff : (1u << left) - 1);
-  const __m512i low = _mm512_set1_epi32(job.clamp_min), high = _mm512_set1_epi32(job.clamp_max);
-  const std::int32_t row_class = job.correction ? job.row_class[t.y] * job.column_classes : 0;
-#pragma GCC unroll 1
-  for (int i = 0; i < P; ++i, to += channels) {
-    __m512i x = counts[i];
-    if (!job.doubled) x = _mm512_max_epi32(_mm512_min_epi32(_mm512_add_epi32(x, x), high), low);
-    __m512 y = _mm512_add_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(x), multiplier), bias);
-    const std::int32_t kind = job.correction ? row_class + job.column_class[t.x + i] : 0;
-    if (kind) y = _mm512_add_ps(y, _mm512_loadu_ps(job.correction + kind * all + lane));
-    _mm512_mask_storeu_ps(to, mask, y);
-  }
-}
-
-template <int P>
-inline __attribute__((always_inline)) void WritePacked(const Target& t, const __m512i* counts) {
-  const BconvJob& job = *t.job;
-  const BconvShape& s = job.shape;
-  const int words = WordsFor(job.params->channels_out), block = t.group * s.blocks + t.block;
-  const __m512i thresholds = _mm512_loadu_si512(job.thresholds + std::size_t{kLanes} * block);
-  Word* to = static_cast<Word*>(t.row) + std::size_t{1} * t.x * words + block / 2;
-#pragma GCC unroll 16
-  for (int i = 0; i < P; ++i, to += words) {
-    const Word bits = _mm512_cmpgt_epi32_mask(counts[i], thresholds);
-    // The block with the lower half of a word comes first.
-    *to = block % 2 ? *to | bits << 16 : bits;
-  }
-}
-
-template <int P>
-inline __attribute__((always_inline)) void WriteCounts(const Target& t, const __m512i* counts) {
-  const std::size_t all = std::size_t{kLanes} * t.job->shape.blocks * t.job->params->groups;
-  std::int32_t* to = static_cast<std::int32_t*>(t.row) + t.x * all + std::size_t{kLanes} * (t.group * t.job->shape.blocks + t.block);
-  for (int i = 0; i < P; ++i, to += all) _mm512_storeu_si512(to, counts[i]);
-}
-
-// Stride: of a row, or 0 where only the job knows it.
-template <int P, bool Save, int Stride>
-void RunTile(const Source& source, std::ptrdiff_t place, Target target) {
-  const BconvJob& job = *target.job;
-  const std::ptrdiff_t step = Stride ? Stride : job.params->stride_w;
-  target.plain = job.doubled && !AtBorder<P>(job, target.y, target.x);
-  const std::size_t vectors = Save ? std::size_t{kSaveVectors} * source.words : source.vectors;
-  const __m512i* weights = static_cast<const __m512i*>(job.weights) + target.group * job.shape.blocks * vectors;
-  for (target.block = 0; target.block < job.shape.blocks; ++target.block, weights += vectors) {
-    __m512i counts[P];
-    if (Save) {
-      CountSave<P>(source, place, step, weights, counts);
-    } else {
-      CountPlain<P>(source, place, step, weights, counts);
-    }
-    switch (job.finish) {
-      case Finish::kFloat:
-        WriteFloat<P>(target, counts);
-        break;
-      case Finish::kPacked:
-        WritePacked<P>(target, counts);
-        break;
-      case Finish::kCounts:
-        WriteCounts<P>(target, counts);
-    }
-  }
-}
-
-using Tile = void (*)(const Source&, std::ptrdiff_t, Target);
-
-template <bool Save, int Stride>
-Tile TileOf(int pixels) {
-  static constexpr Tile kTiles[kTile] = {RunTile<1, Save, Stride>,  RunTile<2, Save, Stride>,  RunTile<3, Save, Stride>,
-                                         RunTile<4, Save, Stride>,  RunTile<5, Save, Stride>,  RunTile<6, Save, Stride>,
-                                         RunTile<7, Save, Stride>,  RunTile<8, Save, Stride>,  RunTile<9, Save, Stride>,
-                                         RunTile<10, Save, Stride>, RunTile<11, Save, Stride>, RunTile<12, Save, Stride>};
-  return kTiles[pixels - 1];
-}
-
-Tile TileFor(bool save, int stride, int pixels) {
-  switch (stride) {
-    case 1:
-      return save ? TileOf<true, 1>(pixels) : TileOf<false, 1>(pixels);
-    case 2:
-      return save ? TileOf<true, 2>(pixels) : TileOf<false, 2>(pixels);
-    default:
-      return save ? TileOf<true, 0>(pixels) : TileOf<false, 0>(pixels);
-  }
-}
-
 // XORs along a row of taps and down the rows, for carry-save.
 void PrepareSave(const BconvParams& p, const BconvShape& s, const Band& band, Word* const* planes) {
   const std::ptrdiff_t row = std::ptrdiff_t{1} * p.dilation_h * s.words * band.width;
@@ -326,26 +140,79 @@ void PrepareSave(const BconvParams& p, const BconvShape& s, const Band& band, Wo
 void PrepareShared(const BconvParams& p, const BconvShape& s, const Band& band, Word* const* planes) {
   const std::ptrdiff_t row = std::ptrdiff_t{1} * p.dilation_h * s.words * band.width;
   const std::ptrdiff_t size = static_cast<std::ptrdiff_t>(band.words(s)), column = p.dilation_w;
-  for (std::ptrdiff_t i = 0; i < size; ++i) {
-    planes[1][i] = planes[0][i] | (i + column < size ? planes[0][i + column] << 16 : 0);
-    planes[2][i] = planes[0][i] | (i + row < size ? planes[0][i + row] << 16 : 0);
+  // Behind these ends nothing is of use, and words of 16 bits stay as they are.
+  std::memcpy(planes[1], planes[0], sizeof(Word) * size);
+  std::memcpy(planes[2], planes[0], sizeof(Word) * size);
+  for (std::ptrdiff_t i = 0; i < size - column; ++i) planes[1][i] |= planes[0][i + column] << 16;
+  for (std::ptrdiff_t i = 0; i < size - row; ++i) planes[2][i] |= planes[0][i + row] << 16;
+}
+
+// pitch: from a word to the pixel's next word.
+Source MakeSource(const BconvParams& p, const BconvShape& s, Word* const* planes, std::ptrdiff_t pitch, std::ptrdiff_t* offsets) {
+  const std::ptrdiff_t row = std::ptrdiff_t{1} * p.dilation_h * s.words * pitch, column = p.dilation_w;
+  std::ptrdiff_t at[kMaxPlanes] = {};
+  for (int i = 1; i < Planes(p); ++i) at[i] = planes[i] - planes[0];
+  Source source = {planes[0], offsets, offsets + 3 * Carries(p, s), Carries(p, s), PlainWords(p, s)};
+  switch (MethodFor(p)) {
+    case Method::kSave:
+      for (std::ptrdiff_t word = 0; word < s.words * pitch; word += pitch) {
+        for (int ky = 0; ky < 3; ++ky) {
+          *offsets++ = at[1] + word + ky * row;
+          *offsets++ = at[1] + word + ky * row + column;
+          *offsets++ = word + ky * row + column;
+        }
+        *offsets++ = at[3] + word;
+        *offsets++ = at[3] + word + row;
+        *offsets++ = at[2] + word + row;
+      }
+      for (std::ptrdiff_t word = 0; word < s.words * pitch; word += pitch) *offsets++ = at[4] + word;
+      break;
+    case Method::kShared:
+      for (int ky = 0; ky < 3; ++ky) *offsets++ = at[1] + ky * row;
+      *offsets++ = at[2] + 2 * column;
+      *offsets++ = 2 * row + 2 * column;
+      break;
+    case Method::kPlain:
+      for (int ky = 0; ky < p.kernel_h; ++ky) {
+        for (int kx = 0; kx < p.kernel_w; ++kx) {
+          for (int w = 0; w < s.words; ++w) *offsets++ = ky * row + kx * column + w * pitch;
+        }
+      }
+  }
+  return source;
+}
+
+// The pixels of a row that have no taps beside a zero-padded picture.
+struct Inside {
+  int begin, end;
+};
+
+Inside InsideOf(const BconvJob& job) {
+  Inside inside = {0, job.shape.out_w};
+  if (!job.correction) return inside;
+  while (inside.begin < inside.end && job.column_class[inside.begin]) ++inside.begin;
+  while (inside.begin < inside.end && job.column_class[inside.end - 1]) --inside.end;
+  return inside;
+}
+
+// The tiles of a row for the blocks that `target` names, V at a time. place: of the row's first tap.
+template <int V>
+void RunRow(const Source& source, const Word* place, const Inside& inside, Target target) {
+  if (target.begin >= target.end) return;
+  const BconvParams& p = *target.job->params;
+  constexpr int kPixels = kTile / V;
+  const int width = target.job->shape.out_w, tiles = (width + kPixels - 1) / kPixels;
+  for (int tile = 0, next; tile < tiles; ++tile, target.x = next) {
+    next = width * (tile + 1) / tiles;
+    target.inside = target.x >= inside.begin && next <= inside.end;
+    TileFor<V>(p.stride_w, next - target.x)(source, place + std::ptrdiff_t{1} * target.x * p.stride_w, target);
   }
 }
 
-void SetOffsets(const BconvParams& p, Source* source, std::ptrdiff_t* offsets) {
-  source->offsets = offsets;
-  if (MethodFor(p) == Method::kShared) {
-    const std::ptrdiff_t pairs = source->planes[1] - source->planes[0], stacks = source->planes[2] - source->planes[0];
-    for (int ky = 0; ky < 3; ++ky) *offsets++ = pairs + ky * source->row;
-    *offsets++ = stacks + 2 * source->column;
-    *offsets++ = 2 * source->row + 2 * source->column;
-    return;
-  }
-  for (int ky = 0; ky < p.kernel_h; ++ky) {
-    for (int kx = 0; kx < p.kernel_w; ++kx) {
-      for (int w = 0; w < source->words; ++w) *offsets++ = ky * source->row + kx * source->column + w * source->pitch;
-    }
-  }
+// Whether the tiles of a row are full enough for four vectors: 7 pixels are better one tile of two vectors than two tiles of four.
+bool FoursPay(int width) {
+  constexpr int kPixels = kTile / 4;
+  return 16 * width >= 15 * kPixels * ((width + kPixels - 1) / kPixels);
 }
 
 void Run(const BconvJob& job, const Word* input, int begin, int end, void* output, void* workspace) {
@@ -354,24 +221,15 @@ void Run(const BconvJob& job, const Word* input, int begin, int end, void* outpu
   const Method method = MethodFor(p);
   const int height = BandRows(p, s, Planes(p));
   const std::size_t plane_bytes = PlaneBytes(p, s);
-  Word* planes[5] = {};
-  Source source = {};
-  for (int i = 0; i < Planes(p); ++i) {
-    planes[i] = reinterpret_cast<Word*>(static_cast<char*>(workspace) + i * plane_bytes);
-    source.planes[i] = planes[i];
-  }
-  source.pitch = BandWidth(p, s);
-  source.row = std::ptrdiff_t{1} * p.dilation_h * s.words * source.pitch;
-  source.column = p.dilation_w;
-  source.words = s.words;
-  source.vectors = Vectors(p, s);
-  if (method != Method::kSave) {
-    SetOffsets(p, &source, reinterpret_cast<std::ptrdiff_t*>(static_cast<char*>(workspace) + Planes(p) * plane_bytes));
-  }
+  Word* planes[kMaxPlanes] = {};
+  for (int i = 0; i < Planes(p); ++i) planes[i] = reinterpret_cast<Word*>(static_cast<char*>(workspace) + i * plane_bytes);
+  auto* offsets = reinterpret_cast<std::ptrdiff_t*>(static_cast<char*>(workspace) + Planes(p) * plane_bytes);
+  const std::ptrdiff_t pitch = BandWidth(p, s);
+  const Source source = MakeSource(p, s, planes, pitch, offsets);
   const int unit = job.finish == Finish::kFloat    ? p.channels_out
                    : job.finish == Finish::kPacked ? WordsFor(p.channels_out)
                                                    : kLanes * s.blocks * p.groups;
-  const int tiles = (s.out_w + kTile - 1) / kTile;
+  const Inside columns = InsideOf(job);
   for (int first = begin; first < end; first += height) {
     const int last = first + height < end ? first + height : end;
     const Band band = BandOf(p, s, last - first);
@@ -379,14 +237,16 @@ void Run(const BconvJob& job, const Word* input, int begin, int end, void* outpu
       FillPlane(p, s, band, input, group, first, planes[0]);
       if (method == Method::kSave) PrepareSave(p, s, band, planes);
       if (method == Method::kShared) PrepareShared(p, s, band, planes);
+      // Two blocks are a word of a packed output, unless an odd number of blocks comes before them.
+      const bool paired = job.finish != Finish::kPacked || group * s.blocks % 2 == 0;
+      const int twos = paired ? s.blocks / 2 * 2 : 0, fours = FoursPay(s.out_w) ? twos / 4 * 4 : 0;
       for (int y = first; y < last; ++y) {
-        const std::ptrdiff_t place = std::ptrdiff_t{1} * (y - first) * p.stride_h * s.words * source.pitch;
+        const Word* place = source.plane + std::ptrdiff_t{1} * (y - first) * p.stride_h * s.words * pitch;
         void* row = static_cast<Word*>(output) + std::size_t{1} * (y - begin) * s.out_w * unit;
-        for (int tile = 0; tile < tiles; ++tile) {
-          const int x = s.out_w * tile / tiles, pixels = s.out_w * (tile + 1) / tiles - x;
-          TileFor(method == Method::kSave, p.stride_w, pixels)(source, place + std::ptrdiff_t{1} * x * p.stride_w,
-                                                               {&job, row, y, x, group, 0, false});
-        }
+        const Inside inside = job.correction && job.row_class[y] ? Inside{0, 0} : columns;
+        RunRow<4>(source, place, inside, {&job, row, y, 0, group, 0, fours, false});
+        RunRow<2>(source, place, inside, {&job, row, y, 0, group, fours, twos, false});
+        RunRow<1>(source, place, inside, {&job, row, y, 0, group, twos, s.blocks, false});
       }
     }
   }

@@ -39,7 +39,7 @@ struct BconvJob {
   const std::int32_t* thresholds;
   std::int32_t clamp_min, clamp_max;  // of 2p
   // Zero padding: [classes][groups * blocks * lanes], null where nothing is to be added. The class of a pixel is
-  // row_class[y] * column_classes + column_class[x]; class 0 has no taps outside.
+  // row_class[y] * column_classes + column_class[x]; class 0 has no taps outside, and its corrections are -0.
   const float* correction;
   const std::int32_t* row_class;
   const std::int32_t* column_class;

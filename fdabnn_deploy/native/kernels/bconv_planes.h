@@ -36,27 +36,44 @@ inline int BandRows(const BconvParams& p, const BconvShape& s, int planes) {
   return rows;
 }
 
+// Puts the words of a row's pixels side by side. Words: of a pixel where all belong to the group, so that compilers know the shuffles;
+// 0 where only the shape knows.
+template <int Words>
+inline void Deinterleave(const BconvShape& s, const Word* pixel, int columns, int width, Word* to) {
+  const std::ptrdiff_t step = Words ? Words : s.in_words;
+  for (int w = 0; w < (Words ? Words : s.words); ++w, to += width) {
+    for (std::ptrdiff_t x = 0; x < columns; ++x) to[x] = pixel[x * step + w];
+  }
+}
+
+inline void Deinterleave(const BconvShape& s, const Word* pixel, int columns, int width, Word* to) {
+  switch (s.words == s.in_words ? s.words : 0) {
+    case 1:
+      return Deinterleave<1>(s, pixel, columns, width, to);
+    case 2:
+      return Deinterleave<2>(s, pixel, columns, width, to);
+    case 4:
+      return Deinterleave<4>(s, pixel, columns, width, to);
+    case 8:
+      return Deinterleave<8>(s, pixel, columns, width, to);
+    default:
+      return Deinterleave<0>(s, pixel, columns, width, to);
+  }
+}
+
 // Copies one group's words of the rows that the band reads.
 inline void FillPlane(const BconvParams& p, const BconvShape& s, const Band& band, const Word* input, int group, int first_out_row,
                       Word* plane) {
   const int columns = band.width - s.pad_left < s.in_w ? band.width - s.pad_left : s.in_w;
+  const bool padded = s.pad_left > 0 || columns < band.width;
   for (int r = 0; r < band.rows; ++r) {
     Word* row = plane + std::size_t{1} * r * s.words * band.width;
     const int in_row = first_out_row * p.stride_h - s.pad_top + r;
-    if (in_row < 0 || in_row >= s.in_h) {
-      std::memset(row, 0, sizeof(Word) * s.words * band.width);
-      continue;
-    }
+    const bool outside = in_row < 0 || in_row >= s.in_h;
+    if (outside || padded) std::memset(row, 0, sizeof(Word) * s.words * band.width);
+    if (outside) continue;
     const Word* pixel = input + std::size_t{1} * in_row * s.in_w * s.in_words + std::size_t{1} * group * s.words;
-    for (int w = 0; w < s.words; ++w) {
-      Word* to = row + std::size_t{1} * w * band.width;
-      for (int x = 0; x < s.pad_left; ++x) to[x] = 0;
-      for (int x = s.pad_left + columns; x < band.width; ++x) to[x] = 0;
-    }
-    Word* to = row + s.pad_left;
-    for (int x = 0; x < columns; ++x, pixel += s.in_words) {
-      for (int w = 0; w < s.words; ++w) to[std::size_t{1} * w * band.width + x] = pixel[w];
-    }
+    Deinterleave(s, pixel, columns, band.width, row + s.pad_left);
   }
 }
 

@@ -134,6 +134,9 @@ CASES = {
     "groups of 3 outputs": BconvParams(
         64, 6, 3, 3, groups=2, same_padding=True, pad_value=1, output="packed"
     ),
+    "groups of 48 outputs": BconvParams(
+        64, 96, 3, 3, groups=2, same_padding=True, pad_value=1, output="packed"
+    ),
     "groups": BconvParams(96, 48, 3, 3, groups=3, same_padding=True),
     "int8": BconvParams(
         65, 33, 3, 3, same_padding=True, pad_value=1, output="int8", output_scale=0.3, output_zero_point=-7
@@ -156,21 +159,27 @@ def test_drawn(case: tuple[BconvParams, tuple[int, int, int]], seed: int, thread
     check(*case, seed, threads)
 
 
-@pytest.mark.parametrize("channels", [*range(1, 34), 64, 96, 128, 256, 288, 512])
+@pytest.mark.parametrize(
+    ("channels", "outputs"),
+    [
+        *((channels, 16) for channels in (*range(1, 34), 64, 96, 128, 256, 288, 512)),
+        *((channels, outputs) for channels in (9, 64) for outputs in (32, 64, 112, 117)),
+    ],
+)
 @pytest.mark.parametrize("output", library.OUTPUTS)
-def test_every_width_of_a_tile(output: library.Output, channels: int) -> None:
-    """Rows of 1 to 30 pixels: every remainder of every tile, in the middle and at both borders of the picture."""
+def test_every_width_of_a_tile(output: library.Output, channels: int, outputs: int) -> None:
+    """Rows of 1 to 36 pixels: every remainder of every tile, in the middle and at both borders of the picture."""
     params = BconvParams(
-        channels, 16, 3, 3, same_padding=True, pad_value=int(output != "float"), output=output
+        channels, outputs, 3, 3, same_padding=True, pad_value=int(output != "float"), output=output
     )
-    words, filters, constants = draw_arrays(params, (1, 3, 30), channels)
+    words, filters, constants = draw_arrays(params, (1, 3, 36), channels)
     convolutions_ = {
         level: Bconv(params, filters, level=level, **constants)
         for level in library.levels()
         if level != "scalar"
     }
     scalar = Bconv(params, filters, level="scalar", **constants)
-    for width in range(1, 31):
+    for width in range(1, 37):
         part = words[:, :, :width].copy()
         expected = bits_of(scalar(part))
         for level, convolution in convolutions_.items():
