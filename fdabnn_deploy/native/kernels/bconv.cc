@@ -1,6 +1,7 @@
 #include "kernels/bconv.h"
 
 #include <algorithm>
+#include <atomic>
 #include <climits>
 #include <cmath>
 #include <new>
@@ -17,6 +18,8 @@ namespace {
 constexpr std::int64_t kLargestSize = 1 << 24;   // of one dimension
 constexpr std::int64_t kLargestTaps = 1 << 29;   // 2p has to fit into an int32
 constexpr std::int64_t kLargestTotal = 1 << 30;  // values of a tensor or table
+constexpr std::int64_t kLeastMacs = 2 << 20;     // binary multiply-accumulates of a part, so that preparing it is little beside them
+constexpr int kPartsPerThread = 4;
 
 const BconvKernel* KernelFor(Level level) {
   switch (level) {
@@ -152,28 +155,38 @@ class BconvImpl : public Bconv {
   std::size_t WorkspaceBytes(int threads) const override { return WorkerBytes() * static_cast<std::size_t>(std::max(threads, 1)); }
 
   void Run(const Word* input, int batch, void* output, ThreadPool& pool, void* workspace) const override {
-    Work work{this, input, static_cast<char*>(output), static_cast<char*>(workspace), std::int64_t{batch} * shape_.out_h, 1};
-    work.workers = static_cast<int>(std::min<std::int64_t>(pool.threads(), work.rows));
-    pool.Run(work.workers, [](void* context, int index) { static_cast<Work*>(context)->Do(index); }, &work);
+    const std::int64_t rows = std::int64_t{batch} * shape_.out_h;
+    const std::int64_t threads = std::min<std::int64_t>(pool.threads(), rows);
+    // Not a product of all sizes: that may not fit.
+    const std::int64_t worth = rows * shape_.out_w * params_.channels_out / std::max<std::int64_t>(kLeastMacs / TapsOf(params_), 1);
+    const std::int64_t parts = threads > 1 ? std::min(rows, std::clamp(worth, threads, threads * kPartsPerThread)) : 1;
+    Work work{this, input, static_cast<char*>(output), static_cast<char*>(workspace), rows, parts};
+    pool.Run(static_cast<int>(threads), [](void* context, int index) { static_cast<Work*>(context)->Do(index); }, &work);
   }
 
  private:
+  // Threads take the next part of the rows when they are done with one, because their processors may differ in speed or serve others.
   struct Work {
     const BconvImpl* conv;
     const Word* input;
     char* output;
     char* workspace;
-    std::int64_t rows;
-    int workers;
+    std::int64_t rows, parts;
+    std::atomic<std::int64_t> next{0};
 
-    void Do(int index) const {
+    void Do(int worker) {
+      for (std::int64_t part = next++; part < parts; part = next++) {
+        DoRows(rows * part / parts, rows * (part + 1) / parts, workspace + worker * conv->WorkerBytes());
+      }
+    }
+
+    void DoRows(std::int64_t begin, std::int64_t end, char* space) const {
       const int height = conv->shape_.out_h;
-      const std::int64_t end = rows * (index + 1) / workers;
-      for (std::int64_t row = rows * index / workers; row < end;) {
+      for (std::int64_t row = begin; row < end;) {
         const std::int64_t image = row / height;
         const int first = static_cast<int>(row % height);
         const int last = static_cast<int>(std::min<std::int64_t>(height, first + end - row));
-        conv->RunRows(*this, image, first, last, workspace + index * conv->WorkerBytes());
+        conv->RunRows(*this, image, first, last, space);
         row += last - first;
       }
     }

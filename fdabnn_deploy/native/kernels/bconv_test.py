@@ -216,6 +216,9 @@ def test_one_convolution_for_many_sizes_and_threads(level: str) -> None:
             bits_of(convolution(words)), bits_of(expect(params, words, filters, constants))
         )
 
+    words, _, _ = draw_arrays(params, (3, 40, 40), 6)  # so large that threads take several parts of it
+    np.testing.assert_array_equal(bits_of(convolution(words, POOLS[3])), bits_of(convolution(words)))
+
     inputs = [draw_arrays(params, (2, 9, 9), seed)[0] for seed in range(8)]
     expected = [expect(params, words, filters, constants) for words in inputs]
 
