@@ -20,6 +20,9 @@ class Figures:
         naive_us: that the layer's multiply-accumulates would take at the ceiling.
         float_share: of the ceiling that the kernel with float output reaches.
         packed_share: likewise with packed output.
+        float_share_calm: of the tenth-fastest rounds of both. Where the processor's core serves somebody else for most of a run, this
+            is what the kernel does without.
+        packed_share_calm: likewise with packed output.
         mac_per_cycle: of the kernel with float output.
         avx2_mac_per_cycle: likewise on AVX2.
         avx2_packed_mac_per_cycle: on AVX2 with packed output.
@@ -36,6 +39,8 @@ class Figures:
     naive_us: float | None = None
     float_share: float | None = None
     packed_share: float | None = None
+    float_share_calm: float | None = None
+    packed_share_calm: float | None = None
     mac_per_cycle: float | None = None
     avx2_mac_per_cycle: float | None = None
     avx2_packed_mac_per_cycle: float | None = None
@@ -72,10 +77,11 @@ def micros(row: Row | None) -> float | None:
     return row.timing.median if row is not None and row.timing is not None else None
 
 
-def speed(row: Row | None, work: str = "macs") -> float | None:
-    """What a row does in a microsecond, of the work that its detail counts for one call."""
-    time = micros(row)
-    return None if row is None or time is None else row.detail[work] / time
+def speed(row: Row | None, work: str = "macs", *, calm: bool = False) -> float | None:
+    """What a row does in a microsecond, of the work that its detail counts for one call: in the median round or the tenth-fastest."""
+    if row is None or row.timing is None:
+        return None
+    return float(row.detail[work] / (row.timing.p10 if calm else row.timing.median))
 
 
 def figures(layer: Layer, level: str, rows: Sequence[Row], pairs: Sequence[Row] = ()) -> Figures:
@@ -89,7 +95,7 @@ def figures(layer: Layer, level: str, rows: Sequence[Row], pairs: Sequence[Row] 
     """
     real, bits = named(rows, ours.name("float", level)), named(rows, ours.name("packed", level))
     clock = speed(named(rows, ours.CLOCK), "cycles")
-    naive = speed(named(rows, ours.NAIVE))
+    naive, naive_calm = (speed(named(rows, ours.NAIVE), calm=calm) for calm in (False, True))
     packing = named(rows, ours.PACKING)
     lce = best(rows, "lce")
     both = None
@@ -100,6 +106,8 @@ def figures(layer: Layer, level: str, rows: Sequence[Row], pairs: Sequence[Row] 
         naive_us=None if naive is None else layer.macs / naive,
         float_share=_over(speed(real), naive),
         packed_share=_over(speed(bits), naive),
+        float_share_calm=_over(speed(real, calm=True), naive_calm),
+        packed_share_calm=_over(speed(bits, calm=True), naive_calm),
         mac_per_cycle=_over(speed(real), clock),
         avx2_mac_per_cycle=_over(speed(named(rows, ours.name("float", "avx2"))), clock),
         avx2_packed_mac_per_cycle=_over(speed(named(rows, ours.name("packed", "avx2"))), clock),

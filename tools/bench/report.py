@@ -86,14 +86,16 @@ def print_layers(console: Console, results: Sequence[LayerResult]) -> None:
         console,
         "Our kernels: microseconds and shares of the ceiling (xor + popcount + add from registers)",
         [
-            *("layer", "ceiling", "float out", "share", "packed out", "share", "MAC/cycle"),
+            *("layer", "ceiling", "float out", "share", "calm", "packed out", "share", "calm", "MAC/cycle"),
             *("AVX2 MAC/cycle", "signs", "to a copy", "2 threads"),
         ],
         [
             [
                 *(result.layer.name, number(result.figures.naive_us)),
                 *(_micros(result, "float"), number(_percent(result.figures.float_share), ".0f", " %")),
+                number(_percent(result.figures.float_share_calm), ".0f", " %"),
                 *(_micros(result, "packed"), number(_percent(result.figures.packed_share), ".0f", " %")),
+                number(_percent(result.figures.packed_share_calm), ".0f", " %"),
                 number(result.figures.mac_per_cycle, ".0f"),
                 number(result.figures.avx2_mac_per_cycle, ".0f"),
                 number(_named(result.rows, "packing"), ".2f"),
@@ -102,7 +104,7 @@ def print_layers(console: Console, results: Sequence[LayerResult]) -> None:
             ]
             for result in results
         ],
-        right=range(1, 11),
+        right=range(1, 13),
     )
     if not any(best(result.rows, group) for result in results for group in ("lce", "fp32", "int8")):
         return
