@@ -28,7 +28,7 @@ ACTIVATIONS: tuple[Activation, ...] = ("none", "relu", "relu_n1_to_1", "relu6")
 OUTPUTS: tuple[Output, ...] = ("float", "packed", "int8")
 _OUTPUT_TYPES: dict[Output, DTypeLike] = {"float": np.float32, "packed": np.uint32, "int8": np.int8}
 _LEVELS = 5
-_ALIGNMENT = 64
+ALIGNMENT = 64
 
 
 class _CBmaxpool(ctypes.Structure):
@@ -62,7 +62,7 @@ class _CBconv(ctypes.Structure):
 
 
 _INT, _SIZE, _BYTE, _POINTER = ctypes.c_int, ctypes.c_size_t, ctypes.c_uint8, ctypes.c_void_p
-_SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
+SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
     "level_name": (ctypes.c_char_p, [_INT]),
     "level_supported": (_INT, [_INT]),
     "level_choose": (_INT, [_POINTER, _POINTER]),
@@ -85,20 +85,21 @@ _SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
 
 
 @functools.cache
-def _function(name: str) -> Callable[..., Any]:
-    function = ctypes.CDLL(delegate_path())[f"fdabnn_{name}"]
-    function.restype, function.argtypes = _SIGNATURES[name]
-    return function
+def function(name: str) -> Callable[..., Any]:
+    """A function of the library by its name without the prefix, one of `SIGNATURES`."""
+    found = ctypes.CDLL(delegate_path())[f"fdabnn_{name}"]
+    found.restype, found.argtypes = SIGNATURES[name]
+    return found
 
 
-def _call(name: str, *arguments: Any) -> Any:
+def call(name: str, *arguments: Any) -> Any:
     """Calls a function whose last argument is the text of an error.
 
     Raises:
         UsageError: the library refuses.
     """
     error = ctypes.create_string_buffer(256)
-    result = _function(name)(*arguments, error)
+    result = function(name)(*arguments, error)
     if error.value:
         raise UsageError(f"native kernels: {error.value.decode()}")
     return result
@@ -106,9 +107,7 @@ def _call(name: str, *arguments: Any) -> Any:
 
 def levels() -> tuple[str, ...]:
     """The names of the levels that this processor supports, slowest first."""
-    return tuple(
-        _function("level_name")(i).decode() for i in range(_LEVELS) if _function("level_supported")(i)
-    )
+    return tuple(function("level_name")(i).decode() for i in range(_LEVELS) if function("level_supported")(i))
 
 
 def chosen_level() -> str:
@@ -118,14 +117,15 @@ def chosen_level() -> str:
         UsageError: it names no level that this processor supports.
     """
     level = ctypes.c_int()
-    _call("level_choose", ctypes.byref(level))
-    return str(_function("level_name")(level.value).decode())
+    call("level_choose", ctypes.byref(level))
+    return str(function("level_name")(level.value).decode())
 
 
-def _number(level: str | None) -> int:
+def level_number(level: str | None) -> int:
+    """Of a level's name, the fastest by default, in the C interface."""
     level = chosen_level() if level is None else level
     for i in range(_LEVELS):
-        if _function("level_name")(i) == level.encode():
+        if function("level_name")(i) == level.encode():
             return i
     raise UsageError(f"native kernels: no level is called {level!r}; use one of {', '.join(levels())}")
 
@@ -138,21 +138,22 @@ class Pool:
     """
 
     def __init__(self, threads: int = 1) -> None:
-        self.handle: int = _call("pool_create", threads)
-        self.threads: int = _function("pool_threads")(self.handle)
-        weakref.finalize(self, _function("pool_destroy"), self.handle)
+        self.handle: int = call("pool_create", threads)
+        self.threads: int = function("pool_threads")(self.handle)
+        weakref.finalize(self, function("pool_destroy"), self.handle)
 
 
 @functools.cache
-def _one_thread() -> Pool:
+def one_thread() -> Pool:
+    """The calling thread alone."""
     return Pool(1)
 
 
 def _handle(pool: Pool | None) -> int:
-    return (pool or _one_thread()).handle
+    return (pool or one_thread()).handle
 
 
-def _array(name: str, array: NDArray[Any], dtype: DTypeLike, shape: tuple[int | None, ...]) -> NDArray[Any]:
+def checked(name: str, array: NDArray[Any], dtype: DTypeLike, shape: tuple[int | None, ...]) -> NDArray[Any]:
     """The array, without gaps, if it has the type and shape (None: any size)."""
     fits = len(array.shape) == len(shape) and all(
         want in {None, is_} for want, is_ in zip(shape, array.shape, strict=True)
@@ -165,7 +166,8 @@ def _array(name: str, array: NDArray[Any], dtype: DTypeLike, shape: tuple[int | 
     return np.ascontiguousarray(array)
 
 
-def _words(channels: int) -> int:
+def words_for(channels: int) -> int:
+    """Of a pixel."""
     return -(-channels // 32)
 
 
@@ -180,18 +182,18 @@ def quantize(
         )
     values = np.ascontiguousarray(values)
     channels = values.shape[-1]
-    words = np.empty((*values.shape[:-1], _words(channels)), np.uint32)
+    words = np.empty((*values.shape[:-1], words_for(channels)), np.uint32)
     kind = kinds[str(values.dtype)]
     rows = words.size // max(words.shape[-1], 1)
     offset = (zero_point,) if kind == "int8" else ()
-    _call(
+    call(
         f"quantize_{kind}",
         values.ctypes.data,
         rows,
         channels,
         *offset,
         words.ctypes.data,
-        _number(level),
+        level_number(level),
         _handle(pool),
     )
     return words
@@ -201,16 +203,16 @@ def dequantize(
     words: Words, channels: int, *, level: str | None = None, pool: Pool | None = None
 ) -> NDArray[np.float32]:
     """Words [..., ceil(channels / 32)] to 1.0 and -1.0, float32 [..., channels]."""
-    words = _array("words", words, np.uint32, (*words.shape[:-1], _words(channels)))
+    words = checked("words", words, np.uint32, (*words.shape[:-1], words_for(channels)))
     values = np.empty((*words.shape[:-1], channels), np.float32)
     rows = words.size // max(words.shape[-1], 1)
-    _call(
+    call(
         "dequantize_float",
         words.ctypes.data,
         rows,
         channels,
         values.ctypes.data,
-        _number(level),
+        level_number(level),
         _handle(pool),
     )
     return values
@@ -220,11 +222,11 @@ def dequantize_bytes(
     words: Words, channels: int, plus: int, minus: int, *, level: str | None = None, pool: Pool | None = None
 ) -> NDArray[np.uint8]:
     """Words [..., ceil(channels / 32)] to two bytes of choice, uint8 [..., channels]."""
-    words = _array("words", words, np.uint32, (*words.shape[:-1], _words(channels)))
+    words = checked("words", words, np.uint32, (*words.shape[:-1], words_for(channels)))
     values = np.empty((*words.shape[:-1], channels), np.uint8)
     rows = words.size // max(words.shape[-1], 1)
     arguments = (words.ctypes.data, rows, channels, plus, minus, values.ctypes.data)
-    _call("dequantize_bytes", *arguments, _number(level), _handle(pool))
+    call("dequantize_bytes", *arguments, level_number(level), _handle(pool))
     return values
 
 
@@ -238,18 +240,18 @@ def bmaxpool(
     pool: Pool | None = None,
 ) -> Words:
     """The largest sign in each window of words [batch, height, width, words]."""
-    words = _array("words", words, np.uint32, (None,) * 4)
+    words = checked("words", words, np.uint32, (None,) * 4)
     params = ctypes.byref(_CBmaxpool(*kernel, *stride, padding == "same", *words.shape[1:]))
     height, width = ctypes.c_int(), ctypes.c_int()
-    _call("bmaxpool_size", params, ctypes.byref(height), ctypes.byref(width))
+    call("bmaxpool_size", params, ctypes.byref(height), ctypes.byref(width))
     output = np.empty((words.shape[0], height.value, width.value, words.shape[3]), np.uint32)
-    _call(
+    call(
         "bmaxpool_run",
         params,
         words.ctypes.data,
         words.shape[0],
         output.ctypes.data,
-        _number(level),
+        level_number(level),
         _handle(pool),
     )
     return output
@@ -303,14 +305,14 @@ class Bconv:
     ) -> None:
         self.params = params
         inputs = params.channels_in // max(params.groups, 1)
-        filters = _array(
+        filters = checked(
             "filters",
             filters,
             np.uint32,
-            (params.channels_out, params.kernel_h, params.kernel_w, _words(inputs)),
+            (params.channels_out, params.kernel_h, params.kernel_w, words_for(inputs)),
         )
         constants: list[NDArray[Any] | None] = [
-            None if array is None else _array(name, array, dtype, (params.channels_out,))
+            None if array is None else checked(name, array, dtype, (params.channels_out,))
             for name, array, dtype in (
                 ("multiplier", multiplier, np.float32),
                 ("bias", bias, np.float32),
@@ -329,16 +331,16 @@ class Bconv:
             *(params.output_scale, params.output_zero_point),
         )
         pointers = [None if array is None else array.ctypes.data for array in constants]
-        self.handle: int = _call(
-            "bconv_create", ctypes.byref(c_params), filters.ctypes.data, *pointers, _number(level)
+        self.handle: int = call(
+            "bconv_create", ctypes.byref(c_params), filters.ctypes.data, *pointers, level_number(level)
         )
-        weakref.finalize(self, _function("bconv_destroy"), self.handle)
+        weakref.finalize(self, function("bconv_destroy"), self.handle)
         self._input = self._output = (0, 0)
 
     def resize(self, height: int, width: int) -> tuple[int, int]:
         """Sets the size of the input and returns that of the output; before `run`, and not while one goes on."""
         out_height, out_width = ctypes.c_int(), ctypes.c_int()
-        _call("bconv_resize", self.handle, height, width, ctypes.byref(out_height), ctypes.byref(out_width))
+        call("bconv_resize", self.handle, height, width, ctypes.byref(out_height), ctypes.byref(out_width))
         self._input, self._output = (height, width), (out_height.value, out_width.value)
         return self._output
 
@@ -347,15 +349,15 @@ class Bconv:
 
         What a benchmark times: one call into the library, nothing else.
         """
-        words = _array("input", words, np.uint32, (None, *self._input, _words(self.params.channels_in)))
-        pool = pool or _one_thread()
+        words = checked("input", words, np.uint32, (None, *self._input, words_for(self.params.channels_in)))
+        pool = pool or one_thread()
         channels = self.params.channels_out
-        depth = _words(channels) if self.params.output == "packed" else channels
+        depth = words_for(channels) if self.params.output == "packed" else channels
         output = np.empty((words.shape[0], *self._output, depth), _OUTPUT_TYPES[self.params.output])
-        size = _function("bconv_workspace_bytes")(self.handle, pool.threads)
-        memory = np.empty(size + _ALIGNMENT, np.uint8)
-        workspace = -(-memory.ctypes.data // _ALIGNMENT) * _ALIGNMENT
-        function = _function("bconv_run")
+        size = function("bconv_workspace_bytes")(self.handle, pool.threads)
+        memory = np.empty(size + ALIGNMENT, np.uint8)
+        workspace = -(-memory.ctypes.data // ALIGNMENT) * ALIGNMENT
+        native_run = function("bconv_run")
         error = ctypes.create_string_buffer(256)
         arguments = (
             self.handle,
@@ -368,14 +370,14 @@ class Bconv:
         )
 
         def run(_kept: object = (self, words, output, pool, memory)) -> None:
-            if function(*arguments) != 0:
+            if native_run(*arguments) != 0:
                 raise UsageError(f"native kernels: {error.value.decode()}")
 
         return run, output
 
     def __call__(self, words: Words, pool: Pool | None = None) -> NDArray[Any]:
         """The output for an input [batch, height, width, words] of any size."""
-        words = _array("input", words, np.uint32, (None, None, None, _words(self.params.channels_in)))
+        words = checked("input", words, np.uint32, (None, None, None, words_for(self.params.channels_in)))
         if words.shape[1:3] != self._input:
             self.resize(words.shape[1], words.shape[2])
         run, output = self.prepare(words, pool)

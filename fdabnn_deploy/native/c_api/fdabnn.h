@@ -81,6 +81,30 @@ int fdabnn_bconv_run(const fdabnn_bconv* conv, const uint32_t* input, int batch,
                      char* error);
 void fdabnn_bconv_destroy(fdabnn_bconv* conv);
 
+/* A binary convolution and what follows it up to the next sign: PReLU, scale, offset, residual; see docs/ops/binary-conv.md. */
+typedef struct fdabnn_layer_params {
+  int32_t channels_in, channels_out, groups;
+  int32_t kernel_h, kernel_w, stride_h, stride_w, dilation_h, dilation_w;
+  int32_t pad_top, pad_left, pad_bottom, pad_right; /* each smaller than the dilated kernel */
+  int32_t pad_value;                                /* 0 or 1 */
+  int32_t planes;                                   /* residual and values are NCHW, else NHWC */
+} fdabnn_layer_params;
+
+/* filter as above; slope, scale and offset [channels_out], or NULL. All are copied. */
+typedef struct fdabnn_layer fdabnn_layer;
+fdabnn_layer* fdabnn_layer_create(const fdabnn_layer_params* params, const uint32_t* filter, const float* slope, const float* scale,
+                                  const float* offset, int level, char* error);
+int fdabnn_layer_resize(fdabnn_layer* layer, int in_height, int in_width, int* out_height, int* out_width, char* error);
+size_t fdabnn_layer_workspace_bytes(const fdabnn_layer* layer, int threads);
+/* residual, values and signs may be NULL. */
+int fdabnn_layer_run(const fdabnn_layer* layer, const uint32_t* input, const float* residual, int batch, float* values, uint32_t* signs,
+                     fdabnn_pool* pool, void* workspace, char* error);
+void fdabnn_layer_destroy(fdabnn_layer* layer);
+
+/* values [batch, channels, pixels] to words [batch, pixels, W(channels)]; the bit is value < 0. */
+int fdabnn_pack_planes(const float* values, int batch, int channels, size_t pixels, uint32_t* words, int level, fdabnn_pool* pool,
+                       char* error);
+
 #ifdef __cplusplus
 }
 #endif

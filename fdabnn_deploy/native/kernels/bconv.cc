@@ -1,7 +1,6 @@
 #include "kernels/bconv.h"
 
 #include <algorithm>
-#include <atomic>
 #include <climits>
 #include <cmath>
 #include <new>
@@ -9,51 +8,15 @@
 #include <vector>
 
 #include "kernels/aligned_buffer.h"
-#include "kernels/bconv_kernel.h"
+#include "kernels/bconv_driver.h"
 #include "kernels/padding.h"
 
 namespace fdabnn {
 namespace {
 
-constexpr std::int64_t kLargestSize = 1 << 24;   // of one dimension
-constexpr std::int64_t kLargestTaps = 1 << 29;   // 2p has to fit into an int32
-constexpr std::int64_t kLargestTotal = 1 << 30;  // values of a tensor or table
-constexpr std::int64_t kLeastMacs = 2 << 20;     // binary multiply-accumulates of a part, so that preparing it is little beside them
-constexpr int kPartsPerThread = 4;
-
-const BconvKernel* KernelFor(Level level) {
-  switch (level) {
-    case Level::kScalar:
-      return BconvScalar();
-    case Level::kPopcnt:
-      return BconvPopcnt();
-    case Level::kAvx2:
-      return BconvAvx2();
-    case Level::kAvx512:
-      return BconvAvx512();
-    case Level::kNeon:
-      return BconvNeon();
-  }
-  return nullptr;
-}
-
-std::int64_t TapsOf(const BconvParams& p) { return std::int64_t{p.kernel_h} * p.kernel_w * (p.channels_in / p.groups); }
-
-bool Between(std::int64_t value, std::int64_t low, std::int64_t high) { return low <= value && value <= high; }
-
 // Null, or why the parameters are refused.
 const char* Refusal(const BconvParams& p, const BconvConstants& constants) {
-  for (int size : {p.channels_in, p.channels_out, p.groups, p.kernel_h, p.kernel_w, p.stride_h, p.stride_w, p.dilation_h, p.dilation_w}) {
-    if (!Between(size, 1, kLargestSize)) return "a channel count, group count, kernel size, stride or dilation is out of range";
-  }
-  if (p.channels_in % p.groups != 0 || p.channels_out % p.groups != 0) return "its groups do not divide its channels";
-  if (p.groups > 1 && p.channels_in / p.groups % kWordBits != 0) return "a group's input channels are no multiple of 32";
-  const std::int64_t area = std::int64_t{p.kernel_h} * p.kernel_w;
-  if (area > kLargestTaps || TapsOf(p) > kLargestTaps) return "its filter is too large";
-  if (area * WordsFor(p.channels_in / p.groups) * p.channels_out > kLargestTotal) return "its filter is too large";
-  if (std::int64_t{p.kernel_h} * p.dilation_h > kLargestSize || std::int64_t{p.kernel_w} * p.dilation_w > kLargestSize) {
-    return "its dilated filter is too large";
-  }
+  if (const char* refusal = RefuseShape(p)) return refusal;
   if (!Between(p.pad_value, 0, 1)) return "its pad value is neither 0 nor 1";
   if (p.same_padding && p.pad_value == 0 && p.output != OutputType::kFloat) return "zero padding needs float output";
   if (p.same_padding && p.pad_value == 0 && p.activation != Activation::kNone) return "zero padding excludes an activation";
@@ -78,27 +41,6 @@ std::pair<std::int64_t, std::int64_t> ActivationRange(Activation activation) {
   return {INT_MIN, INT_MAX};
 }
 
-// Numbers the different pairs (taps before the picture, taps behind it) along an axis; (0, 0) is number 0.
-std::vector<std::pair<int, int>> ClassesOf(int out, int in, int kernel, int stride, int dilation, int pad,
-                                           std::vector<std::int32_t>* numbers) {
-  std::vector<std::pair<int, int>> classes{{0, 0}};
-  numbers->resize(out);
-  for (int o = 0; o < out; ++o) {
-    const std::int64_t first = std::int64_t{o} * stride - pad;
-    int before = 0, behind = 0;
-    for (int k = 0; k < kernel; ++k) {
-      const std::int64_t place = first + std::int64_t{k} * dilation;
-      before += place < 0;
-      behind += place >= in;
-    }
-    const std::pair<int, int> found{before, behind};
-    const auto place = std::find(classes.begin(), classes.end(), found);
-    (*numbers)[o] = static_cast<std::int32_t>(place - classes.begin());
-    if (place == classes.end()) classes.push_back(found);
-  }
-  return classes;
-}
-
 std::int8_t ToInt8(float value) {
   // Halves away from zero; beyond int32 the reference is undefined, here it saturates.
   const float rounded = std::round(value);
@@ -120,7 +62,10 @@ class BconvImpl : public Bconv {
               : params.output == OutputType::kPacked && aligned ? Finish::kPacked
                                                                 : Finish::kCounts;
     SetTransform(constants);
-    if (params.same_padding && params.pad_value == 0) SumTaps(constants);
+    if (params.same_padding && params.pad_value == 0) {
+      tap_sums_ = SumTaps(params, constants.filter);
+      raw_multiplier_.assign(constants.multiplier, constants.multiplier + params.channels_out);
+    }
   }
 
   bool Resize(int in_height, int in_width, std::string* error) override {
@@ -155,43 +100,12 @@ class BconvImpl : public Bconv {
   std::size_t WorkspaceBytes(int threads) const override { return WorkerBytes() * static_cast<std::size_t>(std::max(threads, 1)); }
 
   void Run(const Word* input, int batch, void* output, ThreadPool& pool, void* workspace) const override {
-    const std::int64_t rows = std::int64_t{batch} * shape_.out_h;
-    const std::int64_t threads = std::min<std::int64_t>(pool.threads(), rows);
-    // Not a product of all sizes: that may not fit.
-    const std::int64_t worth = rows * shape_.out_w * params_.channels_out / std::max<std::int64_t>(kLeastMacs / TapsOf(params_), 1);
-    const std::int64_t parts = threads > 1 ? std::min(rows, std::clamp(worth, threads, threads * kPartsPerThread)) : 1;
-    Work work{this, input, static_cast<char*>(output), static_cast<char*>(workspace), rows, parts};
-    pool.Run(static_cast<int>(threads), [](void* context, int index) { static_cast<Work*>(context)->Do(index); }, &work);
+    RunParts(params_, shape_, batch, pool, [&](int worker, std::int64_t image, int begin, int end) {
+      RunRows(input, static_cast<char*>(output), image, begin, end, static_cast<char*>(workspace) + worker * WorkerBytes());
+    });
   }
 
  private:
-  // Threads take the next part of the rows when they are done with one, because their processors may differ in speed or serve others.
-  struct Work {
-    const BconvImpl* conv;
-    const Word* input;
-    char* output;
-    char* workspace;
-    std::int64_t rows, parts;
-    std::atomic<std::int64_t> next{0};
-
-    void Do(int worker) {
-      for (std::int64_t part = next++; part < parts; part = next++) {
-        DoRows(rows * part / parts, rows * (part + 1) / parts, workspace + worker * conv->WorkerBytes());
-      }
-    }
-
-    void DoRows(std::int64_t begin, std::int64_t end, char* space) const {
-      const int height = conv->shape_.out_h;
-      for (std::int64_t row = begin; row < end;) {
-        const std::int64_t image = row / height;
-        const int first = static_cast<int>(row % height);
-        const int last = static_cast<int>(std::min<std::int64_t>(height, first + end - row));
-        conv->RunRows(*this, image, first, last, space);
-        row += last - first;
-      }
-    }
-  };
-
   int AllLanes() const { return params_.groups * shape_.blocks * kernel_.lanes; }
 
   std::size_t CountBytes() const {
@@ -212,7 +126,7 @@ class BconvImpl : public Bconv {
     return std::size_t{1} * shape_.out_w * params_.channels_out;
   }
 
-  void RunRows(const Work& work, std::int64_t image, int begin, int end, char* workspace) const {
+  void RunRows(const Word* input, char* all, std::int64_t image, int begin, int end, char* workspace) const {
     BconvJob job = {};
     job.params = &params_;
     job.shape = shape_;
@@ -228,8 +142,8 @@ class BconvImpl : public Bconv {
     job.row_class = row_class_.data();
     job.column_class = column_class_.data();
     job.column_classes = column_classes_;
-    const Word* picture = work.input + image * shape_.in_h * shape_.in_w * shape_.in_words;
-    char* output = work.output + (image * shape_.out_h + begin) * RowBytes();
+    const Word* picture = input + image * shape_.in_h * shape_.in_w * shape_.in_words;
+    char* output = all + (image * shape_.out_h + begin) * RowBytes();
     if (finish_ != Finish::kCounts) {
       kernel_.run(job, picture, begin, end, output, workspace);
       return;
@@ -290,19 +204,6 @@ class BconvImpl : public Bconv {
     doubled_ = multiplier_;
     for (float& value : doubled_) value *= 2;
     if (!std::all_of(doubled_.begin(), doubled_.end(), [](float value) { return std::isfinite(value); })) doubled_.clear();
-  }
-
-  // The sum of the filter's values at every tap: [channels_out, kernel_h, kernel_w].
-  void SumTaps(const BconvConstants& constants) {
-    const std::size_t area = std::size_t{1} * params_.kernel_h * params_.kernel_w;
-    tap_sums_.resize(area * params_.channels_out);
-    const int channels = params_.channels_in / params_.groups;
-    const Word* word = constants.filter;
-    for (std::int32_t& sum : tap_sums_) {
-      sum = channels;
-      for (int w = 0; w < shape_.words; ++w) sum -= 2 * __builtin_popcount(*word++);
-    }
-    raw_multiplier_.assign(constants.multiplier, constants.multiplier + params_.channels_out);
   }
 
   bool SetCorrection(std::string* error) {

@@ -1,0 +1,68 @@
+// What the drivers of binary convolutions share, whatever becomes of the counts: bconv.cc and binary_layer.cc.
+#pragma once
+
+#include <algorithm>
+#include <atomic>
+#include <cstdint>
+#include <utility>
+#include <vector>
+
+#include "kernels/bconv_kernel.h"
+#include "kernels/thread_pool.h"
+
+namespace fdabnn {
+
+constexpr std::int64_t kLargestSize = 1 << 24;   // of one dimension
+constexpr std::int64_t kLargestTaps = 1 << 29;   // 2p has to fit into an int32
+constexpr std::int64_t kLargestTotal = 1 << 30;  // values of a tensor or table
+constexpr std::int64_t kLeastMacs = 2 << 20;     // binary multiply-accumulates of a part, so that preparing it is little beside them
+constexpr int kPartsPerThread = 4;
+
+// Null where this build has no kernel of the level.
+const BconvKernel* KernelFor(Level level);
+
+inline bool Between(std::int64_t value, std::int64_t low, std::int64_t high) { return low <= value && value <= high; }
+
+inline std::int64_t TapsOf(const BconvParams& p) { return std::int64_t{p.kernel_h} * p.kernel_w * (p.channels_in / p.groups); }
+
+// Null, or why sizes, groups or strides are refused.
+const char* RefuseShape(const BconvParams& p);
+
+// Numbers the different pairs (taps before the picture, taps behind it) along an axis; (0, 0) is number 0.
+std::vector<std::pair<int, int>> ClassesOf(int out, int in, int kernel, int stride, int dilation, int pad,
+                                           std::vector<std::int32_t>* numbers);
+
+// The sum of the filter's values at every tap: [channels_out, kernel_h, kernel_w].
+std::vector<std::int32_t> SumTaps(const BconvParams& p, const Word* filter);
+
+// Calls rows(worker, image, begin, end) for all rows of a batch's output, from the threads of the pool; worker < pool.threads(). Threads
+// take the next part when they are done with one, because their processors may differ in speed or serve others.
+template <class Rows>
+void RunParts(const BconvParams& p, const BconvShape& s, int batch, ThreadPool& pool, const Rows& rows) {
+  struct Work {
+    const Rows& rows;
+    int height;
+    std::int64_t all, parts;
+    std::atomic<std::int64_t> next{0};
+
+    void Do(int worker) {
+      for (std::int64_t part = next++; part < parts; part = next++) {
+        const std::int64_t end = all * (part + 1) / parts;
+        for (std::int64_t row = all * part / parts; row < end;) {
+          const int first = static_cast<int>(row % height);
+          const int last = static_cast<int>(std::min<std::int64_t>(height, first + end - row));
+          rows(worker, row / height, first, last);
+          row += last - first;
+        }
+      }
+    }
+  };
+  const std::int64_t all = std::int64_t{batch} * s.out_h, threads = std::min<std::int64_t>(pool.threads(), all);
+  // Not a product of all sizes: that may not fit.
+  const std::int64_t worth = all * s.out_w * p.channels_out / std::max<std::int64_t>(kLeastMacs / TapsOf(p), 1);
+  const std::int64_t parts = threads > 1 ? std::min(all, std::clamp(worth, threads, threads * kPartsPerThread)) : 1;
+  Work work{rows, s.out_h, all, parts};
+  pool.Run(static_cast<int>(threads), [](void* context, int index) { static_cast<Work*>(context)->Do(index); }, &work);
+}
+
+}  // namespace fdabnn

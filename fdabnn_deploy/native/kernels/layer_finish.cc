@@ -1,0 +1,7 @@
+#include "kernels/layer_finish_loops.h"
+
+namespace fdabnn {
+
+const LayerLoops kLayerPlain = MakeLayerLoops<PlainTranspose>();
+
+}  // namespace fdabnn

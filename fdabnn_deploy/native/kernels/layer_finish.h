@@ -1,0 +1,41 @@
+// What follows the counts of a binary layer (binary_layer.h), for a level to implement: a run of pixels of one picture, one thread.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "kernels/words.h"
+
+namespace fdabnn {
+
+constexpr int kFinishPixels = 16;  // that are finished at a time; behind the last one are so many more
+
+struct LayerFinish {
+  int channels;
+  std::size_t counts;  // of a pixel; the first `channels` of them in order
+  std::size_t lanes;   // of constants: a multiple of 32
+  bool planes;         // values and residual are [channels, pixels of the picture], else [pixels, channels]
+  std::size_t pixels;  // of the picture
+  // d = base[class of the pixel][lane] - 2 count; nothing overflows behind the last channel or pixel either.
+  const std::int32_t* base;
+  const std::int32_t* pixel_class;  // null where all are 0
+  // By lane; null where there is none.
+  const float* slope;
+  const float* scale;
+  const float* offset;
+};
+
+struct LayerLoops {
+  // begin: the run's first pixel in the picture; counts are the run's own, the other pointers the picture's. Null: no residual, or an
+  // output that nobody wants.
+  void (*finish)(const LayerFinish& finish, const std::int32_t* counts, int begin, int count, const float* residual, float* values,
+                 Word* signs);
+  // values [channels, pixels] -> words [pixels, WordsFor(channels)], of pixels [begin, begin + count).
+  void (*pack_planes)(const float* values, int channels, std::size_t pixels, std::size_t begin, std::size_t count, Word* words);
+};
+
+extern const LayerLoops kLayerPlain;  // what every processor of the target has: SSE2, NEON
+extern const LayerLoops kLayerAvx2;
+extern const LayerLoops kLayerAvx512;
+
+}  // namespace fdabnn
