@@ -72,7 +72,8 @@ class BinaryLayerImpl : public BinaryLayer {
     finish_.planes = params.planes;
     finish_.slope = Copy(constants.slope, &slope_);
     finish_.scale = Copy(constants.scale, &scale_);
-    finish_.offset = Copy(constants.offset, &offset_);
+    offset_.assign(finish_.lanes, -0.0f);  // the one number that changes no other one
+    finish_.offset = constants.offset ? Copy(constants.offset, &offset_) : offset_.data();
   }
 
   bool Resize(int in_height, int in_width, std::string* error) override {

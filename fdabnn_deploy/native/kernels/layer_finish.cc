@@ -2,6 +2,6 @@
 
 namespace fdabnn {
 
-const LayerLoops kLayerPlain = MakeLayerLoops<PlainTranspose>();
+const LayerLoops kLayerPlain = MakeLayerLoops<PlainLayer>();
 
 }  // namespace fdabnn

@@ -19,10 +19,10 @@ struct LayerFinish {
   // d = base[class of the pixel][lane] - 2 count; nothing overflows behind the last channel or pixel either.
   const std::int32_t* base;
   const std::int32_t* pixel_class;  // null where all are 0
-  // By lane; null where there is none.
-  const float* slope;
-  const float* scale;
-  const float* offset;
+  // By lane.
+  const float* slope;   // null where there is none
+  const float* scale;   // likewise
+  const float* offset;  // -0 where there is none
 };
 
 struct LayerLoops {

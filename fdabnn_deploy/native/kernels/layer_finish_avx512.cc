@@ -7,11 +7,13 @@
 namespace fdabnn {
 namespace {
 
-struct Avx512 {
+struct Avx512Layer {
+  static FDABNN_INLINE Word Mask(Ints comparison) { return _mm512_movepi32_mask(Load<__m512i>(&comparison)); }
+
   // Pairs of rows, then quarters of rows, then the quarters' places.
-  static inline void Square(const float* from, float* to) {
+  static FDABNN_INLINE void Transpose(const Floats* from, float* to) {
     __m512 a[16], b[16];
-    for (int i = 0; i < 16; ++i) a[i] = _mm512_load_ps(from + i * kWordBits);
+    for (int i = 0; i < 16; ++i) a[i] = Load<__m512>(from + i);
     for (int i = 0; i < 16; i += 2) {
       b[i] = _mm512_unpacklo_ps(a[i], a[i + 1]);
       b[i + 1] = _mm512_unpackhi_ps(a[i], a[i + 1]);
@@ -31,16 +33,11 @@ struct Avx512 {
       _mm512_store_ps(to + (i + 12) * kSide, _mm512_shuffle_f32x4(high, high8, 0xdd));
     }
   }
-
-  static inline void Transpose(const float* from, float* to) {
-    Square(from, to);
-    Square(from + 16, to + 16 * kSide);
-  }
 };
 
 }  // namespace
 
-const LayerLoops kLayerAvx512 = MakeLayerLoops<Avx512>();
+const LayerLoops kLayerAvx512 = MakeLayerLoops<Avx512Layer>();
 
 }  // namespace fdabnn
 

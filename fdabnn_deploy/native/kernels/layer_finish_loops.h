@@ -1,6 +1,7 @@
-// LayerLoops in plain loops of constant lengths, which compilers turn into vectors of whatever a file may use. Isa has one function,
+// LayerLoops in vectors of 16 values, which compilers split into what a file may use. Isa has two functions,
 //
-//   void Transpose(const float* from, float* to)   16 rows of 32 values -> 32 rows of 16
+//   Word Mask(Ints comparison)                      bit i: element i is not 0
+//   void Transpose(const Floats* from, float* to)   16 rows of 16 values
 #pragma once
 
 #include <cstring>
@@ -12,137 +13,179 @@ namespace {  // every file has its own copy, made of its own instructions
 
 constexpr int kSide = kFinishPixels;
 
-inline int Least(int a, int b) { return a < b ? a : b; }
+typedef float Floats __attribute__((vector_size(4 * kSide)));
+typedef std::int32_t Ints __attribute__((vector_size(4 * kSide)));
 
-// Every statement that computes with floats rounds once, in the order of the network.
-template <class Isa>
+#define FDABNN_INLINE inline __attribute__((always_inline))
+
+template <class T>
+FDABNN_INLINE T Load(const void* from) {
+  T value;
+  std::memcpy(&value, from, sizeof value);
+  return value;
+}
+
+FDABNN_INLINE Floats LoadSome(const float* from, int count) {
+  if (count == kSide) return Load<Floats>(from);
+  Floats value = {};
+  std::memcpy(&value, from, sizeof(float) * count);
+  return value;
+}
+
+FDABNN_INLINE void StoreSome(float* to, Floats value, int count) {
+  if (count == kSide) {
+    std::memcpy(to, &value, sizeof value);
+  } else {
+    std::memcpy(to, &value, sizeof(float) * count);
+  }
+}
+
+FDABNN_INLINE int Least(int a, int b) { return a < b ? a : b; }
+
+// A run of pixels, and its place in the tensors of the picture.
+struct Run {
+  const std::int32_t* counts;
+  int begin, count;
+  const float* residual;
+  float* values;
+  Word* signs;
+};
+
+// Slope, Scale, Residual: whether there is one. A missing offset is -0, which changes nothing.
+template <class Isa, bool Slope, bool Scale, bool Residual>
 struct LayerCode {
-  // d of 16 pixels by a word of channels. What lies behind the last pixel or channel is computed and never stored.
-  static inline void Differences(const LayerFinish& f, const std::int32_t* counts, int pixel, int left, int channel, float* d) {
-    for (int i = 0; i < kSide; ++i, counts += f.counts, d += kWordBits) {
-      const int last = i < left ? i : left - 1;
-      const std::int32_t* base = f.base + channel + (f.pixel_class ? f.pixel_class[pixel + last] * f.lanes : 0);
-      for (int c = 0; c < kWordBits; ++c) d[c] = static_cast<float>(base[c] - 2 * counts[channel + c]);
+  // Every statement that computes with floats rounds once, in the order of the network.
+  static FDABNN_INLINE Floats After(Floats y, Floats slope, Floats scale, Floats offset) {
+    if (Slope) y = y < 0 ? y * slope : y;
+    if (Scale) y = y * scale;
+    return y + offset;
+  }
+
+  static FDABNN_INLINE Floats Sums(const std::int32_t* base, const std::int32_t* counts) {
+    const Ints p = Load<Ints>(counts);
+    return __builtin_convertvector(Load<Ints>(base) - (p + p), Floats);
+  }
+
+  static FDABNN_INLINE const std::int32_t* Base(const LayerFinish& f, int pixel) {
+    return f.base + (f.pixel_class ? f.pixel_class[pixel] * f.lanes : 0);
+  }
+
+  // 16 channels.
+  static void PixelMajor(const LayerFinish& f, const Run& run, int channel) {
+    const int some = Least(f.channels - channel, kSide), words = WordsFor(f.channels), half = channel / kSide % 2;
+    const Floats slope = Slope ? Load<Floats>(f.slope + channel) : Floats{}, scale = Scale ? Load<Floats>(f.scale + channel) : Floats{};
+    const Floats offset = Load<Floats>(f.offset + channel);
+    const Word mask = (Word{1} << some) - 1;
+    const std::int32_t* counts = run.counts + channel;
+    std::size_t at = std::size_t{1} * run.begin * f.channels + channel;
+    Word* signs = run.signs ? run.signs + std::size_t{1} * run.begin * words + channel / kWordBits : nullptr;
+    for (int i = 0; i < run.count; ++i, counts += f.counts, at += f.channels) {
+      Floats y = After(Sums(Base(f, run.begin + i) + channel, counts), slope, scale, offset);
+      if (Residual) y = y + LoadSome(run.residual + at, some);
+      if (run.values) StoreSome(run.values + at, y, some);
+      if (!signs) continue;
+      const Word bits = Isa::Mask(y < 0) & mask;
+      *signs = half ? *signs | bits << kSide : bits;
+      signs += words;
     }
   }
 
-  static inline void PixelMajor(const LayerFinish& f, const float* d, int left, int channel, const float* residual, float* values,
-                                Word* signs) {
-    const int some = Least(f.channels - channel, kWordBits), words = WordsFor(f.channels);
-    for (int i = 0; i < left; ++i, d += kWordBits) {
-      float y[kWordBits];
-      std::memcpy(y, d, sizeof y);
-      if (f.slope) {
-        const float* slope = f.slope + channel;
-        for (int c = 0; c < kWordBits; ++c) y[c] = y[c] < 0 ? y[c] * slope[c] : y[c];
-      }
-      if (f.scale) {
-        for (int c = 0; c < kWordBits; ++c) y[c] = y[c] * f.scale[channel + c];
-      }
-      if (f.offset) {
-        for (int c = 0; c < kWordBits; ++c) y[c] = y[c] + f.offset[channel + c];
-      }
-      if (residual) {
-        float r[kWordBits] = {};
-        const float* from = residual + std::size_t{1} * i * f.channels;
-        some == kWordBits ? std::memcpy(r, from, sizeof r) : std::memcpy(r, from, sizeof(float) * some);
-        for (int c = 0; c < kWordBits; ++c) y[c] = y[c] + r[c];
-      }
-      if (values) {
-        float* to = values + std::size_t{1} * i * f.channels;
-        some == kWordBits ? std::memcpy(to, y, sizeof y) : std::memcpy(to, y, sizeof(float) * some);
-      }
-      if (signs) {
-        Word bits = 0;
-        for (int c = 0; c < kWordBits; ++c) bits |= static_cast<Word>(y[c] < 0) << c;
-        signs[std::size_t{1} * i * words] = some == kWordBits ? bits : bits & ((Word{1} << some) - 1);
-      }
-    }
-  }
-
-  static inline void ChannelMajor(const LayerFinish& f, const float* d, int left, int channel, const float* residual, float* values,
-                                  Word* signs) {
+  // A word of channels, 16 pixels at a time.
+  static void ChannelMajor(const LayerFinish& f, const Run& run, int channel) {
     const int some = Least(f.channels - channel, kWordBits), words = WordsFor(f.channels);
     alignas(64) float t[kWordBits * kSide];
-    Isa::Transpose(d, t);
-    Word bits[kSide] = {};
-    for (int c = 0; c < some; ++c) {
-      float y[kSide];
-      std::memcpy(y, t + c * kSide, sizeof y);
-      if (f.slope) {
-        const float slope = f.slope[channel + c];
-        for (int i = 0; i < kSide; ++i) y[i] = y[i] < 0 ? y[i] * slope : y[i];
-      }
-      if (f.scale) {
-        const float scale = f.scale[channel + c];
-        for (int i = 0; i < kSide; ++i) y[i] = y[i] * scale;
-      }
-      if (f.offset) {
-        const float offset = f.offset[channel + c];
-        for (int i = 0; i < kSide; ++i) y[i] = y[i] + offset;
-      }
-      if (residual) {
-        float r[kSide] = {};
-        const float* from = residual + c * f.pixels;
-        left == kSide ? std::memcpy(r, from, sizeof r) : std::memcpy(r, from, sizeof(float) * left);
-        for (int i = 0; i < kSide; ++i) y[i] = y[i] + r[i];
-      }
-      if (values) {
-        float* to = values + c * f.pixels;
-        left == kSide ? std::memcpy(to, y, sizeof y) : std::memcpy(to, y, sizeof(float) * left);
-      }
-      for (int i = 0; i < kSide; ++i) bits[i] |= static_cast<Word>(y[i] < 0) << c;
-    }
-    if (!signs) return;
-    for (int i = 0; i < left; ++i) signs[std::size_t{1} * i * words] = bits[i];
-  }
-
-  static void Finish(const LayerFinish& f, const std::int32_t* counts, int begin, int count, const float* residual, float* values,
-                     Word* signs) {
-    const int words = WordsFor(f.channels);
-    for (int i = 0; i < count; i += kSide, counts += kSide * f.counts) {
-      const int pixel = begin + i, left = Least(count - i, kSide);
-      for (int channel = 0; channel < f.channels; channel += kWordBits) {
-        alignas(64) float d[kSide * kWordBits];
-        Differences(f, counts, pixel, left, channel, d);
-        const std::size_t at = f.planes ? channel * f.pixels + pixel : std::size_t{1} * pixel * f.channels + channel;
-        (f.planes ? ChannelMajor : PixelMajor)(f, d, left, channel, residual ? residual + at : nullptr, values ? values + at : nullptr,
-                                               signs ? signs + std::size_t{1} * pixel * words + channel / kWordBits : nullptr);
-      }
-    }
-  }
-
-  static void PackPlanes(const float* values, int channels, std::size_t pixels, std::size_t begin, std::size_t count, Word* words) {
-    const int all = WordsFor(channels);
-    for (std::size_t i = begin; i < begin + count; i += kSide) {
-      const int left = static_cast<int>(begin + count - i < kSide ? begin + count - i : kSide);
-      for (int channel = 0; channel < channels; channel += kWordBits) {
-        const int some = Least(channels - channel, kWordBits);
-        Word bits[kSide] = {};
-        for (int c = 0; c < some; ++c) {
-          const float* from = values + (channel + c) * pixels + i;
-          if (left == kSide) {
-            for (int k = 0; k < kSide; ++k) bits[k] |= static_cast<Word>(from[k] < 0) << c;
-          } else {
-            for (int k = 0; k < left; ++k) bits[k] |= static_cast<Word>(from[k] < 0) << c;
-          }
+    const std::int32_t* counts = run.counts + channel;
+    for (int i = 0; i < run.count; i += kSide) {
+      const int pixel = run.begin + i, left = Least(run.count - i, kSide);
+      for (int half = 0; half < some; half += kSide) {
+        Floats rows[kSide];
+        for (int k = 0; k < kSide; ++k) {
+          rows[k] = Sums(Base(f, pixel + Least(k, left - 1)) + channel + half, counts + k * f.counts + half);
         }
-        for (int k = 0; k < left; ++k) words[(i + k) * all + channel / kWordBits] = bits[k];
+        Isa::Transpose(rows, t + half * kSide);
       }
+      counts += kSide * f.counts;
+      Ints bits = {};
+      std::size_t at = channel * f.pixels + pixel;
+      for (int c = 0; c < some; ++c, at += f.pixels) {
+        Floats y = After(Load<Floats>(t + c * kSide), Slope ? Same(f.slope[channel + c]) : Floats{},
+                         Scale ? Same(f.scale[channel + c]) : Floats{}, Same(f.offset[channel + c]));
+        if (Residual) y = y + LoadSome(run.residual + at, left);
+        if (run.values) StoreSome(run.values + at, y, left);
+        bits |= (y < 0) & static_cast<std::int32_t>(Word{1} << c);
+      }
+      if (!run.signs) continue;
+      Word found[kSide];
+      std::memcpy(found, &bits, sizeof found);
+      Word* signs = run.signs + std::size_t{1} * pixel * words + channel / kWordBits;
+      for (int k = 0; k < left; ++k, signs += words) *signs = found[k];
+    }
+  }
+
+  static FDABNN_INLINE Floats Same(float value) {
+    return Floats{value, value, value, value, value, value, value, value, value, value, value, value, value, value, value, value};
+  }
+
+  static void Finish(const LayerFinish& f, const Run& run) {
+    for (int channel = 0; channel < f.channels; channel += f.planes ? kWordBits : kSide) {
+      f.planes ? ChannelMajor(f, run, channel) : PixelMajor(f, run, channel);
     }
   }
 };
 
+template <class Isa, bool Slope, bool Scale>
+void FinishWith(const LayerFinish& f, const Run& run) {
+  run.residual ? LayerCode<Isa, Slope, Scale, true>::Finish(f, run) : LayerCode<Isa, Slope, Scale, false>::Finish(f, run);
+}
+
+template <class Isa>
+void FinishRun(const LayerFinish& f, const std::int32_t* counts, int begin, int count, const float* residual, float* values, Word* signs) {
+  const Run run = {counts, begin, count, residual, values, signs};
+  if (f.slope) {
+    f.scale ? FinishWith<Isa, true, true>(f, run) : FinishWith<Isa, true, false>(f, run);
+  } else {
+    f.scale ? FinishWith<Isa, false, true>(f, run) : FinishWith<Isa, false, false>(f, run);
+  }
+}
+
+inline void PackPlaneRun(const float* values, int channels, std::size_t pixels, std::size_t begin, std::size_t count, Word* words) {
+  const int all = WordsFor(channels);
+  for (int channel = 0; channel < channels; channel += kWordBits) {
+    const int some = Least(channels - channel, kWordBits);
+    for (std::size_t i = begin; i < begin + count; i += kSide) {
+      const int left = static_cast<int>(begin + count - i < kSide ? begin + count - i : kSide);
+      Ints bits = {};
+      for (int c = 0; c < some; ++c) {
+        bits |= (LoadSome(values + (channel + c) * pixels + i, left) < 0) & static_cast<std::int32_t>(Word{1} << c);
+      }
+      Word found[kSide];
+      std::memcpy(found, &bits, sizeof found);
+      for (int k = 0; k < left; ++k) words[(i + k) * all + channel / kWordBits] = found[k];
+    }
+  }
+}
+
 template <class Isa>
 constexpr LayerLoops MakeLayerLoops() {
-  return {LayerCode<Isa>::Finish, LayerCode<Isa>::PackPlanes};
+  return {FinishRun<Isa>, PackPlaneRun};
 }
 
 // For vectors too short for a transposition in registers.
-struct PlainTranspose {
-  static inline void Transpose(const float* from, float* to) {
-    for (int c = 0; c < kWordBits; ++c) {
-      for (int i = 0; i < kSide; ++i) to[c * kSide + i] = from[i * kWordBits + c];
+struct PlainLayer {
+  static FDABNN_INLINE Word Mask(Ints comparison) {
+    const Ints bits = comparison & Ints{1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768};
+    std::int32_t each[kSide];
+    std::memcpy(each, &bits, sizeof each);
+    std::int32_t sum = 0;
+    for (int i = 0; i < kSide; ++i) sum += each[i];
+    return static_cast<Word>(sum);
+  }
+
+  static FDABNN_INLINE void Transpose(const Floats* from, float* to) {
+    float rows[kSide][kSide];
+    std::memcpy(rows, from, sizeof rows);
+    for (int c = 0; c < kSide; ++c) {
+      for (int i = 0; i < kSide; ++i) to[c * kSide + i] = rows[i][c];
     }
   }
 };
