@@ -6,9 +6,12 @@ last channel are 0.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
+from fdabnn_deploy.native.conv_sum import SUBTRACT, ConvSumParams, Term
 from fdabnn_deploy.native.library import BconvParams
 
 Bits = NDArray[np.bool_]
@@ -143,3 +146,47 @@ def bconv(
     inputs = params.channels_in // params.groups
     differ, outside = count_differences(params, unpack(words, params.channels_in), unpack(filters, inputs))
     return finish_bconv(params, differ, outside, constants)
+
+
+def convolve(params: ConvSumParams, picture: Floats, filters: Floats, bias: Floats) -> Floats:
+    """A convolution [batch, out_height, out_width, channels_out] with zero padding, summed in float64 and rounded once."""
+    batch, height, width, _ = picture.shape
+    out_h, top = pad_axis(height, params.kernel_h, params.stride_h, params.dilation_h, params.same_padding)
+    out_w, left = pad_axis(width, params.kernel_w, params.stride_w, params.dilation_w, params.same_padding)
+    padded_h = (out_h - 1) * params.stride_h + (params.kernel_h - 1) * params.dilation_h + 1
+    padded_w = (out_w - 1) * params.stride_w + (params.kernel_w - 1) * params.dilation_w + 1
+    padded = np.zeros((batch, max(padded_h, top + height), max(padded_w, left + width), params.channels_in))
+    padded[:, top : top + height, left : left + width] = picture
+    result = np.tile(bias.astype(np.float64), (batch, out_h, out_w, 1))
+    for ky in range(params.kernel_h):
+        for kx in range(params.kernel_w):
+            rows = slice(ky * params.dilation_h, ky * params.dilation_h + (out_h - 1) * params.stride_h + 1)
+            columns = slice(
+                kx * params.dilation_w, kx * params.dilation_w + (out_w - 1) * params.stride_w + 1
+            )
+            tap = filters[:, ky, kx].astype(np.float64)
+            result += padded[:, rows, columns][:, :: params.stride_h, :: params.stride_w] @ tap.T
+    return result.astype(np.float32)
+
+
+def conv_sum(
+    params: ConvSumParams, inputs: Sequence[Floats], terms: Sequence[Term], expression: Sequence[int]
+) -> Floats:
+    """Differences of convolutions, each rounded to float32 in the expression's order.
+
+    Args:
+        params: The convolutions.
+        inputs: [batch, height, width, channels_in] of one shape.
+        terms: Which of the inputs, filters and bias.
+        expression: Postfix; see `fdabnn_deploy.native.conv_sum`.
+    """
+    stack: list[Floats] = []
+    for item in expression:
+        if item == SUBTRACT:
+            right = stack.pop()
+            stack.append(stack.pop() - right)
+        else:
+            term = terms[item]
+            stack.append(convolve(params, inputs[term.input], term.filters, term.bias))
+    (result,) = stack
+    return result

@@ -50,7 +50,7 @@ LINK = [
 # Instructions beyond the target's first processors, by the end of a file's name. Whether the processor has them is asked at run time.
 INSTRUCTIONS = {
     "_popcnt": ["-msse4.2", "-mpopcnt"],
-    "_avx2": ["-mavx2", "-mpopcnt", "-mbmi2"],
+    "_avx2": ["-mavx2", "-mfma", "-mpopcnt", "-mbmi2"],
     "_avx512": [
         *("-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq", "-mavx512vpopcntdq"),
         *("-mpopcnt", "-mbmi2"),

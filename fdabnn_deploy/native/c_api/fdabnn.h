@@ -105,6 +105,29 @@ void fdabnn_layer_destroy(fdabnn_layer* layer);
 int fdabnn_pack_planes(const float* values, int batch, int channels, size_t pixels, uint32_t* words, int level, fdabnn_pool* pool,
                        char* error);
 
+/* Differences of float convolutions of one geometry, each of one of several inputs; see docs/delegate.md. */
+typedef struct fdabnn_conv_sum_params {
+  int32_t channels_in, channels_out;
+  int32_t kernel_h, kernel_w, stride_h, stride_w, dilation_h, dilation_w;
+  int32_t same_padding; /* TensorFlow's SAME, else VALID */
+} fdabnn_conv_sum_params;
+typedef struct fdabnn_conv_sum_term {
+  int32_t input;
+  const float* filter; /* [channels_out, kernel_h, kernel_w, channels_in] */
+  const float* bias;   /* [channels_out] */
+} fdabnn_conv_sum_term;
+
+/* expression: postfix; the number of a term is its convolution, -1 the difference of the two results in front of it. All are copied. */
+typedef struct fdabnn_conv_sum fdabnn_conv_sum;
+fdabnn_conv_sum* fdabnn_conv_sum_create(const fdabnn_conv_sum_params* params, const fdabnn_conv_sum_term* terms, int term_count,
+                                        const int32_t* expression, int expression_size, int level, char* error);
+int fdabnn_conv_sum_resize(fdabnn_conv_sum* conv, int in_height, int in_width, int* out_height, int* out_width, char* error);
+size_t fdabnn_conv_sum_workspace_bytes(const fdabnn_conv_sum* conv, int threads);
+/* Each input [batch, in_height, in_width, channels_in] to output [batch, out_height, out_width, channels_out]. */
+int fdabnn_conv_sum_run(const fdabnn_conv_sum* conv, const float* const* inputs, int batch, float* output, fdabnn_pool* pool,
+                        void* workspace, char* error);
+void fdabnn_conv_sum_destroy(fdabnn_conv_sum* conv);
+
 #ifdef __cplusplus
 }
 #endif

@@ -43,7 +43,7 @@ Level FastestOfProcessor() {
 
   const Registers leaf7 = Cpuid(7);
   if (!Has(leaf1, Bit(27) | Bit(28)) || !Has(SavedState(), 0x06)) return Level::kPopcnt;  // OSXSAVE, AVX; xmm, ymm
-  if (!Has(leaf7.ebx, Bit(5) | Bit(8))) return Level::kPopcnt;                            // AVX2, BMI2
+  if (!Has(leaf7.ebx, Bit(5) | Bit(8)) || !Has(leaf1, Bit(12))) return Level::kPopcnt;    // AVX2, BMI2; FMA
 
   if (!Has(SavedState(), 0xe6)) return Level::kAvx2;                                // mask registers, zmm
   if (!Has(leaf7.ebx, Bit(16) | Bit(17) | Bit(30) | Bit(31))) return Level::kAvx2;  // AVX-512 F, DQ, BW, VL

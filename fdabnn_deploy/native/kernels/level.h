@@ -8,7 +8,7 @@ namespace fdabnn {
 enum class Level {
   kScalar,  // portable C++, the specification of all others
   kPopcnt,  // x86: SSE4.2 and POPCNT
-  kAvx2,    // x86: AVX2
+  kAvx2,    // x86: AVX2, FMA and BMI2
   kAvx512,  // x86: AVX-512 F, BW, VL and VPOPCNTDQ
   kNeon,    // aarch64
 };

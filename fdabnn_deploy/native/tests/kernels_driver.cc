@@ -17,6 +17,7 @@
 
 #include "kernels/bconv.h"
 #include "kernels/bmaxpool.h"
+#include "kernels/conv_sum.h"
 #include "kernels/level.h"
 #include "kernels/quantize.h"
 #include "kernels/thread_pool.h"
@@ -233,6 +234,44 @@ void TestBconv(Random& random, ThreadPool& pool) {
   });
 }
 
+// Whole numbers, whose sums are exact: all levels give the same bits.
+void TestConvSum(Random& random, ThreadPool& pool) {
+  ConvSumParams p;
+  p.channels_in = random.Between(1, random.OneOf({4, 4, 70}));
+  p.channels_out = random.Between(1, random.OneOf({20, 130}));
+  p.kernel_h = random.Between(1, 4);
+  p.kernel_w = random.Between(1, 4);
+  p.stride_h = random.OneOf({1, 1, 2, 3, INT_MAX});
+  p.stride_w = random.OneOf({1, 1, 2, 3, INT_MAX});
+  p.dilation_h = random.OneOf({1, 1, 2});
+  p.dilation_w = random.OneOf({1, 1, 3});
+  p.same_padding = random.Between(0, 1) == 1;
+  const int batch = random.Between(0, 2), height = random.Between(1, 20), width = random.Between(1, 12);
+  const auto number = [&] { return static_cast<float>(random.Between(-9, 9)); };
+  const std::size_t pixels = static_cast<std::size_t>(batch * height * width), outputs = static_cast<std::size_t>(p.channels_out);
+  const Exact<float> first(pixels * static_cast<std::size_t>(p.channels_in), number);
+  const Exact<float> second(first.size(), number);
+  const float* const inputs[] = {first.data(), second.data()};
+  const Exact<float> filter(outputs * static_cast<std::size_t>(p.kernel_h * p.kernel_w * p.channels_in), number);
+  const Exact<float> bias(outputs, number);
+  const std::vector<ConvSumTerm> terms = {{0, filter.data(), bias.data()}, {1, filter.data(), bias.data()}};
+  // Chains, and a tree that needs three results at a time.
+  const std::vector<int> chain = {0, 1, kSubtract, 0, kSubtract};
+  const std::vector<int> tree = {0, 1, kSubtract, 1, 0, kSubtract, kSubtract, 0, 0, kSubtract, 1, 1, kSubtract, kSubtract, kSubtract};
+  const std::vector<int>& expression = random.Between(0, 1) == 1 ? chain : tree;
+  Compare("ConvSum: " + std::to_string(p.channels_in) + " -> " + std::to_string(p.channels_out), [&](Level level) {
+    std::string error;
+    const auto conv = ConvSum::Create(p, terms, expression, level, &error);
+    Expect(conv != nullptr, error);
+    if (conv == nullptr || !conv->Resize(height, width, &error)) return Exact<float>(0);
+    const std::size_t bytes = conv->WorkspaceBytes(pool.threads());
+    std::unique_ptr<void, decltype(&std::free)> workspace(std::aligned_alloc(64, (bytes + 63) / 64 * 64), std::free);
+    Exact<float> result(static_cast<std::size_t>(batch * conv->out_height() * conv->out_width()) * outputs);
+    conv->Run(inputs, batch, result.data(), pool, workspace.get());
+    return result;
+  });
+}
+
 // Sizes out of all bounds have to be refused, or to be what they claim.
 void TestExtremes(Random& random) {
   const auto draw = [&] { return random.OneOf({INT_MIN, -1, 0, 1, 1, 1, 2, 3, 32, 64, 65, 1 << 16, 1 << 24, 1 << 30, INT_MAX}); };
@@ -264,6 +303,7 @@ void Test(unsigned seed, int rounds, const BconvParams& p, const Bconv& shared, 
     TestSigns(random, pool);
     TestBmaxpool(random, pool);
     TestBconv(random, pool);
+    TestConvSum(random, pool);
     TestExtremes(random);
     Expect(RunConvolution(p, shared, input, 2, pool) == expected, "a convolution shared by threads");
   }

@@ -1,0 +1,139 @@
+"""Differences of convolutions by the native library, over NumPy arrays, by way of `c_api/fdabnn.h`; for tests and benchmarks."""
+
+from __future__ import annotations
+
+import ctypes
+import weakref
+from collections.abc import Callable, Sequence
+from dataclasses import astuple, dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fdabnn_deploy.errors import UsageError
+from fdabnn_deploy.native import library
+from fdabnn_deploy.native.library import Pool
+
+Floats = NDArray[np.float32]
+
+SUBTRACT = -1
+"""In an expression: the difference of the two results in front of it."""
+
+_INT, _SIZE, _POINTER = ctypes.c_int, ctypes.c_size_t, ctypes.c_void_p
+library.SIGNATURES.update(
+    {
+        "conv_sum_create": (_POINTER, [_POINTER, _POINTER, _INT, _POINTER, _INT, _INT, _POINTER]),
+        "conv_sum_resize": (_INT, [_POINTER, _INT, _INT, _POINTER, _POINTER, _POINTER]),
+        "conv_sum_workspace_bytes": (_SIZE, [_POINTER, _INT]),
+        "conv_sum_run": (_INT, [_POINTER, _POINTER, _INT, _POINTER, _POINTER, _POINTER, _POINTER]),
+        "conv_sum_destroy": (None, [_POINTER]),
+    }
+)
+
+
+class _CTerm(ctypes.Structure):
+    _fields_ = [("input", ctypes.c_int32), ("filter", ctypes.c_void_p), ("bias", ctypes.c_void_p)]
+
+
+@dataclass(frozen=True)
+class ConvSumParams:
+    """What the convolutions have in common, as in `kernels/conv_sum.h`."""
+
+    channels_in: int
+    channels_out: int
+    kernel_h: int = 1
+    kernel_w: int = 1
+    stride_h: int = 1
+    stride_w: int = 1
+    dilation_h: int = 1
+    dilation_w: int = 1
+    same_padding: bool = False
+
+
+@dataclass(frozen=True)
+class Term:
+    """A convolution: which input; float32 [channels_out, kernel_h, kernel_w, channels_in]; float32 [channels_out]."""
+
+    input: int
+    filters: Floats
+    bias: Floats
+
+
+class ConvSum:
+    """Prepared differences of convolutions.
+
+    Args:
+        params: Sizes.
+        terms: The convolutions.
+        expression: Postfix: the number of a term is its convolution; `SUBTRACT`.
+        level: Whose instructions to use; the fastest by default.
+
+    Raises:
+        UsageError: arrays do not fit, or the library refuses the parameters or the expression.
+    """
+
+    def __init__(
+        self,
+        params: ConvSumParams,
+        terms: Sequence[Term],
+        expression: Sequence[int],
+        *,
+        level: str | None = None,
+    ) -> None:
+        self.params = params
+        self.inputs = 1 + max((term.input for term in terms), default=-1)
+        shape = (params.channels_out, params.kernel_h, params.kernel_w, params.channels_in)
+        kept = [
+            (
+                library.checked("filters", term.filters, np.float32, shape),
+                library.checked("bias", term.bias, np.float32, (params.channels_out,)),
+            )
+            for term in terms
+        ]
+        c_terms = (_CTerm * len(terms))(
+            *(
+                _CTerm(term.input, filters.ctypes.data, bias.ctypes.data)
+                for term, (filters, bias) in zip(terms, kept, strict=True)
+            )
+        )
+        self.handle: int = library.call(
+            *("conv_sum_create", (ctypes.c_int32 * 9)(*map(int, astuple(params))), c_terms, len(terms)),
+            *((ctypes.c_int32 * len(expression))(*expression), len(expression), library.level_number(level)),
+        )
+        weakref.finalize(self, library.function("conv_sum_destroy"), self.handle)
+
+    def prepare(
+        self, inputs: Sequence[Floats], pool: Pool | None = None
+    ) -> tuple[Callable[[], None], Floats]:
+        """A call without arguments for inputs [batch, height, width, channels_in] of one shape, and the array that it writes.
+
+        What a benchmark times: one call into the library, nothing else.
+        """
+        if len(inputs) != self.inputs:
+            raise UsageError(f"native kernels: {len(inputs)} inputs, not {self.inputs}")
+        batch, rows, columns = inputs[0].shape[:3]
+        arrays = [
+            library.checked("input", values, np.float32, (batch, rows, columns, self.params.channels_in))
+            for values in inputs
+        ]
+        height, width = ctypes.c_int(), ctypes.c_int()
+        library.call("conv_sum_resize", self.handle, rows, columns, ctypes.byref(height), ctypes.byref(width))
+        output = np.empty((batch, height.value, width.value, self.params.channels_out), np.float32)
+        pool = pool or library.one_thread()
+        size = library.function("conv_sum_workspace_bytes")(self.handle, pool.threads)
+        memory = np.empty(size + library.ALIGNMENT, np.uint8)
+        workspace = -(-memory.ctypes.data // library.ALIGNMENT) * library.ALIGNMENT
+        pointers = (ctypes.c_void_p * len(arrays))(*(values.ctypes.data for values in arrays))
+
+        def run(_kept: object = (self, arrays, output, memory)) -> None:
+            library.call(
+                *("conv_sum_run", self.handle, pointers, batch, output.ctypes.data, pool.handle, workspace)
+            )
+
+        return run, output
+
+    def __call__(self, inputs: Sequence[Floats], pool: Pool | None = None) -> Floats:
+        """The output [batch, height, width, channels_out] for inputs of one shape."""
+        run, output = self.prepare(inputs, pool)
+        run()
+        return output

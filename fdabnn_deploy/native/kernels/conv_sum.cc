@@ -1,0 +1,321 @@
+#include "kernels/conv_sum.h"
+
+#include <algorithm>
+#include <atomic>
+#include <climits>
+#include <cstring>
+
+#include "kernels/aligned_buffer.h"
+#include "kernels/conv_sum_plan.h"
+#include "kernels/conv_sum_tile.h"
+#include "kernels/padding.h"
+
+namespace fdabnn {
+namespace {
+
+constexpr double kMostBytes = 1e12;  // of anything: beyond every memory, and far below where sizes overflow
+
+// Weights that a tile reads at once stay in the first-level cache together with the tile's pixels, what a strip of rows works on in the
+// second.
+constexpr std::int64_t kChunkBytes = 40 << 10;
+constexpr std::int64_t kBandBytes = 512 << 10;
+constexpr std::int64_t kSlotBytes = 128 << 10;
+
+constexpr std::int64_t kFewestPixels = 48;  // of a strip: every one of them reads all the weights
+constexpr std::int64_t kStrips = 8;         // of a picture, for threads to share
+
+const ConvSumLevel& LevelOf(Level level) {
+  switch (level) {
+#if defined(__x86_64__)
+    case Level::kPopcnt:
+      return kConvSumPopcnt;
+    case Level::kAvx2:
+      return kConvSumAvx2;
+    case Level::kAvx512:
+      return kConvSumAvx512;
+#elif defined(__aarch64__)
+    case Level::kNeon:
+      return kConvSumNeon;
+#endif
+    default:
+      return kConvSumScalar;
+  }
+}
+
+// Null, or why the parameters are refused.
+const char* Refusal(const ConvSumParams& p, const std::vector<ConvSumTerm>& terms) {
+  if (std::min({p.channels_in, p.channels_out, p.kernel_h, p.kernel_w}) < 1) return "its filter is empty";
+  if (std::min({p.stride_h, p.stride_w, p.dilation_h, p.dilation_w}) < 1) return "a stride or dilation is below 1";
+  if (terms.empty() || terms.size() > 0xffff) return "it has no convolution, or too many";
+  for (const ConvSumTerm& term : terms) {
+    if (term.input < 0 || term.input > 0xffff) return "it has too many inputs";
+    if (term.filter == nullptr || term.bias == nullptr) return "a filter or bias is missing";
+  }
+  const double bytes = 4.0 * p.channels_out * p.kernel_h * p.kernel_w * p.channels_in * static_cast<double>(terms.size());
+  return bytes < kMostBytes ? nullptr : "its filters are too large";
+}
+
+// Output channels that are computed together.
+struct Block {
+  int vectors_place;   // in kConvSumVectors
+  std::int64_t first;  // channel
+  std::int64_t width;  // channels; the last block's go beyond the output's
+};
+
+class ConvSumImpl : public ConvSum {
+ public:
+  ConvSumImpl(const ConvSumParams& params, const std::vector<ConvSumTerm>& terms, ConvSumPlan plan, const ConvSumLevel& level)
+      : params_(params),
+        level_(level),
+        plan_(std::move(plan)),
+        steps_(std::int64_t{1} * params.kernel_h * params.kernel_w * params.channels_in) {
+    const std::int64_t vectors = (params.channels_out + level.lanes - 1) / level.lanes;
+    for (std::int64_t done = 0; done < vectors;) {
+      int place = 0;
+      while (place < 2 && kConvSumVectors[place + 1] <= std::min<std::int64_t>(level.max_vectors, vectors - done)) ++place;
+      blocks_.push_back({place, done * level.lanes, std::int64_t{kConvSumVectors[place]} * level.lanes});
+      done += kConvSumVectors[place];
+    }
+    channels_ = vectors * level.lanes;
+    for (const ConvSumTerm& term : terms) {
+      inputs_.push_back(term.input);
+      input_count_ = std::max(input_count_, term.input + 1);
+      packed_.push_back(Pack(term));
+    }
+  }
+
+  bool Resize(int in_height, int in_width, std::string* error) override {
+    const ConvSumParams& p = params_;
+    if (in_height < 1 || in_width < 1) {
+      *error = "its input is empty";
+      return false;
+    }
+    const AxisPadding rows = PadAxis(in_height, p.kernel_h, p.stride_h, p.dilation_h, p.same_padding);
+    const AxisPadding columns = PadAxis(in_width, p.kernel_w, p.stride_w, p.dilation_w, p.same_padding);
+    if (rows.out < 1 || columns.out < 1) {
+      *error = "its input is smaller than its filter";
+      return false;
+    }
+    in_h_ = in_height;
+    in_w_ = in_width;
+    out_h_ = static_cast<int>(rows.out);
+    out_w_ = static_cast<int>(columns.out);
+    top_ = rows.before;
+    left_ = columns.before;
+    band_w_ = (columns.out - 1) * p.stride_w + (p.kernel_w - std::int64_t{1}) * p.dilation_w + 1;
+    const std::int64_t reach = (p.kernel_h - std::int64_t{1}) * p.dilation_h + 1;
+    const double row_bytes = 4.0 * p.channels_in * static_cast<double>(band_w_) * input_count_;
+    const double slot_bytes = 4.0 * static_cast<double>(columns.out * Widest()) * Slots();
+    const double picture = 4.0 * std::max(1.0 * in_h_ * in_w_ * p.channels_in, 1.0 * out_h_ * out_w_ * p.channels_out);
+    if (row_bytes * static_cast<double>(reach) > kMostBytes || slot_bytes > kMostBytes || picture > kMostBytes) {
+      *error = "its input, output or window is too large";
+      return false;
+    }
+    SetRuns();
+    const auto fit = [](std::int64_t bytes, double of_one) { return static_cast<std::int64_t>(static_cast<double>(bytes) / of_one); };
+    const std::int64_t few = std::max((kFewestPixels + out_w_ - 1) / out_w_, (out_h_ + kStrips - 1) / kStrips);
+    const std::int64_t most = std::min((fit(kBandBytes, row_bytes) - reach) / p.stride_h + 1, fit(kSlotBytes, slot_bytes));
+    strip_h_ = std::max<std::int64_t>(std::min({few, most, std::int64_t{out_h_}}), 1);
+    band_h_ = (strip_h_ - 1) * p.stride_h + reach;
+    return true;
+  }
+
+  int out_height() const override { return out_h_; }
+  int out_width() const override { return out_w_; }
+
+  std::size_t WorkspaceBytes(int threads) const override { return WorkerFloats() * sizeof(float) * std::max(threads, 1); }
+
+  void Run(const float* const* inputs, int batch, float* output, ThreadPool& pool, void* workspace) const override {
+    struct Job {
+      const ConvSumImpl& conv;
+      const float* const* inputs;
+      float* output;
+      float* workspace;
+      std::int64_t strips;
+      std::int64_t parts;
+      std::atomic<std::int64_t> next;
+    };
+    const std::int64_t strips = (out_h_ + strip_h_ - 1) / strip_h_;
+    Job job{*this, inputs, output, static_cast<float*>(workspace), strips, strips * batch, {0}};
+    pool.Run(
+        static_cast<int>(std::min<std::int64_t>(pool.threads(), job.parts)),
+        [](void* context, int worker) {
+          Job& j = *static_cast<Job*>(context);
+          for (std::int64_t part = j.next++; part < j.parts; part = j.next++) {
+            j.conv.RunStrip(j.inputs, part / j.strips, part % j.strips * j.conv.strip_h_, j.output,
+                            j.workspace + static_cast<std::size_t>(worker) * j.conv.WorkerFloats());
+          }
+        },
+        &job);
+  }
+
+ private:
+  std::int64_t Widest() const { return blocks_[0].width; }
+  // One more for the sums between chunks.
+  int Slots() const { return plan_.slots + 1; }
+  std::int64_t BandFloats() const { return band_h_ * band_w_ * params_.channels_in; }
+  std::int64_t SlotFloats() const { return strip_h_ * out_w_ * Widest(); }
+
+  std::size_t WorkerFloats() const {
+    return RoundUp(static_cast<std::size_t>(BandFloats() * input_count_ + SlotFloats() * Slots()), kCacheLine / sizeof(float));
+  }
+
+  // Biases and weights by blocks of channels, [channels] and [steps][channels] of each; zeros behind the last channel.
+  AlignedBuffer Pack(const ConvSumTerm& term) const {
+    AlignedBuffer buffer(sizeof(float) * static_cast<std::size_t>((steps_ + 1) * channels_));
+    float* to = buffer.as<float>();
+    for (const Block& block : blocks_) {
+      const auto pack = [&](const float* from, std::int64_t step, std::int64_t steps) {
+        for (std::int64_t c = block.first; c < block.first + block.width; ++c) {
+          *to++ = c < params_.channels_out ? from[c * steps + step] : 0.0f;
+        }
+      };
+      pack(term.bias, 0, 1);
+      for (std::int64_t step = 0; step < steps_; ++step) pack(term.filter, step, steps_);
+    }
+    return buffer;
+  }
+
+  // The steps of a window in chunks, whose weights stay in the cache, and the runs of each.
+  void SetRuns() {
+    const ConvSumParams& p = params_;
+    const std::int64_t most = std::max<std::int64_t>(kChunkBytes / (Widest() * std::int64_t{sizeof(float)}), 1);
+    const std::int64_t chunks = (steps_ + most - 1) / most;
+    chunk_steps_ = (steps_ + chunks - 1) / chunks;
+    runs_.clear();
+    chunks_.assign(1, 0);
+    std::int64_t room = chunk_steps_;
+    const auto add = [&](std::int64_t offset, std::int64_t length) {
+      while (length > 0) {
+        if (room == 0) {
+          chunks_.push_back(runs_.size());
+          room = chunk_steps_;
+        }
+        const std::int64_t part = std::min(length, room);
+        runs_.push_back({static_cast<std::ptrdiff_t>(offset), static_cast<std::ptrdiff_t>(part)});
+        offset += part;
+        length -= part;
+        room -= part;
+      }
+    };
+    for (std::int64_t y = 0; y < p.kernel_h; ++y) {
+      const std::int64_t row = y * p.dilation_h * band_w_ * p.channels_in;
+      if (p.dilation_w == 1) {
+        add(row, std::int64_t{p.kernel_w} * p.channels_in);
+      } else {
+        for (std::int64_t x = 0; x < p.kernel_w; ++x) add(row + x * p.dilation_w * p.channels_in, p.channels_in);
+      }
+    }
+    chunks_.push_back(runs_.size());
+  }
+
+  // The rows of one input under a strip, with zeros around them.
+  void FillBand(const float* picture, std::int64_t first_row, float* band) const {
+    const std::int64_t c = params_.channels_in;
+    const std::int64_t inside = std::max<std::int64_t>(std::min<std::int64_t>(in_w_, band_w_ - left_), 0);
+    for (std::int64_t y = first_row; y < first_row + band_h_; ++y, band += band_w_ * c) {
+      if (y < 0 || y >= in_h_) {
+        std::fill_n(band, band_w_ * c, 0.0f);
+        continue;
+      }
+      std::fill_n(band, left_ * c, 0.0f);
+      std::memcpy(band + left_ * c, picture + y * in_w_ * c, static_cast<std::size_t>(inside * c) * sizeof(float));
+      std::fill_n(band + (left_ + inside) * c, (band_w_ - left_ - inside) * c, 0.0f);
+    }
+  }
+
+  void RunStrip(const float* const* inputs, std::int64_t image, std::int64_t first_row, float* output, float* bands) const {
+    const std::int64_t rows = std::min<std::int64_t>(strip_h_, out_h_ - first_row);
+    const std::int64_t picture = std::int64_t{in_h_} * in_w_ * params_.channels_in;
+    for (int i = 0; i < input_count_; ++i) {
+      FillBand(inputs[i] + image * picture, first_row * params_.stride_h - top_, bands + i * BandFloats());
+    }
+    float* slots = bands + input_count_ * BandFloats();
+    float* to = output + (image * out_h_ + first_row) * out_w_ * params_.channels_out;
+    // A block that is as wide as the output has the output's layout: slot 0 lies there.
+    const bool direct = Widest() == params_.channels_out;
+    const auto slot = [&](int index) { return direct && index == 0 ? to : slots + index * SlotFloats(); };
+    for (const Block& block : blocks_) {
+      for (const ConvSumStep& step : plan_.steps) {
+        if (step.term == kSubtract) {
+          Subtract(slot(step.slot), slot(step.slot + 1), rows * out_w_ * block.width, step.finish);
+        } else {
+          Convolve(step, block, rows, bands + inputs_[static_cast<std::size_t>(step.term)] * BandFloats(), slot(step.slot),
+                   slot(plan_.slots));
+        }
+      }
+      if (direct) continue;
+      const std::int64_t inside = std::min<std::int64_t>(block.width, params_.channels_out - block.first);
+      for (std::int64_t pixel = 0; pixel < rows * out_w_; ++pixel) {
+        std::memcpy(to + pixel * params_.channels_out + block.first, slots + pixel * block.width,
+                    static_cast<std::size_t>(inside) * sizeof(float));
+      }
+    }
+  }
+
+  static void Subtract(float* slot, const float* next, std::int64_t count, ConvSumFinish finish) {
+    for (std::int64_t i = 0; i < count; ++i) slot[i] = finish == ConvSumFinish::kSubtract ? slot[i] - next[i] : next[i] - slot[i];
+  }
+
+  // One convolution for a strip and a block, finished into a slot. Between chunks the sums are in `between`.
+  void Convolve(const ConvSumStep& step, const Block& block, std::int64_t rows, const float* band, float* slot, float* between) const {
+    const ConvSumParams& p = params_;
+    const float* packed = packed_[static_cast<std::size_t>(step.term)].as<float>() + block.first * (steps_ + 1);
+    const ConvSumFunction* functions = level_.functions[block.vectors_place];
+    ConvSumTile tile;
+    tile.pixel_stride = std::int64_t{p.stride_w} * p.channels_in;
+    tile.weights = packed + block.width;
+    const std::size_t chunks = chunks_.size() - 1;
+    for (std::size_t chunk = 0; chunk < chunks; ++chunk, tile.weights += chunk_steps_ * block.width) {
+      const bool last = chunk + 1 == chunks;
+      tile.runs = runs_.data() + chunks_[chunk];
+      tile.runs_end = runs_.data() + chunks_[chunk + 1];
+      tile.finish = last ? step.finish : ConvSumFinish::kStore;
+      tile.start_stride = chunk == 0 ? 0 : block.width;
+      for (std::int64_t y = 0; y < rows; ++y) {
+        int place = 4;
+        for (std::int64_t x = 0; x < out_w_; x += kConvSumPixels[place]) {
+          while (kConvSumPixels[place] > out_w_ - x || functions[place] == nullptr) --place;
+          const std::int64_t at = (y * out_w_ + x) * block.width;
+          tile.input = band + (y * p.stride_h * band_w_ + x * p.stride_w) * p.channels_in;
+          tile.start = chunk == 0 ? packed : between + at;
+          tile.target = (last ? slot : between) + at;
+          functions[place](tile);
+        }
+      }
+    }
+  }
+
+  const ConvSumParams params_;
+  const ConvSumLevel& level_;
+  const ConvSumPlan plan_;
+  const std::int64_t steps_;   // of a window
+  std::int64_t channels_ = 0;  // of all blocks
+  std::vector<Block> blocks_;  // the widest first
+  std::vector<int> inputs_;    // by term
+  int input_count_ = 0;
+  std::vector<AlignedBuffer> packed_;  // by term
+  std::vector<ConvSumRun> runs_;
+  std::vector<std::size_t> chunks_;  // where each begins in runs_, and the end
+  std::int64_t chunk_steps_ = 0;
+  int in_h_ = 0, in_w_ = 0, out_h_ = 0, out_w_ = 0;
+  std::int64_t top_ = 0, left_ = 0;       // padding
+  std::int64_t strip_h_ = 0;              // output rows that a thread computes at a time
+  std::int64_t band_h_ = 0, band_w_ = 0;  // the input's under a strip
+};
+
+}  // namespace
+
+std::unique_ptr<ConvSum> ConvSum::Create(const ConvSumParams& params, const std::vector<ConvSumTerm>& terms,
+                                         const std::vector<int>& expression, Level level, std::string* error) {
+  ConvSumPlan plan;
+  const char* refusal = Refusal(params, terms);
+  if (refusal == nullptr) refusal = PlanConvSum(expression, static_cast<int>(terms.size()), &plan);
+  if (refusal != nullptr) {
+    *error = refusal;
+    return nullptr;
+  }
+  return std::make_unique<ConvSumImpl>(params, terms, std::move(plan), LevelOf(level));
+}
+
+}  // namespace fdabnn
