@@ -5,6 +5,7 @@
     report = fdabnn_deploy.export(module, torch.zeros(1, 3, 32, 32), targets="onnx", mean=mean, std=std)
     result = fdabnn_deploy.compare_models("out/resnet20.onnx", "out/resnet20.tflite", "random:64")
     interpreter = Interpreter("out/resnet20.tflite", experimental_delegates=[load_delegate(fdabnn_deploy.delegate_path())])
+    session_options.register_custom_ops_library(fdabnn_deploy.custom_ops_path())
 
 Importing this package loads neither PyTorch nor any converter, so that it works where only a runtime is
 installed.
@@ -25,7 +26,7 @@ from fdabnn_deploy.errors import (
 
 if TYPE_CHECKING:
     from fdabnn_deploy.comparison import compare_models
-    from fdabnn_deploy.native import delegate_path
+    from fdabnn_deploy.native import custom_ops_path, delegate_path
     from fdabnn_deploy.pipeline import export
 
 __all__ = [
@@ -36,6 +37,7 @@ __all__ = [
     "SlowerError",
     "UsageError",
     "compare_models",
+    "custom_ops_path",
     "delegate_path",
     "export",
 ]
@@ -46,6 +48,10 @@ def __getattr__(name: str) -> Any:
         from fdabnn_deploy.comparison import compare_models
 
         return compare_models
+    if name == "custom_ops_path":
+        from fdabnn_deploy.native import custom_ops_path
+
+        return custom_ops_path
     if name == "delegate_path":
         from fdabnn_deploy.native import delegate_path
 

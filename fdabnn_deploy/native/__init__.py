@@ -1,7 +1,8 @@
-"""The native library: binary kernels, and the delegate that brings them to TFLite runtimes."""
+"""The native library: binary kernels, and what brings them to TFLite runtimes and to ONNX Runtime."""
 
 from __future__ import annotations
 
+import platform
 from pathlib import Path
 
 from fdabnn_deploy.errors import RuntimeMissingError
@@ -10,15 +11,37 @@ DELEGATE = "libfdabnn_delegate.so"
 _FOLDER = Path(__file__).parent / "lib"
 
 
-def delegate_path() -> str:
+def delegate_path(machine: str | None = None) -> str:
     """The path of the external delegate, for `load_delegate` of any TFLite runtime; see docs/delegate.md.
+
+    A checkout may hold the library for further processors, each in a folder of the processor's name.
+
+    Args:
+        machine: a processor as `platform.machine()` names it, to find the library that was built for it beside this machine's; by
+            default the one that runs this code.
 
     Raises:
         RuntimeMissingError: this installation has no native library.
     """
-    path = _FOLDER / DELEGATE
+    path = _FOLDER / (machine or platform.machine()) / DELEGATE
+    if not path.is_file() and machine is None:
+        path = _FOLDER / DELEGATE
     if not path.is_file():
         raise RuntimeMissingError(
             f"the native library {path} is missing: install fdabnn-deploy again, with  pip install --force-reinstall --no-deps"
         )
     return str(path)
+
+
+def custom_ops_path(machine: str | None = None) -> str:
+    """The path of the operators for ONNX Runtime, for `SessionOptions.register_custom_ops_library`; see docs/custom-ops.md.
+
+    It is the library of `delegate_path`, which has a door for each runtime.
+
+    Args:
+        machine: as for `delegate_path`.
+
+    Raises:
+        RuntimeMissingError: this installation has no native library.
+    """
+    return delegate_path(machine)

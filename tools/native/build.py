@@ -3,8 +3,8 @@
     python tools/native/build.py                                   for this machine, into the checkout
     python tools/native/build.py --target aarch64-linux-gnu.2.17 --out build/aarch64/libfdabnn_delegate.so
 
-Every .cc file of kernels/, litert/ and c_api/ belongs to the library; the end of its name says which instructions it may use. Objects
-are kept in `build/native/` by the content of what they were made from. The library needs nothing but glibc 2.17 or newer.
+Every .cc file of kernels/, litert/, onnxruntime/ and c_api/ belongs to the library; the end of its name says which instructions it may
+use. Objects are kept in `build/native/` by the content of what they were made from. The library needs nothing but glibc 2.17 or newer.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ ROOT = Path(__file__).resolve().parents[2]
 NATIVE = ROOT / "fdabnn_deploy" / "native"
 LIBRARY = NATIVE / "lib" / "libfdabnn_delegate.so"
 CACHE = ROOT / "build" / "native"
-FOLDERS = ("kernels", "litert", "c_api")
+FOLDERS = ("kernels", "litert", "onnxruntime", "c_api")
 
 TARGETS = {"x86_64": "x86_64-linux-gnu.2.17", "aarch64": "aarch64-linux-gnu.2.17"}
 

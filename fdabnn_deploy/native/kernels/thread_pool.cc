@@ -133,6 +133,10 @@ void ThreadPool::Run(int count, void (*body)(void* context, int index), void* co
     if (count == 1) body(context, 0);
     return;
   }
+  if (parallel_ != nullptr) {
+    parallel_(scheduler_, count, body, context);
+    return;
+  }
   shared_->body = body;
   shared_->context = context;
   shared_->unfinished = count - 1;

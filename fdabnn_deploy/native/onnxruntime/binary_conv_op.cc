@@ -1,0 +1,171 @@
+// BinaryConv: a convolution of packed signs and what follows it up to the next sign. Specification: docs/ops/binary-conv.md.
+#include <memory>
+#include <mutex>
+#include <shared_mutex>
+#include <utility>
+#include <vector>
+
+#include "kernels/aligned_buffer.h"
+#include "kernels/binary_layer.h"
+#include "onnxruntime/ops.h"
+#include "onnxruntime/session_threads.h"
+
+namespace fdabnn::ort {
+namespace {
+
+enum Input { kSigns, kFilter, kSlope, kScale, kOffset, kResidual };
+constexpr const char* kNames[] = {"S", "filter", "slope", "scale", "offset", "residual"};
+enum Output { kValues, kNextSigns };
+
+constexpr int kLargest = 1 << 24;  // of a size; the kernels check what sizes make together
+
+// Memory that calls at the same time borrow, because a new page costs more than most layers.
+class Workspaces {
+ public:
+  struct Space {
+    AlignedBuffer buffer;
+    std::size_t bytes = 0;
+  };
+
+  Space Take(std::size_t bytes) {
+    Space space;
+    {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      if (!free_.empty()) {
+        space = std::move(free_.back());
+        free_.pop_back();
+      }
+    }
+    if (space.bytes < bytes) space = {AlignedBuffer(bytes), bytes};
+    return space;
+  }
+
+  void Return(Space space) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    free_.push_back(std::move(space));
+  }
+
+ private:
+  std::mutex mutex_;
+  std::vector<Space> free_;
+};
+
+class BinaryConv : public Kernel {
+ public:
+  // constants: which of the inputs the layer holds already.
+  BinaryConv(const BinaryLayerParams& params, std::unique_ptr<BinaryLayer> layer, std::vector<bool> constants)
+      : params_(params), layer_(std::move(layer)), constants_(std::move(constants)) {}
+
+  void Compute(const Call& call) override {
+    for (std::size_t index : {kSlope, kScale, kOffset}) {
+      if (!constants_[index] && call.Input(index).data != nullptr) throw Refusal(std::string(kNames[index]) + " is no constant");
+    }
+    const Tensor signs = call.Input(kSigns);
+    const int words = WordsFor(params_.channels_in);
+    if (signs.shape.size() != 4 || signs.shape[3] != words || signs.shape[0] > kLargest) {
+      throw Refusal("S is " + ToText(signs.shape) + " and not [N, H, W, " + std::to_string(words) + "]");
+    }
+    for (std::size_t axis : {1, 2}) {
+      if (signs.shape[axis] < 1 || signs.shape[axis] > kLargest) throw Refusal("S is " + ToText(signs.shape));
+    }
+    const int height = static_cast<int>(signs.shape[1]), width = static_cast<int>(signs.shape[2]);
+    const std::shared_lock<std::shared_mutex> lock = Prepare(height, width);
+    const std::int64_t batch = signs.shape[0], out_h = layer_->out_height(), out_w = layer_->out_width();
+    const Tensor residual = call.Input(kResidual);
+    const Shape shape = {batch, params_.channels_out, out_h, out_w};
+    if (residual.data != nullptr && residual.shape != shape) {
+      throw Refusal("residual is " + ToText(residual.shape) + " and not " + ToText(shape));
+    }
+    BinaryLayerTensors tensors;
+    tensors.input = static_cast<const Word*>(signs.data);
+    tensors.residual = static_cast<const float*>(residual.data);
+    tensors.values = static_cast<float*>(call.Output(kValues, shape));
+    tensors.signs = static_cast<Word*>(call.Output(kNextSigns, {batch, out_h, out_w, WordsFor(params_.channels_out)}));
+    const int threads = threads_.count();
+    Workspaces::Space space = workspaces_.Take(layer_->WorkspaceBytes(threads));
+    threads_.Run(call, threads, [&](ThreadPool& pool) { layer_->Run(tensors, static_cast<int>(batch), pool, space.buffer.as<void>()); });
+    workspaces_.Return(std::move(space));
+  }
+
+ private:
+  // Keeps the layer at this size while the lock is held; calls with the same size run at the same time.
+  std::shared_lock<std::shared_mutex> Prepare(int height, int width) {
+    for (;;) {
+      std::shared_lock<std::shared_mutex> shared(mutex_);
+      if (height_ == height && width_ == width) return shared;
+      shared.unlock();
+      const std::unique_lock<std::shared_mutex> alone(mutex_);
+      if (height_ == height && width_ == width) continue;
+      std::string reason;
+      height_ = width_ = 0;
+      if (!layer_->Resize(height, width, &reason)) throw Refusal(reason);
+      height_ = height;
+      width_ = width;
+    }
+  }
+
+  const BinaryLayerParams params_;
+  const std::unique_ptr<BinaryLayer> layer_;
+  const std::vector<bool> constants_;
+  std::shared_mutex mutex_;
+  int height_ = 0, width_ = 0;
+  Workspaces workspaces_;
+  SessionThreads threads_;
+};
+
+// One value per output channel, or one for all.
+std::vector<float> PerChannel(const NodeInfo& node, Input index, int channels) {
+  const Tensor tensor = node.Constant(index);
+  if (tensor.data == nullptr) return {};
+  const auto* values = static_cast<const float*>(tensor.data);
+  if (tensor.shape == Shape{1}) return std::vector<float>(static_cast<std::size_t>(channels), values[0]);
+  if (tensor.shape != Shape{channels}) {
+    throw Refusal(std::string(kNames[index]) + " is " + ToText(tensor.shape) + " and not [" + std::to_string(channels) + "]");
+  }
+  return std::vector<float>(values, values + channels);
+}
+
+const float* Pointer(const std::vector<float>& values) { return values.empty() ? nullptr : values.data(); }
+
+}  // namespace
+
+std::unique_ptr<Kernel> MakeBinaryConv(const NodeInfo& node, Level level) {
+  const Tensor filter = node.Constant(kFilter);
+  if (filter.data == nullptr) throw Refusal("filter is no constant");
+  BinaryLayerParams p;
+  p.channels_in = node.Int("channels", 1, kLargest);
+  p.groups = node.Int("group", 1, kLargest, 1);
+  if (p.channels_in % p.groups != 0) throw Refusal("group does not divide channels");
+  const int words = WordsFor(p.channels_in / p.groups);
+  if (filter.shape.size() != 4 || filter.shape[3] != words) {
+    throw Refusal("filter is " + ToText(filter.shape) + " and not [O, kernel height, kernel width, " + std::to_string(words) + "]");
+  }
+  for (int axis = 0; axis < 3; ++axis) {
+    if (filter.shape[axis] < 1 || filter.shape[axis] > kLargest) throw Refusal("filter is " + ToText(filter.shape));
+  }
+  p.channels_out = static_cast<int>(filter.shape[0]);
+  p.kernel_h = static_cast<int>(filter.shape[1]);
+  p.kernel_w = static_cast<int>(filter.shape[2]);
+  const std::vector<int> strides = node.Ints("strides", 2, 1, kLargest, 1), dilations = node.Ints("dilations", 2, 1, kLargest, 1);
+  const std::vector<int> pads = node.Ints("pads", 4, 0, kLargest, 0);
+  p.stride_h = strides[0];
+  p.stride_w = strides[1];
+  p.dilation_h = dilations[0];
+  p.dilation_w = dilations[1];
+  p.pad_top = pads[0];
+  p.pad_left = pads[1];
+  p.pad_bottom = pads[2];
+  p.pad_right = pads[3];
+  p.pad_value = node.Int("pad_value", 0, 1, 0);
+  p.planes = true;
+  const std::vector<float> slope = PerChannel(node, kSlope, p.channels_out);
+  const std::vector<float> scale = PerChannel(node, kScale, p.channels_out);
+  const std::vector<float> offset = PerChannel(node, kOffset, p.channels_out);
+  std::string reason;
+  std::unique_ptr<BinaryLayer> layer =
+      BinaryLayer::Create(p, {static_cast<const Word*>(filter.data), Pointer(slope), Pointer(scale), Pointer(offset)}, level, &reason);
+  if (layer == nullptr) throw Refusal(reason);
+  return std::make_unique<BinaryConv>(p, std::move(layer), std::vector<bool>{false, true, !slope.empty(), !scale.empty(), !offset.empty()});
+}
+
+}  // namespace fdabnn::ort

@@ -1,0 +1,289 @@
+"""The operators of the domain `fdabnn` in ONNX Runtime against NumPy, bit by bit."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+import fdabnn_deploy
+from fdabnn_deploy.native.binary_layer import BinaryLayerParams, Finish, Floats
+from fdabnn_deploy.native.layer_reference import binary_layer
+from fdabnn_deploy.native.reference import pack
+
+Arrays = dict[str, NDArray[Any]]
+
+
+def open_node(
+    op: str,
+    inputs: dict[str, NDArray[Any] | None],
+    outputs: dict[str, int],
+    constants: Arrays,
+    threads: int = 1,
+    **attributes: Any,
+) -> onnxruntime.InferenceSession:
+    """A session of one node.
+
+    Args:
+        op: of the domain.
+        inputs: in order; None is left out; sizes are free.
+        outputs: names and types, in order; a name of "" is left out.
+        constants: those of the inputs that are initialisers.
+        threads: of the session.
+        attributes: of the node.
+    """
+    node = helper.make_node(
+        op,
+        [name if value is not None else "" for name, value in inputs.items()],
+        list(outputs),
+        domain="fdabnn",
+        **attributes,
+    )
+    graph = helper.make_graph(
+        [node],
+        "node",
+        [
+            helper.make_tensor_value_info(
+                name, helper.np_dtype_to_tensor_dtype(value.dtype), [None] * value.ndim
+            )
+            for name, value in inputs.items()
+            if value is not None and name not in constants
+        ],
+        [helper.make_tensor_value_info(name, kind, None) for name, kind in outputs.items() if name],
+        [numpy_helper.from_array(value, name) for name, value in constants.items()],
+    )
+    opsets = [helper.make_opsetid("", 17), helper.make_opsetid("fdabnn", 1)]
+    model = helper.make_model(graph, opset_imports=opsets, ir_version=8)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 4
+    options.register_custom_ops_library(fdabnn_deploy.custom_ops_path())
+    return onnxruntime.InferenceSession(model.SerializeToString(), options)
+
+
+def words(array: NDArray[np.uint32]) -> NDArray[np.int32]:
+    """ONNX has no unsigned words here."""
+    return array.view(np.int32)
+
+
+def bits_of(array: Floats) -> Any:
+    """-0.0 is not 0.0."""
+    return array.view(np.uint32)
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    st.one_of(
+        st.tuples(st.integers(0, 3), st.integers(1, 70)),
+        st.tuples(st.integers(0, 3), st.integers(1, 70), st.integers(1, 40)),
+        st.tuples(st.integers(0, 3), st.integers(1, 70), st.integers(1, 9), st.integers(1, 9)),
+    ),
+    st.integers(0, 2**32 - 1),
+)
+def test_pack_signs(shape: tuple[int, ...], seed: int) -> None:
+    values = np.random.default_rng(seed).choice(
+        np.array([-1.5, -1e-45, -0.0, 0.0, 2.0, np.nan, np.inf, -np.inf], np.float32), shape
+    )
+    session = open_node("PackSigns", {"x": values}, {"s": TensorProto.INT32}, {}, threads=2)
+    (found,) = session.run(None, {"x": values})
+    np.testing.assert_array_equal(found, words(pack(np.moveaxis(values < 0, 1, -1))))
+
+
+def layer(
+    params: BinaryLayerParams, finish: Finish, residual: bool, seed: int, size: tuple[int, int, int]
+) -> tuple[Arrays, Arrays, Arrays]:
+    """Inputs of a call, constants, and the outputs that NumPy gives."""
+    generator = np.random.default_rng(seed)
+    depth = params.channels_in // params.groups
+    # First what does not depend on the size.
+    filters = pack(generator.random((params.channels_out, params.kernel_h, params.kernel_w, depth)) < 0.5)
+    signs = pack(generator.random((*size, params.channels_in)) < 0.5)
+    constants = {"filter": words(filters)}
+    for name in ("slope", "scale", "offset"):
+        if (value := getattr(finish, name)) is not None:
+            constants[name] = value
+    expected, _ = binary_layer(params, signs, filters, finish)
+    extra = generator.normal(0, 30, expected.shape).astype(np.float32) if residual else None
+    expected, next_signs = binary_layer(params, signs, filters, finish, extra)
+    inputs: Arrays = {"signs": words(signs)}
+    if extra is not None:
+        inputs["residual"] = extra
+    return inputs, constants, {"y": expected, "next": words(next_signs)}
+
+
+def open_layer(
+    params: BinaryLayerParams, inputs: Arrays, constants: Arrays, outputs: tuple[str, str], threads: int = 1
+) -> onnxruntime.InferenceSession:
+    """A session of one `BinaryConv`."""
+    names = ("signs", "filter", "slope", "scale", "offset", "residual")
+    attributes = {
+        "channels": params.channels_in,
+        "group": params.groups,
+        "strides": [params.stride_h, params.stride_w],
+        "dilations": [params.dilation_h, params.dilation_w],
+        "pads": [params.pad_top, params.pad_left, params.pad_bottom, params.pad_right],
+        "pad_value": params.pad_value,
+    }
+    return open_node(
+        "BinaryConv",
+        {name: {**inputs, **constants}.get(name) for name in names},
+        dict(zip(outputs, (TensorProto.FLOAT, TensorProto.INT32), strict=True)),
+        constants,
+        threads,
+        **attributes,
+    )
+
+
+def constants_of(channels: int, seed: int) -> tuple[Floats, ...]:
+    generator = np.random.default_rng(seed)
+    return tuple(generator.normal(0, 2, channels).astype(np.float32) for _ in range(3))
+
+
+LAYERS = {
+    "3x3": BinaryLayerParams(64, 48, 1, 3, 3, pad_top=1, pad_left=1, pad_bottom=1, pad_right=1, planes=True),
+    "stride": BinaryLayerParams(
+        40,
+        70,
+        *(1, 3, 3, 2, 2),
+        pad_top=1,
+        pad_left=1,
+        pad_bottom=1,
+        pad_right=1,
+        pad_value=1,
+        planes=True,
+    ),
+    "groups": BinaryLayerParams(96, 6, 3, 5, 3, 1, 2, 2, 1, pad_top=3, pad_right=2, planes=True),
+    "dense": BinaryLayerParams(520, 10, planes=True),
+}
+
+
+@pytest.mark.parametrize("outputs", [("y", "next"), ("y", ""), ("", "next")])
+@pytest.mark.parametrize("has", [(True, True, True, True), (False, False, True, False), (False,) * 4])
+@pytest.mark.parametrize("name", LAYERS)
+def test_binary_conv(name: str, has: tuple[bool, ...], outputs: tuple[str, str]) -> None:
+    params = LAYERS[name]
+    values = constants_of(params.channels_out, 1)
+    finish = Finish(*(value if is_ else None for value, is_ in zip(values, has, strict=False)))
+    size = (2, 1, 1) if name == "dense" else (2, 9, 11)
+    inputs, constants, expected = layer(params, finish, has[3], 2, size)
+    session = open_layer(params, inputs, constants, outputs)
+    found = dict(zip(filter(None, outputs), session.run(None, inputs), strict=True))
+    for key, value in found.items():
+        np.testing.assert_array_equal(value.view(np.uint32), expected[key].view(np.uint32))
+
+
+def test_one_session_for_many_sizes_threads_and_calls() -> None:
+    """Sizes change between calls, calls run at the same time, and the session has threads."""
+    params, values = LAYERS["3x3"], constants_of(48, 3)
+    sizes = [(1, 9, 9), (2, 30, 40), (1, 1, 1), (0, 5, 5), (1, 9, 9)]
+    cases = [layer(params, Finish(*values), True, 4, size) for size in sizes]
+    session = open_layer(params, cases[0][0], cases[0][1], ("y", "next"), threads=3)
+
+    def work(index: int) -> bool:
+        inputs, _, expected = cases[index % len(cases)]
+        found = session.run(None, inputs)
+        return all(
+            np.array_equal(value.view(np.uint32), expected[key].view(np.uint32))
+            for key, value in zip(("y", "next"), found, strict=True)
+        )
+
+    assert all(work(index) for index in range(10))
+    with ThreadPoolExecutor(4) as executor:
+        assert all(executor.map(work, range(60)))
+
+
+def documented(page: str, function: str) -> Any:
+    """The function that a page of docs/ops gives as the operator's specification."""
+    text = (Path(__file__).parents[3] / "docs" / "ops" / page).read_text(encoding="utf-8")
+    names: dict[str, Any] = {"np": np}
+    exec(text.split("```python")[1].split("```")[0], names)
+    return names[function]
+
+
+def test_the_specifications_say_what_the_reference_says() -> None:
+    generator = np.random.default_rng(0)
+    values = generator.normal(size=(2, 70, 5, 3)).astype(np.float32)
+    np.testing.assert_array_equal(
+        documented("pack-signs.md", "pack_signs")(values), words(pack(values.transpose(0, 2, 3, 1) < 0))
+    )
+    params = BinaryLayerParams(
+        *(70, 5, 1, 3, 2, 2, 1, 1, 3), pad_top=1, pad_right=2, pad_bottom=2, pad_value=1, planes=True
+    )
+    inputs, constants, expected = layer(params, Finish(), False, 7, (2, 6, 7))
+    found = documented("binary-conv.md", "binary_conv")(
+        inputs["signs"], constants["filter"], 70, (2, 1), (1, 3), (1, 0, 2, 2), 1
+    )
+    np.testing.assert_array_equal(found, expected["y"])
+
+
+def refused(change: dict[str, Any], message: str) -> None:
+    """A layer whose inputs are as they should be but for the change is refused with these words."""
+    params = LAYERS["3x3"]
+    inputs, constants, _ = layer(params, Finish(*constants_of(48, 3)), True, 4, (1, 5, 5))
+    free = {**inputs, **{key: value for key, value in change.items() if key in inputs}}
+    fixed = {
+        **constants,
+        **{key: value for key, value in change.items() if key in constants and value is not None},
+    }
+    for key, value in change.items():
+        if value is None:
+            free[key] = fixed.pop(key)
+    with pytest.raises(Exception, match=message):
+        open_layer(params, free, fixed, ("y", "next")).run(None, free)
+
+
+def test_refused_tensors() -> None:
+    zeros = np.zeros((48, 3, 3, 3), np.int32)
+    refused({"filter": zeros}, r"filter is \[48, 3, 3, 3\] and not \[O, kernel height, kernel width, 2\]")
+    refused({"filter": zeros[0]}, r"filter is \[3, 3, 3\]")
+    refused({"filter": None}, "filter is no constant")
+    refused({"slope": None}, "slope is no constant")
+    refused({"scale": np.ones(47, np.float32)}, r"scale is \[47\] and not \[48\]")
+    refused({"signs": np.zeros((1, 5, 5, 3), np.int32)}, r"S is \[1, 5, 5, 3\] and not \[N, H, W, 2\]")
+    refused({"signs": np.zeros((5, 5, 2), np.int32)}, r"S is \[5, 5, 2\]")
+    refused(
+        {"residual": np.zeros((1, 48, 5, 4), np.float32)},
+        r"residual is \[1, 48, 5, 4\] and not \[1, 48, 5, 5\]",
+    )
+
+
+@pytest.mark.parametrize(
+    ("attributes", "message"),
+    [
+        ({}, "channels"),
+        ({"channels": 0}, "attribute channels is 0"),
+        ({"channels": 64, "group": 3}, "group does not divide channels"),
+        ({"channels": 64, "strides": [1]}, "attribute strides has 1 values instead of 2"),
+        ({"channels": 64, "pads": [-1, 0, 0, 0]}, "attribute pads is -1"),
+        ({"channels": 64, "pads": [3, 0, 0, 0]}, "not smaller than its dilated filter"),
+        ({"channels": 64, "pad_value": 2}, "attribute pad_value is 2"),
+        ({"channels": 64, "dilations": [1 << 24, 1]}, "dilated filter is too large"),
+    ],
+)
+def test_refused_attributes(attributes: dict[str, Any], message: str) -> None:
+    signs, filters = np.zeros((1, 5, 5, 2), np.int32), np.zeros((4, 3, 3, 2), np.int32)
+    with pytest.raises(Exception, match=message):
+        open_node(
+            "BinaryConv",
+            {"s": signs, "w": filters},
+            {"y": TensorProto.FLOAT},
+            {"w": filters},
+            **attributes,
+        )
+
+
+def test_a_filter_larger_than_its_input_is_refused() -> None:
+    signs, filters = np.zeros((1, 2, 5, 2), np.int32), np.zeros((4, 3, 3, 2), np.int32)
+    session = open_node(
+        "BinaryConv", {"s": signs, "w": filters}, {"y": TensorProto.FLOAT}, {"w": filters}, channels=64
+    )
+    with pytest.raises(Exception, match="its input is smaller than its filter"):
+        session.run(None, {"s": signs})
