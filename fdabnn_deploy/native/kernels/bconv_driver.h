@@ -36,7 +36,8 @@ std::vector<std::pair<int, int>> ClassesOf(int out, int in, int kernel, int stri
 std::vector<std::int32_t> SumTaps(const BconvParams& p, const Word* filter);
 
 // Calls rows(worker, image, begin, end) for all rows of a batch's output, from the threads of the pool; worker < pool.threads(). Threads
-// take the next part when they are done with one, because their processors may differ in speed or serve others.
+// take the next part when they are done with one, because their processors may differ in speed or serve others. Parts are pairs of rows:
+// some kernels work on two at a time.
 template <class Rows>
 void RunParts(const BconvParams& p, const BconvShape& s, int batch, ThreadPool& pool, const Rows& rows) {
   struct Work {
@@ -47,8 +48,8 @@ void RunParts(const BconvParams& p, const BconvShape& s, int batch, ThreadPool& 
 
     void Do(int worker) {
       for (std::int64_t part = next++; part < parts; part = next++) {
-        const std::int64_t end = all * (part + 1) / parts;
-        for (std::int64_t row = all * part / parts; row < end;) {
+        const std::int64_t pairs = (all + 1) / 2, end = std::min(all, 2 * (pairs * (part + 1) / parts));
+        for (std::int64_t row = 2 * (pairs * part / parts); row < end;) {
           const int first = static_cast<int>(row % height);
           const int last = static_cast<int>(std::min<std::int64_t>(height, first + end - row));
           rows(worker, row / height, first, last);
@@ -60,7 +61,7 @@ void RunParts(const BconvParams& p, const BconvShape& s, int batch, ThreadPool& 
   const std::int64_t all = std::int64_t{batch} * s.out_h, threads = std::min<std::int64_t>(pool.threads(), all);
   // Not a product of all sizes: that may not fit.
   const std::int64_t worth = all * s.out_w * p.channels_out / std::max<std::int64_t>(kLeastMacs / TapsOf(p), 1);
-  const std::int64_t parts = threads > 1 ? std::min(all, std::clamp(worth, threads, threads * kPartsPerThread)) : 1;
+  const std::int64_t parts = threads > 1 ? std::min((all + 1) / 2, std::clamp(worth, threads, threads * kPartsPerThread)) : 1;
   Work work{rows, s.out_h, all, parts};
   pool.Run(static_cast<int>(threads), [](void* context, int index) { static_cast<Work*>(context)->Do(index); }, &work);
 }

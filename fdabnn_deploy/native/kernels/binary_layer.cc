@@ -124,10 +124,10 @@ class BinaryLayerImpl : public BinaryLayer {
     return to->data();
   }
 
-  // Rows whose counts are finished together.
+  // Rows whose counts are finished together, in pairs.
   int CountRows() const {
-    const std::size_t bytes = sizeof(std::int32_t) * shape_.out_w * all_lanes_;
-    return static_cast<int>(std::min<std::size_t>(std::max<std::size_t>(kCountBytes / bytes, 1), shape_.out_h));
+    const std::size_t pair = 2 * sizeof(std::int32_t) * shape_.out_w * all_lanes_;
+    return static_cast<int>(std::min<std::size_t>(2 * std::max<std::size_t>(kCountBytes / pair, 1), shape_.out_h));
   }
 
   std::size_t CountBytes() const {
