@@ -136,9 +136,10 @@ def test_it_starts_the_threads_that_are_asked_for(path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
-        ({"thread": 1}, "unknown option 'thread': known are threads and kernels"),
+        ({"thread": 1}, "unknown option 'thread': known are threads, kernels and fuse"),
         ({"threads": 0}, "from 1 to 1024, not '0'"),
         ({"threads": "2x"}, "from 1 to 1024, not '2x'"),
+        ({"fuse": "no"}, "fuse has to be 0 or 1, not 'no'"),
         ({"kernels": "sse"}, r"one of scalar.* on this processor, not 'sse'"),
     ],
 )

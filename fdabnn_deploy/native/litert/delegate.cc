@@ -1,8 +1,11 @@
-// The external delegate: claims Larq Compute Engine's operators in TensorFlow Lite, LiteRT and tflite-runtime.
+// The external delegate: claims Larq Compute Engine's operators, and differences of float convolutions, in TensorFlow Lite, LiteRT and
+// tflite-runtime.
 //
 // Options of tflite_plugin_create_delegate:
 //   threads   how many the kernels use; without it, as many as the interpreter
 //   kernels   the level: scalar, popcnt, avx2, avx512 or neon; without it, $FDABNN_KERNELS or the fastest
+//   fuse      0 leaves differences of convolutions to the runtime; without it, 1
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 #include <exception>
@@ -13,6 +16,7 @@
 #include <string>
 #include <vector>
 
+#include "litert/conv_sum_graph.h"
 #include "litert/op.h"
 #include "litert/session.h"
 #include "litert/tflite_abi.h"
@@ -21,6 +25,8 @@ namespace fdabnn {
 namespace {
 
 constexpr int kMaxThreads = 1024;
+
+constexpr char kConvSum[] = "FdabnnConvSum";  // in profiles and messages
 
 struct Kind {
   const char* name;      // in files
@@ -46,7 +52,7 @@ const Kind* FindKind(const char* name) {
 // One delegate may serve several interpreters, in threads of their own. Each gets a session, which its kernels hold.
 class Delegate {
  public:
-  Delegate(Level level, int threads) : level_(level), threads_(threads) {
+  Delegate(Level level, int threads, bool fuse) : level_(level), threads_(threads), fuse_(fuse) {
     c_.data_ = this;
     c_.Prepare = Prepare;
     // Otherwise the runtime prepares every node first, and fails on operators that it does not know.
@@ -74,11 +80,12 @@ class Delegate {
   TfLiteDelegate c_{};
   const Level level_;
   const int threads_;
+  const bool fuse_;
   std::mutex mutex_;
   std::map<const TfLiteContext*, std::weak_ptr<Session>> sessions_;
 };
 
-// A node of the delegate: one operator of the file.
+// A node of the delegate: one operator of the file, or a tree of them.
 struct Kernel {
   const char* name = "";
   OpInfo info;
@@ -109,11 +116,11 @@ std::vector<int> ToVector(const TfLiteIntArray* array) {
   return std::vector<int>(array->data, array->data + array->size);
 }
 
-void ReadNode(TfLiteContext* context, const TfLiteDelegateParams& params, Kernel* kernel) {
-  if (params.nodes_to_replace == nullptr || params.nodes_to_replace->size != 1) throw Refusal("the delegate runs single nodes");
+void ReadNode(TfLiteContext* context, const std::vector<int>& nodes, Kernel* kernel) {
+  if (nodes.size() != 1) throw Refusal("the delegate runs single nodes");
   TfLiteNode* node = nullptr;
   TfLiteRegistration* registration = nullptr;
-  if (context->GetNodeAndRegistration(context, params.nodes_to_replace->data[0], &node, &registration) != kTfLiteOk) {
+  if (context->GetNodeAndRegistration(context, nodes[0], &node, &registration) != kTfLiteOk) {
     throw Refusal("the runtime does not show the node");
   }
   const Kind* kind = FindKind(registration->custom_name);
@@ -127,15 +134,23 @@ void ReadNode(TfLiteContext* context, const TfLiteDelegateParams& params, Kernel
   kernel->op = kind->make(kernel->info);
 }
 
-extern "C" {
+void ReadTree(TfLiteContext* context, const std::vector<int>& nodes, Kernel* kernel) {
+  kernel->name = kConvSum;
+  const std::vector<ConvSumTree> trees = FindConvSums(*context, nodes);
+  if (trees.size() != 1 || trees[0].nodes.size() != nodes.size()) throw Refusal("the runtime has divided the nodes that run together");
+  kernel->info.inputs = trees[0].inputs;
+  kernel->info.outputs = {trees[0].output};
+  kernel->op = MakeConvSum(kernel->info, trees[0].params, trees[0].expression);
+}
 
+template <void (*read)(TfLiteContext*, const std::vector<int>&, Kernel*)>
 void* KernelInit(TfLiteContext* context, const char* buffer, std::size_t) noexcept {
   auto* kernel = new (std::nothrow) Kernel;
   if (kernel == nullptr || buffer == nullptr) return kernel;
   const auto* params = reinterpret_cast<const TfLiteDelegateParams*>(buffer);
   try {
     kernel->session = static_cast<Delegate*>(params->delegate->data_)->SessionOf(context);
-    ReadNode(context, *params, kernel);
+    read(context, ToVector(params->nodes_to_replace), kernel);
   } catch (const Refusal& error) {
     kernel->op.reset();
     kernel->failure = error.what();
@@ -144,6 +159,8 @@ void* KernelInit(TfLiteContext* context, const char* buffer, std::size_t) noexce
   }
   return kernel;
 }
+
+extern "C" {
 
 void KernelFree(TfLiteContext*, void* kernel) noexcept { delete static_cast<Kernel*>(kernel); }
 
@@ -168,12 +185,48 @@ TfLiteStatus KernelInvoke(TfLiteContext* context, TfLiteNode* node) noexcept {
 
 }  // extern "C"
 
+// Followed by the nodes, as the runtime wants them.
+struct NodeList {
+  explicit NodeList(const std::vector<int>& nodes) : values(nodes) { values.insert(values.begin(), static_cast<int>(nodes.size())); }
+  const TfLiteIntArray* get() const { return reinterpret_cast<const TfLiteIntArray*>(values.data()); }
+  std::vector<int> values;
+};
+
+void Replace(TfLiteContext* context, TfLiteDelegate* delegate, const std::vector<int>& nodes, decltype(TfLiteRegistration::init) init,
+             const char* name) {
+  TfLiteRegistration kernel{};
+  kernel.init = init;
+  kernel.free = KernelFree;
+  kernel.prepare = KernelPrepare;
+  kernel.invoke = KernelInvoke;
+  kernel.builtin_code = kTfLiteBuiltinDelegate;
+  kernel.custom_name = name;
+  kernel.version = 1;
+  if (context->ReplaceNodeSubsetsWithDelegateKernels(context, kernel, NodeList(nodes).get(), delegate) != kTfLiteOk) {
+    throw Refusal("the runtime does not replace " + std::string(name));
+  }
+}
+
+// Whether the runtime would make one kernel of the tree, of which nothing but the result is seen from outside.
+bool IsOnePartition(TfLiteContext* context, const ConvSumTree& tree) {
+  TfLiteDelegateParams* partitions = nullptr;
+  int count = 0;
+  if (context->PreviewDelegatePartitioning == nullptr ||
+      context->PreviewDelegatePartitioning(context, NodeList(tree.nodes).get(), &partitions, &count) != kTfLiteOk || count != 1) {
+    return false;
+  }
+  std::vector<int> nodes = ToVector(partitions->nodes_to_replace), wanted = tree.nodes;
+  std::sort(nodes.begin(), nodes.end());
+  std::sort(wanted.begin(), wanted.end());
+  return nodes == wanted && ToVector(partitions->output_tensors) == std::vector<int>{tree.output};
+}
+
 TfLiteStatus Delegate::Prepare(TfLiteContext* context, TfLiteDelegate* delegate) noexcept {
   return Guarded(context, "fdabnn", [&] {
-    TfLiteIntArray* plan = nullptr;
-    if (context->GetExecutionPlan(context, &plan) != kTfLiteOk) throw Refusal("the runtime shows no nodes");
-    // A copy: replacing nodes changes the plan.
-    for (const int index : ToVector(plan)) {
+    TfLiteIntArray* array = nullptr;
+    if (context->GetExecutionPlan(context, &array) != kTfLiteOk) throw Refusal("the runtime shows no nodes");
+    const std::vector<int> plan = ToVector(array);  // a copy: replacing nodes changes the plan
+    for (const int index : plan) {
       TfLiteNode* node = nullptr;
       TfLiteRegistration* registration = nullptr;
       if (context->GetNodeAndRegistration(context, index, &node, &registration) != kTfLiteOk) {
@@ -181,19 +234,12 @@ TfLiteStatus Delegate::Prepare(TfLiteContext* context, TfLiteDelegate* delegate)
       }
       const Kind* kind = FindKind(registration->custom_name);
       if (kind == nullptr) continue;
-      TfLiteRegistration kernel{};
-      kernel.init = KernelInit;
-      kernel.free = KernelFree;
-      kernel.prepare = KernelPrepare;
-      kernel.invoke = KernelInvoke;
-      kernel.builtin_code = kTfLiteBuiltinDelegate;
-      kernel.custom_name = kind->delegate;
-      kernel.version = 1;
       // One call for every node: together they would form larger partitions, whose inner tensors the runtime no longer keeps.
-      const TfLiteIntArray one{1, {index}};
-      if (context->ReplaceNodeSubsetsWithDelegateKernels(context, kernel, &one, delegate) != kTfLiteOk) {
-        throw Refusal("the runtime does not replace " + std::string(kind->name));
-      }
+      Replace(context, delegate, {index}, KernelInit<ReadNode>, kind->delegate);
+    }
+    if (!static_cast<Delegate*>(delegate->data_)->fuse_) return;
+    for (const ConvSumTree& tree : FindConvSums(*context, plan)) {
+      if (IsOnePartition(context, tree)) Replace(context, delegate, tree.nodes, KernelInit<ReadTree>, kConvSum);
     }
   });
 }
@@ -205,6 +251,13 @@ int ParseThreads(const char* text) {
     throw Refusal("the option threads has to be a number from 1 to " + std::to_string(kMaxThreads) + ", not '" + text + "'");
   }
   return static_cast<int>(threads);
+}
+
+bool ParseSwitch(const char* text) {
+  if (std::strcmp(text, "0") != 0 && std::strcmp(text, "1") != 0) {
+    throw Refusal("the option fuse has to be 0 or 1, not '" + std::string(text) + "'");
+  }
+  return *text == '1';
 }
 
 Level ParseLevel(const char* text) {
@@ -220,14 +273,17 @@ Level ParseLevel(const char* text) {
 
 std::unique_ptr<Delegate> Create(const char* const* keys, const char* const* values, std::size_t count) {
   int threads = 0;
+  bool fuse = true;
   const char* kernels = nullptr;
   for (std::size_t i = 0; i < count; ++i) {
     if (std::strcmp(keys[i], "threads") == 0) {
       threads = ParseThreads(values[i]);
     } else if (std::strcmp(keys[i], "kernels") == 0) {
       kernels = values[i];
+    } else if (std::strcmp(keys[i], "fuse") == 0) {
+      fuse = ParseSwitch(values[i]);
     } else {
-      throw Refusal("unknown option '" + std::string(keys[i]) + "': known are threads and kernels");
+      throw Refusal("unknown option '" + std::string(keys[i]) + "': known are threads, kernels and fuse");
     }
   }
   Level level{};
@@ -237,7 +293,7 @@ std::unique_ptr<Delegate> Create(const char* const* keys, const char* const* val
   } else if (!ChooseLevel(&level, &reason)) {
     throw Refusal(reason);
   }
-  return std::make_unique<Delegate>(level, threads);
+  return std::make_unique<Delegate>(level, threads, fuse);
 }
 
 }  // namespace

@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "kernels/conv_sum.h"
 #include "litert/session.h"
 #include "litert/tflite_abi.h"
 
@@ -105,5 +106,8 @@ std::unique_ptr<Op> MakeQuantize(const OpInfo& info);
 std::unique_ptr<Op> MakeDequantize(const OpInfo& info);
 std::unique_ptr<Op> MakeBconv(const OpInfo& info);
 std::unique_ptr<Op> MakeBmaxpool(const OpInfo& info);
+
+// Differences of convolutions. Of `info`, the inputs are those of the convolutions one after another: input, filter and bias of each.
+std::unique_ptr<Op> MakeConvSum(const OpInfo& info, const ConvSumParams& params, const std::vector<int>& expression);
 
 }  // namespace fdabnn

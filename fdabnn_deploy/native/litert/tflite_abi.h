@@ -1,6 +1,7 @@
 // The stable part of TensorFlow Lite's C ABI, declared by ourselves: no wheel ships the headers, and none of the libraries exports
 // TfLite symbols. Layouts are equal in tflite-runtime 2.14, TensorFlow 2.21 and LiteRT 2.3. Names and enumerators are TensorFlow
-// Lite's own. Source: tensorflow/lite/core/c/common.h and c_api_types.h, "semi-ABI stable": structs grow at their end only.
+// Lite's own. Source: tensorflow/lite/core/c/common.h, c_api_types.h and builtin_op_data.h, "semi-ABI stable": structs grow at their end
+// only.
 #pragma once
 
 #include <cstddef>
@@ -24,6 +25,8 @@ constexpr TfLiteAllocationType kTfLitePersistentRo = 5;
 using TfLiteQuantizationType = int;
 constexpr TfLiteQuantizationType kTfLiteAffineQuantization = 1;
 
+constexpr std::int32_t kTfLiteBuiltinConv2d = 3;
+constexpr std::int32_t kTfLiteBuiltinSub = 41;
 constexpr std::int32_t kTfLiteBuiltinDelegate = 51;
 constexpr std::int64_t kTfLiteDelegateFlagsAllowDynamicTensors = 1;
 constexpr int kTfLiteOptionalTensor = -1;
@@ -83,6 +86,27 @@ struct TfLiteDelegateParams {
   TfLiteIntArray* output_tensors;
 };
 
+using TfLitePadding = int;
+constexpr TfLitePadding kTfLitePaddingSame = 1;
+constexpr TfLitePadding kTfLitePaddingValid = 2;
+
+using TfLiteFusedActivation = int;
+constexpr TfLiteFusedActivation kTfLiteActNone = 0;
+
+// The `builtin_data` of CONV_2D and SUB. More follows, which is not used here.
+struct TfLiteConvParams {
+  TfLitePadding padding;
+  int stride_width;
+  int stride_height;
+  TfLiteFusedActivation activation;
+  int dilation_width_factor;
+  int dilation_height_factor;
+};
+
+struct TfLiteSubParams {
+  TfLiteFusedActivation activation;
+};
+
 struct TfLiteContext;
 
 // Passed by value, so a runtime that knows more fields reads behind the last one we know: there it has to find zeros.
@@ -114,6 +138,18 @@ struct TfLiteContext {
   TfLiteStatus (*ReplaceNodeSubsetsWithDelegateKernels)(TfLiteContext* context, TfLiteRegistration registration,
                                                         const TfLiteIntArray* nodes, struct TfLiteDelegate* delegate);
   int recommended_num_threads;
+  void* GetExternalContext;
+  void* SetExternalContext;
+  bool allow_fp32_relax_to_fp16;
+  void* profiler;
+  void* AllocatePersistentBuffer;
+  void* AllocateBufferForEval;
+  void* RequestScratchBufferInArena;
+  void* GetScratchBuffer;
+  void* ResizeTensorExplicit;
+  // How ReplaceNodeSubsetsWithDelegateKernels would group the nodes. The runtime keeps the array until the next call.
+  TfLiteStatus (*PreviewDelegatePartitioning)(TfLiteContext* context, const TfLiteIntArray* nodes, TfLiteDelegateParams** partitions,
+                                              int* count);
   // More follows, which is not used here.
 };
 

@@ -1,4 +1,5 @@
-// One operator of the delegate in a runtime of our own, described by bytes: sound, then damaged in the ways that a file can be.
+// What the delegate takes, one operator or a tree of them, in a runtime of our own, described by bytes: sound, then damaged in the ways
+// that a file can be.
 #pragma once
 
 #include <cstddef>

@@ -1,6 +1,6 @@
 // libFuzzer's target over options, shapes, types, sizes and indices of the delegate's operators: -fsanitize=fuzzer,address,undefined with
-// kernels/*.cc, litert/*.cc and delegate_case.cc, each kernel with the flags that its name stands for. What ten minutes kept is in
-// delegate_corpus.txt.
+// kernels/*.cc, litert/*.cc, delegate_case.cc and delegate_runtime.cc, each kernel with the flags that its name stands for. What ten
+// minutes kept is in delegate_corpus.txt.
 #include "tests/delegate_case.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {

@@ -53,7 +53,8 @@ def drivers(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
             [compiler, *flags, *instructions, "-c", str(source), "-o", str(made)], cwd=NATIVE, check=True
         )
 
-    own = [NATIVE / "tests" / f"{name}.cc" for name in ("kernels_driver", "delegate_case", "delegate_driver")]
+    names = ("kernels_driver", "delegate_case", "delegate_runtime", "delegate_driver")
+    own = [NATIVE / "tests" / f"{name}.cc" for name in names]
     library = build.sources(["kernels", "litert"])
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         list(pool.map(compile_one, [*library, *own]))

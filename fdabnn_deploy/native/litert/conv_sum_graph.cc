@@ -1,0 +1,165 @@
+#include "litert/conv_sum_graph.h"
+
+#include <algorithm>
+#include <map>
+#include <tuple>
+#include <utility>
+
+#include "litert/op.h"
+
+namespace fdabnn {
+namespace {
+
+constexpr std::size_t kMostTerms = 256;  // more than numerics ever makes; parts of larger trees are trees too
+
+// The kernel copies what lies between the taps of a window, so a runtime's own kernel is better at windows that are wider than this.
+constexpr std::int64_t kWidestWindow = 1 << 10;
+
+struct Node {
+  const TfLiteNode* node;
+  const TfLiteRegistration* registration;
+
+  bool IsBuiltin(std::int32_t code, int inputs) const {
+    return registration->builtin_code == code && registration->custom_name == nullptr && node->delegate == nullptr &&
+           node->builtin_data != nullptr && node->inputs != nullptr && node->inputs->size == inputs && node->outputs != nullptr &&
+           node->outputs->size == 1;
+  }
+};
+
+class Finder {
+ public:
+  Finder(const TfLiteContext& context, const std::vector<int>& plan) : context_(context), plan_(plan) {}
+
+  std::vector<ConvSumTree> Find() {
+    for (std::size_t i = 0; i < plan_.size(); ++i) {
+      place_.emplace(plan_[i], i);
+      Count(Get(plan_[i]));
+    }
+    for (const int index : plan_) {
+      const Node node = Get(index);
+      if (node.node == nullptr) continue;
+      if (node.IsBuiltin(kTfLiteBuiltinConv2d, 3)) AddConvolution(*node.node, index);
+      if (node.IsBuiltin(kTfLiteBuiltinSub, 2)) AddDifference(*node.node, index);
+    }
+    std::vector<ConvSumTree> found;
+    for (auto& entry : trees_) {
+      ConvSumTree& tree = entry.second.tree;
+      if (tree.nodes.size() < 3) continue;
+      std::sort(tree.nodes.begin(), tree.nodes.end(), [this](int a, int b) { return place_.at(a) < place_.at(b); });
+      tree.output = entry.first;
+      found.push_back(std::move(tree));
+    }
+    return found;
+  }
+
+ private:
+  struct Part {
+    ConvSumTree tree;
+    std::vector<int> in_shape;
+  };
+
+  Node Get(int index) const {
+    TfLiteNode* node = nullptr;
+    TfLiteRegistration* registration = nullptr;
+    // The runtime's function takes the context as one that may change; this one does not change it.
+    auto* context = const_cast<TfLiteContext*>(&context_);
+    if (context_.GetNodeAndRegistration(context, index, &node, &registration) != kTfLiteOk) return {nullptr, nullptr};
+    return {node, registration};
+  }
+
+  void Count(const Node& node) {
+    if (node.node == nullptr) return;
+    const auto each = [](const TfLiteIntArray* tensors, std::map<int, int>* counts) {
+      for (int i = 0; tensors != nullptr && i < tensors->size; ++i) ++(*counts)[tensors->data[i]];
+    };
+    each(node.node->inputs, &uses_);
+    each(node.node->outputs, &sources_);
+  }
+
+  // The tensor, if it is of this rank and float32.
+  const TfLiteTensor* Floats(int index, int rank) const {
+    if (index < 0 || static_cast<std::size_t>(index) >= context_.tensors_size) return nullptr;
+    const TfLiteTensor& tensor = context_.tensors[index];
+    const bool fits = tensor.type == kTfLiteFloat32 && tensor.dims != nullptr && tensor.dims->size == rank && !tensor.is_variable;
+    return fits ? &tensor : nullptr;
+  }
+
+  const TfLiteTensor* Constant(int index, int rank) const {
+    const TfLiteTensor* tensor = Floats(index, rank);
+    return tensor != nullptr && IsConstant(*tensor) && tensor->sparsity == nullptr ? tensor : nullptr;
+  }
+
+  bool IsResult(int index) const { return Floats(index, 4) != nullptr && sources_.at(index) == 1; }
+
+  void AddConvolution(const TfLiteNode& node, int index) {
+    const int* in = node.inputs->data;
+    const TfLiteTensor* input = Floats(in[0], 4);
+    const TfLiteTensor* filter = Constant(in[1], 4);
+    const TfLiteTensor* bias = Constant(in[2], 1);
+    if (input == nullptr || IsConstant(*input) || filter == nullptr || bias == nullptr || !IsResult(node.outputs->data[0])) return;
+    const auto& options = *static_cast<const TfLiteConvParams*>(node.builtin_data);
+    const int* shape = filter->dims->data;
+    ConvSumParams p;
+    p.channels_out = shape[0];
+    p.kernel_h = shape[1];
+    p.kernel_w = shape[2];
+    p.channels_in = shape[3];
+    p.stride_h = options.stride_height;
+    p.stride_w = options.stride_width;
+    p.dilation_h = options.dilation_height_factor;
+    p.dilation_w = options.dilation_width_factor;
+    p.same_padding = options.padding == kTfLitePaddingSame;
+    if (options.activation != kTfLiteActNone || (!p.same_padding && options.padding != kTfLitePaddingValid)) return;
+    if (std::min({p.channels_out, p.kernel_h, p.kernel_w, p.channels_in, p.stride_h, p.stride_w, p.dilation_h, p.dilation_w}) < 1) return;
+    if (std::max(std::int64_t{p.kernel_h} * p.dilation_h, std::int64_t{p.kernel_w} * p.dilation_w) > kWidestWindow) return;
+    if (input->dims->data[3] != p.channels_in || bias->dims->data[0] != p.channels_out) return;
+    Part part;
+    part.tree.params = p;
+    part.tree.inputs.assign(in, in + 3);
+    part.tree.expression = {0};
+    part.tree.nodes = {index};
+    part.in_shape.assign(input->dims->data, input->dims->data + 4);
+    trees_[node.outputs->data[0]] = std::move(part);
+  }
+
+  static auto Geometry(const Part& part) {
+    const ConvSumParams& p = part.tree.params;
+    return std::tie(p.channels_in, p.channels_out, p.kernel_h, p.kernel_w, p.stride_h, p.stride_w, p.dilation_h, p.dilation_w,
+                    p.same_padding, part.in_shape);
+  }
+
+  void AddDifference(const TfLiteNode& node, int index) {
+    const int left = node.inputs->data[0], right = node.inputs->data[1];
+    const auto a = trees_.find(left), b = trees_.find(right);
+    if (left == right || a == trees_.end() || b == trees_.end() || uses_.at(left) != 1 || uses_.at(right) != 1) return;
+    if (static_cast<const TfLiteSubParams*>(node.builtin_data)->activation != kTfLiteActNone) return;
+    const int output = node.outputs->data[0];
+    if (!IsResult(output) || output == left || output == right || Geometry(a->second) != Geometry(b->second)) return;
+    const auto terms = static_cast<int>(a->second.tree.inputs.size() / 3);
+    if (terms + b->second.tree.inputs.size() / 3 > kMostTerms) return;
+    Part part = std::move(a->second);
+    const ConvSumTree& other = b->second.tree;
+    ConvSumTree& tree = part.tree;
+    tree.inputs.insert(tree.inputs.end(), other.inputs.begin(), other.inputs.end());
+    for (const int item : other.expression) tree.expression.push_back(item == kSubtract ? item : item + terms);
+    tree.expression.push_back(kSubtract);
+    tree.nodes.insert(tree.nodes.end(), other.nodes.begin(), other.nodes.end());
+    tree.nodes.push_back(index);
+    trees_.erase(a);
+    trees_.erase(b);
+    trees_[output] = std::move(part);
+  }
+
+  const TfLiteContext& context_;
+  const std::vector<int>& plan_;
+  std::map<int, std::size_t> place_;  // of a node in the plan
+  std::map<int, int> uses_;           // of a tensor, by nodes
+  std::map<int, int> sources_;
+  std::map<int, Part> trees_;  // by output
+};
+
+}  // namespace
+
+std::vector<ConvSumTree> FindConvSums(const TfLiteContext& context, const std::vector<int>& plan) { return Finder(context, plan).Find(); }
+
+}  // namespace fdabnn
