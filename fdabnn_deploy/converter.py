@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Literal, Protocol, runtime_checkable
 
 from fdabnn_deploy.graph import Graph
 from fdabnn_deploy.model_info import ModelInfo
 from fdabnn_deploy.plugins import load, names
 
 GROUP = "fdabnn_deploy.converters"
+
+Kernels = Literal["standard", "packed"]
 
 
 @dataclass(frozen=True)
@@ -19,9 +21,12 @@ class ConvertOptions:
 
     Attributes:
         batch: the batch size written into the file, or None for any.
+        kernels: of ONNX files. "standard": operators of ONNX, that any runtime has, binary layers in float; "packed": binary layers as
+            operators of the domain `fdabnn`, for ONNX Runtime with this package's library (docs/custom-ops.md).
     """
 
     batch: int | None = 1
+    kernels: Kernels = "standard"
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ import torch
 from fdabnn_deploy import checkpoint, parity, replay, report, verification
 from fdabnn_deploy import samples as sample_sets
 from fdabnn_deploy.capture import Captured, capture, count_sign_zeros
-from fdabnn_deploy.converter import Converter, ConvertOptions, find_converter
+from fdabnn_deploy.converter import Converter, ConvertOptions, Kernels, find_converter
 from fdabnn_deploy.converter import targets as known_targets
 from fdabnn_deploy.deploy import Deployed, LayerCoverage, deploy
 from fdabnn_deploy.errors import ModelRefusedError, UsageError
@@ -55,6 +55,7 @@ def export(
     batch: int | None = 1,
     allow_float: Iterable[str] = (),
     numerics: Mode = "exact",
+    kernels: Kernels = "standard",
     capsule: str | Path | None = None,
     progress: Progress | None = None,
     **reading: Any,
@@ -68,6 +69,8 @@ def export(
         out: folder of the files `<name>.<suffix>`; made if missing.
         samples: what to verify on: as `fdabnn_deploy.samples.load` takes it, or normalised [N, C, H, W].
         batch: the batch size written into the files, None for any.
+        kernels: of ONNX files: "standard" operators, which every runtime has, or "packed" ones (docs/custom-ops.md). TFLite files are
+            always packed.
         allow_float: module paths of binary layers that may come out as float layers.
         capsule: write a golden capsule (docs/capsule.md) of the export: of its TFLite file, else of the first one.
         numerics: "exact" promises equal bits on every runtime, "float" keeps the float weights and reports differences.
@@ -87,6 +90,8 @@ def export(
     begin = time.perf_counter()
     stages = Stages(progress)
     converters = _converters(targets)
+    if kernels == "packed" and not any(converter.target == "onnx" for converter in converters):
+        raise UsageError("packed kernels are a choice for ONNX files: add the target onnx, or leave it out")
     if capsule is not None and numerics != "exact":
         raise UsageError("a capsule holds bits that every runtime has to compute: it needs exact numerics")
     out = Path(out)
@@ -114,7 +119,7 @@ def export(
             zeros = _sign_zeros(captured, inputs)
             noise = _dropped_noise(network, truth)
     with _work_folder(out) as work:
-        options = ConvertOptions(batch)
+        options = ConvertOptions(batch, kernels)
         record = Numerics() if exact is None else exact.numerics
         info = replace(network.info, numerics=record.to_text())
         checked = [

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -141,7 +141,7 @@ def convert_and_check(
         sessions.append((runtime, session))
     if truth.exact:
         rows += _check_settings(converter, graph, info, artifact, folder, truth, stages)
-    alone = _check_twins(converter, info, folder, truth.twins, stages) if truth.twins else ()
+    alone = _check_twins(converter, info, folder, options, truth.twins, stages) if truth.twins else ()
     return CheckedFile(artifact, tuple(sessions), tuple(rows), alone, proofs)
 
 
@@ -195,12 +195,17 @@ def _check_settings(
 
 
 def _check_twins(
-    converter: Converter, info: ModelInfo, folder: Path, built: twins.Twins, stages: Stages
+    converter: Converter,
+    info: ModelInfo,
+    folder: Path,
+    options: ConvertOptions,
+    built: twins.Twins,
+    stages: Stages,
 ) -> tuple[TwinRow, ...]:
     path = folder / f"{info.name}.twins{converter.suffix}"
     rows = []
     with stages.run("twins", f"{converter.target}: {len(built.layers)} binary layers, each alone") as stage:
-        converter.convert(built.graph, info, path, ConvertOptions(batch=1))
+        converter.convert(built.graph, info, path, replace(options, batch=1))
         stage.bytes = path.stat().st_size
         for name in converter.runtimes:
             session = registry.get(name).open(path)

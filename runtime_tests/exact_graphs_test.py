@@ -1,9 +1,9 @@
 """Exact graphs of random networks give the same bits everywhere: the reference, PyTorch, ONNX Runtime, LCE, LiteRT, TensorFlow Lite.
 
 Every network runs on four normal pictures and on four that hold zeros of both signs, denormals, numbers at and beyond the limits,
-infinities and NaN. PyTorch runs batches of 4 and of 1, on 1 and 2 threads; ONNX Runtime does at every level of optimisation, on the file as
-written and as onnx-simplifier leaves it; LCE takes one picture at a time, with its default and its indirect kernels, on 1 and 2 threads;
-LiteRT and TensorFlow Lite run with our delegate, with and without XNNPACK, on 1 and 2 threads, with batches of 1 and of 4.
+infinities and NaN. PyTorch runs batches of 4 and of 1, on 1 and 2 threads; ONNX Runtime does at every level of optimisation, on the file
+as written, as onnx-simplifier leaves it, and packed; LCE takes one picture at a time, with its default and its indirect kernels, on 1 and
+2 threads; LiteRT and TensorFlow Lite run with our delegate, with and without XNNPACK, on 1 and 2 threads, with batches of 1 and of 4.
 Only the sign of a zero at an output may differ, and that is counted.
 """
 
@@ -39,6 +39,7 @@ from fdabnn_deploy.runtimes.tflite import TfliteRuntime
 from fdabnn_deploy.runtimes.tflite_file import parse_tflite
 from fdabnn_deploy.runtimes.torch_graph import TorchGraphSession
 from fdabnn_onnx.build import build_model
+from fdabnn_onnx.pack import pack_model
 from fdabnn_onnx.verify import check_model
 from fdabnn_tflite.convert import check_counts
 from fdabnn_tflite.finish import finish_file
@@ -147,7 +148,8 @@ def on_onnx_runtime(tally: Tally, networks: Sequence[Network], folder: Path) -> 
     model = onnx.load_model_from_string(content)
     check_model(model, graph, batch=None)
     simplified, _ = onnxsim.simplify(model)
-    for name, file in (("as written", model), ("simplified", simplified)):
+    forms = {"as written": model, "simplified": simplified, "packed": pack_model(model)}
+    for name, file in forms.items():
         path = folder / f"{name}.onnx"
         path.write_bytes(file.SerializeToString(deterministic=True))
         for level, threads in product(OPTIMIZATIONS, (1, 2)):

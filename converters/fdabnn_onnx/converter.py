@@ -13,9 +13,15 @@ from fdabnn_deploy.graph import Graph
 from fdabnn_deploy.model_info import ModelInfo
 from fdabnn_onnx.build import build_model
 from fdabnn_onnx.op_counts import count_ops
-from fdabnn_onnx.verify import check_model, check_simplified, simplified
+from fdabnn_onnx.pack import is_packed, pack_model
+from fdabnn_onnx.verify import check_model, check_packed, check_simplified, simplified
 
 BATCH_VARIANT = 4
+
+PACKED_NOTE = (
+    "the file has operators of the domain fdabnn, which ONNX Runtime gets from "
+    "session_options.register_custom_ops_library(fdabnn_deploy.custom_ops_path())"
+)
 
 
 class OnnxConverter:
@@ -26,7 +32,7 @@ class OnnxConverter:
     runtimes: tuple[str, ...] = ("onnxruntime",)
 
     def convert(self, graph: Graph, info: ModelInfo, path: Path, options: ConvertOptions) -> Artifact:
-        """Writes the graph as standard operators of opset 17, one or two per operator of the graph.
+        """Writes the graph as standard operators of opset 17, one or two per operator of the graph; packed, if asked for, from these.
 
         The file is written as lowered and not as onnx-simplifier leaves it: the simplifier folds multipliers into the weights of +-1,
         which makes 1-bit layers float ones, rounds anew, and drops the tensors that a comparison layer by layer needs.
@@ -42,18 +48,34 @@ class OnnxConverter:
         content = build_model(graph, info, options.batch).SerializeToString(deterministic=True)
         finished = onnx.load_model_from_string(content)
         check_model(finished, graph, options.batch)
-        note = check_simplified(finished)
+        notes = [check_simplified(finished)]
+        if options.kernels == "packed":
+            finished = pack_model(finished)
+            content = finished.SerializeToString(deterministic=True)
+            check_packed(finished)
+            notes = [PACKED_NOTE]
         _write(path, content)
-        return Artifact(self.target, path, count_ops(finished), (note,))
+        return Artifact(self.target, path, count_ops(finished), tuple(notes))
 
     def variants(self, graph: Graph, info: ModelInfo, artifact: Artifact, folder: Path) -> dict[str, Path]:
-        """The file as onnx-simplifier leaves it, and one of batch size 4; see `fdabnn_deploy.converter.Converter.variants`."""
+        """The file as onnx-simplifier leaves it, and one of batch size 4; see `fdabnn_deploy.converter.Converter.variants`.
+
+        onnx-simplifier does not know packed operators: of such a file there is no simplified form.
+        """
         several = build_model(graph, info, BATCH_VARIANT)
+        if is_packed(onnx.load(artifact.path)):
+            forms = {f"batch {BATCH_VARIANT}": pack_model(several)}
+            return self._write_variants(forms, artifact, folder)
         forms = {
             "simplified": simplified(onnx.load(artifact.path)),
             f"batch {BATCH_VARIANT}": several,
             f"simplified, batch {BATCH_VARIANT}": simplified(several),
         }
+        return self._write_variants(forms, artifact, folder)
+
+    def _write_variants(
+        self, forms: dict[str, onnx.ModelProto], artifact: Artifact, folder: Path
+    ) -> dict[str, Path]:
         paths = {}
         for i, (name, model) in enumerate(forms.items()):
             paths[name] = folder / f"{artifact.path.stem}.variant{i}{self.suffix}"

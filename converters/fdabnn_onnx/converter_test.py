@@ -12,7 +12,8 @@ from fdabnn_deploy.graph import Graph, Node
 from fdabnn_deploy.model_info import ModelInfo
 from fdabnn_deploy.ops import Input, TorchSign
 from fdabnn_onnx import CONVERTER
-from fdabnn_onnx.op_counts import count_ops
+from fdabnn_onnx.op_counts import ONE_BIT, count_ops
+from fdabnn_onnx.pack import is_packed
 
 INFO = ModelInfo("network", (3, 9, 9))
 
@@ -35,6 +36,20 @@ def test_the_same_input_gives_the_same_bytes(tmp_path: Path) -> None:
     for path in (first, second):
         CONVERTER.convert(network(), INFO, path, ConvertOptions(batch=None))
     assert first.read_bytes() == second.read_bytes()
+
+
+def test_packed_kernels(tmp_path: Path) -> None:
+    standard, packed = tmp_path / "standard.onnx", tmp_path / "packed.onnx"
+    counts = CONVERTER.convert(network(), INFO, standard, ConvertOptions()).op_counts
+    artifact = CONVERTER.convert(network(), INFO, packed, ConvertOptions(kernels="packed"))
+    assert "register_custom_ops_library" in artifact.notes[0]
+    one_bit = {name: count for name, count in counts.items() if name.endswith(ONE_BIT)}
+    assert artifact.op_counts[f"BinaryConv{ONE_BIT}"] == sum(one_bit.values()) > 0
+    assert not artifact.op_counts.keys() & one_bit.keys()
+    assert packed.stat().st_size < standard.stat().st_size
+    forms = CONVERTER.variants(network(), INFO, artifact, tmp_path)
+    assert list(forms) == ["batch 4"]
+    assert is_packed(onnx.load(forms["batch 4"]))
 
 
 def test_a_refused_graph_leaves_the_old_file(tmp_path: Path) -> None:

@@ -19,18 +19,27 @@ def count_ops(model: ModelProto) -> dict[str, int]:
     """Operators by ONNX name, sorted.
 
     A `Conv`, `Gemm` or `MatMul` is counted as `Conv (1-bit)` and so on where its weight is an initialiser of nothing but +1 and -1, it
-    has no bias, and its input is a sign, directly or behind operators that only move values.
+    has no bias, and its input is a sign, directly or behind operators that only move values; so is a `BinaryConv`, always.
     """
     makers = {output: node for node in model.graph.node for output in node.output}
     initializers = {tensor.name: tensor for tensor in model.graph.initializer}
     counts = Counter(
-        node.op_type + (ONE_BIT if _is_one_bit(node, makers, initializers) else "")
+        node.op_type + (ONE_BIT if is_one_bit(node, makers, initializers) else "")
         for node in model.graph.node
     )
     return dict(sorted(counts.items()))
 
 
-def _is_one_bit(node: NodeProto, makers: dict[str, NodeProto], initializers: dict[str, TensorProto]) -> bool:
+def is_one_bit(node: NodeProto, makers: dict[str, NodeProto], initializers: dict[str, TensorProto]) -> bool:
+    """Whether a node multiplies signs with weights of +-1.
+
+    Args:
+        node: of the model.
+        makers: its nodes by the tensors that they make.
+        initializers: its constants by name.
+    """
+    if node.domain == "fdabnn":
+        return node.op_type == "BinaryConv"
     if (
         node.op_type not in {"Conv", "Gemm", "MatMul"}
         or len(node.input) != 2

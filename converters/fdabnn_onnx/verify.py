@@ -57,6 +57,18 @@ def check_model(model: ModelProto, graph: Graph, batch: int | None) -> None:
             )
 
 
+def check_packed(model: ModelProto) -> None:
+    """Runs ONNX's full check on a model with packed operators, whose shapes it does not infer.
+
+    Raises:
+        InvalidModelError: it fails.
+    """
+    try:
+        onnx.checker.check_model(model, full_check=True)
+    except (onnx.checker.ValidationError, shape_inference.InferenceError) as error:
+        raise InvalidModelError(f"the packed ONNX model fails ONNX's check: {error}") from error
+
+
 def check_simplified(model: ModelProto) -> str:
     """Compares the model with onnx-simplifier's versions of it, on seeded normal inputs in ONNX Runtime.
 

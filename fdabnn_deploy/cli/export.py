@@ -25,6 +25,7 @@ from fdabnn_deploy.cli.console import (
 )
 from fdabnn_deploy.cli.export_tables import RUNTIMES, print_grids, print_parity, print_proofs, print_truth
 from fdabnn_deploy.cli.options import as_typed, reading_arguments, reading_options
+from fdabnn_deploy.converter import Kernels
 from fdabnn_deploy.numerics.record import Mode
 from fdabnn_deploy.report import ExportParityError, Report
 
@@ -68,6 +69,14 @@ class _Batch(click.ParamType[Any]):
     "--batch", default="1", type=_Batch(), metavar="N|dynamic", help="Batch size of the files.  [default: 1]"
 )
 @click.option(
+    "--kernels",
+    default="standard",
+    show_default=True,
+    type=click.Choice(["standard", "packed"]),
+    help="Of ONNX files. standard: operators of ONNX, which every runtime has. packed: this package's 1-bit operators for "
+    "ONNX Runtime, many times smaller and faster. TFLite files are always packed.",
+)
+@click.option(
     "--json",
     "json_path",
     type=click.Path(path_type=Path, dir_okay=False),
@@ -99,6 +108,7 @@ def _export(
     out: Path,
     samples: str | None,
     batch: int | None,
+    kernels: Kernels,
     json_path: Path | None,
     name: str | None,
     allow_float: tuple[str, ...],
@@ -122,6 +132,7 @@ def _export(
             out=out,
             samples=samples,
             batch=batch,
+            kernels=kernels,
             allow_float=allow_float,
             numerics=numerics,
             capsule=capsule,

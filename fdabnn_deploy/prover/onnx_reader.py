@@ -1,4 +1,4 @@
-"""An ONNX model, ONNX Runtime's own operators included, in the prover's neutral form.
+"""An ONNX model, ONNX Runtime's own operators and packed ones included, in the prover's neutral form.
 
 Sources: https://onnx.ai/onnx/operators (opset 13 to 17); https://github.com/microsoft/onnxruntime, docs/ContribOperators.md for
 `com.microsoft` and core/graph/contrib_ops/nchwc_schema_defs.cc for `com.microsoft.nchwc`.
@@ -15,6 +15,7 @@ import numpy as np
 from fdabnn_deploy.prover import onnx_blocked, refusals
 from fdabnn_deploy.prover.domain import Constants, Shape
 from fdabnn_deploy.prover.geometry import Windows
+from fdabnn_deploy.prover.onnx_packed import expanded
 from fdabnn_deploy.prover.optimised import block_size, import_onnx
 from fdabnn_deploy.prover.program import Program, Step
 from fdabnn_deploy.prover.rows import UnprovedError
@@ -26,7 +27,7 @@ _DOMAINS = {"", "ai.onnx", "com.microsoft", _BLOCKED}
 def read_onnx(content: bytes) -> Program:
     """Reads a model; what has no neutral form becomes a step of kind `unknown`."""
     onnx = import_onnx()
-    model = onnx.load_from_string(content)
+    model = expanded(onnx.load_from_string(content))
     constants = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
     steps: list[Step] = []
     for node in model.graph.node:

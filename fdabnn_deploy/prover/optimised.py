@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from fdabnn_deploy.errors import ModelRefusedError, RuntimeMissingError
+from fdabnn_deploy.runtimes.onnxruntime import register_custom_ops
 
 LEVELS = {
     "disabled": "ORT_DISABLE_ALL",
@@ -44,8 +45,11 @@ def optimised(content: bytes, level: str) -> bytes:
         # It warns that the result fits this machine only, which is what is wanted.
         options.log_severity_level = 4
         try:
+            register_custom_ops(options, content)
             onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
             return path.read_bytes()
+        except RuntimeMissingError:
+            raise
         except Exception as error:  # noqa: BLE001 - damage meets a dozen classes without a common base
             reason = " ".join(str(error).split())[:200]
             raise ModelRefusedError(

@@ -1,7 +1,7 @@
 """What the ONNX Runtime session needs to know of a file without the `onnx` package, which devices do not have.
 
-An ONNX file is one protobuf message `ModelProto` (onnx/onnx.proto): field 7 is the graph, field 14 a metadata entry (1 key, 2 value); in
-the graph field 1 is a node (2 one of its outputs) and field 12 an output (1 its name). Wire format:
+An ONNX file is one protobuf message `ModelProto` (onnx/onnx.proto): field 7 is the graph, field 8 an operator set (1 its domain), field 14
+a metadata entry (1 key, 2 value); in the graph field 1 is a node (2 one of its outputs) and field 12 an output (1 its name). Wire format:
 https://protobuf.dev/programming-guides/encoding/.
 """
 
@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-MODEL_GRAPH, MODEL_METADATA = 7, 14
+MODEL_GRAPH, MODEL_OPSETS, MODEL_METADATA = 7, 8, 14
 GRAPH_NODE, GRAPH_OUTPUT = 1, 12
 NODE_OUTPUT = 2
 ENTRY_KEY, ENTRY_VALUE = 1, 2
 VALUE_NAME = 1
+OPSET_DOMAIN = 1
 
 _VARINT, _FIXED64, _LENGTH, _FIXED32 = 0, 1, 2, 5
 
@@ -33,6 +34,18 @@ def metadata(content: bytes) -> dict[str, str]:
         key, value = (b"".join(_messages(entry, field)) for field in (ENTRY_KEY, ENTRY_VALUE))
         entries[_text(key)] = _text(value)
     return entries
+
+
+def domains(content: bytes) -> set[str]:
+    """The domains whose operators a model uses, "" for ONNX's own.
+
+    Raises:
+        DamagedError: the file is not a protobuf message.
+    """
+    return {
+        _text(b"".join(_messages(opset, OPSET_DOMAIN)))
+        for opset in _messages(memoryview(content), MODEL_OPSETS)
+    }
 
 
 def node_outputs(content: bytes) -> list[str]:

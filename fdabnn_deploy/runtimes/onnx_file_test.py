@@ -32,6 +32,14 @@ def test_names_and_metadata_as_the_onnx_package_reads_them(model: ModelProto) ->
     assert onnx_file.node_outputs(content) == ["inner", "ä" * 200, "y"]
 
 
+def test_the_domains_of_the_operators(model: ModelProto) -> None:
+    assert onnx_file.domains(model.SerializeToString()) == {""}
+    several = ModelProto()
+    several.CopyFrom(model)
+    several.opset_import.append(helper.make_opsetid("fdabnn", 1))
+    assert onnx_file.domains(several.SerializeToString()) == {"", "fdabnn"}
+
+
 def test_further_outputs_are_what_the_onnx_package_finds(model: ModelProto) -> None:
     content = onnx_file.with_outputs(model.SerializeToString(), ["inner", "ä" * 200])
     read = onnx.load_model_from_string(content)

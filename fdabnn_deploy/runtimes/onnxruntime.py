@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from fdabnn_deploy.errors import ModelRefusedError, RuntimeMissingError, UsageError
+from fdabnn_deploy.native import custom_ops_path
 from fdabnn_deploy.ops import FloatArray
 from fdabnn_deploy.runtimes import onnx_file
 from fdabnn_deploy.runtimes.base import Session
@@ -22,6 +23,10 @@ OPTIMIZATIONS: dict[str, str] = {
     "all": "ORT_ENABLE_ALL",
 }
 """ONNX Runtime's levels of graph optimisation. From "basic" on it folds multipliers and addends into float convolutions."""
+
+
+CUSTOM_OPS = "fdabnn"
+"""The domain of the operators for packed binary layers."""
 
 
 class OnnxRuntime:
@@ -183,6 +188,7 @@ class OnnxRuntimeSession(Session):
         )
         # Its warnings and errors come to stderr besides being raised.
         options.log_severity_level = 4
+        register_custom_ops(options, content)
         try:
             return onnxruntime.InferenceSession(
                 content, options, providers=["CPUExecutionProvider"], enable_fallback=False
@@ -209,6 +215,21 @@ class OnnxRuntimeSession(Session):
                 raise _damaged(self._name, error) from None
             pieces.append([result[: count - start] for result in results])
         return [np.concatenate(parts) if len(parts) > 1 else parts[0] for parts in zip(*pieces, strict=True)]
+
+
+def register_custom_ops(options: Any, content: bytes) -> None:
+    """Brings the operators of packed binary layers to a session, where a model uses them; see docs/custom-ops.md.
+
+    Args:
+        options: an `onnxruntime.SessionOptions`.
+        content: of the model.
+
+    Raises:
+        DamagedError: the content is no ONNX file.
+        RuntimeMissingError: this installation has no native library.
+    """
+    if CUSTOM_OPS in onnx_file.domains(content):
+        options.register_custom_ops_library(custom_ops_path())
 
 
 def _import() -> ModuleType:
