@@ -17,7 +17,7 @@ constexpr double kMostBytes = 1e12;  // of anything: beyond every memory, and fa
 
 // Weights that a tile reads at once stay in the first-level cache together with the tile's pixels, what a strip of rows works on in the
 // second.
-constexpr std::int64_t kChunkBytes = 40 << 10;
+constexpr std::int64_t kChunkBytes = 24 << 10;
 constexpr std::int64_t kBandBytes = 512 << 10;
 constexpr std::int64_t kSlotBytes = 128 << 10;
 

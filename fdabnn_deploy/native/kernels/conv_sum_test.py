@@ -113,7 +113,10 @@ def check(
 
 
 @given(sums(), st.integers(0, 2**32 - 1), st.sampled_from([1, 2, 3]))
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.filter_too_much])
+@settings(
+    max_examples=2 * settings().max_examples,
+    suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow],
+)
 def test_drawn(drawn: tuple[ConvSumParams, tuple[int, int, int], list[int]], seed: int, threads: int) -> None:
     check(*drawn, seed, threads)
 
