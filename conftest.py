@@ -20,6 +20,8 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 # No deadline: on a busy machine it measures the neighbours. In CI the same examples on every run.
 settings.register_profile("dev", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
+# For an emulated processor: `--hypothesis-profile=few`.
+settings.register_profile("few", settings.get_profile("ci"), max_examples=25)
 settings.load_profile("ci" if os.environ.get("CI") else "dev")
 
 ROOT = Path(__file__).parent

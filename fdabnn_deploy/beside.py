@@ -53,16 +53,32 @@ class RuntimeRow:
         return self.judged and self.comparison is not None and not self.comparison.passed
 
 
-def open_beside(path: Path) -> Iterator[Beside]:
-    """Opens a file on the further runtimes for its suffix; those that are not installed are left out."""
-    for runtime in registry.beside(path):
+def open_beside(path: Path, asked_for: Sequence[str] = ()) -> Iterator[Beside]:
+    """Opens a file on the further runtimes for its suffix.
+
+    Args:
+        path: of the file.
+        asked_for: names of more runtimes, as far as they open such files. Those have to be there; of the others, those that are not
+            installed are left out.
+
+    Raises:
+        UsageError: there is no runtime of such a name.
+        RuntimeMissingError: one that was asked for is not installed.
+    """
+    further = {runtime.name: runtime for runtime in registry.beside(path)}
+    named = {name: registry.get(name) for name in asked_for if name != registry.for_file(path).name}
+    further.update(
+        (name, runtime) for name, runtime in named.items() if path.suffix.lower() in runtime.suffixes
+    )
+    for name, runtime in further.items():
         try:
             version = runtime.version()
-            yield Beside(runtime.name, version, runtime.open(path))
+            yield Beside(name, version, runtime.open(path))
         except RuntimeMissingError:
-            continue
+            if name in named:
+                raise
         except ModelRefusedError as error:
-            yield Beside(runtime.name, version, None, str(error))
+            yield Beside(name, version, None, str(error))
 
 
 def compare_beside(

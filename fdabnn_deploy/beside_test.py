@@ -10,12 +10,13 @@ import pytest
 from fdabnn_deploy.beside import open_beside
 from fdabnn_deploy.comparison import SCHEMA_FILE, compare_models
 from fdabnn_deploy.converter import ConvertOptions, find_converter
-from fdabnn_deploy.errors import ModelRefusedError, RuntimeMissingError
+from fdabnn_deploy.errors import ModelRefusedError, RuntimeMissingError, UsageError
 from fdabnn_deploy.graph import Graph, Node
 from fdabnn_deploy.model_info import ModelInfo
 from fdabnn_deploy.numerics.record import Cut, Numerics
 from fdabnn_deploy.ops import Affine, BinaryConv2d, FloatArray, GlobalAvgPool, Input, Sign
 from fdabnn_deploy.runtimes.lce import LceRuntime, LceSession
+from fdabnn_deploy.runtimes.tflite import TfliteRuntime
 
 EXACT = Numerics("exact", {"input": Cut(-1.0, 1.0, 8)})
 
@@ -99,3 +100,22 @@ def test_what_is_missing_is_left_out_and_what_refuses_says_why(
     (row,) = compare_models(exact, exact, "random:2").runtimes[:1]
     assert (row.refused, row.comparison, row.failed) == ("not this one", None, False)
     assert list(open_beside(Path("model.onnx"))) == []
+
+
+def test_a_runtime_that_was_asked_for_has_to_be_there(exact: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    result = compare_models(exact, exact, "random:2", runtimes=["tflite", "litert"])
+    assert [row.runtime for row in result.runtimes] == ["lce", "tflite"] * 2
+    assert all(row.comparison is not None and row.comparison.equal for row in result.runtimes)
+
+    def missing(self: TfliteRuntime, path: Path) -> None:
+        raise RuntimeMissingError("not here")
+
+    monkeypatch.setattr(TfliteRuntime, "open", missing)
+    with pytest.raises(RuntimeMissingError, match="not here"):
+        list(open_beside(exact, ["tflite"]))
+    with pytest.raises(UsageError, match="unknown runtime 'tflit': did you mean 'tflite'"):
+        compare_models(exact, exact, "random:2", runtimes=["tflit"])
+    with pytest.raises(
+        UsageError, match=r"'onnxruntime' opens files that end in \.onnx: neither side is one"
+    ):
+        compare_models(exact, exact, "random:2", runtimes=["onnxruntime"])

@@ -21,7 +21,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,7 @@ from fdabnn_deploy.errors import UsageError
 from fdabnn_deploy.model_info import ModelInfo
 from fdabnn_deploy.ops import FloatArray
 from fdabnn_deploy.parity import Agreement, Comparison
+from fdabnn_deploy.runtimes import registry
 from fdabnn_deploy.samples import Samples
 from fdabnn_deploy.sides import Side
 from fdabnn_deploy.stages import Progress, Stages
@@ -176,6 +177,7 @@ def compare_models(
     per_layer: bool = False,
     reproduce: str | Path | None = None,
     atol: float | None = None,
+    runtimes: Sequence[str] = (),
     mean: tuple[float, ...] | None = None,
     std: tuple[float, ...] | None = None,
     progress: Progress | None = None,
@@ -192,13 +194,14 @@ def compare_models(
         reproduce: a new folder for the first layer that differs, see `fdabnn_deploy.reproduction`; implies
             `per_layer`.
         atol: absolute tolerance; values within it pass, and the verdict says how many needed it.
+        runtimes: names of further runtimes that the files have to give the same bits on, see `fdabnn_deploy.runtimes.registry`.
         mean: per channel, of pixels 0..1, where neither side says it.
         std: likewise.
         progress: told of every stage.
         **reading: of `fdabnn_deploy.checkpoint.read`, for sides that are checkpoints.
 
     Raises:
-        UsageError: a file is missing or of an unknown kind, or the two cannot be compared.
+        UsageError: a file is missing or of an unknown kind, or the two cannot be compared; or no file runs on a runtime of `runtimes`.
         ModelRefusedError: a file is damaged or cannot be deployed.
         RuntimeMissingError: a runtime is not installed.
     """
@@ -212,7 +215,8 @@ def compare_models(
             raise UsageError("a layer is cut out of a checkpoint's graph: name the checkpoint as A or B")
     per_layer = per_layer or folder is not None
     stages = Stages(progress)
-    first, second = _open(paths, {**reading, "mean": mean, "std": std}, per_layer, stages)
+    _check_runtimes(runtimes, paths)
+    first, second = _open(paths, {**reading, "mean": mean, "std": std}, per_layer, runtimes, stages)
     info = _common_info(first, second, mean, std)
     with stages.run("inputs") as stage:
         samples = sample_sets.load(inputs, info)
@@ -222,7 +226,7 @@ def compare_models(
         with stages.run("run", f"{side.name}, {len(samples)} inputs"):
             outputs.append(side.run(samples.images))
     comparison = parity.compare_outputs(outputs[0], outputs[1], atol)
-    runtimes = [
+    rows = [
         row
         for side, computed in zip((first, second), outputs, strict=True)
         for row in _on_other_runtimes(side, samples.images, computed, atol, stages)
@@ -253,15 +257,25 @@ def compare_models(
         not_judged=_not_judged(first, second, atol),
         comparison=comparison,
         agreement=parity.agreement(outputs[0], outputs[1]),
-        runtimes=tuple(runtimes),
+        runtimes=tuple(rows),
         layers=layers,
         layer_images=tuple(map(int, chosen)),
         reproduction=written,
     )
 
 
+def _check_runtimes(names: Sequence[str], paths: tuple[Path, Path]) -> None:
+    suffixes = {path.suffix.lower() for path in paths if not sides.is_checkpoint(path)}
+    for name in names:
+        known = registry.get(name).suffixes
+        if suffixes.isdisjoint(known):
+            raise UsageError(
+                f"runtime '{name}' opens files that end in {', '.join(known)}: neither side is one"
+            )
+
+
 def _open(
-    paths: tuple[Path, Path], reading: dict[str, Any], inner: bool, stages: Stages
+    paths: tuple[Path, Path], reading: dict[str, Any], inner: bool, runtimes: Sequence[str], stages: Stages
 ) -> tuple[Side, Side]:
     """Opens both, files first: a checkpoint takes its numerics from the file beside it."""
     opened: dict[int, Side] = {}
@@ -272,7 +286,7 @@ def _open(
                 other = None if other is None or other.runtime == sides.CHECKPOINT_RUNTIME else other
                 side = sides.open_checkpoint(paths[i], reading, other, inner=inner)
             else:
-                side = sides.open_file(paths[i])
+                side = sides.open_file(paths[i], runtimes)
             stage.detail, stage.bytes = (
                 f"{side.name} on {side.runtime} {side.version}",
                 side.path.stat().st_size,

@@ -7,7 +7,7 @@ records; `<checkpoint>:float` stands for the trained model itself.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -73,13 +73,17 @@ def is_checkpoint(path: Path) -> bool:
     return _split(path)[0].suffix.lower() in CHECKPOINT_SUFFIXES
 
 
-def open_file(path: Path) -> Side:
+def open_file(path: Path, runtimes: Sequence[str] = ()) -> Side:
     """Opens an exported file, or one of another tool, on the runtimes for its suffix.
 
+    Args:
+        path: of the file.
+        runtimes: names of further ones to run it on, as far as they open such files.
+
     Raises:
-        UsageError: the file is missing or of an unknown kind, or takes more than one input.
+        UsageError: the file is missing or of an unknown kind, or takes more than one input; or there is no runtime of such a name.
         ModelRefusedError: it is damaged.
-        RuntimeMissingError: its runtime is not installed.
+        RuntimeMissingError: its runtime, or one that was named, is not installed.
     """
     _must_exist(path)
     try:
@@ -98,7 +102,7 @@ def open_file(path: Path) -> Side:
         numerics=_numerics(path, metadata),
         run=lambda images: run_in_batches(session, images),
         run_all=lambda images: session.run_all([images]),
-        beside=tuple(open_beside(path)),
+        beside=tuple(open_beside(path, runtimes)),
     )
 
 

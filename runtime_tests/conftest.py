@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -11,11 +13,17 @@ import pytest
 import torch
 from torch import nn
 
+from arm_root import library
+from arm_root.make import make_root
 from fdabnn_deploy.cifar10 import find_test_batch
+from fdabnn_deploy.errors import RuntimeMissingError
 from fdabnn_deploy.pictures import synthetic
+from fdabnn_deploy.runtimes import arm_root
+from fdabnn_deploy.runtimes.arm_root import Guest
 from fdabnn_models.checkpoint import save_checkpoint
 from fdabnn_models.cifar10 import CLASSES, MEAN, STD, input_range
 from fdabnn_models.resnet_cifar import resnet20
+from fdabnn_models.vgg_small import vgg_small
 
 SHIPPED = sorted((Path(__file__).parents[1] / "models" / "checkpoints").glob("*.pt"))
 
@@ -78,6 +86,13 @@ def noisy_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def random_vgg_small() -> nn.Module:
+    """A binary VGG-small with random weights."""
+    torch.manual_seed(0)
+    return shake(vgg_small(), alpha=0.0)
+
+
+@pytest.fixture(scope="session")
 def cifar10_folder(data_dir: Path) -> Path:
     """The folder of CIFAR-10; skips where it is absent."""
     if find_test_batch(data_dir) is None:
@@ -96,3 +111,23 @@ def bibench_fda() -> ModuleType:
     sys.modules["bibench_fda"] = module
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="session")
+def arm_guest() -> Iterator[Guest]:
+    """The arm64 root and the native library for it, made where they are not there; skips where there is no emulator."""
+    try:
+        arm_root.find_qemu()
+    except RuntimeMissingError as error:
+        pytest.skip(str(error))
+    try:
+        guest = make_root()
+    except RuntimeMissingError as error:
+        # Without a network, say. CI has one, and must not skip what it is there for.
+        if os.environ.get("CI"):
+            raise
+        pytest.skip(str(error))
+    library.build()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(arm_root.VARIABLE, str(guest.root))
+        yield guest

@@ -25,6 +25,7 @@ from fdabnn_deploy.cli.console import (
 from fdabnn_deploy.cli.options import reading_arguments, reading_options
 from fdabnn_deploy.comparison import ComparisonReport, LayerRow
 from fdabnn_deploy.errors import ParityError
+from fdabnn_deploy.runtimes import registry
 
 NAME = "fdabnn-parity"
 _SHOWN_LAYERS = 12
@@ -38,6 +39,13 @@ _SHOWN_LAYERS = 12
     metavar="PATH|random:N",
     help=".npz, folder of pictures, CIFAR-10 folder or random:N; PATH:N and PATH:all choose how many.  "
     "[default: CIFAR-10 from FDABNN_DATA where it fits, else random:200]",
+)
+@click.option(
+    "--runtime",
+    "runtimes",
+    metavar="NAME",
+    multiple=True,
+    help=f"Run the files on this runtime too, and compare each with itself: {', '.join(registry.names())}; repeatable.",
 )
 @click.option("--per-layer", is_flag=True, help="Compare the inner tensors, and name the first that differs.")
 @click.option(
@@ -65,6 +73,7 @@ def _parity(
     a: Path,
     b: Path,
     inputs: str | None,
+    runtimes: tuple[str, ...],
     per_layer: bool,
     reproduce: Path | None,
     atol: float | None,
@@ -92,6 +101,7 @@ def _parity(
             per_layer=per_layer,
             reproduce=reproduce,
             atol=atol,
+            runtimes=runtimes,
             progress=progress,
             **reading_arguments(options),
         )

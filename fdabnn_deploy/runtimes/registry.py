@@ -24,6 +24,7 @@ _RUNTIMES: dict[str, _Entry] = {
     "litert": _Entry("fdabnn_deploy.runtimes.litert", "LiteRtRuntime", (".tflite",)),
     "lce": _Entry("fdabnn_deploy.runtimes.lce", "LceRuntime", (".tflite",), beside=True),
     "tflite": _Entry("fdabnn_deploy.runtimes.tflite", "TfliteRuntime", (".tflite",)),
+    "qemu-aarch64": _Entry("fdabnn_deploy.runtimes.qemu_aarch64", "QemuRuntime", (".onnx", ".tflite")),
 }
 """The first of a suffix opens such files by default; those marked check them beside it."""
 

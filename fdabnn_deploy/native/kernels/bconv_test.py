@@ -153,7 +153,10 @@ def test_chosen(name: str, threads: int) -> None:
     check(CASES[name], (2, 8, 15) if "dense" not in name else (3, 1, 1), 1, threads)
 
 
-@settings(max_examples=200, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])
+@settings(
+    max_examples=2 * settings().max_examples,
+    suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow],
+)
 @given(convolutions(), st.integers(0, 2**32 - 1), st.sampled_from(sorted(POOLS)))
 def test_drawn(case: tuple[BconvParams, tuple[int, int, int]], seed: int, threads: int) -> None:
     check(*case, seed, threads)

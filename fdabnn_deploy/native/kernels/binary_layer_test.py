@@ -97,7 +97,10 @@ def check(
         np.testing.assert_array_equal(found_signs, signs, err_msg=f"{level}: {params}")
 
 
-@settings(max_examples=200, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])
+@settings(
+    max_examples=2 * settings().max_examples,
+    suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow],
+)
 @given(
     layers(),
     st.tuples(*[st.booleans()] * 4),

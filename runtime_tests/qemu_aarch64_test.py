@@ -1,0 +1,195 @@
+"""Exported files on stock LiteRT with the delegate and on stock ONNX Runtime for ARM: the bits that this machine computes."""
+
+from __future__ import annotations
+
+import gc
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from fdabnn_deploy import checkpoint, samples
+from fdabnn_deploy.capture import capture
+from fdabnn_deploy.cifar10 import find_test_batch
+from fdabnn_deploy.comparison import compare_models
+from fdabnn_deploy.converter import ConvertOptions, find_converter
+from fdabnn_deploy.deploy import deploy
+from fdabnn_deploy.errors import ModelRefusedError, UsageError
+from fdabnn_deploy.model_info import ModelInfo
+from fdabnn_deploy.numerics.exact import make_exact
+from fdabnn_deploy.runtimes import qemu_aarch64, registry
+from fdabnn_deploy.runtimes.arm_root import Guest
+from fdabnn_deploy.runtimes.onnxruntime import OPTIMIZATIONS
+from fdabnn_deploy.runtimes.qemu_aarch64 import QemuRuntime
+from fdabnn_deploy.runtimes.tflite_interpreter import SETTINGS
+from fdabnn_models.cifar10 import MEAN, STD, input_range
+
+Files = tuple[Path, Path]
+FEW, MANY = 8, 64
+RESNET20 = Path(__file__).parents[1] / "models" / "checkpoints" / "resnet20-cifar10.pt"
+
+
+def files_of(module: torch.nn.Module, info: ModelInfo, folder: Path) -> Files:
+    """The module as an exact ONNX and an exact TFLite file."""
+    pictures = samples.load("random:16", info).images
+    exact = make_exact(deploy(capture(module, info.input_shape)).graph, [pictures])
+    info = ModelInfo(
+        *(info.name, info.input_shape), mean=info.mean, std=info.std, input_range=info.input_range,
+        checkpoint_sha256=info.checkpoint_sha256, numerics=exact.numerics.to_text(),
+    )  # fmt: skip
+    paths = []
+    for target in ("onnx", "tflite"):
+        converter = find_converter(target)
+        paths.append(folder / f"{info.name}{converter.suffix}")
+        converter.convert(exact.graph, info, paths[-1], ConvertOptions())
+    return paths[0], paths[1]
+
+
+@pytest.fixture(scope="module")
+def resnet20(arm_guest: Guest, tmp_path_factory: pytest.TempPathFactory) -> Files:
+    """The shipped ResNet-20."""
+    source = checkpoint.read(RESNET20)
+    return files_of(source.module, source.info, tmp_path_factory.mktemp("resnet20"))
+
+
+@pytest.fixture(scope="module")
+def vgg(
+    arm_guest: Guest, random_vgg_small: torch.nn.Module, tmp_path_factory: pytest.TempPathFactory
+) -> Files:
+    """A VGG-small with random weights."""
+    info = ModelInfo("vgg", (3, 32, 32), mean=MEAN, std=STD, input_range=input_range())
+    return files_of(random_vgg_small, info, tmp_path_factory.mktemp("vgg"))
+
+
+def check(files: Files, data_dir: Path, count: int) -> None:
+    folder = data_dir if find_test_batch(data_dir) is not None else "random"
+    result = compare_models(*files, f"{folder}:{count}", runtimes=["qemu-aarch64"])
+    assert result.verdict == "equal"
+    rows = [row for row in result.runtimes if row.runtime == "qemu-aarch64"]
+    assert [(row.path, row.against) for row in rows] == [
+        (str(files[0]), "onnxruntime"),
+        (str(files[1]), "litert"),
+    ]
+    for row in rows:
+        assert row.judged
+        assert row.comparison is not None
+        assert (row.comparison.differing, row.comparison.values) == (0, 10 * count)
+        assert "LiteRT 2." in row.version
+
+
+def test_resnet20(resnet20: Files, data_dir: Path) -> None:
+    check(resnet20, data_dir, FEW)
+
+
+def test_vgg_small(vgg: Files, data_dir: Path) -> None:
+    check(vgg, data_dir, FEW)
+
+
+@pytest.mark.long
+def test_resnet20_on_many_pictures(resnet20: Files, data_dir: Path) -> None:
+    check(resnet20, data_dir, MANY)
+
+
+@pytest.mark.long
+def test_vgg_small_on_many_pictures(vgg: Files, data_dir: Path) -> None:
+    check(vgg, data_dir, MANY)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("position", [0, 1], ids=["onnx", "tflite"])
+def test_every_setting_computes_the_same_bits(resnet20: Files, position: int) -> None:
+    path = resnet20[position]
+    pictures = np.random.default_rng(1).normal(size=(5, 3, 32, 32)).astype(np.float32)
+    (expected,) = registry.for_file(path).open(path).run([pictures])
+    seen = []
+    for setting, session in QemuRuntime().settings(path):
+        seen.append(setting)
+        np.testing.assert_array_equal(session.run([pictures])[0], expected, err_msg=setting)
+    # Not every file takes another batch size than its own.
+    expected_count = 2 * len(OPTIMIZATIONS) if position == 0 else sum(s.batch is None for s in SETTINGS)
+    assert len(seen) >= expected_count
+
+
+@pytest.mark.parametrize("position", [0, 1], ids=["onnx", "tflite"])
+def test_every_inner_tensor_is_equal(resnet20: Files, position: int) -> None:
+    path = resnet20[position]
+    pictures = np.random.default_rng(2).normal(size=(1, 3, 32, 32)).astype(np.float32)
+    session = QemuRuntime().open(path)
+    assert session.input_shapes == ((3, 32, 32),)
+    found = session.run_all([pictures])
+    expected = registry.for_file(path).open(path).run_all([pictures])
+    assert list(found) == list(expected)
+    assert len(found) > 50
+    for name, values in expected.items():
+        np.testing.assert_array_equal(found[name].view(np.uint32), values.view(np.uint32), err_msg=name)
+
+
+def test_sessions_share_a_process_that_ends_with_the_last(resnet20: Files) -> None:
+    first, second = (QemuRuntime().open(path) for path in resnet20)
+    assert first._process is second._process
+    process = first._process._process
+    folder = first._process._folder.name
+    assert Path(folder).is_dir()
+    del first
+    gc.collect()
+    assert process.poll() is None
+    assert second.run([np.zeros((3, 3, 32, 32), np.float32)])[0].shape == (3, 10)
+    del second
+    gc.collect()
+    assert process.returncode == 0
+    assert not Path(folder).exists()
+
+
+def test_what_goes_wrong_there_is_said_here(resnet20: Files, tmp_path: Path) -> None:
+    runtime = QemuRuntime()
+    session = runtime.open(resnet20[1])
+    damaged = tmp_path / "damaged.tflite"
+    damaged.write_bytes(resnet20[1].read_bytes()[:5000])
+    with pytest.raises(ModelRefusedError, match=r"damaged\.tflite is damaged or not a TFLite file"):
+        runtime.open(damaged)
+    with pytest.raises(UsageError, match=r"cannot read .*missing\.tflite"):
+        runtime.open(tmp_path / "missing.tflite")
+    with pytest.raises(UsageError, match="cannot run with XNNPACK, 0 thread: give numbers"):
+        runtime.open(resnet20[1], threads=0)
+    with pytest.raises(UsageError, match=r"input 0 of the model is float32 \[N, 3, 32, 32\]"):
+        session.run([np.zeros((1, 3, 9, 9), np.float32)])
+    with pytest.raises(UsageError, match="say nothing about a device"):
+        session.native_inputs([np.zeros((1, 3, 32, 32), np.float32)])
+    with pytest.raises(RuntimeError, match="KeyError: 99"):
+        session._process.ask("close", session=99)
+    # It lives on after all that, and one that is killed is an error, not silence; the next session gets a new one.
+    assert session.run([np.zeros((1, 3, 32, 32), np.float32)])[0].shape == (1, 10)
+    session._process._process.kill()
+    with pytest.raises(RuntimeError, match="ended with status -9 on 'run'"):
+        session.run([np.zeros((1, 3, 32, 32), np.float32)])
+    assert runtime.open(resnet20[1])._process is not session._process
+
+
+def test_the_command_line_shows_it(resnet20: Files) -> None:
+    arguments = [*map(str, resnet20), "--runtime", "qemu-aarch64", "--inputs", "random:2"]
+    done = subprocess.run(
+        [sys.executable, "-m", "fdabnn_deploy.cli.parity", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    rows = [line for line in done.stdout.splitlines() if "qemu-aarch64" in line and "0 of 20" in line]
+    assert len(rows) == 2
+    assert "the same bits" in done.stdout
+
+
+def test_metadata_needs_no_emulator(resnet20: Files, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    for path in resnet20:
+        metadata = QemuRuntime().metadata(path)
+        assert metadata["checkpoint_sha256"]
+        assert metadata == registry.for_file(path).metadata(path)
+
+
+def test_nothing_is_left_running(resnet20: Files) -> None:
+    gc.collect()
+    assert list(qemu_aarch64._PROCESSES.values()) == []
