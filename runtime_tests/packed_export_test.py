@@ -33,7 +33,7 @@ def reports(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[
             out=out,
             name=kernels,
             samples="random:20",
-            kernels=kernels,  # type: ignore[arg-type]
+            kernels=kernels,
         )
         for kernels in ("standard", "packed")
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import onnx
@@ -13,13 +14,17 @@ from hypothesis import strategies as st
 from onnx import ModelProto
 
 from fdabnn_deploy.conformance import Case, chosen_cases, network, network_inputs, random_case
+from fdabnn_deploy.conformance.hostile import normal_inputs
 from fdabnn_deploy.graph import Graph, Node
 from fdabnn_deploy.model_info import ModelInfo
+from fdabnn_deploy.numerics.exact import make_exact
+from fdabnn_deploy.numerics.record import Numerics
 from fdabnn_deploy.ops import (
     Add,
     Affine,
     BinaryConv2d,
     BinaryLinear,
+    Conv2d,
     FloatArray,
     Input,
     Op,
@@ -41,9 +46,9 @@ def kinds(model: ModelProto) -> Counter[str]:
     return Counter(node.op_type for node in model.graph.node)
 
 
-def packed_and_equal(graph: Graph, inputs: Sequence[FloatArray], batch: int | None = None) -> ModelProto:
+def packed_and_equal(graph: Graph, inputs: Sequence[FloatArray], info: ModelInfo = INFO) -> ModelProto:
     """The packed model of a graph, which gives the bits of the standard one with and without optimisations."""
-    standard = build_model(graph, INFO, batch)
+    standard = build_model(graph, info, None)
     packed = pack_model(standard)
     check_packed(packed)
     for level in ("disabled", "all"):
@@ -177,6 +182,26 @@ def test_the_whole_network_of_the_conformance_cases() -> None:
     found = OnnxRuntimeSession(packed.SerializeToString(), "p", optimization="disabled").run(inputs)
     for a, b in zip(found, standard.run(inputs), strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+def test_float_layers_of_exact_numerics() -> None:
+    nodes = [
+        Node("x", Input((3, 9, 9))),
+        Node("stem", Conv2d(floats(0, 8, 3, 3, 3), floats(1, 8), (2, 2), (1, 1)), ("x",)),
+        Node("sign", Sign(), ("stem",)),
+        Node("conv", BinaryConv2d(weights(2, 4, 8, 3, 3), padding=(1, 1)), ("sign",)),
+    ]
+    float_graph = Graph(nodes, ["conv", "stem"])
+    rng = np.random.default_rng(0)
+    exact = make_exact(float_graph, normal_inputs(float_graph, rng, 8))
+    convolutions = sum(isinstance(node.op, Conv2d) for node in exact.graph)
+    assert convolutions > 1
+    pictures = normal_inputs(float_graph, rng, 4)
+    for numerics, differences in ((exact.numerics.to_text(), 1), (Numerics().to_text(), 0), ("", 0)):
+        info = replace(INFO, numerics=numerics)
+        packed = packed_and_equal(exact.graph, pictures, info=info)
+        assert kinds(packed)["ConvDifference"] == differences
+        assert kinds(packed)["Conv"] == (0 if differences else convolutions)
 
 
 BINARY = [BinaryConv2d, BinaryLinear, Sign]

@@ -1,6 +1,7 @@
 """The operators of the domain `fdabnn` as the standard operators that they are specified to equal (docs/ops).
 
-Their documents promise the roundings of `Conv`, `PRelu`, `Mul`, `Add` and `Add` in this order, on signs that are +1 and -1 as floats.
+Their documents promise the roundings of `Conv`, `PRelu`, `Mul`, `Add` and `Add` in this order, on signs that are +1 and -1 as floats; and
+of `ConvDifference` those of its `Sub`, where the sums of the convolutions are exact, which the prover has to find of each.
 """
 
 from __future__ import annotations
@@ -53,6 +54,8 @@ class _Expansion:
                 self._sign(node.input[0], node.output[0])
             elif node.op_type == "BinaryConv":
                 self._binary_conv(node)
+            elif node.op_type == "ConvDifference":
+                self._conv_difference(node)
             else:
                 raise UnprovedError(f"no operator of the domain {DOMAIN} is called {node.op_type}")
         elif node.input and node.input[0] in self._signs:
@@ -133,3 +136,28 @@ class _Expansion:
             source = self._emit(op, [source, operand], output, **attributes)
         if outputs[1]:
             self._sign(source, outputs[1])
+
+    def _conv_difference(self, node: Any) -> None:
+        values = {a.name: self._onnx.helper.get_attribute_value(a) for a in node.attribute}
+        filters, biases = (self._constant(name) for name in node.input[:2])
+        name, stack = node.output[0], list[str]()
+        for i, entry in enumerate(values["expression"]):
+            last = i == len(values["expression"]) - 1
+            output = name if last else f"{name}/step{i}"
+            if entry < 0:
+                right, left = stack.pop(), stack.pop()
+                stack.append(self._emit("Sub", [left, right], output))
+                continue
+            weight = self._new(f"{output}/weight", filters[values["term_filters"][entry]])
+            bias = self._new(f"{output}/bias", biases[entry])
+            stack.append(
+                self._emit(
+                    "Conv",
+                    [node.input[2 + values["term_inputs"][entry]], weight, bias],
+                    output,
+                    kernel_shape=list(filters.shape[3:]),
+                    **{key: values[key] for key in ("strides", "dilations", "pads") if key in values},
+                )
+            )
+        if stack != [name]:
+            raise UnprovedError("its expression is no tree")

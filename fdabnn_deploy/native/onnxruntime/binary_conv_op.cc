@@ -1,14 +1,12 @@
 // BinaryConv: a convolution of packed signs and what follows it up to the next sign. Specification: docs/ops/binary-conv.md.
 #include <memory>
-#include <mutex>
-#include <shared_mutex>
 #include <utility>
 #include <vector>
 
-#include "kernels/aligned_buffer.h"
 #include "kernels/binary_layer.h"
 #include "onnxruntime/ops.h"
 #include "onnxruntime/session_threads.h"
+#include "onnxruntime/sized.h"
 
 namespace fdabnn::ort {
 namespace {
@@ -16,39 +14,6 @@ namespace {
 enum Input { kSigns, kFilter, kSlope, kScale, kOffset, kResidual };
 constexpr const char* kNames[] = {"S", "filter", "slope", "scale", "offset", "residual"};
 enum Output { kValues, kNextSigns };
-
-constexpr int kLargest = 1 << 24;  // of a size; the kernels check what sizes make together
-
-// Memory that calls at the same time borrow, because a new page costs more than most layers.
-class Workspaces {
- public:
-  struct Space {
-    AlignedBuffer buffer;
-    std::size_t bytes = 0;
-  };
-
-  Space Take(std::size_t bytes) {
-    Space space;
-    {
-      const std::lock_guard<std::mutex> lock(mutex_);
-      if (!free_.empty()) {
-        space = std::move(free_.back());
-        free_.pop_back();
-      }
-    }
-    if (space.bytes < bytes) space = {AlignedBuffer(bytes), bytes};
-    return space;
-  }
-
-  void Return(Space space) {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    free_.push_back(std::move(space));
-  }
-
- private:
-  std::mutex mutex_;
-  std::vector<Space> free_;
-};
 
 class BinaryConv : public Kernel {
  public:
@@ -69,7 +34,7 @@ class BinaryConv : public Kernel {
       if (signs.shape[axis] < 1 || signs.shape[axis] > kLargest) throw Refusal("S is " + ToText(signs.shape));
     }
     const int height = static_cast<int>(signs.shape[1]), width = static_cast<int>(signs.shape[2]);
-    const std::shared_lock<std::shared_mutex> lock = Prepare(height, width);
+    const auto lock = layer_.Prepare(height, width);
     const std::int64_t batch = signs.shape[0], out_h = layer_->out_height(), out_w = layer_->out_width();
     const Tensor residual = call.Input(kResidual);
     const Shape shape = {batch, params_.channels_out, out_h, out_w};
@@ -88,27 +53,9 @@ class BinaryConv : public Kernel {
   }
 
  private:
-  // Keeps the layer at this size while the lock is held; calls with the same size run at the same time.
-  std::shared_lock<std::shared_mutex> Prepare(int height, int width) {
-    for (;;) {
-      std::shared_lock<std::shared_mutex> shared(mutex_);
-      if (height_ == height && width_ == width) return shared;
-      shared.unlock();
-      const std::unique_lock<std::shared_mutex> alone(mutex_);
-      if (height_ == height && width_ == width) continue;
-      std::string reason;
-      height_ = width_ = 0;
-      if (!layer_->Resize(height, width, &reason)) throw Refusal(reason);
-      height_ = height;
-      width_ = width;
-    }
-  }
-
   const BinaryLayerParams params_;
-  const std::unique_ptr<BinaryLayer> layer_;
+  Sized<BinaryLayer> layer_;
   const std::vector<bool> constants_;
-  std::shared_mutex mutex_;
-  int height_ = 0, width_ = 0;
   Workspaces workspaces_;
   SessionThreads threads_;
 };

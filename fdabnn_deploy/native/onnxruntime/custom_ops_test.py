@@ -224,6 +224,96 @@ def test_the_specifications_say_what_the_reference_says() -> None:
     np.testing.assert_array_equal(found, expected["y"])
 
 
+def whole_numbers(generator: np.random.Generator, *shape: int) -> Floats:
+    """Digits as exact numerics has them: every sum of their products is exact."""
+    return generator.integers(-63, 64, shape).astype(np.float32)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.integers(1, 9),
+    st.integers(1, 70),
+    st.tuples(*[st.integers(1, 3)] * 2, *[st.integers(1, 2)] * 4, *[st.integers(0, 2)] * 4),
+    st.tuples(st.integers(0, 2), st.integers(5, 12), st.integers(5, 12)),
+    st.integers(0, 2**32 - 1),
+)
+def test_conv_difference(
+    channels: int, outputs: int, geometry: tuple[int, ...], size: tuple[int, int, int], seed: int
+) -> None:
+    generator = np.random.default_rng(seed)
+    kernel_h, kernel_w, stride_h, stride_w, dilation_h, dilation_w, *pads = geometry
+    filters = whole_numbers(generator, 2, outputs, channels, kernel_h, kernel_w)
+    biases = whole_numbers(generator, 4, outputs)
+    batch, height, width = size
+    xs = [whole_numbers(generator, batch, channels, height, width) for _ in range(2)]
+    attributes = {
+        "term_inputs": [0, 1, 0, 1],
+        "term_filters": [1, 1, 0, 0],
+        "expression": [0, 1, 2, -1, -1, 3, -1],
+        "strides": [stride_h, stride_w],
+        "dilations": [dilation_h, dilation_w],
+        "pads": pads,
+    }
+    constants: Arrays = {"filters": filters, "biases": biases}
+    inputs: Arrays = {"x0": xs[0], "x1": xs[1]}
+    session = open_node(
+        "ConvDifference", {**constants, **inputs}, {"y": TensorProto.FLOAT}, constants, 2, **attributes
+    )
+    expected = documented("conv-difference.md", "conv_difference")(filters, biases, xs, **attributes)
+    for _ in range(2):
+        (found,) = session.run(None, inputs)
+        np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"expression": [0, -1]}, "expression"),
+        ({"expression": [0, 1]}, "expression"),
+        ({"expression": [0, 2, -1]}, "expression"),
+        ({"expression": []}, "expression"),
+        ({"term_inputs": [0, 4]}, "attribute term_inputs is 4"),
+        ({"term_inputs": [0, 2]}, "one is missing"),
+        ({"term_filters": [0]}, "attribute term_filters has 1 values instead of 2"),
+        ({"term_filters": [0, 1]}, "attribute term_filters is 1"),
+        ({"pads": [-1, 0, 0, 0]}, "attribute pads is -1"),
+        ({"strides": [0, 1]}, "attribute strides is 0"),
+    ],
+)
+def test_refused_conv_differences(change: dict[str, Any], message: str) -> None:
+    constants: Arrays = {
+        "filters": np.ones((1, 3, 2, 1, 1), np.float32),
+        "biases": np.zeros((2, 3), np.float32),
+    }
+    inputs: Arrays = {"x0": np.ones((1, 2, 4, 4), np.float32), "x1": np.ones((1, 2, 4, 4), np.float32)}
+    attributes = {"term_inputs": [0, 1], "term_filters": [0, 0], "expression": [0, 1, -1], **change}
+    with pytest.raises(Exception, match=message):
+        open_node(
+            "ConvDifference", {**constants, **inputs}, {"y": TensorProto.FLOAT}, constants, **attributes
+        ).run(None, inputs)
+
+
+def test_conv_difference_checks_shapes() -> None:
+    constants: Arrays = {
+        "filters": np.ones((1, 3, 2, 1, 1), np.float32),
+        "biases": np.zeros((2, 3), np.float32),
+    }
+    inputs: Arrays = {"x0": np.ones((1, 2, 4, 4), np.float32), "x1": np.ones((1, 2, 4, 4), np.float32)}
+    session = open_node(
+        "ConvDifference",
+        {**constants, **inputs},
+        {"y": TensorProto.FLOAT},
+        constants,
+        term_inputs=[0, 1],
+        term_filters=[0, 0],
+        expression=[0, 1, -1],
+    )
+    with pytest.raises(Exception, match=r"X0 is \[1, 3, 4, 4\] and not \[N, 2, H, W\]"):
+        session.run(None, {**inputs, "x0": np.ones((1, 3, 4, 4), np.float32)})
+    with pytest.raises(Exception, match="its inputs differ in shape"):
+        session.run(None, {**inputs, "x1": np.ones((1, 2, 4, 5), np.float32)})
+
+
 def refused(change: dict[str, Any], message: str) -> None:
     """A layer whose inputs are as they should be but for the change is refused with these words."""
     params = LAYERS["3x3"]

@@ -68,10 +68,17 @@ std::vector<int> NodeInfo::Ints(const char* name, std::size_t length, int low, i
     api_.ReleaseStatus(status);
     return std::vector<int>(length, otherwise);
   }
-  if (size != length) {
-    throw Refusal("attribute " + std::string(name) + " has " + std::to_string(size) + " values instead of " + std::to_string(length));
+  return List(name, length, length, low, high);
+}
+
+std::vector<int> NodeInfo::List(const char* name, std::size_t least, std::size_t most, int low, int high) const {
+  std::size_t size = 0;
+  Check(api_, api_.KernelInfoGetAttributeArray_int64(info_, name, nullptr, &size));
+  if (size < least || size > most) {
+    const std::string wanted = std::to_string(least) + (least == most ? "" : " to " + std::to_string(most));
+    throw Refusal("attribute " + std::string(name) + " has " + std::to_string(size) + " values instead of " + wanted);
   }
-  std::vector<std::int64_t> values(length);
+  std::vector<std::int64_t> values(size);
   Check(api_, api_.KernelInfoGetAttributeArray_int64(info_, name, values.data(), &size));
   std::vector<int> found;
   for (std::int64_t value : values) found.push_back(InRange(name, value, low, high));

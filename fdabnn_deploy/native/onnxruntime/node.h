@@ -43,6 +43,8 @@ class NodeInfo {
   int Int(const char* name, int low, int high, int otherwise) const;
   // Of this length where it is there. Throws Refusal for another length, or values outside of [low, high].
   std::vector<int> Ints(const char* name, std::size_t length, int low, int high, int otherwise) const;
+  // That has to be there, of a length within [least, most].
+  std::vector<int> List(const char* name, std::size_t least, std::size_t most, int low, int high) const;
 
   // An input that is an initialiser of the model; without data where it is none, or missing.
   Tensor Constant(std::size_t index) const;

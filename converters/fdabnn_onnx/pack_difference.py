@@ -1,0 +1,138 @@
+"""Packs what exact numerics makes of a float layer: the tree of differences of convolutions becomes one `ConvDifference`.
+
+The sums of those convolutions are exact in any order, and the differences keep their order, so no bit changes. In a model with float
+numerics sums round, and nothing is packed.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from onnx import ModelProto, NodeProto, helper, numpy_helper
+
+from fdabnn_deploy.numerics.record import Numerics
+from fdabnn_onnx.metadata import read_metadata
+
+SUBTRACT = -1
+"""In an expression: the difference of the two results in front of it."""
+
+MOST_INPUTS, MOST_TERMS = 4, 64
+
+
+@dataclass
+class _Tree:
+    """A tree in postfix notation.
+
+    Attributes:
+        expression: numbers of terms and `SUBTRACT`.
+        terms: the convolutions.
+        nodes: all that it replaces.
+    """
+
+    expression: list[int] = field(default_factory=list)
+    terms: list[NodeProto] = field(default_factory=list)
+    nodes: list[NodeProto] = field(default_factory=list)
+
+
+class _Finder:
+    def __init__(self, model: ModelProto) -> None:
+        self.makers = {name: node for node in model.graph.node for name in node.output}
+        self.readers: dict[str, list[NodeProto]] = defaultdict(list)
+        for node in model.graph.node:
+            for name in node.input:
+                self.readers[name].append(node)
+        self.constants = {tensor.name: tensor for tensor in model.graph.initializer}
+        self.outputs = {value.name for value in model.graph.output}
+
+    def inner(self, name: str) -> bool:
+        """Whether one node reads a tensor, and nobody else."""
+        return len(self.readers[name]) == 1 and name not in self.outputs
+
+    def collect(self, name: str, tree: _Tree) -> bool:
+        """Appends what makes a tensor; False where it is no tree."""
+        node = self.makers.get(name)
+        if node is None:
+            return False
+        if node.op_type == "Sub":
+            if not all(self.inner(operand) and self.collect(operand, tree) for operand in node.input):
+                return False
+            tree.expression.append(SUBTRACT)
+        elif node.op_type == "Conv" and all(operand in self.constants for operand in node.input[1:]):
+            tree.expression.append(len(tree.terms))
+            tree.terms.append(node)
+        else:
+            return False
+        tree.nodes.append(node)
+        return True
+
+    def tree(self, root: NodeProto) -> _Tree | None:
+        """The tree that ends in a `Sub`, None where it is none or its convolutions differ in more than their numbers."""
+        tree = _Tree()
+        if root.op_type != "Sub" or not self.collect(root.output[0], tree):
+            return None
+        kinds = {(str(_attributes(term)), tuple(self.constants[term.input[1]].dims)) for term in tree.terms}
+        fits = len({term.input[0] for term in tree.terms}) <= MOST_INPUTS and len(tree.terms) <= MOST_TERMS
+        return tree if len(kinds) == 1 and fits and _attributes(tree.terms[0])["group"] == 1 else None
+
+
+def _attributes(node: NodeProto) -> dict[str, Any]:
+    return {a.name: helper.get_attribute_value(a) for a in node.attribute}
+
+
+def pack_differences(model: ModelProto, domain: str) -> ModelProto:
+    """The model with packed trees; the same one where its numerics are not exact.
+
+    Args:
+        model: of `fdabnn_onnx.build.build_model`.
+        domain: of the operator.
+    """
+    text = read_metadata(model).get("numerics", "")
+    if not text or Numerics.from_text(text).mode != "exact":
+        return model
+    finder = _Finder(model)
+    trees: dict[str, _Tree] = {}
+    taken: set[str] = set()
+    for node in reversed(model.graph.node):
+        if node.name not in taken and (tree := finder.tree(node)) is not None:
+            trees[node.name] = tree
+            taken |= {inner.name for inner in tree.nodes}
+    result = ModelProto()
+    result.CopyFrom(model)
+    del result.graph.node[:]
+    for node in model.graph.node:
+        if node.name in trees:
+            result.graph.node.append(_emit(result, finder, trees[node.name], node, domain))
+        elif node.name not in taken:
+            result.graph.node.append(node)
+    return result
+
+
+def _emit(model: ModelProto, finder: _Finder, tree: _Tree, root: NodeProto, domain: str) -> NodeProto:
+    filters = list(dict.fromkeys(term.input[1] for term in tree.terms))
+    inputs = list(dict.fromkeys(term.input[0] for term in tree.terms))
+    weights = [numpy_helper.to_array(finder.constants[name]) for name in filters]
+    none = np.zeros(len(weights[0]), np.float32)
+    biases = [
+        numpy_helper.to_array(finder.constants[term.input[2]]) if len(term.input) > 2 else none
+        for term in tree.terms
+    ]
+    name = root.output[0]
+    constants = {f"{name}/filters": np.stack(weights), f"{name}/biases": np.stack(biases)}
+    model.graph.initializer.extend(numpy_helper.from_array(value, key) for key, value in constants.items())
+    geometry = _attributes(tree.terms[0])
+    return helper.make_node(
+        "ConvDifference",
+        [*constants, *inputs],
+        [name],
+        name=name,
+        domain=domain,
+        expression=tree.expression,
+        term_inputs=[inputs.index(term.input[0]) for term in tree.terms],
+        term_filters=[filters.index(term.input[1]) for term in tree.terms],
+        strides=geometry["strides"],
+        dilations=geometry["dilations"],
+        pads=geometry["pads"],
+    )
