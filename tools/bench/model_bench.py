@@ -13,7 +13,7 @@ import numpy as np
 from bench import peer_lce
 from bench.figures import Goal
 from bench.measure import Array, Contender, Row, best, looped, pinned, ratio, run_in_turn
-from bench.model_files import Model, files
+from bench.model_files import Model, files, packed_file
 from bench.operators import OperatorResult, profile_onnx, time_operators
 from fdabnn_deploy.ops import FloatArray
 from fdabnn_deploy.runtimes.base import Session
@@ -24,6 +24,9 @@ from fdabnn_deploy.runtimes.tflite_session import TfliteSession
 
 _GOALS = {"resnet18-float": 3.0, "resnet18": 3.0}
 """How many times LCE's best mode has to be slower."""
+
+_PACKED_GOALS = {"resnet18-float": 3.5, "resnet18": 3.5}
+"""How many times ONNX Runtime has to be slower with the standard file than with the packed one."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,7 @@ class ModelResult:
         onnx_profile: microseconds by type of operator, of ONNX Runtime.
         over_lce: LCE's best mode to ours.
         over_onnxruntime: ONNX Runtime to ours.
+        packed_over_standard: ONNX Runtime with the standard file to ONNX Runtime with the packed one.
         goals: how fast the model has to be.
         sha256: of the files.
     """
@@ -47,6 +51,7 @@ class ModelResult:
     onnx_profile: dict[str, float]
     over_lce: float | None
     over_onnxruntime: float | None
+    packed_over_standard: float | None
     goals: list[Goal]
     sha256: dict[str, str]
 
@@ -73,12 +78,16 @@ def run_model(
         noise = np.random.default_rng(0).normal(size=(1, *session.input_shapes[0]))
         image = (np.round(4 * noise) / 4).astype(np.float32)
         reference = OnnxRuntime().open(onnx)
-        rows = run_in_turn(_contenders(tflite, session, reference, image), rounds)
+        packed = packed_file(onnx)
+        rows = run_in_turn(_contenders(tflite, packed, session, reference, image), rounds)
         alone = time_operators(session, image, max(rounds // 4, 5)) if operators else []
         profile = profile_onnx(onnx, {reference.input_names[0]: image}) if operators else {}
     ours = best(rows, "ours")
     over = ratio(best(rows, "lce"), ours)
+    packed_over = ratio(best(rows, "onnxruntime"), best(rows, "packed"))
     goals = [Goal("over LCE's best mode", _GOALS[model.name], over)] if model.name in _GOALS else []
+    if model.name in _PACKED_GOALS:
+        goals.append(Goal("ONNX Runtime, packed over standard file", _PACKED_GOALS[model.name], packed_over))
     return ModelResult(
         model.name,
         rows,
@@ -86,19 +95,21 @@ def run_model(
         profile,
         over,
         ratio(best(rows, "onnxruntime"), ours),
+        packed_over,
         goals,
-        {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in (tflite, onnx)},
+        {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in (tflite, onnx, packed)},
     )
 
 
 def _contenders(
-    tflite: Path, session: TfliteSession, reference: OnnxRuntimeSession, image: FloatArray
+    tflite: Path, packed: Path, session: TfliteSession, reference: OnnxRuntimeSession, image: FloatArray
 ) -> list[Contender]:
     expected = reference.run([image])[0]
     found = [
         _contender("LiteRT + delegate", "ours", session, image, expected),
         _contender("TensorFlow Lite + delegate", "tflite", TfliteRuntime().open(tflite), image, expected),
         _contender("ONNX Runtime", "onnxruntime", reference, image, expected),
+        _contender("ONNX Runtime, packed", "packed", OnnxRuntime().open(packed), image, expected),
     ]
     prepared = session.native_inputs([image])
     assert isinstance(prepared, list)

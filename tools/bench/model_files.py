@@ -125,3 +125,15 @@ def files(model: Model, *, fresh: bool = False) -> tuple[Path, Path]:
             shutil.rmtree(folder, ignore_errors=True)
             out.replace(folder)
     return found
+
+
+def packed_file(standard: Path) -> Path:
+    """The standard ONNX file with packed kernels, as `fdabnn-export --kernels packed` writes it, beside it."""
+    import onnx
+
+    from fdabnn_onnx.pack import pack_model
+
+    path = standard.with_suffix(".packed.onnx")
+    aside = path.with_name(f".{path.name}")
+    aside.write_bytes(pack_model(onnx.load(standard)).SerializeToString(deterministic=True))
+    return aside.replace(path)
