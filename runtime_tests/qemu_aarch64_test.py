@@ -27,25 +27,24 @@ from fdabnn_deploy.runtimes.qemu_aarch64 import QemuRuntime
 from fdabnn_deploy.runtimes.tflite_interpreter import SETTINGS
 from fdabnn_models.cifar10 import MEAN, STD, input_range
 
-Files = tuple[Path, Path]
+Files = tuple[Path, Path, Path]
 FEW, MANY = 8, 64
 RESNET20 = Path(__file__).parents[1] / "models" / "checkpoints" / "resnet20-cifar10.pt"
 
 
 def files_of(module: torch.nn.Module, info: ModelInfo, folder: Path) -> Files:
-    """The module as an exact ONNX and an exact TFLite file."""
+    """The module as an exact ONNX file, an exact TFLite file, and an ONNX file with packed binary layers."""
     pictures = samples.load("random:16", info).images
     exact = make_exact(deploy(capture(module, info.input_shape)).graph, [pictures])
     info = ModelInfo(
         *(info.name, info.input_shape), mean=info.mean, std=info.std, input_range=info.input_range,
         checkpoint_sha256=info.checkpoint_sha256, numerics=exact.numerics.to_text(),
     )  # fmt: skip
-    paths = []
-    for target in ("onnx", "tflite"):
-        converter = find_converter(target)
-        paths.append(folder / f"{info.name}{converter.suffix}")
-        converter.convert(exact.graph, info, paths[-1], ConvertOptions())
-    return paths[0], paths[1]
+    onnx, tflite, packed = (folder / f"{info.name}{end}" for end in (".onnx", ".tflite", "-packed.onnx"))
+    find_converter("onnx").convert(exact.graph, info, onnx, ConvertOptions())
+    find_converter("tflite").convert(exact.graph, info, tflite, ConvertOptions())
+    find_converter("onnx").convert(exact.graph, info, packed, ConvertOptions(kernels="packed"))
+    return onnx, tflite, packed
 
 
 @pytest.fixture(scope="module")
@@ -64,14 +63,14 @@ def vgg(
     return files_of(random_vgg_small, info, tmp_path_factory.mktemp("vgg"))
 
 
-def check(files: Files, data_dir: Path, count: int) -> None:
+def check(a: Path, b: Path, data_dir: Path, count: int) -> None:
     folder = data_dir if find_test_batch(data_dir) is not None else "random"
-    result = compare_models(*files, f"{folder}:{count}", runtimes=["qemu-aarch64"])
+    result = compare_models(a, b, f"{folder}:{count}", runtimes=["qemu-aarch64"])
     assert result.verdict == "equal"
     rows = [row for row in result.runtimes if row.runtime == "qemu-aarch64"]
     assert [(row.path, row.against) for row in rows] == [
-        (str(files[0]), "onnxruntime"),
-        (str(files[1]), "litert"),
+        (str(a), "onnxruntime"),
+        (str(b), "onnxruntime" if b.suffix == ".onnx" else "litert"),
     ]
     for row in rows:
         assert row.judged
@@ -81,21 +80,26 @@ def check(files: Files, data_dir: Path, count: int) -> None:
 
 
 def test_resnet20(resnet20: Files, data_dir: Path) -> None:
-    check(resnet20, data_dir, FEW)
+    check(*resnet20[:2], data_dir, FEW)
+
+
+def test_resnet20_packed(resnet20: Files, data_dir: Path) -> None:
+    check(resnet20[2], resnet20[1], data_dir, FEW)
 
 
 def test_vgg_small(vgg: Files, data_dir: Path) -> None:
-    check(vgg, data_dir, FEW)
+    check(*vgg[:2], data_dir, FEW)
 
 
 @pytest.mark.long
 def test_resnet20_on_many_pictures(resnet20: Files, data_dir: Path) -> None:
-    check(resnet20, data_dir, MANY)
+    check(*resnet20[:2], data_dir, MANY)
 
 
 @pytest.mark.long
 def test_vgg_small_on_many_pictures(vgg: Files, data_dir: Path) -> None:
-    check(vgg, data_dir, MANY)
+    check(*vgg[:2], data_dir, MANY)
+    check(vgg[2], vgg[1], data_dir, MANY)
 
 
 @pytest.mark.long
@@ -128,7 +132,7 @@ def test_every_inner_tensor_is_equal(resnet20: Files, position: int) -> None:
 
 
 def test_sessions_share_a_process_that_ends_with_the_last(resnet20: Files) -> None:
-    first, second = (QemuRuntime().open(path) for path in resnet20)
+    first, second = (QemuRuntime().open(path) for path in resnet20[:2])
     assert first._process is second._process
     process = first._process._process
     folder = first._process._folder.name
@@ -169,7 +173,7 @@ def test_what_goes_wrong_there_is_said_here(resnet20: Files, tmp_path: Path) -> 
 
 
 def test_the_command_line_shows_it(resnet20: Files) -> None:
-    arguments = [*map(str, resnet20), "--runtime", "qemu-aarch64", "--inputs", "random:2"]
+    arguments = [*map(str, resnet20[:2]), "--runtime", "qemu-aarch64", "--inputs", "random:2"]
     done = subprocess.run(
         [sys.executable, "-m", "fdabnn_deploy.cli.parity", *arguments],
         capture_output=True,
