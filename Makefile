@@ -40,6 +40,10 @@ $(LIBRARY): $(STAMP) $(NATIVE_SOURCES)
 .PHONY: native
 native: $(LIBRARY) ## build the native library again where its sources have changed
 
+.PHONY: arm-root
+arm-root: $(STAMP) ## make an arm64 system, and the library for it, to run under qemu-aarch64
+	@$(BIN)/python tools/arm_root
+
 .PHONY: demo
 demo: $(LIBRARY) ## export the shipped checkpoint to ONNX and TFLite, verify and time it
 	$(BIN)/fdabnn-export $(CHECKPOINT) --target all --out build/demo
