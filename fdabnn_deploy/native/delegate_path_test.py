@@ -32,3 +32,20 @@ def test_it_loads_no_framework() -> None:
         "assert not {'ai_edge_litert', 'numpy', 'onnxruntime', 'tensorflow', 'torch'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_the_library_of_the_processor_goes_before_the_one_without_a_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(native, "_FOLDER", tmp_path)
+    monkeypatch.setattr("platform.machine", lambda: "aarch64")
+    own, foreign = tmp_path / native.DELEGATE, tmp_path / "aarch64" / native.DELEGATE
+    own.touch()
+    assert native.delegate_path() == str(own)
+    with pytest.raises(RuntimeMissingError, match=r"aarch64/libfdabnn_delegate\.so is missing"):
+        native.delegate_path("aarch64")
+    foreign.parent.mkdir()
+    foreign.touch()
+    assert native.delegate_path() == native.delegate_path("aarch64") == str(foreign)
+    monkeypatch.setattr("platform.machine", lambda: "x86_64")
+    assert native.delegate_path() == str(own)
