@@ -6,6 +6,7 @@ computes is what a device computes; how long it takes says nothing about one, so
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import subprocess
@@ -41,10 +42,14 @@ class Process:
         self._folder = tempfile.TemporaryDirectory(prefix="fdabnn-qemu-")
         self._log = Path(self._folder.name) / "stderr"
         self._numbers = itertools.count()
+        # Alone: beside an installed package lie those of this machine's processor.
+        site = Path(self._folder.name) / "site"
+        site.mkdir()
+        (site / _PACKAGE.name).symlink_to(_PACKAGE)
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(  # noqa: S603 - the root's own Python
-                guest.command("-m", "fdabnn_deploy.runtimes.qemu_server"),
-                env=guest.environment(_PACKAGE.parent),
+                guest.command("-P", "-m", "fdabnn_deploy.runtimes.qemu_server"),
+                env=guest.environment(site),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
@@ -100,8 +105,10 @@ class Process:
 
 def _end(process: subprocess.Popen[str], folder: tempfile.TemporaryDirectory[str]) -> None:
     for pipe in (process.stdin, process.stdout):
-        if pipe is not None:
-            pipe.close()
+        # One that died with a request in the pipe breaks it once more here.
+        with contextlib.suppress(BrokenPipeError):
+            if pipe is not None:
+                pipe.close()
     try:
         process.wait(timeout=10)
     except subprocess.TimeoutExpired:
@@ -186,7 +193,7 @@ class QemuRuntime:
             UsageError: the file cannot be read, or no runtime opens such files.
         """
         process = self._start()
-        return QemuSession(process, process.ask("open", path=str(path), threads=threads))
+        return QemuSession(process, process.ask("open", path=str(path.absolute()), threads=threads))
 
     def settings(self, path: Path) -> Iterator[tuple[str, QemuSession]]:
         """Every setting of the runtime for the file's suffix, one open at a time; see `Runtime.settings`.
@@ -195,7 +202,7 @@ class QemuRuntime:
             UsageError: the file cannot be read, or no runtime opens such files.
         """
         process = self._start()
-        iterator = process.ask("settings", path=str(path))["iterator"]
+        iterator = process.ask("settings", path=str(path.absolute()))["iterator"]
         while (answer := process.ask("next", iterator=iterator))["session"] is not None:
             session = QemuSession(process, answer)
             yield answer["setting"], session
@@ -211,6 +218,7 @@ class QemuRuntime:
             delegate_path(MACHINE)
         except RuntimeMissingError:
             raise RuntimeMissingError(
-                "the native library for aarch64 is missing: build it with  python tools/arm_root  in a checkout of fdabnn-deploy"
+                "the native library for aarch64 is missing: build it with  python tools/arm_root  in the checkout that this "
+                "package is installed from  (pip install -e .)"
             ) from None
         return _process(guest)
