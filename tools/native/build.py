@@ -52,7 +52,7 @@ INSTRUCTIONS = {
     "_popcnt": ["-msse4.2", "-mpopcnt"],
     "_avx2": ["-mavx2", "-mfma", "-mpopcnt", "-mbmi2"],
     "_avx512": [
-        *("-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq", "-mavx512vpopcntdq"),
+        *("-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq", "-mavx512vpopcntdq", "-mavx512vnni"),
         *("-mpopcnt", "-mbmi2"),
     ],
 }

@@ -8,6 +8,7 @@
 #include "kernels/aligned_buffer.h"
 #include "kernels/conv_sum_plan.h"
 #include "kernels/conv_sum_tile.h"
+#include "kernels/conv_sum_whole.h"
 #include "kernels/padding.h"
 
 namespace fdabnn {
@@ -64,23 +65,33 @@ struct Block {
 
 class ConvSumImpl : public ConvSum {
  public:
-  ConvSumImpl(const ConvSumParams& params, const std::vector<ConvSumTerm>& terms, ConvSumPlan plan, const ConvSumLevel& level)
+  ConvSumImpl(const ConvSumParams& params, const std::vector<ConvSumTerm>& terms, ConvSumPlan plan, Level level)
       : params_(params),
-        level_(level),
+        level_(LevelOf(level)),
+        whole_(WholeOf(level)),
         plan_(std::move(plan)),
         steps_(std::int64_t{1} * params.kernel_h * params.kernel_w * params.channels_in) {
-    const std::int64_t vectors = (params.channels_out + level.lanes - 1) / level.lanes;
-    for (std::int64_t done = 0; done < vectors;) {
+    const std::int64_t vectors = (params.channels_out + level_.lanes - 1) / level_.lanes;
+    std::vector<std::int64_t> widths;
+    for (std::int64_t done = 0; done < vectors; done += kConvSumVectors[blocks_.back().vectors_place]) {
       int place = 0;
-      while (place < 2 && kConvSumVectors[place + 1] <= std::min<std::int64_t>(level.max_vectors, vectors - done)) ++place;
-      blocks_.push_back({place, done * level.lanes, std::int64_t{kConvSumVectors[place]} * level.lanes});
-      done += kConvSumVectors[place];
+      while (place < 2 && kConvSumVectors[place + 1] <= std::min<std::int64_t>(level_.max_vectors, vectors - done)) ++place;
+      widths.push_back(std::int64_t{kConvSumVectors[place]} * level_.lanes);
+      blocks_.push_back({place, done * level_.lanes, widths.back()});
     }
-    channels_ = vectors * level.lanes;
+    channels_ = vectors * level_.lanes;
     for (const ConvSumTerm& term : terms) {
       inputs_.push_back(term.input);
       input_count_ = std::max(input_count_, term.input + 1);
       packed_.push_back(Pack(term));
+    }
+    for (std::size_t i = 0; whole_ != nullptr && i < terms.size(); ++i) {
+      whole_terms_.emplace_back();
+      whole_bits_ = std::min(whole_bits_, PackWhole(params, terms[i], widths, &whole_terms_.back()));
+      if (whole_bits_ == 0) {
+        whole_ = nullptr;
+        whole_terms_.clear();
+      }
     }
   }
 
@@ -112,6 +123,7 @@ class ConvSumImpl : public ConvSum {
       return false;
     }
     SetRuns();
+    whole_runs_ = WholeRuns(p, band_w_ * p.channels_in);
     const auto fit = [](std::int64_t bytes, double of_one) { return static_cast<std::int64_t>(static_cast<double>(bytes) / of_one); };
     const std::int64_t few = std::max((kFewestPixels + out_w_ - 1) / out_w_, (out_h_ + kStrips - 1) / kStrips);
     const std::int64_t most = std::min((fit(kBandBytes, row_bytes) - reach) / p.stride_h + 1, fit(kSlotBytes, slot_bytes));
@@ -157,7 +169,8 @@ class ConvSumImpl : public ConvSum {
   std::int64_t SlotFloats() const { return strip_h_ * out_w_ * Widest(); }
 
   std::size_t WorkerFloats() const {
-    return RoundUp(static_cast<std::size_t>(BandFloats() * input_count_ + SlotFloats() * Slots()), kCacheLine / sizeof(float));
+    const std::int64_t floats = (BandFloats() + 1) * input_count_ + SlotFloats() * Slots();  // bands and their units, slots
+    return RoundUp(static_cast<std::size_t>(floats), kCacheLine / sizeof(float));
   }
 
   // Biases and weights by blocks of channels, [channels] and [steps][channels] of each; zeros behind the last channel.
@@ -224,13 +237,42 @@ class ConvSumImpl : public ConvSum {
     }
   }
 
+  // Likewise in whole numbers, and their unit; false where they are none.
+  bool FillWholeBand(const float* picture, std::int64_t first_row, std::int16_t* band, float* unit) const {
+    const std::int64_t c = params_.channels_in;
+    const std::int64_t begin = std::max<std::int64_t>(first_row, 0), end = std::min<std::int64_t>(first_row + band_h_, in_h_);
+    const float largest = end > begin ? whole_->largest(picture + begin * in_w_ * c, (end - begin) * in_w_ * c, 0) : 0;
+    *unit = WholeUnit(largest, whole_bits_);
+    if (*unit == 0) return false;
+    const std::int64_t inside = std::max<std::int64_t>(std::min<std::int64_t>(in_w_, band_w_ - left_), 0);
+    for (std::int64_t y = first_row; y < first_row + band_h_; ++y, band += band_w_ * c) {
+      if (y < 0 || y >= in_h_) {
+        std::fill_n(band, band_w_ * c, std::int16_t{0});
+        continue;
+      }
+      std::fill_n(band, left_ * c, std::int16_t{0});
+      if (!whole_->convert(picture + y * in_w_ * c, inside * c, 1 / *unit, band + left_ * c)) return false;
+      std::fill_n(band + (left_ + inside) * c, (band_w_ - left_ - inside) * c, std::int16_t{0});
+    }
+    return true;
+  }
+
+  // Returns whether the bands hold whole numbers.
+  bool FillBands(const float* const* inputs, std::int64_t image, std::int64_t first_row, float* bands, float* units) const {
+    const std::int64_t picture = image * in_h_ * in_w_ * params_.channels_in;
+    bool whole = whole_ != nullptr;
+    for (int i = 0; i < input_count_ && whole; ++i) {
+      whole = FillWholeBand(inputs[i] + picture, first_row, reinterpret_cast<std::int16_t*>(bands + i * BandFloats()), units + i);
+    }
+    for (int i = 0; i < input_count_ && !whole; ++i) FillBand(inputs[i] + picture, first_row, bands + i * BandFloats());
+    return whole;
+  }
+
   void RunStrip(const float* const* inputs, std::int64_t image, std::int64_t first_row, float* output, float* bands) const {
     const std::int64_t rows = std::min<std::int64_t>(strip_h_, out_h_ - first_row);
-    const std::int64_t picture = std::int64_t{in_h_} * in_w_ * params_.channels_in;
-    for (int i = 0; i < input_count_; ++i) {
-      FillBand(inputs[i] + image * picture, first_row * params_.stride_h - top_, bands + i * BandFloats());
-    }
     float* slots = bands + input_count_ * BandFloats();
+    float* units = slots + Slots() * SlotFloats();
+    const bool whole = FillBands(inputs, image, first_row * params_.stride_h - top_, bands, units);
     float* to = output + (image * out_h_ + first_row) * out_w_ * params_.channels_out;
     // A block that is as wide as the output has the output's layout: slot 0 lies there.
     const bool direct = Widest() == params_.channels_out;
@@ -239,9 +281,14 @@ class ConvSumImpl : public ConvSum {
       for (const ConvSumStep& step : plan_.steps) {
         if (step.term == kSubtract) {
           Subtract(slot(step.slot), slot(step.slot + 1), rows * out_w_ * block.width, step.finish);
+          continue;
+        }
+        const int input = inputs_[static_cast<std::size_t>(step.term)];
+        if (whole) {
+          ConvolveWhole(step, block, rows, reinterpret_cast<const std::int16_t*>(bands + input * BandFloats()), units[input],
+                        slot(step.slot));
         } else {
-          Convolve(step, block, rows, bands + inputs_[static_cast<std::size_t>(step.term)] * BandFloats(), slot(step.slot),
-                   slot(plan_.slots));
+          Convolve(step, block, rows, bands + input * BandFloats(), slot(step.slot), slot(plan_.slots));
         }
       }
       if (direct) continue;
@@ -257,13 +304,24 @@ class ConvSumImpl : public ConvSum {
     for (std::int64_t i = 0; i < count; ++i) slot[i] = finish == ConvSumFinish::kSubtract ? slot[i] - next[i] : next[i] - slot[i];
   }
 
+  // Calls compute(function, first value in the band, first value in a slot) for the tiles of a strip and a block.
+  template <class Functions, class Compute>
+  void ForTiles(const Functions& functions, const Block& block, std::int64_t rows, const Compute& compute) const {
+    for (std::int64_t y = 0; y < rows; ++y) {
+      int place = 4;
+      for (std::int64_t x = 0; x < out_w_; x += kConvSumPixels[place]) {
+        while (kConvSumPixels[place] > out_w_ - x || functions[place] == nullptr) --place;
+        compute(functions[place], (y * params_.stride_h * band_w_ + x * params_.stride_w) * params_.channels_in,
+                (y * out_w_ + x) * block.width);
+      }
+    }
+  }
+
   // One convolution for a strip and a block, finished into a slot. Between chunks the sums are in `between`.
   void Convolve(const ConvSumStep& step, const Block& block, std::int64_t rows, const float* band, float* slot, float* between) const {
-    const ConvSumParams& p = params_;
     const float* packed = packed_[static_cast<std::size_t>(step.term)].as<float>() + block.first * (steps_ + 1);
-    const ConvSumFunction* functions = level_.functions[block.vectors_place];
     ConvSumTile tile;
-    tile.pixel_stride = std::int64_t{p.stride_w} * p.channels_in;
+    tile.pixel_stride = std::int64_t{params_.stride_w} * params_.channels_in;
     tile.weights = packed + block.width;
     const std::size_t chunks = chunks_.size() - 1;
     for (std::size_t chunk = 0; chunk < chunks; ++chunk, tile.weights += chunk_steps_ * block.width) {
@@ -272,22 +330,40 @@ class ConvSumImpl : public ConvSum {
       tile.runs_end = runs_.data() + chunks_[chunk + 1];
       tile.finish = last ? step.finish : ConvSumFinish::kStore;
       tile.start_stride = chunk == 0 ? 0 : block.width;
-      for (std::int64_t y = 0; y < rows; ++y) {
-        int place = 4;
-        for (std::int64_t x = 0; x < out_w_; x += kConvSumPixels[place]) {
-          while (kConvSumPixels[place] > out_w_ - x || functions[place] == nullptr) --place;
-          const std::int64_t at = (y * out_w_ + x) * block.width;
-          tile.input = band + (y * p.stride_h * band_w_ + x * p.stride_w) * p.channels_in;
-          tile.start = chunk == 0 ? packed : between + at;
-          tile.target = (last ? slot : between) + at;
-          functions[place](tile);
-        }
-      }
+      ForTiles(level_.functions[block.vectors_place], block, rows, [&](ConvSumFunction function, std::int64_t in, std::int64_t out) {
+        tile.input = band + in;
+        tile.start = chunk == 0 ? packed : between + out;
+        tile.target = (last ? slot : between) + out;
+        function(tile);
+      });
     }
+  }
+
+  // Likewise in whole numbers.
+  void ConvolveWhole(const ConvSumStep& step, const Block& block, std::int64_t rows, const std::int16_t* band, float unit,
+                     float* slot) const {
+    const ConvSumWholeTerm& term = whole_terms_[static_cast<std::size_t>(step.term)];
+    std::int64_t pairs = 0;
+    for (const ConvSumRun& run : whole_runs_) pairs += run.length;
+    ConvSumWholeTile tile;
+    tile.pixel_stride = std::int64_t{params_.stride_w} * params_.channels_in;
+    tile.runs = whole_runs_.data();
+    tile.runs_end = tile.runs + whole_runs_.size();
+    tile.weights = term.weights.as<std::int16_t>() + block.first * 2 * pairs;
+    tile.scales = term.scales.as<float>() + block.first;
+    tile.biases = term.biases.as<float>() + block.first;
+    tile.unit = unit;
+    tile.finish = step.finish;
+    ForTiles(whole_->functions[block.vectors_place], block, rows, [&](auto function, std::int64_t in, std::int64_t out) {
+      tile.input = band + in;
+      tile.target = slot + out;
+      function(tile);
+    });
   }
 
   const ConvSumParams params_;
   const ConvSumLevel& level_;
+  const ConvSumWholeLevel* whole_;  // null where a filter is not made of whole numbers
   const ConvSumPlan plan_;
   const std::int64_t steps_;   // of a window
   std::int64_t channels_ = 0;  // of all blocks
@@ -298,6 +374,9 @@ class ConvSumImpl : public ConvSum {
   std::vector<ConvSumRun> runs_;
   std::vector<std::size_t> chunks_;  // where each begins in runs_, and the end
   std::int64_t chunk_steps_ = 0;
+  std::vector<ConvSumWholeTerm> whole_terms_;
+  std::vector<ConvSumRun> whole_runs_;
+  int whole_bits_ = INT_MAX;  // of the inputs
   int in_h_ = 0, in_w_ = 0, out_h_ = 0, out_w_ = 0;
   std::int64_t top_ = 0, left_ = 0;       // padding
   std::int64_t strip_h_ = 0;              // output rows that a thread computes at a time
@@ -315,7 +394,7 @@ std::unique_ptr<ConvSum> ConvSum::Create(const ConvSumParams& params, const std:
     *error = refusal;
     return nullptr;
   }
-  return std::make_unique<ConvSumImpl>(params, terms, std::move(plan), LevelOf(level));
+  return std::make_unique<ConvSumImpl>(params, terms, std::move(plan), level);
 }
 
 }  // namespace fdabnn

@@ -47,7 +47,7 @@ Level FastestOfProcessor() {
 
   if (!Has(SavedState(), 0xe6)) return Level::kAvx2;                                // mask registers, zmm
   if (!Has(leaf7.ebx, Bit(16) | Bit(17) | Bit(30) | Bit(31))) return Level::kAvx2;  // AVX-512 F, DQ, BW, VL
-  return Has(leaf7.ecx, Bit(14)) ? Level::kAvx512 : Level::kAvx2;                   // AVX512_VPOPCNTDQ
+  return Has(leaf7.ecx, Bit(11) | Bit(14)) ? Level::kAvx512 : Level::kAvx2;         // AVX512_VNNI, AVX512_VPOPCNTDQ
 }
 
 #endif

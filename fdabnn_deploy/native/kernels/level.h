@@ -9,7 +9,7 @@ enum class Level {
   kScalar,  // portable C++, the specification of all others
   kPopcnt,  // x86: SSE4.2 and POPCNT
   kAvx2,    // x86: AVX2, FMA and BMI2
-  kAvx512,  // x86: AVX-512 F, BW, VL and VPOPCNTDQ
+  kAvx512,  // x86: AVX-512 F, BW, DQ, VL, VNNI and VPOPCNTDQ
   kNeon,    // aarch64
 };
 

@@ -13,7 +13,7 @@ from fdabnn_deploy.native import library
 NEEDS = {
     "popcnt": {"sse4_2", "popcnt"},
     "avx2": {"avx2", "bmi2", "fma"},
-    "avx512": {"avx512f", "avx512bw", "avx512vl", "avx512dq", "avx512_vpopcntdq"},
+    "avx512": {"avx512f", "avx512bw", "avx512vl", "avx512dq", "avx512_vnni", "avx512_vpopcntdq"},
     "neon": {"asimd"},
 }
 
