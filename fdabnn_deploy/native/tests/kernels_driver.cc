@@ -249,7 +249,9 @@ void TestConvSum(Random& random, ThreadPool& pool) {
   const int batch = random.Between(0, 2), height = random.Between(1, 20), width = random.Between(1, 12);
   const auto number = [&] { return static_cast<float>(random.Between(-9, 9)); };
   const std::size_t pixels = static_cast<std::size_t>(batch * height * width), outputs = static_cast<std::size_t>(p.channels_out);
-  const Exact<float> first(pixels * static_cast<std::size_t>(p.channels_in), number);
+  Exact<float> first(pixels * static_cast<std::size_t>(p.channels_in), number);
+  // A number of more bits than 16, for the other way of computing.
+  if (pixels > 0 && random.Between(0, 2) == 0) first.data()[0] = 0x20001;
   const Exact<float> second(first.size(), number);
   const float* const inputs[] = {first.data(), second.data()};
   const Exact<float> filter(outputs * static_cast<std::size_t>(p.kernel_h * p.kernel_w * p.channels_in), number);
