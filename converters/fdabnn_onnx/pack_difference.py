@@ -74,8 +74,15 @@ class _Finder:
         if root.op_type != "Sub" or not self.collect(root.output[0], tree):
             return None
         kinds = {(str(_attributes(term)), tuple(self.constants[term.input[1]].dims)) for term in tree.terms}
-        fits = len({term.input[0] for term in tree.terms}) <= MOST_INPUTS and len(tree.terms) <= MOST_TERMS
-        return tree if len(kinds) == 1 and fits and _attributes(tree.terms[0])["group"] == 1 else None
+        geometry, sizes = _attributes(tree.terms[0]), self.constants[tree.terms[0].input[1]].dims[2:]
+        reach = [(size - 1) * d for size, d in zip(sizes, geometry["dilations"], strict=True)]
+        fits = (
+            len({term.input[0] for term in tree.terms}) <= MOST_INPUTS
+            and len(tree.terms) <= MOST_TERMS
+            and geometry["group"] == 1
+            and all(pad <= most for pad, most in zip(geometry["pads"], reach * 2, strict=True))
+        )
+        return tree if len(kinds) == 1 and fits else None
 
 
 def _attributes(node: NodeProto) -> dict[str, Any]:

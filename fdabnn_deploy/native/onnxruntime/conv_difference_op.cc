@@ -16,7 +16,8 @@ namespace {
 
 constexpr int kFilters = 0, kBiases = 1, kFirstInput = 2, kMostInputs = 4;
 constexpr int kMostTerms = 64;
-constexpr int kSide = 8;  // of the squares that are turned at a time
+constexpr std::int64_t kMostValues = 1 << 30;  // of a padded picture
+constexpr int kSide = 8;                       // of the squares that are turned at a time
 
 struct Pads {
   int top, left, bottom, right;
@@ -66,6 +67,7 @@ class ConvDifference : public Kernel {
     }
     const int height = static_cast<int>(shape[2]), width = static_cast<int>(shape[3]);
     const int padded_h = height + pads_.top + pads_.bottom, padded_w = width + pads_.left + pads_.right;
+    if (std::int64_t{padded_h} * padded_w > kMostValues / channels_in_) throw Refusal("its input or padding is too large");
     const auto lock = sum_.Prepare(padded_h, padded_w);
     const std::int64_t out_h = sum_->out_height(), out_w = sum_->out_width();
     auto* y = static_cast<float*>(call.Output(0, {shape[0], channels_out_, out_h, out_w}));
@@ -118,6 +120,10 @@ std::unique_ptr<Kernel> MakeConvDifference(const NodeInfo& node, Level level) {
   p.stride_w = strides[1];
   p.dilation_h = dilations[0];
   p.dilation_w = dilations[1];
+  for (int i = 0; i < 4; ++i) {
+    const std::int64_t reach = i % 2 ? std::int64_t{p.kernel_w - 1} * p.dilation_w : std::int64_t{p.kernel_h - 1} * p.dilation_h;
+    if (pads[i] > reach) throw Refusal("its padding is not smaller than its dilated filter");
+  }
   const std::vector<int> expression = node.List("expression", 1, 2 * kMostTerms, kSubtract, kMostTerms - 1);
   const std::vector<int> inputs = node.List("term_inputs", 1, kMostTerms, 0, kMostInputs - 1);
   const std::vector<int> chosen = node.List("term_filters", inputs.size(), inputs.size(), 0, count - 1);

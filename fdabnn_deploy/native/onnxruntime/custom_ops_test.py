@@ -242,6 +242,8 @@ def test_conv_difference(
 ) -> None:
     generator = np.random.default_rng(seed)
     kernel_h, kernel_w, stride_h, stride_w, dilation_h, dilation_w, *pads = geometry
+    reaches = ((kernel_h - 1) * dilation_h, (kernel_w - 1) * dilation_w) * 2
+    pads = [min(pad, reach) for pad, reach in zip(pads, reaches, strict=True)]
     filters = whole_numbers(generator, 2, outputs, channels, kernel_h, kernel_w)
     biases = whole_numbers(generator, 4, outputs)
     batch, height, width = size
@@ -277,6 +279,7 @@ def test_conv_difference(
         ({"term_filters": [0]}, "attribute term_filters has 1 values instead of 2"),
         ({"term_filters": [0, 1]}, "attribute term_filters is 1"),
         ({"pads": [-1, 0, 0, 0]}, "attribute pads is -1"),
+        ({"pads": [1, 0, 0, 0]}, "its padding is not smaller than its dilated filter"),
         ({"strides": [0, 1]}, "attribute strides is 0"),
     ],
 )

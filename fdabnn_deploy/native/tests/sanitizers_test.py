@@ -1,4 +1,4 @@
-"""The C++ drivers of the kernels and of the delegate under AddressSanitizer, UndefinedBehaviorSanitizer and ThreadSanitizer of g++."""
+"""The C++ drivers under AddressSanitizer, UndefinedBehaviorSanitizer and ThreadSanitizer of g++: kernels, delegate, operators."""
 
 from __future__ import annotations
 
@@ -53,16 +53,17 @@ def drivers(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
             [compiler, *flags, *instructions, "-c", str(source), "-o", str(made)], cwd=NATIVE, check=True
         )
 
-    names = ("kernels_driver", "delegate_case", "delegate_runtime", "delegate_driver")
-    own = [NATIVE / "tests" / f"{name}.cc" for name in names]
-    library = build.sources(["kernels", "litert"])
+    parts = {
+        "kernels_driver": ["kernels_driver"],
+        "delegate_driver": ["delegate_case", "delegate_runtime", "delegate_driver"],
+        "custom_ops_driver": ["custom_ops_case", "custom_ops_runtime", "custom_ops_driver"],
+    }
+    own = [NATIVE / "tests" / f"{name}.cc" for names in parts.values() for name in names]
+    library = build.sources(["kernels", "litert", "onnxruntime"])
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         list(pool.map(compile_one, [*library, *own]))
-    for driver, parts in (
-        ("kernels_driver", own[:1]),
-        ("delegate_driver", own[1:]),
-    ):
-        objects = [str(folder / f"{source.stem}.o") for source in (*library, *parts)]
+    for driver, names in parts.items():
+        objects = [str(folder / f"{name}.o") for name in (*(source.stem for source in library), *names)]
         subprocess.run([compiler, *flags, *objects, "-o", str(folder / driver)], check=True)
     return request.param, folder
 
@@ -96,5 +97,15 @@ def test_delegate(drivers: tuple[str, Path], tmp_path: Path) -> None:
     rounds, threads = {"address": (4000, 1), "thread": (100, 8)}[sanitizer]
     ran, refused = re.findall(r"\d+", run(folder / "delegate_driver", rounds, threads, *kept))
     assert int(ran) + int(refused) == rounds * threads + len(kept)
+    assert int(ran) > 0.1 * rounds
+    assert int(refused) > 0.1 * rounds
+
+
+def test_custom_ops(drivers: tuple[str, Path]) -> None:
+    """Sound and damaged operators of ONNX Runtime, three threads in each; eight of them at a time."""
+    sanitizer, folder = drivers
+    rounds, threads = {"address": (3000, 1), "thread": (40, 8)}[sanitizer]
+    ran, refused = re.findall(r"\d+", run(folder / "custom_ops_driver", rounds, threads))
+    assert int(ran) + int(refused) == rounds * threads
     assert int(ran) > 0.1 * rounds
     assert int(refused) > 0.1 * rounds
