@@ -53,12 +53,13 @@ def build() -> ModuleType:
     return module
 
 
-def test_exports_nothing_but_the_two_interfaces(build: ModuleType) -> None:
+def test_exports_nothing_but_its_interfaces(build: ModuleType) -> None:
     exported = {
         name for name, binding, defined in symbols(build.LIBRARY, DYNSYM) if defined and binding != LOCAL
     }
     assert {"tflite_plugin_create_delegate", "tflite_plugin_destroy_delegate", "fdabnn_bconv_run"} <= exported
-    assert {name for name in exported if not name.startswith(("fdabnn_", "tflite_plugin_"))} == set()
+    others = {name for name in exported if not name.startswith(("fdabnn_", "tflite_plugin_"))}
+    assert others == {"RegisterCustomOps"}
 
 
 def test_asks_for_an_old_glibc_only(build: ModuleType) -> None:
