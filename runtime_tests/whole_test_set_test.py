@@ -41,7 +41,11 @@ def test_10000_pictures(
     assert trained >= LEAST_ACCURACY
     assert report.truth.accuracy_deployed == pytest.approx(trained, abs=ACCURACY_CHANGE)
     whole = [row for row in report.parity if row.images == 10000]
-    assert [row.target for row in whole] == ["onnx", "tflite"]
+    assert [(row.target, row.runtime) for row in whole] == [
+        ("onnx", "onnxruntime"),
+        ("tflite", "litert"),
+        ("tflite", "lce"),
+    ]
     assert all(row.accuracy == report.truth.accuracy_deployed for row in whole)
     assert all(row.comparison.differing == 0 for row in report.parity)
     assert all(proof.proved for proof in report.proofs)
