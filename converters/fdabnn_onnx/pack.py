@@ -8,7 +8,6 @@ Float layers of exact numerics are packed, too: see `pack_difference`.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
+from fdabnn_onnx.model_index import ModelIndex
 from fdabnn_onnx.op_counts import is_one_bit
 from fdabnn_onnx.pack_difference import pack_differences
 
@@ -54,17 +54,10 @@ class _Layer:
         return str(self.nodes[-1].output[0])
 
 
-class _Packer:
+class _Packer(ModelIndex):
     def __init__(self, model: ModelProto) -> None:
-        self.graph = model.graph
-        self.makers = {name: node for node in self.graph.node for name in node.output}
-        self.readers: dict[str, list[NodeProto]] = defaultdict(list)
-        for node in self.graph.node:
-            for name in node.input:
-                self.readers[name].append(node)
-        self.constants = {tensor.name: tensor for tensor in self.graph.initializer}
-        self.outputs = {value.name for value in self.graph.output}
-        values = (*self.graph.input, *self.graph.value_info, *self.graph.output)
+        super().__init__(model)
+        values = (*model.graph.input, *model.graph.value_info, *model.graph.output)
         self.shapes = {
             value.name: [dim.dim_param or dim.dim_value for dim in value.type.tensor_type.shape.dim]
             for value in values
@@ -122,10 +115,9 @@ class _Packer:
         channels = self.constants[layer.conv.input[1]].dims[0]
         while True:
             name = layer.value
-            readers = self.readers[name]
-            if len(readers) != 1 or name in self.outputs:
+            if not self.inner(name):
                 return
-            reader = readers[0]
+            reader = self.readers[name][0]
             for i, (op_type, part) in enumerate(steps):
                 value = self.constant(reader.input[1]) if len(reader.input) == 2 else None
                 if reader.op_type == op_type and reader.input[0] == name and value is not None:

@@ -6,7 +6,6 @@ numerics sums round, and nothing is packed.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +14,7 @@ from onnx import ModelProto, NodeProto, helper, numpy_helper
 
 from fdabnn_deploy.numerics.record import Numerics
 from fdabnn_onnx.metadata import read_metadata
+from fdabnn_onnx.model_index import ModelIndex
 
 SUBTRACT = -1
 """In an expression: the difference of the two results in front of it."""
@@ -37,20 +37,7 @@ class _Tree:
     nodes: list[NodeProto] = field(default_factory=list)
 
 
-class _Finder:
-    def __init__(self, model: ModelProto) -> None:
-        self.makers = {name: node for node in model.graph.node for name in node.output}
-        self.readers: dict[str, list[NodeProto]] = defaultdict(list)
-        for node in model.graph.node:
-            for name in node.input:
-                self.readers[name].append(node)
-        self.constants = {tensor.name: tensor for tensor in model.graph.initializer}
-        self.outputs = {value.name for value in model.graph.output}
-
-    def inner(self, name: str) -> bool:
-        """Whether one node reads a tensor, and nobody else."""
-        return len(self.readers[name]) == 1 and name not in self.outputs
-
+class _Finder(ModelIndex):
     def collect(self, name: str, tree: _Tree) -> bool:
         """Appends what makes a tensor; False where it is no tree."""
         node = self.makers.get(name)

@@ -131,9 +131,9 @@ def packed_file(standard: Path) -> Path:
     """The standard ONNX file with packed kernels, as `fdabnn-export --kernels packed` writes it, beside it."""
     import onnx
 
+    from fdabnn_deploy.files import write_whole
     from fdabnn_onnx.pack import pack_model
 
     path = standard.with_suffix(".packed.onnx")
-    aside = path.with_name(f".{path.name}")
-    aside.write_bytes(pack_model(onnx.load(standard)).SerializeToString(deterministic=True))
-    return aside.replace(path)
+    write_whole(path, pack_model(onnx.load(standard)).SerializeToString(deterministic=True))
+    return path
