@@ -20,12 +20,12 @@ def build() -> Path:
         RuntimeMissingError: the compiler is missing, or there is an error in the sources.
     """
     builder = _builder()
-    library: Path = builder.LIBRARY.parent / MACHINE / DELEGATE
+    folder: Path = builder.LIB / MACHINE
     try:
-        builder.build(builder.TARGETS[MACHINE], library)
+        builder.build(builder.TARGETS[MACHINE], folder)
     except builder.BuildError as error:
         raise RuntimeMissingError(str(error)) from None
-    return library
+    return folder / DELEGATE
 
 
 def _builder() -> ModuleType:

@@ -1,10 +1,10 @@
-"""Builds `fdabnn_deploy/native/` into one shared library with the compiler of the PyPI package `ziglang`.
+"""Builds `fdabnn_deploy/native/` with the compiler of the PyPI package `ziglang`.
 
     python tools/native/build.py                                   for this machine, into the checkout
-    python tools/native/build.py --target aarch64-linux-gnu.2.17 --out build/aarch64/libfdabnn_delegate.so
+    python tools/native/build.py --target aarch64-linux-gnu.2.17 --out build/aarch64
 
-Every .cc file of kernels/, litert/, onnxruntime/ and c_api/ belongs to the library; the end of its name says which instructions it may
-use. Objects are kept in `build/native/` by the content of what they were made from. The library needs nothing but glibc 2.17 or newer.
+Every product is linked from the .cc files of its folders (`PRODUCTS`); the end of a file's name says which instructions it may use.
+Objects are kept in `build/native/` by the content of what they were made from. Products need nothing but glibc 2.17 or newer.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
+from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parents[2]
 NATIVE = ROOT / "fdabnn_deploy" / "native"
-LIBRARY = NATIVE / "lib" / "libfdabnn_delegate.so"
+LIB = NATIVE / "lib"
 CACHE = ROOT / "build" / "native"
-FOLDERS = ("kernels", "litert", "onnxruntime", "c_api")
 
 TARGETS = {"x86_64": "x86_64-linux-gnu.2.17", "aarch64": "aarch64-linux-gnu.2.17"}
 
@@ -37,15 +37,33 @@ COMPILE = [
     *("-Wall", "-Wextra", "-I."),
 ]
 LINK = [
-    *(
-        "-shared",
-        "-s",
-        "-pthread",
-        f"-Wl,-soname,{LIBRARY.name}",
-        f"-Wl,--version-script={ROOT / 'tools/native/exports.map'}",
-    ),
-    *("-Wl,--gc-sections", "-Wl,-z,relro", "-Wl,-z,now", "-Wl,-z,noexecstack", "-Wl,-z,defs"),
+    *("-s", "-pthread", "-Wl,--gc-sections", "-Wl,-z,relro", "-Wl,-z,now", "-Wl,-z,noexecstack"),
+    "-Wl,-z,defs",
 ]
+EXPORTS = ROOT / "tools" / "native" / "exports.map"
+
+
+class Product(NamedTuple):
+    """A file that is linked from the sources in folders of `native/`.
+
+    Attributes:
+        name: of the file.
+        folders: whose .cc files belong to it.
+        link: flags besides `LINK`.
+    """
+
+    name: str
+    folders: tuple[str, ...]
+    link: tuple[str, ...]
+
+
+DELEGATE = Product(
+    "libfdabnn_delegate.so",
+    ("kernels", "litert", "onnxruntime", "c_api"),
+    ("-shared", "-Wl,-soname,libfdabnn_delegate.so", f"-Wl,--version-script={EXPORTS}"),
+)
+PRODUCTS = (DELEGATE,)
+LIBRARY = LIB / DELEGATE.name
 
 # Instructions beyond the target's first processors, by the end of a file's name. Whether the processor has them is asked at run time.
 INSTRUCTIONS = {
@@ -69,8 +87,8 @@ def supported_machine() -> str | None:
     return machine if is_glibc and machine in TARGETS else None
 
 
-def sources(folders: Sequence[str] = FOLDERS) -> list[Path]:
-    """The C++ files of the library, sorted."""
+def sources(folders: Sequence[str] = DELEGATE.folders) -> list[Path]:
+    """The C++ files of a product, sorted."""
     return sorted(path for folder in folders for path in (NATIVE / folder).glob("*.cc"))
 
 
@@ -129,16 +147,16 @@ def _alone(folder: Path) -> Iterator[None]:
         yield
 
 
-def build(target: str | None = None, library: Path = LIBRARY, cache: Path = CACHE) -> Path:
+def build(target: str | None = None, out: Path = LIB, cache: Path = CACHE) -> list[Path]:
     """Compiles what has changed and links it.
 
     Args:
         target: Machine, system and C library as zig writes them; this machine's by default.
-        library: The file to write.
+        out: The folder to write to.
         cache: Folder for objects.
 
     Returns:
-        `library`.
+        The files of `PRODUCTS`.
 
     Raises:
         BuildError: No compiler for this machine, or an error in the sources.
@@ -154,34 +172,47 @@ def build(target: str | None = None, library: Path = LIBRARY, cache: Path = CACH
         raise BuildError("the compiler is missing; install it with: pip install ziglang==0.17.1") from error
 
     with _alone(cache / machine):
-        compile_one = ["c++", "-target", target or TARGETS[machine], *COMPILE]
-        link = ["c++", "-target", target or TARGETS[machine], *LINK]
-
-        def compiled(source: Path) -> Path:
-            name = source.relative_to(NATIVE)
-            command = [*compile_one, *instruction_flags(source, machine), "-c", str(name)]
-            key = _digest(command, [source, *sorted(_headers(source, set()))])
-            path = cache / machine / f"{name.parent.name}-{name.stem}.{key}.o"
-            _make(path, command, f"compiling {name}")
-            return path
-
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            objects = list(pool.map(compiled, sources()))
-        key = _digest([*link, *(path.name for path in objects)], [ROOT / "tools/native/exports.map"])
-        linked = cache / machine / f"{LIBRARY.stem}.{key}.so"
-        _make(linked, [*link, *map(str, objects)], f"linking {library.name}")
+        made = [_build_one(product, target or TARGETS[machine], cache / machine) for product in PRODUCTS]
+        used = {file for objects, linked in made for file in (*objects, linked)}
         for old in (cache / machine).glob("*.*"):
-            if old not in {linked, *objects}:
+            if old not in used:
                 old.unlink()
+        files = [out / product.name for product in PRODUCTS]
+        for file, (_, linked) in zip(files, made, strict=True):
+            _put(linked, file)
+    return files
 
-        content = linked.read_bytes()
-        if not library.exists() or library.read_bytes() != content:
-            library.parent.mkdir(parents=True, exist_ok=True)
-            aside = library.with_name(f".{os.getpid()}.{library.name}")
-            aside.write_bytes(content)
-            aside.chmod(0o755)
-            aside.replace(library)
-    return library
+
+def _build_one(product: Product, target: str, cache: Path) -> tuple[list[Path], Path]:
+    """The objects of a product, and what they were linked into, in the cache."""
+    machine = target.split("-", maxsplit=1)[0]
+
+    def compiled(source: Path) -> Path:
+        name = source.relative_to(NATIVE)
+        command = ["c++", "-target", target, *COMPILE, *instruction_flags(source, machine), "-c", str(name)]
+        key = _digest(command, [source, *sorted(_headers(source, set()))])
+        path = cache / f"{name.parent.name}-{name.stem}.{key}.o"
+        _make(path, command, f"compiling {name}")
+        return path
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        objects = list(pool.map(compiled, sources(product.folders)))
+    link = ["c++", "-target", target, *LINK, *product.link]
+    key = _digest([*link, *(path.name for path in objects)], [EXPORTS])
+    linked = cache / f"{product.name}.{key}.linked"
+    _make(linked, [*link, *map(str, objects)], f"linking {product.name}")
+    return objects, linked
+
+
+def _put(linked: Path, file: Path) -> None:
+    """Brings a linked file to its place, which keeps its time where nothing has changed."""
+    content = linked.read_bytes()
+    if not file.exists() or file.read_bytes() != content:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        aside = file.with_name(f".{os.getpid()}.{file.name}")
+        aside.write_bytes(content)
+        aside.chmod(0o755)
+        aside.replace(file)
 
 
 def main() -> int:
@@ -190,10 +221,10 @@ def main() -> int:
     parser.add_argument(
         "--target", help="machine, system and C library, e.g. aarch64-linux-gnu.2.17 (default: this machine)"
     )
-    parser.add_argument("--out", type=Path, default=LIBRARY, help="file to write (default: %(default)s)")
+    parser.add_argument("--out", type=Path, default=LIB, help="folder to write to (default: %(default)s)")
     arguments = parser.parse_args()
     try:
-        print(build(arguments.target, arguments.out.absolute()))
+        print(*build(arguments.target, arguments.out.absolute()), sep="\n")
     except BuildError as error:
         print(f"build: {error}", file=sys.stderr)
         return 6

@@ -94,21 +94,22 @@ def test_a_second_build_compiles_nothing(build: ModuleType) -> None:
     files = [build.LIBRARY, *sorted((build.CACHE / build.supported_machine()).glob("*.o"))]
     before = [(file, file.stat().st_mtime_ns, file.stat().st_ino) for file in files]
     done = subprocess.run([sys.executable, str(BUILD)], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == str(build.LIBRARY)
+    assert done.stdout.splitlines() == [str(build.LIB / product.name) for product in build.PRODUCTS]
     assert before == [(file, file.stat().st_mtime_ns, file.stat().st_ino) for file in files]
 
 
 def test_an_error_in_the_sources_is_shown_and_leaves_the_library_alone(
     build: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    library = tmp_path / "library.so"
+    library = tmp_path / "lib" / build.DELEGATE.name
+    library.parent.mkdir()
     library.write_bytes(b"as it was")
     broken = tmp_path / "kernels" / "broken.cc"
     broken.parent.mkdir()
     broken.write_text("int broken( { }")
     monkeypatch.setattr(build, "NATIVE", tmp_path)
     with pytest.raises(build.BuildError, match=r"compiling kernels/broken.cc failed:\n(.|\n)*expected"):
-        build.build(library=library, cache=tmp_path / "cache")
+        build.build(out=library.parent, cache=tmp_path / "cache")
     assert library.read_bytes() == b"as it was"
     assert list((tmp_path / "cache" / build.supported_machine()).iterdir()) == [
         tmp_path / "cache" / build.supported_machine() / "lock"

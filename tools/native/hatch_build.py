@@ -34,8 +34,8 @@ class NativeLibraryHook(BuildHookInterface[Any]):
                 "fdabnn-deploy: the native kernels exist for x86-64 and aarch64 Linux with glibc; installing without them"
             )
             return
-        library = builder.build()
+        files = builder.build()
         if version != "editable":
             build_data["pure_python"] = False
             build_data["tag"] = f"py3-none-manylinux_2_17_{machine}"
-            build_data["artifacts"].append(library.relative_to(self.root).as_posix())
+            build_data["artifacts"].extend(file.relative_to(self.root).as_posix() for file in files)
