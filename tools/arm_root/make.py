@@ -77,7 +77,7 @@ def make_root(
     name = key(release)
     parent = arm_root.cache_folder() if out is None else out.absolute().parent
     folder = parent / name if out is None else out.absolute()
-    with _alone():
+    with alone():
         if fresh or not _is_made_of(folder, name):
             _check_replaceable(folder)
             _assemble(folder, release, name, mirror, tell)
@@ -111,7 +111,7 @@ def _assemble(
         glibc = versions["libc6"]
         wheels.install(wheels.base_requirements(), site, python, glibc, state)
         wheels.install(wheels.TEST_REQUIREMENTS, root / TESTS, python, glibc, state)
-        _describe_processor(root)
+        describe_processor(root)
         record = {
             "key": name,
             "release": release.name,
@@ -126,7 +126,8 @@ def _assemble(
         root.rename(folder)
 
 
-def _describe_processor(root: Path) -> None:
+def describe_processor(root: Path) -> None:
+    """Writes the root's /proc/cpuinfo."""
     (root / "proc").mkdir(exist_ok=True)
     text = "".join(CORTEX_A72.format(number=number) for number in range(os.cpu_count() or 1))
     (root / "proc" / "cpuinfo").write_text(text)
@@ -171,7 +172,7 @@ def _point(link: Path, name: str) -> None:
 
 
 @contextmanager
-def _alone() -> Iterator[None]:
+def alone() -> Iterator[None]:
     """Lets one process at a time make roots."""
     folder = arm_root.cache_folder()
     try:

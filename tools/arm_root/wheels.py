@@ -58,13 +58,36 @@ def install(requirements: Sequence[str], target: Path, python: str, glibc: str, 
     Raises:
         RuntimeMissingError: pip finds no such wheels.
     """
+    options = ["--no-compile", "--upgrade", f"--target={target}"]
+    _pip("install", options, requirements, python, glibc, scratch)
+
+
+def download(requirements: Sequence[str], folder: Path, python: str, glibc: str, scratch: Path) -> None:
+    """Puts wheels and those that they need into a folder, for the root's own pip.
+
+    Args:
+        requirements: as pip takes them.
+        folder: for the wheels.
+        python: as for `install`, like the others.
+        glibc: version of the C library.
+        scratch: folder for the constraints.
+
+    Raises:
+        RuntimeMissingError: pip finds no such wheels.
+    """
+    _pip("download", [f"--dest={folder}"], requirements, python, glibc, scratch)
+
+
+def _pip(
+    verb: str, options: Sequence[str], requirements: Sequence[str], python: str, glibc: str, scratch: Path
+) -> None:
     file = scratch / "constraints.txt"
     file.write_text(constraints(python))
-    options = [f"--platform={tag}" for tag in platforms(glibc)]
     command = [
-        *(sys.executable, "-m", "pip", "--disable-pip-version-check", "install", "--quiet"),
-        *("--only-binary=:all:", "--implementation=cp", f"--python-version={python}", *options),
-        *("--no-compile", "--upgrade", f"--constraint={file}", f"--target={target}", *requirements),
+        *(sys.executable, "-m", "pip", "--disable-pip-version-check", verb, "--quiet"),
+        *("--only-binary=:all:", "--implementation=cp", f"--python-version={python}"),
+        *(f"--platform={tag}" for tag in platforms(glibc)),
+        *(f"--constraint={file}", *options, *requirements),
     ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
