@@ -8,6 +8,7 @@ from pathlib import Path
 from fdabnn_deploy.errors import RuntimeMissingError
 
 DELEGATE = "libfdabnn_delegate.so"
+INSTRUCTION_COUNT = "libfdabnn_instruction_count.so"
 _FOLDER = Path(__file__).parent / "lib"
 
 
@@ -45,3 +46,18 @@ def custom_ops_path(machine: str | None = None) -> str:
         RuntimeMissingError: this installation has no native library.
     """
     return delegate_path(machine)
+
+
+def instruction_count_path() -> str:
+    """The path of the plugin with which qemu counts executed instructions; see docs/instruction-counts.md.
+
+    Raises:
+        RuntimeMissingError: this installation has none: it is there on x86-64 Linux.
+    """
+    path = _FOLDER / INSTRUCTION_COUNT
+    if not path.is_file():
+        raise RuntimeMissingError(
+            f"qemu's plugin {path} is missing, which counts instructions: it is part of fdabnn-deploy on x86-64 Linux; in a checkout "
+            "build it with  python tools/native/build.py"
+        )
+    return str(path)

@@ -81,6 +81,9 @@ SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
     "bconv_workspace_bytes": (_SIZE, [_POINTER, _INT]),
     "bconv_run": (_INT, [_POINTER, _POINTER, _INT, _POINTER, _POINTER, _POINTER, _POINTER]),
     "bconv_destroy": (None, [_POINTER]),
+    "marker_begin": (None, []),
+    "marker_end": (None, []),
+    "marked_call": (ctypes.c_int64, [_POINTER, _POINTER]),
 }
 
 

@@ -50,11 +50,13 @@ class Product(NamedTuple):
         name: of the file.
         folders: whose .cc files belong to it.
         link: flags besides `LINK`.
+        machines: the processors that it is for, all by default.
     """
 
     name: str
     folders: tuple[str, ...]
     link: tuple[str, ...]
+    machines: tuple[str, ...] = tuple(TARGETS)
 
 
 DELEGATE = Product(
@@ -62,7 +64,11 @@ DELEGATE = Product(
     ("kernels", "litert", "onnxruntime", "c_api"),
     ("-shared", "-Wl,-soname,libfdabnn_delegate.so", f"-Wl,--version-script={EXPORTS}"),
 )
-PRODUCTS = (DELEGATE,)
+# A plugin that qemu loads, and whose functions it calls: they are found when it does. What emulates aarch64 runs on x86-64.
+INSTRUCTION_COUNT = Product(
+    "libfdabnn_instruction_count.so", ("qemu",), ("-shared", "-Wl,-z,undefs"), machines=("x86_64",)
+)
+PRODUCTS = (DELEGATE, INSTRUCTION_COUNT)
 LIBRARY = LIB / DELEGATE.name
 
 # Instructions beyond the target's first processors, by the end of a file's name. Whether the processor has them is asked at run time.
@@ -85,6 +91,11 @@ def supported_machine() -> str | None:
     machine = {"amd64": "x86_64", "arm64": "aarch64"}.get(platform.machine().lower(), platform.machine())
     is_glibc = platform.system() == "Linux" and platform.libc_ver()[0] == "glibc"
     return machine if is_glibc and machine in TARGETS else None
+
+
+def products(machine: str) -> list[Product]:
+    """What is built for a processor."""
+    return [product for product in PRODUCTS if machine in product.machines]
 
 
 def sources(folders: Sequence[str] = DELEGATE.folders) -> list[Path]:
@@ -156,7 +167,7 @@ def build(target: str | None = None, out: Path = LIB, cache: Path = CACHE) -> li
         cache: Folder for objects.
 
     Returns:
-        The files of `PRODUCTS`.
+        The files of the products for that machine.
 
     Raises:
         BuildError: No compiler for this machine, or an error in the sources.
@@ -172,12 +183,13 @@ def build(target: str | None = None, out: Path = LIB, cache: Path = CACHE) -> li
         raise BuildError("the compiler is missing; install it with: pip install ziglang==0.17.1") from error
 
     with _alone(cache / machine):
-        made = [_build_one(product, target or TARGETS[machine], cache / machine) for product in PRODUCTS]
+        wanted = products(machine)
+        made = [_build_one(product, target or TARGETS[machine], cache / machine) for product in wanted]
         used = {file for objects, linked in made for file in (*objects, linked)}
         for old in (cache / machine).glob("*.*"):
             if old not in used:
                 old.unlink()
-        files = [out / product.name for product in PRODUCTS]
+        files = [out / product.name for product in wanted]
         for file, (_, linked) in zip(files, made, strict=True):
             _put(linked, file)
     return files

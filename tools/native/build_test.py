@@ -94,7 +94,8 @@ def test_a_second_build_compiles_nothing(build: ModuleType) -> None:
     files = [build.LIBRARY, *sorted((build.CACHE / build.supported_machine()).glob("*.o"))]
     before = [(file, file.stat().st_mtime_ns, file.stat().st_ino) for file in files]
     done = subprocess.run([sys.executable, str(BUILD)], capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines() == [str(build.LIB / product.name) for product in build.PRODUCTS]
+    wanted = build.products(build.supported_machine())
+    assert done.stdout.splitlines() == [str(build.LIB / product.name) for product in wanted]
     assert before == [(file, file.stat().st_mtime_ns, file.stat().st_ino) for file in files]
 
 

@@ -128,6 +128,14 @@ int fdabnn_conv_sum_run(const fdabnn_conv_sum* conv, const float* const* inputs,
                         void* workspace, char* error);
 void fdabnn_conv_sum_destroy(fdabnn_conv_sum* conv);
 
+/* Marks between which qemu's plugin counts executed instructions; see docs/instruction-counts.md. A hint without a meaning on aarch64,
+ * nothing on other processors. */
+void fdabnn_marker_begin(void);
+void fdabnn_marker_end(void);
+/* Calls function(arguments[0], ..., arguments[7]) between marks, for callers whose own instructions are not to be counted, and gives back
+ * what it returns. Arguments are integers and pointers; a function takes as many of the eight as it has. */
+int64_t fdabnn_marked_call(void* function, const uint64_t* arguments);
+
 #ifdef __cplusplus
 }
 #endif
