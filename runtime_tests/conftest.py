@@ -11,46 +11,21 @@ from types import ModuleType
 
 import pytest
 import torch
-from torch import nn
 
 from arm_root import library
 from arm_root.make import make_root
 from fdabnn_deploy.cifar10 import find_test_batch
 from fdabnn_deploy.errors import RuntimeMissingError
-from fdabnn_deploy.pictures import synthetic
 from fdabnn_deploy.runtimes import arm_root
 from fdabnn_deploy.runtimes.arm_root import Guest
 from fdabnn_models.checkpoint import save_checkpoint
 from fdabnn_models.cifar10 import CLASSES, MEAN, STD, input_range
 from fdabnn_models.resnet_cifar import resnet20
-from fdabnn_models.vgg_small import vgg_small
+from fdabnn_models.shake_testing import shake
+from instruction_counts import model_files
+from instruction_counts.model_files import Files
 
 SHIPPED = sorted((Path(__file__).parents[1] / "models" / "checkpoints").glob("*.pt"))
-
-
-def shake(module: nn.Module, *, alpha: float, seed: int = 0) -> nn.Module:
-    """Gives a fresh network the statistics of a trained one: negative and zero gammas, uneven variances, every class."""
-    generator = torch.Generator().manual_seed(seed)
-    for name, buffer in module.named_buffers():
-        if name.endswith("alpha"):
-            buffer.fill_(alpha)
-    for layer in module.modules():
-        if isinstance(layer, nn.BatchNorm2d):
-            nn.init.normal_(layer.weight, 0.8, 0.5, generator=generator)
-            nn.init.normal_(layer.bias, 0, 0.5, generator=generator)
-            layer.weight.data[0] = 0.0
-            assert layer.running_mean is not None
-            assert layer.running_var is not None
-            nn.init.normal_(layer.running_mean, 0, 0.5, generator=generator)
-            nn.init.uniform_(layer.running_var, 0.2, 3.0, generator=generator)
-        elif isinstance(layer, nn.Linear):
-            nn.init.normal_(layer.weight, 0, 1, generator=generator)
-    module.eval()
-    pictures = torch.from_numpy(synthetic(32, (3, 32, 32), seed=1)).float() / 64 - 2
-    with torch.no_grad():
-        last = [layer for layer in module.modules() if isinstance(layer, nn.Linear)][-1]
-        last.bias.sub_(module(pictures).mean(dim=0))
-    return module
 
 
 def write_checkpoint(path: Path, *, alpha: float = 0.0, seed: int = 0) -> Path:
@@ -86,10 +61,15 @@ def noisy_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def random_vgg_small() -> nn.Module:
-    """A binary VGG-small with random weights."""
-    torch.manual_seed(0)
-    return shake(vgg_small(), alpha=0.0)
+def resnet20_files(tmp_path_factory: pytest.TempPathFactory) -> Files:
+    """The shipped ResNet-20, exported."""
+    return model_files.export_resnet20(tmp_path_factory.mktemp("resnet20"))
+
+
+@pytest.fixture(scope="session")
+def vgg_small_files(tmp_path_factory: pytest.TempPathFactory) -> Files:
+    """A VGG-small with random weights, exported."""
+    return model_files.export_vgg_small(tmp_path_factory.mktemp("vgg-small"))
 
 
 @pytest.fixture(scope="session")

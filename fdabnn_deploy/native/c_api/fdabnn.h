@@ -132,8 +132,8 @@ void fdabnn_conv_sum_destroy(fdabnn_conv_sum* conv);
  * nothing on other processors. */
 void fdabnn_marker_begin(void);
 void fdabnn_marker_end(void);
-/* Calls function(arguments[0], ..., arguments[7]) between marks, for callers whose own instructions are not to be counted, and gives back
- * what it returns. Arguments are integers and pointers; a function takes as many of the eight as it has. */
+/* Calls function(arguments[0], ..., arguments[11]) between marks, for callers whose own instructions are not to be counted, and gives back
+ * what it returns. Arguments are integers and pointers; a function takes as many of the twelve as it has. */
 int64_t fdabnn_marked_call(void* function, const uint64_t* arguments);
 
 #ifdef __cplusplus

@@ -1,0 +1,1 @@
+"""What a model costs on a device: measuring there, and what stands in for it where there is none."""

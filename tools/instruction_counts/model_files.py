@@ -1,0 +1,72 @@
+"""The networks that are counted, exported as exact files: the shipped ResNet-20, and a VGG-small with drawn weights."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import nn
+
+from fdabnn_deploy import checkpoint, samples
+from fdabnn_deploy.capture import capture
+from fdabnn_deploy.converter import ConvertOptions, find_converter
+from fdabnn_deploy.deploy import deploy
+from fdabnn_deploy.model_info import ModelInfo
+from fdabnn_deploy.numerics.exact import make_exact
+from fdabnn_deploy.ops import BinaryConv2d, BinaryLinear
+from fdabnn_models.cifar10 import MEAN, STD, input_range
+from fdabnn_models.shake_testing import shake
+from fdabnn_models.vgg_small import vgg_small
+
+_RESNET20 = Path(__file__).resolve().parents[2] / "models" / "checkpoints" / "resnet20-cifar10.pt"
+_SAMPLES = "random:16"
+
+
+class Files(NamedTuple):
+    """A network's files.
+
+    Attributes:
+        onnx: with standard operators.
+        tflite: with binary layers for the delegate.
+        packed: ONNX with packed binary layers.
+        macs: binary multiply-accumulates of a picture.
+    """
+
+    onnx: Path
+    tflite: Path
+    packed: Path
+    macs: int
+
+
+def export(module: nn.Module, info: ModelInfo, folder: Path) -> Files:
+    """Exports a network with exact numerics, without the checks of `fdabnn-export`."""
+    pictures = samples.load(_SAMPLES, info).images
+    exact = make_exact(deploy(capture(module, info.input_shape)).graph, [pictures])
+    info = replace(info, numerics=exact.numerics.to_text())
+    graph = exact.graph
+    macs = sum(
+        math.prod(graph.shape(node.name)[1:]) * node.op.taps
+        for node in graph
+        if isinstance(node.op, BinaryConv2d | BinaryLinear)
+    )
+    onnx, tflite, packed = (folder / f"{info.name}{end}" for end in (".onnx", ".tflite", "-packed.onnx"))
+    find_converter("onnx").convert(graph, info, onnx, ConvertOptions())
+    find_converter("tflite").convert(graph, info, tflite, ConvertOptions())
+    find_converter("onnx").convert(graph, info, packed, ConvertOptions(kernels="packed"))
+    return Files(onnx, tflite, packed, macs)
+
+
+def export_resnet20(folder: Path) -> Files:
+    """Exports the shipped checkpoint."""
+    source = checkpoint.read(_RESNET20)
+    return export(source.module, source.info, folder)
+
+
+def export_vgg_small(folder: Path) -> Files:
+    """Exports a VGG-small with drawn weights, the same each time."""
+    info = ModelInfo("vgg-small", (3, 32, 32), mean=MEAN, std=STD, input_range=input_range())
+    torch.manual_seed(0)
+    return export(shake(vgg_small(), alpha=0.0), info, folder)
