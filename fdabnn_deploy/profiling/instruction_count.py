@@ -181,13 +181,11 @@ def _counts(found: dict[str, Any]) -> Counts:
 
 
 def _reason(done: subprocess.CompletedProcess[str]) -> str:
-    lines = done.stderr.strip().splitlines() or ["no reason given"]
-    # qemu writes its own last line behind the plugin's; one that knows no plugins shows its options.
-    ours = [line.removeprefix(_NAME) for line in lines if line.startswith(_NAME)]
-    if not ours and "-plugin" not in done.stderr and "plugin" in done.stderr:
-        return lines[-1]
-    if not ours and any("unknown option" in line or line.startswith("usage:") for line in lines):
+    lines = done.stderr.strip().splitlines() or ["it said nothing"]
+    if any("unknown option" in line for line in lines):
         return f"it knows no option -plugin; {_DYNAMIC}"
+    # qemu writes a last line of its own behind the plugin's.
+    ours = [line.removeprefix(_NAME) for line in lines if line.startswith(_NAME)]
     return (ours or lines)[-1]
 
 

@@ -4,14 +4,14 @@
 // execute those without a meaning as NOP; new meanings have come from the lower end up, so these two stand near the upper one.
 #pragma once
 
-#include <cstdint>
+#include <stdint.h>
 
 namespace fdabnn {
 
-constexpr std::uint32_t Hint(std::uint32_t number) { return 0xd503201fu | number << 5; }
+constexpr uint32_t Hint(uint32_t number) { return 0xd503201fu | number << 5; }
 
-constexpr std::uint32_t kMarkerBegin = Hint(0x70);
-constexpr std::uint32_t kMarkerEnd = Hint(0x71);
+constexpr uint32_t kMarkerBegin = Hint(0x70);
+constexpr uint32_t kMarkerEnd = Hint(0x71);
 
 // Executes a mark; does nothing on other processors. The compiler moves no access to memory across it.
 inline void MarkerBegin() {
