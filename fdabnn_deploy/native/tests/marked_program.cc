@@ -59,13 +59,15 @@ extern "C" [[noreturn]] void _start() {
   fdabnn::MarkerBegin();
   Loop();
   fdabnn::MarkerEnd();
-  __asm__ volatile("hint #0x70\nhint #0x71");  // in one piece: the compiler may put what comes next between two
-  fdabnn::MarkerBegin();
-  __asm__ volatile("ldur q0, [sp, #-16]\ncnt v0.16b, v0.16b\nadd v0.16b, v0.16b, v0.16b\nstur q0, [sp, #-16]\nldp x2, x3, [sp, #-16]\nnop"
-                   :
-                   :
-                   : "v0", "x2", "x3", "memory");
-  fdabnn::MarkerEnd();
+  // In one piece: between two the compiler may put what comes next.
+  __asm__ volatile(
+      "hint #0x70\nhint #0x71\n"
+      "hint #0x70\n"
+      "ldur q0, [sp, #-16]\ncnt v0.16b, v0.16b\nadd v0.16b, v0.16b, v0.16b\nstur q0, [sp, #-16]\nldp x2, x3, [sp, #-16]\nnop\n"
+      "hint #0x71"
+      :
+      :
+      : "v0", "x2", "x3", "memory");
   status = 3;
 #elif CASE == 1  // a section within a section
   fdabnn::MarkerBegin();
