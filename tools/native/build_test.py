@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import importlib.util
 import re
 import struct
@@ -62,8 +63,24 @@ def test_exports_nothing_but_its_interfaces(build: ModuleType) -> None:
     assert others == {"RegisterCustomOps"}
 
 
+def test_the_plugin_takes_from_qemu_what_is_qemus(build: ModuleType) -> None:
+    """What the linker cannot check: it leaves open all that the emulator brings."""
+    if build.supported_machine() != "x86_64":
+        pytest.skip("the plugin is for emulators that run on x86-64")
+    table = list(symbols(build.LIB / build.INSTRUCTION_COUNT.name, DYNSYM))
+    defined = {name for name, binding, is_defined in table if is_defined and binding != LOCAL}
+    assert defined == {"qemu_plugin_install", "qemu_plugin_version"}
+    missing = {name for name, _, is_defined in table if not is_defined and name}
+    ours = {name for name in missing if name.startswith("qemu_plugin_")}
+    assert len(ours) == 10
+    libc = ctypes.CDLL(None)
+    assert all(hasattr(libc, name) for name in missing - ours)
+
+
 def test_asks_for_an_old_glibc_only(build: ModuleType) -> None:
-    content = build.LIBRARY.read_bytes()
+    content = b"".join(
+        (build.LIB / product.name).read_bytes() for product in build.products(build.supported_machine())
+    )
     versions = {
         tuple(map(int, found.split(b"."))) for found in re.findall(rb"\0GLIBC_([0-9.]+)(?=\0)", content)
     }
