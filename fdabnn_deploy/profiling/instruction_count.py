@@ -126,7 +126,7 @@ def count(
 
     Raises:
         RuntimeMissingError: the emulator or the plugin is missing, or the emulator loads no plugins.
-        UsageError: the program was ended by a signal or by `timeout`, or its marks do not come in pairs.
+        UsageError: the program is not there, was ended by a signal or by `timeout`, or its marks do not come in pairs.
     """
     check_emulator(command[0])
     with tempfile.TemporaryDirectory(prefix="fdabnn-count-") as scratch:
@@ -148,7 +148,7 @@ def count(
     if lines is None:
         raise RuntimeMissingError(f"{command[0]} does not load the plugin that counts: {_reason(done)}")
     sections, total = parse(lines)
-    if total is None:
+    if total is None or total.instructions == 0:
         raise UsageError(
             f"the program ended with status {done.returncode} before its instructions were counted to the end: {_reason(done)}"
         )
