@@ -19,7 +19,7 @@ from typing import Any
 from fdabnn_deploy.errors import RuntimeMissingError, UsageError
 from fdabnn_deploy.native import instruction_count_path
 
-_DYNAMIC = "use the dynamic qemu-aarch64 of the package qemu-user, which loads plugins"
+_DYNAMIC = "use a dynamically linked qemu-aarch64: that of Debian 12's package qemu-user, or one compiled with --enable-plugins"
 _NAME = "fdabnn instruction count: "
 """How the plugin's own messages begin."""
 

@@ -157,14 +157,17 @@ def test_the_plugin_is_for_aarch64(program: Build) -> None:
 def test_an_emulator_without_plugins(compiled: Callable[[str, int], Path], tmp_path: Path) -> None:
     static = compiled("x86_64", 0)
     with pytest.raises(
-        RuntimeMissingError, match="is statically linked and loads no plugins: use the dynamic qemu-aarch64"
+        RuntimeMissingError,
+        match="is statically linked and loads no plugins: use a dynamically linked qemu-aarch64",
     ):
         count([str(static), "program"])
     # What the static one says, in case it hides behind a script.
     script = tmp_path / "qemu-aarch64"
     script.write_text("#!/bin/sh\necho \"qemu: unknown option 'plugin'\" >&2\nexit 1\n")
     script.chmod(0o755)
-    with pytest.raises(RuntimeMissingError, match="knows no option -plugin; use the dynamic qemu-aarch64"):
+    with pytest.raises(
+        RuntimeMissingError, match="knows no option -plugin; use a dynamically linked qemu-aarch64"
+    ):
         count([str(script), "program"])
 
 
