@@ -5,16 +5,18 @@ from __future__ import annotations
 import tempfile
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import click
+from rich.console import Console
 
 from arm_root import library
 from arm_root.make import make_root
 from fdabnn_deploy.cli.console import make_console, print_table, run_command
 from fdabnn_deploy.runtimes.arm_root import CPU, Guest
 from instruction_counts import measure, table
+from instruction_counts.measure import Entries
 
 _PACKAGES = {"LiteRT": "ai-edge-litert", "ONNX Runtime": "onnxruntime"}
 _HEADS = ("", "instructions", "per 1000 MAC", "vector", "loads", "stores", "branches")
@@ -29,6 +31,32 @@ def versions(guest: Guest) -> dict[str, str]:
     """What the counts depend on besides the checkout."""
     packages = {name: guest.package_version(package) for name, package in _PACKAGES.items()}
     return {"processor": CPU, **packages}
+
+
+def judge(console: Console, entries: Entries, found: Mapping[str, str]) -> None:
+    """Prints what differs from the table and is passed over.
+
+    Args:
+        console: where to.
+        entries: what was counted.
+        found: the versions of that.
+
+    Raises:
+        SlowerError: see `table.check`.
+        UsageError: likewise, or there is no table.
+    """
+    known, expected = table.read(), table.read_versions()
+    for name in found:
+        if found[name] != expected.get(name):
+            console.print(f"{name}: {found[name]} here, {expected.get(name)} in the table", soft_wrap=True)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        try:
+            table.check(known, entries)
+        finally:
+            for warning in told:
+                console.print(str(warning.message), soft_wrap=True)
+    console.print(f"no count has grown by more than {table.LIMIT:.0%}")
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -58,13 +86,4 @@ def _main(update: bool) -> None:
         table.write(entries, versions(guest))
         console.print(f"written: {table.TABLE}", soft_wrap=True)
         return
-    known = table.read()
-    found, expected = versions(guest), table.read_versions()
-    if found != expected:
-        console.print(f"counted with {found}, the table with {expected}", soft_wrap=True)
-    with warnings.catch_warnings(record=True) as told:
-        warnings.simplefilter("always")
-        table.check(known, entries)
-    for warning in told:
-        console.print(str(warning.message), soft_wrap=True)
-    console.print("no count has grown")
+    judge(console, entries, versions(guest))
