@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -15,8 +15,15 @@ from torch import nn
 
 from arm_root import library
 from arm_root.make import make_root
+from fdabnn_deploy import checkpoint as checkpoints
+from fdabnn_deploy import samples
+from fdabnn_deploy.capture import capture
 from fdabnn_deploy.cifar10 import find_test_batch
+from fdabnn_deploy.converter import ConvertOptions, find_converter
+from fdabnn_deploy.deploy import deploy
 from fdabnn_deploy.errors import RuntimeMissingError
+from fdabnn_deploy.model_info import ModelInfo
+from fdabnn_deploy.numerics.exact import make_exact
 from fdabnn_deploy.pictures import synthetic
 from fdabnn_deploy.runtimes import arm_root
 from fdabnn_deploy.runtimes.arm_root import Guest
@@ -25,7 +32,9 @@ from fdabnn_models.cifar10 import CLASSES, MEAN, STD, input_range
 from fdabnn_models.resnet_cifar import resnet20
 from fdabnn_models.vgg_small import vgg_small
 
+Files = tuple[Path, Path, Path]
 SHIPPED = sorted((Path(__file__).parents[1] / "models" / "checkpoints").glob("*.pt"))
+RESNET20 = Path(__file__).parents[1] / "models" / "checkpoints" / "resnet20-cifar10.pt"
 
 
 def shake(module: nn.Module, *, alpha: float, seed: int = 0) -> nn.Module:
@@ -90,6 +99,33 @@ def random_vgg_small() -> nn.Module:
     """A binary VGG-small with random weights."""
     torch.manual_seed(0)
     return shake(vgg_small(), alpha=0.0)
+
+
+def _write_files(module: nn.Module, info: ModelInfo, folder: Path) -> Files:
+    pictures = samples.load("random:16", info).images
+    exact = make_exact(deploy(capture(module, info.input_shape)).graph, [pictures])
+    info = ModelInfo(
+        *(info.name, info.input_shape), mean=info.mean, std=info.std, input_range=info.input_range,
+        checkpoint_sha256=info.checkpoint_sha256, numerics=exact.numerics.to_text(),
+    )  # fmt: skip
+    onnx, tflite, packed = (folder / f"{info.name}{end}" for end in (".onnx", ".tflite", "-packed.onnx"))
+    find_converter("onnx").convert(exact.graph, info, onnx, ConvertOptions())
+    find_converter("tflite").convert(exact.graph, info, tflite, ConvertOptions())
+    find_converter("onnx").convert(exact.graph, info, packed, ConvertOptions(kernels="packed"))
+    return onnx, tflite, packed
+
+
+@pytest.fixture(scope="session")
+def write_files() -> Callable[[nn.Module, ModelInfo, Path], Files]:
+    """Writes a module as an exact ONNX file, an exact TFLite file, and an ONNX file with packed binary layers."""
+    return _write_files
+
+
+@pytest.fixture(scope="session")
+def resnet20_files(tmp_path_factory: pytest.TempPathFactory) -> Files:
+    """The shipped ResNet-20 as the files of `write_files`."""
+    source = checkpoints.read(RESNET20)
+    return _write_files(source.module, source.info, tmp_path_factory.mktemp("resnet20"))
 
 
 @pytest.fixture(scope="session")

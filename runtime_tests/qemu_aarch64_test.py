@@ -5,21 +5,17 @@ from __future__ import annotations
 import gc
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from fdabnn_deploy import checkpoint, samples
-from fdabnn_deploy.capture import capture
 from fdabnn_deploy.cifar10 import find_test_batch
 from fdabnn_deploy.comparison import compare_models
-from fdabnn_deploy.converter import ConvertOptions, find_converter
-from fdabnn_deploy.deploy import deploy
 from fdabnn_deploy.errors import ModelRefusedError, UsageError
 from fdabnn_deploy.model_info import ModelInfo
-from fdabnn_deploy.numerics.exact import make_exact
 from fdabnn_deploy.runtimes import qemu_aarch64, registry
 from fdabnn_deploy.runtimes.arm_root import Guest
 from fdabnn_deploy.runtimes.onnxruntime import OPTIMIZATIONS
@@ -29,38 +25,24 @@ from fdabnn_models.cifar10 import MEAN, STD, input_range
 
 Files = tuple[Path, Path, Path]
 FEW, MANY = 8, 64
-RESNET20 = Path(__file__).parents[1] / "models" / "checkpoints" / "resnet20-cifar10.pt"
-
-
-def files_of(module: torch.nn.Module, info: ModelInfo, folder: Path) -> Files:
-    """The module as an exact ONNX file, an exact TFLite file, and an ONNX file with packed binary layers."""
-    pictures = samples.load("random:16", info).images
-    exact = make_exact(deploy(capture(module, info.input_shape)).graph, [pictures])
-    info = ModelInfo(
-        *(info.name, info.input_shape), mean=info.mean, std=info.std, input_range=info.input_range,
-        checkpoint_sha256=info.checkpoint_sha256, numerics=exact.numerics.to_text(),
-    )  # fmt: skip
-    onnx, tflite, packed = (folder / f"{info.name}{end}" for end in (".onnx", ".tflite", "-packed.onnx"))
-    find_converter("onnx").convert(exact.graph, info, onnx, ConvertOptions())
-    find_converter("tflite").convert(exact.graph, info, tflite, ConvertOptions())
-    find_converter("onnx").convert(exact.graph, info, packed, ConvertOptions(kernels="packed"))
-    return onnx, tflite, packed
 
 
 @pytest.fixture(scope="module")
-def resnet20(arm_guest: Guest, tmp_path_factory: pytest.TempPathFactory) -> Files:
+def resnet20(arm_guest: Guest, resnet20_files: Files) -> Files:
     """The shipped ResNet-20."""
-    source = checkpoint.read(RESNET20)
-    return files_of(source.module, source.info, tmp_path_factory.mktemp("resnet20"))
+    return resnet20_files
 
 
 @pytest.fixture(scope="module")
 def vgg(
-    arm_guest: Guest, random_vgg_small: torch.nn.Module, tmp_path_factory: pytest.TempPathFactory
+    arm_guest: Guest,
+    random_vgg_small: torch.nn.Module,
+    write_files: Callable[[torch.nn.Module, ModelInfo, Path], Files],
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Files:
     """A VGG-small with random weights."""
     info = ModelInfo("vgg", (3, 32, 32), mean=MEAN, std=STD, input_range=input_range())
-    return files_of(random_vgg_small, info, tmp_path_factory.mktemp("vgg"))
+    return write_files(random_vgg_small, info, tmp_path_factory.mktemp("vgg"))
 
 
 def check(a: Path, b: Path, data_dir: Path, count: int) -> None:
