@@ -81,7 +81,7 @@ def here(dist: Path, folder: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     machine = supported_machine()
     assert machine is not None
     venv = tmp_path_factory.mktemp("clean") / "venv"
-    subprocess.run([sys._base_executable, "-m", "venv", str(venv)], check=True)
+    subprocess.run([str(Path(sys.base_prefix) / "bin" / "python3"), "-m", "venv", str(venv)], check=True)
     environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
     installed = Installed([str(venv / "bin" / "python")], environment, folder)
     constraints = ["--constraint", str(ROOT / "constraints.txt")]
@@ -162,7 +162,8 @@ def test_the_tools_run_or_say_what_they_need(here: Installed) -> None:
     check_parity(here)
     tools = Path(here.python[0]).parent
     checkpoint = ROOT / "models" / "checkpoints" / "resnet20-cifar10.pt"
-    for command in (["fdabnn-export", str(checkpoint)], ["fdabnn-train", "--arch", "resnet20"]):
+    train = ["fdabnn-train", "--arch", "resnet20", "--data", ".", "--epochs", "1", "--out", "out.pt"]
+    for command in (["fdabnn-export", str(checkpoint)], train):
         done = subprocess.run(
             [str(tools / command[0]), *command[1:]],
             cwd=here.folder,
