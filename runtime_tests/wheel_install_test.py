@@ -21,6 +21,8 @@ from native.wheels import build_wheel
 
 ROOT = Path(__file__).parents[1]
 FRAMEWORKS = ("larq_compute_engine", "onnx", "tensorflow", "torch")
+# One environment for all: it takes longest to make.
+pytestmark = pytest.mark.xdist_group("wheel_install")
 UNIQUE = "import numpy; numpy.set_printoptions(floatmode='unique')\n"
 """Before a program: with all digits that a float has, equal texts are equal bits."""
 
