@@ -11,7 +11,6 @@ made depends on the sources and the compiler alone, not on where and when.
 from __future__ import annotations
 
 import argparse
-import fcntl
 import hashlib
 import os
 import platform
@@ -182,6 +181,8 @@ def _make(path: Path, name: str, command: list[str], what: str) -> None:
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
     """Lets one build at a time work in a folder."""
+    import fcntl  # late: Windows has none, where the hook only asks whether there is a library
+
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

@@ -205,6 +205,31 @@ def differing(a: Path, b: Path) -> list[str]:
     return sorted(path for path in first.keys() | second.keys() if first.get(path) != second.get(path))
 
 
+ELSEWHERE = """
+import platform, sys
+platform.system = lambda: "Windows"
+sys.modules["fcntl"] = None
+from hatchling.build import build_wheel
+print(build_wheel(sys.argv[1]))
+"""
+
+
+def test_where_there_is_no_library_the_package_comes_without_it(tmp_path: Path) -> None:
+    environment = {key: value for key, value in os.environ.items() if key != "FDABNN_WHEEL"}
+    done = subprocess.run(
+        [sys.executable, "-c", ELSEWHERE, str(tmp_path)],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == f"{STEM}-py3-none-any.whl"
+    assert "installing without them" in done.stdout + done.stderr
+    assert not any(path.startswith(LIB) for path in contents(tmp_path / f"{STEM}-py3-none-any.whl"))
+
+
 def test_an_unknown_wheel_is_refused(tmp_path: Path) -> None:
     with pytest.raises(WheelError, match=r"FDABNN_WHEEL is 'windows': give one of x86_64, aarch64, macos"):
         build_wheel("windows", tmp_path)
