@@ -4,7 +4,7 @@
 #   TORCH_INDEX    package index with the CPU builds of torch
 #   TORCH          torch to install instead of the pinned CPU build, e.g. torch==2.13.0 (with CUDA)
 #   PIP_INDEX_URL  package index for everything else
-#   PYTEST_ARGS    arguments for pytest (default: two processes)
+#   PYTEST_ARGS    arguments for pytest (default: -n 2, two processes)
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
@@ -16,7 +16,7 @@ LIBRARY := fdabnn_deploy/native/lib/libfdabnn_delegate.so
 NATIVE_SOURCES := $(shell find fdabnn_deploy/native \( -name '*.cc' -o -name '*.h' \)) $(wildcard tools/native/*)
 
 export FDABNN_DATA ?= data
-PYTEST_ARGS ?= -n 2 --dist loadgroup
+PYTEST_ARGS ?= -n 2
 export PYTHON TORCH TORCH_INDEX
 ifdef PIP_INDEX_URL
 export PIP_INDEX_URL

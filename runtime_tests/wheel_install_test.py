@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import subprocess
@@ -21,8 +22,6 @@ from native.wheels import build_wheel
 
 ROOT = Path(__file__).parents[1]
 FRAMEWORKS = ("larq_compute_engine", "onnx", "tensorflow", "torch")
-# One environment for all: it takes longest to make.
-pytestmark = pytest.mark.xdist_group("wheel_install")
 UNIQUE = "import numpy; numpy.set_printoptions(floatmode='unique')\n"
 """Before a program: with all digits that a float has, equal texts are equal bits."""
 
@@ -82,15 +81,24 @@ def here(dist: Path, folder: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     """A new virtual environment of this machine; skips where there is no package index, but in CI."""
     machine = supported_machine()
     assert machine is not None
-    venv = tmp_path_factory.mktemp("clean") / "venv"
-    subprocess.run([str(Path(sys.base_prefix) / "bin" / "python3"), "-m", "venv", str(venv)], check=True)
+    # One for all processes of pytest-xdist: nothing takes longer.
+    base = tmp_path_factory.getbasetemp()
+    base = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    venv = base / "clean-venv"
     environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
     installed = Installed([str(venv / "bin" / "python")], environment, folder)
-    constraints = ["--constraint", str(ROOT / "constraints.txt")]
-    done = installed.run("-m", "pip", "install", "-q", *constraints, str(build_wheel(machine, dist)))
-    if done.returncode and "Could not find a version" in done.stderr and not os.environ.get("CI"):
-        pytest.skip(f"pip cannot install the base packages: {done.stderr.strip().splitlines()[-1]}")
-    assert done.returncode == 0, done.stderr
+    with (base / "clean-venv.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if (venv / "made").exists():
+            return installed
+        python = Path(sys.base_prefix) / "bin" / "python3"
+        subprocess.run([str(python), "-m", "venv", "--clear", str(venv)], check=True)
+        constraints = ["--constraint", str(ROOT / "constraints.txt")]
+        done = installed.run("-m", "pip", "install", "-q", *constraints, str(build_wheel(machine, dist)))
+        if done.returncode and "Could not find a version" in done.stderr and not os.environ.get("CI"):
+            pytest.skip(f"pip cannot install the base packages: {done.stderr.strip().splitlines()[-1]}")
+        assert done.returncode == 0, done.stderr
+        (venv / "made").touch()
     return installed
 
 
