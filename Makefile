@@ -74,9 +74,9 @@ format: $(STAMP) ## rewrite the sources in the project's style
 	$(BIN)/ruff format .
 	git ls-files -z '*.cc' '*.h' | xargs -0 $(BIN)/clang-format -i
 
-.PHONY: wheel
-wheel: $(STAMP) ## build the wheel into dist/
-	$(BIN)/python -m build --wheel --no-isolation --outdir dist .
+.PHONY: wheels
+wheels: $(STAMP) ## build the wheels of all machines, and the source archive, into dist/
+	@$(BIN)/python tools/native/wheels.py
 
 .PHONY: clean
 clean: ## remove what was built; keeps .venv and data

@@ -8,6 +8,7 @@ from pathlib import Path
 from fdabnn_deploy.errors import RuntimeMissingError
 
 DELEGATE = "libfdabnn_delegate.so"
+DELEGATE_MACOS = "libfdabnn_delegate.dylib"
 INSTRUCTION_COUNT = "libfdabnn_instruction_count.so"
 _FOLDER = Path(__file__).parent / "lib"
 
@@ -15,7 +16,8 @@ _FOLDER = Path(__file__).parent / "lib"
 def delegate_path(machine: str | None = None) -> str:
     """The path of the external delegate, for `load_delegate` of any TFLite runtime; see docs/delegate.md.
 
-    A checkout may hold the library for further processors, each in a folder of the processor's name.
+    An installation may hold the library for further processors, each in a folder of the processor's name: wheels for x86-64 bring the
+    one for aarch64 Linux.
 
     Args:
         machine: a processor as `platform.machine()` names it, to find the library that was built for it beside this machine's; by
@@ -24,12 +26,14 @@ def delegate_path(machine: str | None = None) -> str:
     Raises:
         RuntimeMissingError: this installation has no native library.
     """
-    path = _FOLDER / (machine or platform.machine()) / DELEGATE
+    name = DELEGATE_MACOS if machine is None and platform.system() == "Darwin" else DELEGATE
+    path = _FOLDER / (machine or platform.machine()) / name
     if not path.is_file() and machine is None:
-        path = _FOLDER / DELEGATE
+        path = _FOLDER / name
     if not path.is_file():
         raise RuntimeMissingError(
-            f"the native library {path} is missing: install fdabnn-deploy again, with  pip install --force-reinstall --no-deps"
+            f"the native library {path} is missing: it exists for Linux with glibc on x86-64 and aarch64, where it comes with  "
+            "pip install --force-reinstall --no-deps fdabnn-deploy"
         )
     return str(path)
 

@@ -22,7 +22,7 @@ def test_it_is_a_library_with_the_entry_points_of_a_delegate() -> None:
 
 def test_without_the_library_the_way_out_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(native, "_FOLDER", tmp_path)
-    with pytest.raises(RuntimeMissingError, match=r"libfdabnn_delegate\.so is missing: install"):
+    with pytest.raises(RuntimeMissingError, match=r"libfdabnn_delegate\.so is missing: it exists for Linux"):
         fdabnn_deploy.delegate_path()
 
 
@@ -49,3 +49,14 @@ def test_the_library_of_the_processor_goes_before_the_one_without_a_name(
     assert native.delegate_path() == native.delegate_path("aarch64") == str(foreign)
     monkeypatch.setattr("platform.machine", lambda: "x86_64")
     assert native.delegate_path() == str(own)
+
+
+def test_macos_has_its_own_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(native, "_FOLDER", tmp_path)
+    monkeypatch.setattr("platform.machine", lambda: "arm64")
+    monkeypatch.setattr("platform.system", lambda: "Darwin")
+    (tmp_path / native.DELEGATE).touch()
+    with pytest.raises(RuntimeMissingError, match=r"libfdabnn_delegate\.dylib is missing"):
+        native.delegate_path()
+    (tmp_path / native.DELEGATE_MACOS).touch()
+    assert native.delegate_path() == str(tmp_path / native.DELEGATE_MACOS)

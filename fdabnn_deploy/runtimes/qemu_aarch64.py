@@ -218,7 +218,7 @@ class QemuRuntime:
             delegate_path(MACHINE)
         except RuntimeMissingError:
             raise RuntimeMissingError(
-                "the native library for aarch64 is missing: build it with  python tools/arm_root  in the checkout that this "
-                "package is installed from  (pip install -e .)"
+                "the native library for aarch64 is missing: wheels for x86-64 bring it; in a checkout that is installed by  "
+                "pip install -e .  build it with  python tools/arm_root"
             ) from None
         return _process(guest)

@@ -31,7 +31,8 @@ def emulator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_without_the_library(emulator: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(native, "_FOLDER", tmp_path)
     with pytest.raises(
-        RuntimeMissingError, match=r"library for aarch64 is missing: .*python tools/arm_root .*pip install -e"
+        RuntimeMissingError,
+        match=r"library for aarch64 is missing: wheels for x86-64 bring it; .*python tools/arm_root",
     ):
         QemuRuntime().open(tmp_path / "model.tflite")
 

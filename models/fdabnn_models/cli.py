@@ -6,20 +6,17 @@ import sys
 import time
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import click
-import torch
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
 from fdabnn_deploy.errors import FdabnnError, RuntimeMissingError, UsageError
-from fdabnn_models.architectures import architecture_names
-from fdabnn_models.cifar10 import load_cifar10
-from fdabnn_models.distributed import join_ranks, leave_ranks
-from fdabnn_models.layers import Scale
-from fdabnn_models.memory import keep_freed_memory
-from fdabnn_models.train import DEFAULT_LR, DEFAULT_WEIGHT_DECAY, Optimizer, Recipe, Trainer
+
+if TYPE_CHECKING:
+    from fdabnn_models.layers import Scale
+    from fdabnn_models.train import Optimizer
 
 
 def _duration(seconds: float) -> str:
@@ -143,6 +140,18 @@ def _train(
     A run that was stopped continues from OUT.state when the same command is given again, with the same result
     as an unbroken run. OUT.csv holds one row per epoch. Runs on several processes under torchrun.
     """
+    try:
+        import torch
+    except ModuleNotFoundError:
+        raise RuntimeMissingError(
+            "training needs PyTorch: install it with  pip install 'fdabnn-deploy[train]'"
+        ) from None
+    from fdabnn_models.architectures import architecture_names
+    from fdabnn_models.cifar10 import load_cifar10
+    from fdabnn_models.distributed import join_ranks, leave_ranks
+    from fdabnn_models.memory import keep_freed_memory
+    from fdabnn_models.train import DEFAULT_LR, DEFAULT_WEIGHT_DECAY, Recipe, Trainer
+
     if arch not in architecture_names():
         known = ", ".join(architecture_names()) or "none is installed"
         raise UsageError(f"there is no architecture {arch!r}; known: {known}")

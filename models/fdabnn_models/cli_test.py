@@ -5,14 +5,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from fdabnn_models import cli, train
+from fdabnn_models import architectures, cli, train
 from fdabnn_models.train_test import Tiny
 
 
 @pytest.fixture
 def tiny_architecture(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(train, "find_architecture", lambda name: Tiny)
-    monkeypatch.setattr(cli, "architecture_names", lambda: ["tiny"])
+    monkeypatch.setattr(architectures, "architecture_names", lambda: ["tiny"])
 
 
 def arguments(folder: Path, target: Path, /, **changes: str) -> list[str]:

@@ -4,19 +4,21 @@
     python tools/native/build.py --target aarch64-linux-gnu.2.17 --out build/aarch64
 
 Every product is linked from the .cc files of its folders (`PRODUCTS`); the end of a file's name says which instructions it may use.
-Objects are kept in `build/native/` by the content of what they were made from. Products need nothing but glibc 2.17 or newer.
+Objects are kept in `build/native/` by the content of what they were made from. Products need nothing but glibc 2.17 or newer. What is
+made depends on the sources and the compiler alone, not on where and when.
 """
 
 from __future__ import annotations
 
 import argparse
-import fcntl
 import hashlib
 import os
 import platform
 import re
+import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -30,6 +32,8 @@ LIB = NATIVE / "lib"
 CACHE = ROOT / "build" / "native"
 
 TARGETS = {"x86_64": "x86_64-linux-gnu.2.17", "aarch64": "aarch64-linux-gnu.2.17"}
+MACOS = "aarch64-macos.11.0"
+"""Linked only: nothing of it has run."""
 
 COMPILE = [
     *("-std=c++17", "-O3", "-g0", "-DNDEBUG", "-fPIC", "-ffp-contract=off"),
@@ -40,6 +44,7 @@ LINK = [
     *("-s", "-pthread", "-Wl,--gc-sections", "-Wl,-z,relro", "-Wl,-z,now", "-Wl,-z,noexecstack"),
     "-Wl,-z,defs",
 ]
+LINK_MACOS = ["-s", "-pthread", "-Wl,-dead_strip"]
 EXPORTS = ROOT / "tools" / "native" / "exports.map"
 
 
@@ -71,6 +76,42 @@ INSTRUCTION_COUNT = Product(
 PRODUCTS = (DELEGATE, INSTRUCTION_COUNT)
 LIBRARY = LIB / DELEGATE.name
 
+# zig's linker has no list of exports for macOS: the compiler's flags for visibility hide what is ours, and of its C++ library
+# `operator new` and its like stay visible.
+DELEGATE_MACOS = Product(
+    "libfdabnn_delegate.dylib",
+    DELEGATE.folders,
+    ("-shared", "-Wl,-install_name,@rpath/libfdabnn_delegate.dylib"),
+)
+PRODUCTS_MACOS = (DELEGATE_MACOS,)
+
+
+def products(target: str) -> tuple[Product, ...]:
+    """What is linked for a target."""
+    if "-macos" in target:
+        return PRODUCTS_MACOS
+    return tuple(product for product in PRODUCTS if target.split("-", 1)[0] in product.machines)
+
+
+class Wheel(NamedTuple):
+    """What a wheel is built for.
+
+    Attributes:
+        platform: the tag that installers choose it by (PEP 600).
+        targets: what its products are built for, by their folder in `native/lib/`.
+    """
+
+    platform: str
+    targets: dict[str, str]
+
+
+# A workstation has the files for devices, too: it sends them there, and runs them under an emulator.
+WHEELS = {
+    "x86_64": Wheel("manylinux_2_17_x86_64", {".": TARGETS["x86_64"], "aarch64": TARGETS["aarch64"]}),
+    "aarch64": Wheel("manylinux_2_17_aarch64", {".": TARGETS["aarch64"]}),
+    "macos": Wheel("macosx_11_0_arm64", {".": MACOS}),
+}
+
 # Instructions beyond the target's first processors, by the end of a file's name. Whether the processor has them is asked at run time.
 INSTRUCTIONS = {
     "_popcnt": ["-msse4.2", "-mpopcnt"],
@@ -91,11 +132,6 @@ def supported_machine() -> str | None:
     machine = {"amd64": "x86_64", "arm64": "aarch64"}.get(platform.machine().lower(), platform.machine())
     is_glibc = platform.system() == "Linux" and platform.libc_ver()[0] == "glibc"
     return machine if is_glibc and machine in TARGETS else None
-
-
-def products(machine: str) -> list[Product]:
-    """What is built for a processor."""
-    return [product for product in PRODUCTS if machine in product.machines]
 
 
 def sources(folders: Sequence[str] = DELEGATE.folders) -> list[Path]:
@@ -137,21 +173,24 @@ def _run(command: list[str], what: str) -> None:
         print(done.stderr.strip(), file=sys.stderr)
 
 
-def _make(path: Path, command: list[str], what: str) -> None:
-    """Runs a command that writes a file, which appears whole or not at all."""
+def _make(path: Path, name: str, command: list[str], what: str) -> None:
+    """Runs a command that writes a file, which appears whole or not at all.
+
+    macOS programs contain the name that the linker gave them, which therefore is `name`, whatever the path.
+    """
     if path.exists():
         return
-    aside = path.with_name(f".{os.getpid()}.{path.name}")
-    try:
+    with tempfile.TemporaryDirectory(prefix=".", dir=path.parent) as folder:
+        aside = Path(folder) / name
         _run([*command, "-o", str(aside)], what)
         aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)
 
 
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
     """Lets one build at a time work in a folder."""
+    import fcntl  # late: Windows has none, where the hook only asks whether there is a library
+
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -167,29 +206,33 @@ def build(target: str | None = None, out: Path = LIB, cache: Path = CACHE) -> li
         cache: Folder for objects.
 
     Returns:
-        The files of the products for that machine.
+        The files of `products`.
 
     Raises:
         BuildError: No compiler for this machine, or an error in the sources.
     """
-    machine = target.split("-")[0] if target else supported_machine()
-    if machine is None:
-        raise BuildError(
-            f"the native library exists for x86-64 and aarch64 Linux with glibc, not for {platform.platform()}"
-        )
+    if target is None:
+        own = supported_machine()
+        if own is None:
+            raise BuildError(
+                f"the native library exists for x86-64 and aarch64 Linux with glibc, not for {platform.platform()}"
+            )
+        target = TARGETS[own]
+    cache /= target.split("-")[0] + "-macos" * ("-macos" in target)
     try:
         version("ziglang")
     except ModuleNotFoundError as error:
         raise BuildError("the compiler is missing; install it with: pip install ziglang==0.17.1") from error
 
-    with _alone(cache / machine):
-        wanted = products(machine)
-        made = [_build_one(product, target or TARGETS[machine], cache / machine) for product in wanted]
+    with _alone(cache):
+        made = [_build_one(product, target, cache) for product in products(target)]
         used = {file for objects, linked in made for file in (*objects, linked)}
-        for old in (cache / machine).glob("*.*"):
-            if old not in used:
+        for old in cache.iterdir():
+            if old.is_dir():
+                shutil.rmtree(old)  # of a build that was killed
+            elif old not in used and old.name != "lock":
                 old.unlink()
-        files = [out / product.name for product in wanted]
+        files = [out / product.name for product in products(target)]
         for file, (_, linked) in zip(files, made, strict=True):
             _put(linked, file)
     return files
@@ -204,15 +247,15 @@ def _build_one(product: Product, target: str, cache: Path) -> tuple[list[Path], 
         command = ["c++", "-target", target, *COMPILE, *instruction_flags(source, machine), "-c", str(name)]
         key = _digest(command, [source, *sorted(_headers(source, set()))])
         path = cache / f"{name.parent.name}-{name.stem}.{key}.o"
-        _make(path, command, f"compiling {name}")
+        _make(path, path.name, command, f"compiling {name}")
         return path
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         objects = list(pool.map(compiled, sources(product.folders)))
-    link = ["c++", "-target", target, *LINK, *product.link]
+    link = ["c++", "-target", target, *(LINK_MACOS if "-macos" in target else LINK), *product.link]
     key = _digest([*link, *(path.name for path in objects)], [EXPORTS])
     linked = cache / f"{product.name}.{key}.linked"
-    _make(linked, [*link, *map(str, objects)], f"linking {product.name}")
+    _make(linked, product.name, [*link, *map(str, objects)], f"linking {product.name}")
     return objects, linked
 
 

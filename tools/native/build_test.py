@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import ctypes
 import importlib.util
-import re
-import struct
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
+from native.binaries_testing import DYNSYM, KNOWN, LOCAL, SYMTAB, WEAK, glibc, needed, symbols
+
 BUILD = Path(__file__).with_name("build.py")
-LOCAL, GLOBAL, WEAK = 0, 1, 2
-SYMTAB, DYNSYM = 2, 11
 
 
 def load_build() -> ModuleType:
@@ -26,23 +23,6 @@ def load_build() -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
-
-
-def symbols(file: Path, table: int) -> Iterator[tuple[str, int, bool]]:
-    """Name, binding and whether it is defined, of a 64-bit little-endian ELF file's symbols (System V ABI, chapter 4)."""
-    content = file.read_bytes()
-    assert content[:6] == b"\x7fELF\x02\x01"
-    (offset,) = struct.unpack_from("<Q", content, 40)
-    size, count = struct.unpack_from("<HH", content, 58)
-    sections = [struct.unpack_from("<IIQQQQIIQQ", content, offset + i * size) for i in range(count)]
-    for kind, start, length, link in ((s[1], s[4], s[5], s[6]) for s in sections):
-        if kind != table:
-            continue
-        names = sections[link][4]
-        for place in range(start, start + length, 24):
-            name, info, _, section = struct.unpack_from("<IBBH", content, place)
-            end = content.index(b"\0", names + name)
-            yield content[names + name : end].decode(), info >> 4, section != 0
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +36,9 @@ def build() -> ModuleType:
 
 def test_exports_nothing_but_its_interfaces(build: ModuleType) -> None:
     exported = {
-        name for name, binding, defined in symbols(build.LIBRARY, DYNSYM) if defined and binding != LOCAL
+        name
+        for name, binding, defined in symbols(build.LIBRARY.read_bytes(), DYNSYM)
+        if defined and binding != LOCAL
     }
     assert {"tflite_plugin_create_delegate", "tflite_plugin_destroy_delegate", "fdabnn_bconv_run"} <= exported
     others = {name for name in exported if not name.startswith(("fdabnn_", "tflite_plugin_"))}
@@ -67,7 +49,7 @@ def test_the_plugin_takes_from_qemu_what_is_qemus(build: ModuleType) -> None:
     """What the linker cannot check: it leaves open all that the emulator brings."""
     if build.supported_machine() != "x86_64":
         pytest.skip("the plugin is for emulators that run on x86-64")
-    table = list(symbols(build.LIB / build.INSTRUCTION_COUNT.name, DYNSYM))
+    table = list(symbols((build.LIB / build.INSTRUCTION_COUNT.name).read_bytes(), DYNSYM))
     defined = {name for name, binding, is_defined in table if is_defined and binding != LOCAL}
     assert defined == {"qemu_plugin_install", "qemu_plugin_version"}
     missing = {name for name, _, is_defined in table if not is_defined and name}
@@ -78,19 +60,10 @@ def test_the_plugin_takes_from_qemu_what_is_qemus(build: ModuleType) -> None:
 
 
 def test_asks_for_an_old_glibc_only(build: ModuleType) -> None:
-    content = b"".join(
-        (build.LIB / product.name).read_bytes() for product in build.products(build.supported_machine())
-    )
-    versions = {
-        tuple(map(int, found.split(b"."))) for found in re.findall(rb"\0GLIBC_([0-9.]+)(?=\0)", content)
-    }
-    assert versions
-    assert max(versions) <= (2, 17)
-    libraries = set(re.findall(rb"(?<=\0)(?:lib|ld-)[\w-]+\.so(?:\.\d+)?(?=\0)", content)) - {
-        b"libfdabnn_delegate.so"
-    }
-    known = b"libc.so.6 libm.so.6 libpthread.so.0 libdl.so.2 librt.so.1 ld-linux-x86-64.so.2 ld-linux-aarch64.so.1".split()
-    assert libraries <= set(known)
+    for product in build.products(build.TARGETS[build.supported_machine()]):
+        content = (build.LIB / product.name).read_bytes()
+        assert (2, 0) < glibc(content) <= (2, 17)
+        assert needed(content) <= KNOWN
 
 
 def test_files_with_special_instructions_share_no_code(build: ModuleType) -> None:
@@ -103,7 +76,11 @@ def test_files_with_special_instructions_share_no_code(build: ModuleType) -> Non
     ]
     assert found or machine != "x86_64"
     for file in found:
-        shared = {name for name, binding, defined in symbols(file, SYMTAB) if defined and binding == WEAK}
+        shared = {
+            name
+            for name, binding, defined in symbols(file.read_bytes(), SYMTAB)
+            if defined and binding == WEAK
+        }
         assert shared == set(), file.name
 
 
@@ -111,7 +88,7 @@ def test_a_second_build_compiles_nothing(build: ModuleType) -> None:
     files = [build.LIBRARY, *sorted((build.CACHE / build.supported_machine()).glob("*.o"))]
     before = [(file, file.stat().st_mtime_ns, file.stat().st_ino) for file in files]
     done = subprocess.run([sys.executable, str(BUILD)], capture_output=True, text=True, check=True)
-    wanted = build.products(build.supported_machine())
+    wanted = build.products(build.TARGETS[build.supported_machine()])
     assert done.stdout.splitlines() == [str(build.LIB / product.name) for product in wanted]
     assert before == [(file, file.stat().st_mtime_ns, file.stat().st_ino) for file in files]
 
