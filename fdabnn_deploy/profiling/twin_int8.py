@@ -1,0 +1,5 @@
+"""The quantised twin"""
+
+
+def quantised_twin(*a):
+    raise NotImplementedError
