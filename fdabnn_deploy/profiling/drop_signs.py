@@ -4,8 +4,7 @@ A sign is dropped, not replaced by an activation: one more operator would flatte
 (scales, offsets, PReLU, pools, shortcuts) stays. Padding with +1 becomes the layer's ordinary padding.
 
 The new weights are normal numbers of random sign, seeded by the layer's number: what a float layer computes with costs the same whatever
-it is. They keep the variance of what goes through them, scales behind the layer included, so that values neither vanish nor overflow in
-deep networks.
+it is. They keep the variance of what goes through them, so that values neither vanish nor overflow in deep networks.
 """
 
 from __future__ import annotations
@@ -20,8 +19,6 @@ from fdabnn_deploy.prover.domain import Constants
 from fdabnn_deploy.prover.program import Step
 
 _MOVES = {"maximum", "pad", "slice", "slice_axes", "squeeze", "reverse", "concat", "reshape", "transpose", "identity"}  # fmt: skip
-_POINTWISE = {"prelu", "relu", "clip", "min", "max"}
-_SMALLEST_SCALE = 1e-6
 
 
 def drop_signs(network: Network) -> None:
@@ -75,7 +72,7 @@ def _from_packed(network: Network, item: Item) -> Item:
     outputs, taps, _ = given["weight"].shape
     shape = (outputs, given["channels"] // given["groups"], taps)
     attributes = {
-        "weight": np.empty(shape, dtype=np.float32),
+        "weight": np.zeros(shape, dtype=np.float32),
         "bias": given["bias"],
         "groups": given["groups"],
         "axis": network.channel,
@@ -113,35 +110,14 @@ def _register(network: Network, item: Item) -> int:
 
 def fill_weights(network: Network) -> None:
     """Gives the layers that were binary their new weights; see the module."""
-    readers: dict[str, list[Item]] = {}
-    for item in network.items:
-        for source in network.sources(item):
-            readers.setdefault(source, []).append(item)
     for place, item in enumerate(network.items):
         number = item.step.attributes.get(BINARY)
         if number is None:
             continue
         shape = item.step.attributes["weight"].shape
         random = np.random.default_rng(number)
+        # Of mean square 13/12.
         weight = random.uniform(0.5, 1.5, shape) * random.choice([-1.0, 1.0], shape)
-        behind = _scale_behind(network, item.step.output, readers, shape[0])
-        weight /= (math.sqrt(math.prod(shape[1:]) * 13 / 12) * behind)[:, None, None]
+        weight /= math.sqrt(math.prod(shape[1:]) * 13 / 12)
         attributes = {**item.step.attributes, "weight": weight.astype(np.float32)}
         network.items[place] = Item(replace(item.step, attributes=attributes))
-
-
-def _scale_behind(network: Network, tensor: str, readers: dict[str, list[Item]], channels: int) -> Constants:
-    """The magnitude of the scale that is applied to a layer's result before anything else reads it; ones where there is none."""
-    ones = np.ones(channels)
-    while len(readers.get(tensor, ())) == 1:
-        step = readers[tensor][0].step
-        if step.kind == "mul":
-            found = [network.constants[name] for name in step.inputs if name in network.constants]
-            if not found or found[0].size not in (1, channels):
-                return ones
-            scale = np.abs(found[0].astype(np.float64)).reshape(-1)
-            return np.where(scale < _SMALLEST_SCALE, 1.0, scale) * ones
-        if step.kind not in _POINTWISE:
-            return ones
-        tensor = step.output
-    return ones

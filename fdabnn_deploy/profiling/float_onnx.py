@@ -105,9 +105,11 @@ class _Writer:
     def model(self) -> tuple[Any, dict[str, Shape]]:
         network, helper = self._network, self._onnx.helper
         nodes = [self._node(item) for item in network.items]
-        for name in network.outputs:
-            if network.resolve(name) != name:
-                nodes.append(helper.make_node("Identity", [network.resolve(name)], [name], name=name))
+        nodes += [
+            helper.make_node("Identity", [network.resolve(name)], [name], name=name)
+            for name in network.outputs
+            if network.resolve(name) != name
+        ]
         used = {name for node in nodes for name in node.input}
         stored = [t for t in self._old.graph.initializer if t.name in used and t.name not in self._constants]
         known = {tensor.name for tensor in stored} | set(self._constants)

@@ -1,8 +1,10 @@
 """Scales and offsets directly behind a layer become part of it, as every converter of float networks makes them.
 
-    mul(layer(w, b), m) = layer(w m, b m)      add(layer(w, b), c) = layer(w, b + c)      relu(layer) with an activation of its own
+    mul(layer(w, b), m) = layer(w m, b m)      add(layer(w, b), c) = layer(w, b + c)      relu(layer) = layer with an activation
+    mul(prelu(layer(w, b)), m) = prelu(layer(w m, b m))
 
-Exact numerics keep them apart on purpose, and so do files of packed operators.
+Exact numerics keep them apart on purpose, and so do files of packed operators. The last line holds for positive scales; it is applied
+to layers that were binary alone, whose weights are free.
 """
 
 from __future__ import annotations
@@ -31,10 +33,30 @@ def fold_layers(network: Network, *, activations: bool) -> None:
     uses = network.uses()
     made: dict[str, Item] = {}
     for item in network.items:
+        if _scales_activation(network, item, made, uses):
+            tensor = next(name for name in map(network.resolve, item.step.inputs) if name in made)
+            network.aliases[item.step.output] = tensor
+            uses[tensor] = uses[item.step.output]
+            continue
         folded = _fold(network, item, made, uses, activations)
         made[folded.step.output] = folded
     network.items = list(made.values())
     network.drop_dead()
+
+
+def _scales_activation(network: Network, item: Item, made: dict[str, Item], uses: dict[str, int]) -> bool:
+    """Whether a step scales the PReLU of a layer that was binary."""
+    step = item.step
+    inputs = [network.resolve(name) for name in step.inputs]
+    tensors = [name for name in inputs if name in made]
+    if step.kind != "mul" or step.activation is not None or len(tensors) != 1:
+        return False
+    if not any(name in network.constants for name in inputs) or made[tensors[0]].step.kind != "prelu":
+        return False
+    layer = made.get(network.resolve(made[tensors[0]].step.inputs[0]))
+    if layer is None or BINARY not in layer.step.attributes or layer.step.activation is not None:
+        return False
+    return uses[tensors[0]] == 1 and uses[layer.step.output] == 1
 
 
 def _fold(

@@ -58,9 +58,11 @@ class _Joiner:
         tensors = [name for name in inputs if name not in network.constants]
         if _LIMIT.fullmatch(network.label(step.output)):
             if step.kind in ("clip", "min", "max", "relu") and len(tensors) == 1:
-                return self._alias(step, tensors[0])
+                self._alias(step, tensors[0])
+                return None
             if step.kind == "select":
-                return self._alias(step, inputs[1])
+                self._alias(step, inputs[1])
+                return None
         if step.kind == "round":
             return self._multiple(step, inputs[0], 1.0)
         if step.kind == "mul" and len(tensors) == 1:
@@ -83,7 +85,8 @@ class _Joiner:
             return Item(step)
         base, before = self._multiples.get(source, (source, 1.0))
         if before * factor == 1:
-            return self._alias(step, base)
+            self._alias(step, base)
+            return None
         self._multiples[step.output] = (base, before * factor)
         name = f"{step.output}/factor"
         self._network.constants[name] = np.array(before * factor, dtype=np.float32)
@@ -106,7 +109,8 @@ class _Joiner:
             self._zeros.add(step.output)
             return item
         if right in self._zeros:
-            return self._alias(step, left)
+            self._alias(step, left)
+            return None
         first, second = self._made.get(left), self._made.get(right)
         if second is None or not _is_plain_layer(second):
             return item
