@@ -10,6 +10,7 @@ it is. They keep the variance of what goes through them, so that values neither 
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -19,6 +20,8 @@ from fdabnn_deploy.prover.domain import Constants
 from fdabnn_deploy.prover.program import Step
 
 _MOVES = {"maximum", "pad", "slice", "slice_axes", "squeeze", "reverse", "concat", "reshape", "transpose", "identity"}  # fmt: skip
+
+_WEIGHT = re.compile(r"(.+)/weight(?:_\d+)?")
 
 
 def drop_signs(network: Network) -> None:
@@ -103,7 +106,8 @@ def _register(network: Network, item: Item) -> int:
     tensor = network.label(network.writes[item.origin][0])
     weight = network.label(network.reads[item.origin][1])
     # Files of this project name a weight after its layer.
-    name = weight.removesuffix("/weight") if weight.endswith("/weight") else tensor
+    named = _WEIGHT.fullmatch(weight)
+    name = named[1] if named else tensor
     network.layers.append(Layer(name, item.origin, tensor, tensor))
     return len(network.layers) - 1
 

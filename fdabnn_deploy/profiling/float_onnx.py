@@ -11,7 +11,7 @@ from fdabnn_deploy.profiling.float_network import Item, Layer, Network, is_exact
 from fdabnn_deploy.prover.domain import Constants, Shape
 from fdabnn_deploy.prover.onnx_packed import DOMAIN, expanded
 from fdabnn_deploy.prover.onnx_reader import read_onnx
-from fdabnn_deploy.prover.optimised import import_onnx
+from fdabnn_deploy.prover.optimised import import_onnx, optimised
 from fdabnn_deploy.prover.program import Step
 
 CHANNEL = 1
@@ -22,20 +22,20 @@ def load_model(content: bytes) -> Any:
     """The model of a file, packed operators written out as standard ones.
 
     Raises:
-        ModelRefusedError: the bytes are no ONNX model, or hold something that has no float form.
-        RuntimeMissingError: the package onnx is not installed.
+        ModelRefusedError: ONNX Runtime does not take the file, or an operator has no float form.
+        RuntimeMissingError: the package onnx or onnxruntime is not installed.
     """
     onnx = import_onnx()
+    # It checks what the file says of every operator, so that nothing below has to.
+    optimised(content, "disabled")
     try:
-        model = onnx.load_from_string(content)
-    except Exception as error:  # noqa: BLE001 - protobuf raises what it likes
-        raise ModelRefusedError(f"it is no ONNX model ({' '.join(str(error).split())[:100]})") from None
-    if not model.graph.node:
-        raise ModelRefusedError("it has no operators")
-    model = expanded(model)
-    for node in model.graph.node:
-        if node.domain not in _STANDARD:
-            raise ModelRefusedError(f"its operator {node.domain}.{node.op_type} has no float form")
+        model = expanded(onnx.load_from_string(content))
+        for node in model.graph.node:
+            if node.domain not in _STANDARD:
+                raise ModelRefusedError(f"its operator {node.domain}.{node.op_type} has no float form")
+            str(node)
+    except UnicodeDecodeError as error:
+        raise ModelRefusedError(f"a name in it is no text ({error}): copy or export it again") from None
     return model
 
 
@@ -90,6 +90,9 @@ def write_network(network: Network, model: Any) -> tuple[Any, dict[str, Shape]]:
     Args:
         network: rewritten.
         model: that it was read from; it is not changed.
+
+    Raises:
+        ModelRefusedError: shapes do not fit together.
     """
     return _Writer(network, model).model()
 
@@ -125,7 +128,12 @@ class _Writer:
         imports = [entry for entry in result.opset_import if entry.domain in _STANDARD]
         del result.opset_import[:]
         result.opset_import.extend(imports)
-        inferred = self._onnx.shape_inference.infer_shapes(result, strict_mode=True, data_prop=True)
+        shape_inference = self._onnx.shape_inference
+        try:
+            inferred = shape_inference.infer_shapes(result, strict_mode=True, data_prop=True)
+        except shape_inference.InferenceError as error:
+            reason = " ".join(str(error).split())[:200]
+            raise ModelRefusedError(f"its shapes do not fit ({reason}): copy or export it again") from None
         values = (*inferred.graph.value_info, *inferred.graph.input, *inferred.graph.output)
         shapes = {v.name: tuple(d.dim_value or 1 for d in v.type.tensor_type.shape.dim) for v in values}
         return inferred, shapes

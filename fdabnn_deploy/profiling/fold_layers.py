@@ -15,7 +15,7 @@ from dataclasses import replace
 import numpy as np
 
 from fdabnn_deploy.profiling.float_network import BINARY, LAYERS, Item, Network, bias_of, changed
-from fdabnn_deploy.profiling.join_sums import negated
+from fdabnn_deploy.profiling.join_sums import limited, negated
 from fdabnn_deploy.prover.domain import Constants
 from fdabnn_deploy.prover.program import Step
 
@@ -79,7 +79,7 @@ def _fold(
     if step.kind not in ("mul", "add", "sub") or not constants:
         return item
     folded = _arithmetic(network, source, step, constants[0], from_constant=inputs[1] == tensors[0])
-    return item if folded is None else Item(replace(folded.step, activation=step.activation))
+    return item if folded is None else limited(folded, step)
 
 
 def _arithmetic(

@@ -64,12 +64,12 @@ class _Joiner:
                 self._alias(step, inputs[1])
                 return None
         if step.kind == "round":
-            return self._multiple(step, inputs[0], 1.0)
-        if step.kind == "mul" and len(tensors) == 1:
+            return self._multiple(item, inputs[0], 1.0)
+        if step.kind == "mul" and len(tensors) == 1 and step.activation is None:
             (factor,) = (network.constants[name] for name in inputs if name in network.constants)
             known = tensors[0] in self._multiples or tensors[0] in self._zeros
             if factor.size == 1 and (known or step.output in self._rounded):
-                return self._multiple(step, tensors[0], float(factor.item()))
+                return self._multiple(item, tensors[0], float(factor.item()))
         if step.kind in LAYERS and len(inputs) == 1:
             return self._layer(item, inputs[0])
         if step.kind == "sub" and len(tensors) == 2:
@@ -79,10 +79,11 @@ class _Joiner:
     def _alias(self, step: Step, source: str) -> None:
         self._network.aliases[step.output] = source
 
-    def _multiple(self, step: Step, source: str, factor: float) -> Item | None:
+    def _multiple(self, item: Item, source: str, factor: float) -> Item | None:
+        step = item.step
         if source in self._zeros:
             self._zeros.add(step.output)
-            return Item(step)
+            return item
         base, before = self._multiples.get(source, (source, 1.0))
         if before * factor == 1:
             self._alias(step, base)
@@ -108,22 +109,23 @@ class _Joiner:
         if a == b or (left in self._zeros and right in self._zeros):
             self._zeros.add(step.output)
             return item
-        if right in self._zeros:
+        if right in self._zeros and step.activation is None:
             self._alias(step, left)
             return None
         first, second = self._made.get(left), self._made.get(right)
         if second is None or not _is_plain_layer(second):
             return item
         if left in self._zeros:
-            return negated(second, step.output)
+            return limited(negated(second, step.output), step)
         if first is None or not _is_plain_layer(first) or not self._alike(first.step, second.step):
             return item
-        return changed(
+        joined = changed(
             first,
             step.output,
             weight=first.step.attributes["weight"] - second.step.attributes["weight"],
             bias=bias_of(first.step) - bias_of(second.step),
         )
+        return limited(joined, step)
 
     def _alike(self, a: Step, b: Step) -> bool:
         """Whether two layers differ in nothing but their numbers."""
@@ -141,6 +143,11 @@ def _is_plain_layer(item: Item) -> bool:
     return step.kind in LAYERS and len(step.inputs) == 1 and step.activation is None
 
 
+def limited(layer: Item, step: Step) -> Item:
+    """The layer with the activation of a step behind it that it takes the place of."""
+    return Item(replace(layer.step, activation=step.activation))
+
+
 def negated(item: Item, output: str) -> Item:
     """The layer with the opposite result, which goes to another tensor."""
     attributes = item.step.attributes
@@ -156,10 +163,10 @@ def _restore_additions(network: Network) -> None:
     for item in network.items:
         step = item.step
         inputs = [network.resolve(name) for name in step.inputs]
-        if step.kind == "sub" and inputs[0] not in network.constants and step.activation is None:
+        if step.kind == "sub" and inputs[0] not in network.constants:
             layer = makers.get(inputs[1])
             if layer is not None and _is_plain_layer(layer) and uses[inputs[1]] == 1:
                 replaced[inputs[1]] = negated(layer, inputs[1])
-                item = Item(Step(step.op, "add", tuple(inputs), step.output))  # noqa: PLW2901
+                item = limited(Item(Step(step.op, "add", tuple(inputs), step.output)), step)  # noqa: PLW2901
         items.append(item)
     network.items = [replaced.get(item.step.output, item) for item in items]
