@@ -20,6 +20,7 @@ import numpy as np
 from fdabnn_deploy.profiling.float_network import LAYERS, Item, Network, bias_of, changed
 from fdabnn_deploy.prover.program import Step
 
+_ACTIVATIONS = ("RELU6", "RELU_N1_TO_1", "RELU_0_TO_1")
 _LIMIT = re.compile(r".+/(limited|held)\d*(_\d+)?(/.+)?")
 
 
@@ -56,7 +57,8 @@ class _Joiner:
         network, step = self._network, item.step
         inputs = [network.resolve(name) for name in step.inputs]
         tensors = [name for name in inputs if name not in network.constants]
-        if _LIMIT.fullmatch(network.label(step.output)):
+        # TensorFlow writes a limit of 6 behind a ReLU as one RELU6, which must not go with the limit.
+        if _LIMIT.fullmatch(network.label(step.output)) and step.op not in _ACTIVATIONS:
             if step.kind in ("clip", "min", "max", "relu") and len(tensors) == 1:
                 self._alias(step, tensors[0])
                 return None

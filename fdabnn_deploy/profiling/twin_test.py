@@ -29,6 +29,7 @@ from fdabnn_deploy.profiling.twin_testing import (
     dense,
     floats,
     run,
+    seed,
     write,
 )
 from fdabnn_deploy.runtimes.tflite_file import read_tflite
@@ -45,6 +46,7 @@ KINDS: tuple[Kind, ...] = ("fp32", "int8")
 
 def network() -> Graph:
     """Binary layers with what may stand around them: shortcut, stride, groups, padding with +1, pool of signs, dense."""
+    seed(1)
     build = Build(3, 16, 16)
     stem = build(conv(3, 32), "x")
     y = build(affine(32), build(binary(32, 32), build(Sign(), stem)))

@@ -20,6 +20,11 @@ RNG = np.random.default_rng(7)
 FORMATS = (".onnx", ".tflite")
 
 
+def seed(number: int) -> None:
+    """Starts the random numbers anew, whatever ran before."""
+    RNG.bit_generator.state = np.random.default_rng(number).bit_generator.state
+
+
 def floats(*shape: int) -> FloatArray:
     return RNG.standard_normal(shape, dtype=np.float32)
 
