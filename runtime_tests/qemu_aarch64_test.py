@@ -14,7 +14,6 @@ import torch
 from fdabnn_deploy import checkpoint, samples
 from fdabnn_deploy.capture import capture
 from fdabnn_deploy.cifar10 import find_test_batch
-from fdabnn_deploy.comparison import compare_models
 from fdabnn_deploy.converter import ConvertOptions, find_converter
 from fdabnn_deploy.deploy import deploy
 from fdabnn_deploy.errors import ModelRefusedError, UsageError
@@ -25,6 +24,7 @@ from fdabnn_deploy.runtimes.arm_root import Guest
 from fdabnn_deploy.runtimes.onnxruntime import OPTIMIZATIONS
 from fdabnn_deploy.runtimes.qemu_aarch64 import QemuRuntime
 from fdabnn_deploy.runtimes.tflite_interpreter import SETTINGS
+from fdabnn_deploy.testing import assert_bit_exact
 from fdabnn_models.cifar10 import MEAN, STD, input_range
 
 Files = tuple[Path, Path, Path]
@@ -65,8 +65,7 @@ def vgg(
 
 def check(a: Path, b: Path, data_dir: Path, count: int) -> None:
     folder = data_dir if find_test_batch(data_dir) is not None else "random"
-    result = compare_models(a, b, f"{folder}:{count}", runtimes=["qemu-aarch64"])
-    assert result.verdict == "equal"
+    result = assert_bit_exact(a, b, f"{folder}:{count}", runtimes=["qemu-aarch64"])
     rows = [row for row in result.runtimes if row.runtime == "qemu-aarch64"]
     assert [(row.path, row.against) for row in rows] == [
         (str(a), "onnxruntime"),
