@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import re
+import shutil
+import subprocess
+import sys
 import tempfile
 from collections import Counter
 from collections.abc import Callable
@@ -163,6 +167,20 @@ def test_int8_layers_of_onnx_are_unsigned_by_signed(
         assert weight.data_type == onnx.TensorProto.INT8
         # One scale per output channel.
         assert list(constants[node.input[4]].dims) == [weight.dims[0]]
+
+
+def test_the_document_runs_as_it_is_written(exported: Callable[[str, str], Path], tmp_path: Path) -> None:
+    document = Path(__file__).parents[1] / "docs" / "baselines.md"
+    (program,) = re.findall(r"```python\n(.*?)```", document.read_text(encoding="utf-8"), re.DOTALL)
+    (tmp_path / "build").mkdir()
+    shutil.copy(exported("vgg_small", "tflite"), tmp_path / "build" / "model.tflite")
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    lines = done.stdout.splitlines()
+    assert lines[0].startswith("build/model.fp32.tflite float32 layers in place of the binary ones")
+    assert len(lines) == 1 + LAYERS["vgg_small"]
+    assert lines[1].startswith("features.1.conv/binary_conv ")
 
 
 @pytest.fixture(scope="module")

@@ -114,17 +114,17 @@ class _Writer:
             if network.resolve(name) != name
         ]
         used = {name for node in nodes for name in node.input}
-        stored = [t for t in self._old.graph.initializer if t.name in used and t.name not in self._constants]
-        known = {tensor.name for tensor in stored} | set(self._constants)
-        for node in self._old.graph.node:
-            if node.op_type == "Constant" and node.output[0] in used - known:
-                nodes.insert(0, node)
+        stored = [t for t in self._stored() if t.name in used and t.name not in self._constants]
         result = type(self._old)()
         result.CopyFrom(self._old)
         for part in (result.graph.node, result.graph.initializer, result.graph.value_info, result.metadata_props):  # fmt: skip
             del part[:]
         result.graph.node.extend(nodes)
         result.graph.initializer.extend([*stored, *self._constants.values()])
+        # Old files list their constants as inputs, too.
+        inputs = [value for value in result.graph.input if value.name in network.inputs]
+        del result.graph.input[:]
+        result.graph.input.extend(inputs)
         imports = [entry for entry in result.opset_import if entry.domain in _STANDARD]
         del result.opset_import[:]
         result.opset_import.extend(imports)
@@ -137,6 +137,18 @@ class _Writer:
         values = (*inferred.graph.value_info, *inferred.graph.input, *inferred.graph.output)
         shapes = {v.name: tuple(d.dim_value or 1 for d in v.type.tensor_type.shape.dim) for v in values}
         return inferred, shapes
+
+    def _stored(self) -> list[Any]:
+        """The file's constants; those of `Constant` nodes among them, so that every node of the twin is a step."""
+        tensors = list(self._old.graph.initializer)
+        for node in self._old.graph.node:
+            for attribute in node.attribute if node.op_type == "Constant" else ():
+                if attribute.name == "value":
+                    tensor = type(attribute.t)()
+                    tensor.CopyFrom(attribute.t)
+                    tensor.name = node.output[0]
+                    tensors.append(tensor)
+        return tensors
 
     def _node(self, item: Item) -> Any:
         step = item.step

@@ -65,11 +65,17 @@ def test_constants_of_nodes_are_kept(tmp_path: Path) -> None:
         helper.make_node("Mul", ["x", "two"], ["y"]),
     ]
     values = [helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [1, 3]) for name in "xy"]
-    graph = helper.make_graph(nodes, "constant", values[:1], values[1:])
+    # As old files do, it lists a constant among the inputs.
+    three = onnx.numpy_helper.from_array(np.array([3, 3, 3], dtype=np.float32), "three")
+    nodes.insert(1, helper.make_node("Add", ["x", "three"], ["z"]))
+    nodes[2].input[0] = "z"
+    listed = helper.make_tensor_value_info("three", onnx.TensorProto.FLOAT, [3])
+    graph = helper.make_graph(nodes, "constant", [values[0], listed], values[1:], [three])
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
     again = write_network(read_network(path), path, tmp_path / "again.onnx")
+    assert [node.op_type for node in onnx.load(again).graph.node] == ["Add", "Mul"]
     x = floats(1, 3)
-    assert np.array_equal(run(again, x)[0], 2 * x)
+    assert np.array_equal(run(again, x)[0], 2 * (x + 3))
 
 
 def test_files_that_onnx_runtime_does_not_take_are_refused() -> None:

@@ -2,7 +2,9 @@
 
 `fp32` is the network in which every binary layer is a float32 layer of the same shape (`twin_fp32`), `int8` its quantised form
 (`twin_int8`). Both are made from the exported file alone, have its inputs and outputs, and run on the same runtime without our kernels.
-What a twin computes means nothing; how long it takes does.
+What a twin computes means nothing; how long it takes does. docs/baselines.md says what becomes of what.
+
+(The twins of `fdabnn_deploy.twins` are others: binary layers alone, to verify each.)
 """
 
 from __future__ import annotations
