@@ -124,6 +124,19 @@ def test_a_twin_runs_as_its_model_does(
 
 
 @pytest.mark.parametrize("name", LAYERS)
+def test_all_values_of_a_float_twin_are_ordinary_numbers(
+    name: str, exported: Callable[[str, str], Path], tmp_path: Path
+) -> None:
+    twin = build_twin("fp32", exported(name, "onnx"), tmp_path)
+    tensors = registry.for_file(twin.path).open(twin.path).run_all([pictures(name, 2)])
+    assert {layer.twin_tensor for layer in twin.layers} <= set(tensors)
+    for tensor, values in tensors.items():
+        sizes = np.abs(values[values != 0])
+        assert np.all((sizes >= np.finfo(np.float32).tiny) & (sizes < 1e6)), tensor
+        assert sizes.size > 0.1 * values.size, tensor
+
+
+@pytest.mark.parametrize("name", LAYERS)
 def test_a_float_twin_is_the_plain_network(
     name: str, exported: Callable[[str, str], Path], tmp_path: Path
 ) -> None:
