@@ -24,7 +24,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,6 +40,9 @@ from fdabnn_deploy.runtimes import registry
 from fdabnn_deploy.samples import Samples
 from fdabnn_deploy.sides import Side
 from fdabnn_deploy.stages import Progress, Stages
+
+if TYPE_CHECKING:
+    from torch import nn
 
 PER_LAYER_IMAGES = 8
 SCHEMA_VERSION = 2
@@ -170,9 +173,9 @@ class ComparisonReport:
 
 
 def compare_models(
-    a: str | Path,
-    b: str | Path,
-    inputs: str | Path | None = None,
+    a: str | Path | nn.Module,
+    b: str | Path | nn.Module,
+    inputs: str | Path | FloatArray | None = None,
     *,
     per_layer: bool = False,
     reproduce: str | Path | None = None,
@@ -186,9 +189,9 @@ def compare_models(
     """Runs two models on the same inputs and compares what they compute; see the module.
 
     Args:
-        a: a checkpoint, with or without `:float`, an ONNX file or a TFLite file.
+        a: a checkpoint, with or without `:float`, an ONNX file, a TFLite file, or a module in eval mode beside one of these files.
         b: likewise.
-        inputs: as `fdabnn_deploy.samples.load` takes them.
+        inputs: as `fdabnn_deploy.samples.load` takes them, or an array [N, ...] by the rules of an `.npz` file's.
         per_layer: compare the inner tensors too, on `PER_LAYER_IMAGES` inputs: those whose outputs differ, else
             the first; of a checkpoint these are the tensors of its deployed graph.
         reproduce: a new folder for the first layer that differs, see `fdabnn_deploy.reproduction`; implies
@@ -198,7 +201,7 @@ def compare_models(
         mean: per channel, of pixels 0..1, where neither side says it.
         std: likewise.
         progress: told of every stage.
-        **reading: of `fdabnn_deploy.checkpoint.read`, for sides that are checkpoints.
+        **reading: of `fdabnn_deploy.checkpoint.read` or `from_module`, for sides that are checkpoints or modules.
 
     Raises:
         UsageError: a file is missing or of an unknown kind, or the two cannot be compared; or no file runs on a runtime of `runtimes`.
@@ -207,19 +210,20 @@ def compare_models(
     """
     if atol is not None and not 0 <= atol < math.inf:
         raise UsageError(f"the tolerance {atol:g} is not a number of 0 or more")
-    paths = (Path(a), Path(b))
+    models = tuple(Path(model) if isinstance(model, str) else model for model in (a, b))
     folder = None if reproduce is None else Path(reproduce)
     if folder is not None:
         reproduction.check_folder(folder)
-        if not any(map(sides.is_checkpoint, paths)):
+        if not any(map(sides.has_graph, models)):
             raise UsageError("a layer is cut out of a checkpoint's graph: name the checkpoint as A or B")
     per_layer = per_layer or folder is not None
     stages = Stages(progress)
-    _check_runtimes(runtimes, paths)
-    first, second = _open(paths, {**reading, "mean": mean, "std": std}, per_layer, runtimes, stages)
+    _check_runtimes(runtimes, models)
+    first, second = _open(models, {**reading, "mean": mean, "std": std}, per_layer, runtimes, stages)
     info = _common_info(first, second, mean, std)
     with stages.run("inputs") as stage:
-        samples = sample_sets.load(inputs, info)
+        given = sample_sets.from_array if isinstance(inputs, np.ndarray) else sample_sets.load
+        samples = given(inputs, info)  # type: ignore[arg-type]
         stage.detail = samples.description
     outputs = []
     for side in (first, second):
@@ -264,8 +268,9 @@ def compare_models(
     )
 
 
-def _check_runtimes(names: Sequence[str], paths: tuple[Path, Path]) -> None:
-    suffixes = {path.suffix.lower() for path in paths if not sides.is_checkpoint(path)}
+def _check_runtimes(names: Sequence[str], models: Sequence[Path | nn.Module]) -> None:
+    files = [model for model in models if isinstance(model, Path) and not sides.is_checkpoint(model)]
+    suffixes = {path.suffix.lower() for path in files}
     for name in names:
         known = registry.get(name).suffixes
         if suffixes.isdisjoint(known):
@@ -275,22 +280,26 @@ def _check_runtimes(names: Sequence[str], paths: tuple[Path, Path]) -> None:
 
 
 def _open(
-    paths: tuple[Path, Path], reading: dict[str, Any], inner: bool, runtimes: Sequence[str], stages: Stages
+    models: Sequence[Path | nn.Module],
+    reading: dict[str, Any],
+    inner: bool,
+    runtimes: Sequence[str],
+    stages: Stages,
 ) -> tuple[Side, Side]:
-    """Opens both, files first: a checkpoint takes its numerics from the file beside it."""
+    """Opens both, files first: a checkpoint takes its numerics from the file beside it, and a module its input shape too."""
     opened: dict[int, Side] = {}
-    for i in sorted((0, 1), key=lambda i: sides.is_checkpoint(paths[i])):
+    for i in sorted((0, 1), key=lambda i: sides.has_graph(models[i])):
         with stages.run("open") as stage:
-            if sides.is_checkpoint(paths[i]):
-                other = opened.get(1 - i)
-                other = None if other is None or other.runtime == sides.CHECKPOINT_RUNTIME else other
-                side = sides.open_checkpoint(paths[i], reading, other, inner=inner)
+            model, other = models[i], opened.get(1 - i)
+            other = None if other is None or other.runtime == sides.CHECKPOINT_RUNTIME else other
+            if not isinstance(model, Path):
+                side = sides.open_module(model, reading, other, inner=inner)
+            elif sides.is_checkpoint(model):
+                side = sides.open_checkpoint(model, reading, other, inner=inner)
             else:
-                side = sides.open_file(paths[i], runtimes)
-            stage.detail, stage.bytes = (
-                f"{side.name} on {side.runtime} {side.version}",
-                side.path.stat().st_size,
-            )
+                side = sides.open_file(model, runtimes)
+            stage.detail = f"{side.name} on {side.runtime} {side.version}"
+            stage.bytes = None if side.path is None else side.path.stat().st_size
             opened[i] = side
     return opened[0], opened[1]
 

@@ -35,7 +35,7 @@ class Side:
     """One of the two models.
 
     Attributes:
-        path: its file.
+        path: its file, None for a module in memory.
         name: as it was asked for, `:float` included.
         what: what runs, in words.
         runtime: what runs it.
@@ -49,7 +49,7 @@ class Side:
         beside: the further runtimes that are installed for this file.
     """
 
-    path: Path
+    path: Path | None
     name: str
     what: str
     runtime: str
@@ -71,6 +71,11 @@ class Side:
 def is_checkpoint(path: Path) -> bool:
     """Whether the name is that of a checkpoint, with or without `:float`."""
     return _split(path)[0].suffix.lower() in CHECKPOINT_SUFFIXES
+
+
+def has_graph(model: object) -> bool:
+    """Whether a model is one whose graph can be deployed: a checkpoint, or a module in memory."""
+    return not isinstance(model, Path) or is_checkpoint(model)
 
 
 def open_file(path: Path, runtimes: Sequence[str] = ()) -> Side:
@@ -122,17 +127,56 @@ def open_checkpoint(path: Path, reading: dict[str, Any], other: Side | None, *, 
     """
     file, trained = _split(path)
     _must_exist(file)
+    _need_torch(file)
+    from fdabnn_deploy import checkpoint
+
+    source = checkpoint.read(file, **reading)
+    return _source_side(source, path, file, other, trained=trained, inner=inner)
+
+
+def open_module(module: object, reading: dict[str, Any], other: Side | None, *, inner: bool) -> Side:
+    """Takes a module from memory; it stands for its deployed graph, as a checkpoint does.
+
+    Args:
+        module: a `torch.nn.Module` in eval mode.
+        reading: of `fdabnn_deploy.checkpoint.from_module`.
+        other: the file it is compared with, whose input shape and numerics it takes.
+        inner: as in `open_checkpoint`.
+
+    Raises:
+        UsageError: it is no module, or the other side is no file.
+        ModelRefusedError: it cannot be deployed.
+        RuntimeMissingError: PyTorch is not installed.
+    """
+    name = f"the module {type(module).__name__}"
+    if other is None:
+        raise UsageError(f"{name} takes its input shape from the file that it is compared with: give one")
+    _need_torch(name)
+    import torch
+
+    from fdabnn_deploy import checkpoint
+
+    source = checkpoint.from_module(module, torch.zeros(1, *other.info.input_shape), **reading)  # type: ignore[arg-type]
+    return _source_side(source, Path(name), None, other, trained=False, inner=inner)
+
+
+def _need_torch(what: object) -> None:
     try:
-        import torch
+        import torch  # noqa: F401
     except ModuleNotFoundError:
         raise RuntimeMissingError(
-            f"running {file} needs PyTorch: install it with  pip install 'fdabnn-deploy[export]'"
+            f"running {what} needs PyTorch: install it with  pip install 'fdabnn-deploy[export]'"
         ) from None
-    from fdabnn_deploy import checkpoint
+
+
+def _source_side(
+    source: Source, path: Path, file: Path | None, other: Side | None, *, trained: bool, inner: bool
+) -> Side:
+    import torch
+
     from fdabnn_deploy.runtimes.torch_graph import TorchGraphSession
     from fdabnn_deploy.torch_module import run_module
 
-    source = checkpoint.read(file, **reading)
     if other is not None and source.info.input_shape != other.info.input_shape:
         raise different_inputs((path.name, source.info.input_shape), (other.name, other.info.input_shape))
     record = Numerics() if trained or other is None or other.numerics is None else other.numerics
@@ -140,7 +184,7 @@ def open_checkpoint(path: Path, reading: dict[str, Any], other: Side | None, *, 
     session = None if graph is None else TorchGraphSession(graph)
     if record.mode == "exact":
         assert other is not None
-        what = f"its deployed graph, numerics of {other.path.name}"
+        what = f"its deployed graph, numerics of {Path(other.name).name}"
     else:
         what = "the trained model" if trained else "its deployed graph, float numerics"
 

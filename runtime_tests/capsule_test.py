@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shutil
+import struct
 import subprocess
+import zlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -151,6 +153,10 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return program
 
 
+def test_the_c_program_is_short() -> None:
+    assert len(READER.read_text(encoding="utf-8").splitlines()) <= 50
+
+
 def test_the_c_program_reads_the_same(capsule: Capsule, reader: Path, tmp_path: Path) -> None:
     path = tmp_path / "net.capsule"
     write_capsule(path, capsule)
@@ -178,3 +184,41 @@ def test_the_c_program_refuses_damage(capsule: Capsule, reader: Path, tmp_path: 
         )
         assert done.returncode == 1, i
         assert done.stderr.startswith("not a sound capsule: "), i
+
+
+FIELDS = [
+    *((0, place, size, reason) for place, size, reason in ((0, 8, "name"), (8, 8, "entry"), (16, 8, "entry"), (24, 4, "entry"))),
+    *((-1, place, size, reason) for place, size, reason in ((0, 8, "name"), (8, 8, "entry"), (24, 4, "entry"))),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("entry", "place", "size", "reason"), FIELDS)
+def test_the_c_program_trusts_no_entry(
+    capsule: Capsule, reader: Path, tmp_path: Path, entry: int, place: int, size: int, reason: str
+) -> None:
+    """A field of the first entry, an input, or the last, packed signs, that leads beyond the end, under a right checksum."""
+    path = tmp_path / "net.capsule"
+    write_capsule(path, capsule)
+    content = bytearray(path.read_bytes())
+    table, entries = struct.unpack_from("<QI", content, 56)
+    begin = table + 64 * (entry % entries) + place
+    content[begin : begin + size] = b"\xff" * size
+    struct.pack_into("<I", content, 12, zlib.crc32(content[16:]))
+    path.write_bytes(content)
+    done = subprocess.run([reader, path], capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stderr) == (1, f"not a sound capsule: {reason}\n")
+
+
+def test_the_c_program_wants_names_that_end(capsule: Capsule, reader: Path, tmp_path: Path) -> None:
+    path = tmp_path / "net.capsule"
+    write_capsule(path, capsule)
+    content = bytearray(path.read_bytes())
+    (table,) = struct.unpack_from("<Q", content, 56)
+    # Letters at the end of the file, and the first name among them.
+    content += b"x" * 8
+    struct.pack_into("<Q", content, 16, len(content))
+    struct.pack_into("<Q", content, table, len(content) - 8)
+    struct.pack_into("<I", content, 12, zlib.crc32(content[16:]))
+    path.write_bytes(content)
+    done = subprocess.run([reader, path], capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stderr) == (1, "not a sound capsule: name\n")

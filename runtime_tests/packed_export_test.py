@@ -18,6 +18,7 @@ from fdabnn_deploy.errors import ModelRefusedError, UsageError
 from fdabnn_deploy.pictures import synthetic
 from fdabnn_deploy.report import Report
 from fdabnn_deploy.runtimes.onnxruntime import OnnxRuntime
+from fdabnn_deploy.testing import assert_bit_exact
 
 ROOT = Path(__file__).parents[1]
 
@@ -55,10 +56,7 @@ def test_the_export_is_verified_and_proved(reports: dict[str, Report]) -> None:
 
 def test_both_files_give_equal_bits(reports: dict[str, Report]) -> None:
     pictures = (synthetic(64, (3, 32, 32), seed=5).astype(np.float32) - 128) / 64
-    found, expected = (
-        OnnxRuntime().open(path_of(reports, kernels)).run([pictures])[0] for kernels in ("packed", "standard")
-    )
-    np.testing.assert_array_equal(found.view(np.uint32), expected.view(np.uint32))
+    assert_bit_exact(path_of(reports, "packed"), path_of(reports, "standard"), pictures)
 
 
 def test_layers_are_compared_by_name(reports: dict[str, Report], capsys: pytest.CaptureFixture[str]) -> None:
@@ -114,6 +112,7 @@ import numpy as np
 from pathlib import Path
 from fdabnn_deploy.errors import FdabnnError
 from fdabnn_deploy.runtimes.onnxruntime import OnnxRuntime
+from fdabnn_deploy.testing import assert_bit_exact
 
 content, path = Path(sys.argv[1]).read_bytes(), Path(sys.argv[2])
 generator = np.random.default_rng(0)

@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 
 from fdabnn_deploy.cifar10 import find_test_batch
-from fdabnn_deploy.comparison import compare_models
 from fdabnn_deploy.errors import ModelRefusedError, UsageError
 from fdabnn_deploy.runtimes import qemu_aarch64, registry
 from fdabnn_deploy.runtimes.arm_root import Guest
 from fdabnn_deploy.runtimes.onnxruntime import OPTIMIZATIONS
 from fdabnn_deploy.runtimes.qemu_aarch64 import QemuRuntime
 from fdabnn_deploy.runtimes.tflite_interpreter import SETTINGS
+from fdabnn_deploy.testing import assert_bit_exact
 from instruction_counts import model_files
 
 Files = tuple[Path, Path, Path]
@@ -38,8 +38,7 @@ def vgg(arm_guest: Guest, vgg_small_files: model_files.Files) -> Files:
 
 def check(a: Path, b: Path, data_dir: Path, count: int) -> None:
     folder = data_dir if find_test_batch(data_dir) is not None else "random"
-    result = compare_models(a, b, f"{folder}:{count}", runtimes=["qemu-aarch64"])
-    assert result.verdict == "equal"
+    result = assert_bit_exact(a, b, f"{folder}:{count}", runtimes=["qemu-aarch64"])
     rows = [row for row in result.runtimes if row.runtime == "qemu-aarch64"]
     assert [(row.path, row.against) for row in rows] == [
         (str(a), "onnxruntime"),

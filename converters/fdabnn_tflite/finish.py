@@ -13,7 +13,8 @@ import numpy as np
 
 from fdabnn_deploy.graph import Graph
 from fdabnn_deploy.ops import BATCH, BinaryConv2d, BinaryLinear, Conv2d, Linear, Shape, Sign
-from fdabnn_deploy.runtimes.tflite_file import DIGEST_KEY, FLOAT32, IDENTIFIER, INT32, digest, digest_place
+from fdabnn_deploy.runtimes.tflite_file import DIGEST_KEY, FLOAT32, INT32, digest, digest_place
+from fdabnn_deploy.runtimes.tflite_pack import pack_tflite
 from fdabnn_deploy.runtimes.tflite_tensors import TENSORS_KEY, Layout, TensorMap, TensorPlace
 from fdabnn_tflite.emitter import Emitter, op_names
 from fdabnn_tflite.layout import Form, natural_form, stored_shape
@@ -67,7 +68,7 @@ def finish_file(
         entry.name, entry.buffer = key, len(model.buffers)
         model.buffers.append(buffer)
         model.metadata = [*(model.metadata or []), entry]
-    packed = _pack(model, schema)
+    packed = pack_tflite(model, schema)
     place = digest_place(packed)
     assert place is not None
     return packed[:place] + digest(packed, place) + packed[place + 64 :]
@@ -207,27 +208,3 @@ def _free_reshapes(model: Any, schema: Any) -> None:
             buffer, tensor.buffer = schema.BufferT(), len(model.buffers)
             buffer.data = np.frombuffer(shape.tobytes(), dtype=np.uint8)
             model.buffers.append(buffer)
-
-
-def _pack(model: Any, schema: Any) -> bytes:
-    """Serialises; constants begin at multiples of 16 bytes, as the schema demands and Python's builder does not know."""
-    # Comes with TensorFlow, without type information.
-    import flatbuffers  # type: ignore[import-untyped]
-
-    class Aligned:
-        def __init__(self, data: Any) -> None:
-            self._data = np.asarray(data, dtype=np.uint8)
-
-        def Pack(self, builder: Any) -> Any:  # noqa: N802
-            builder.StartVector(1, self._data.size, 16)
-            builder.head -= self._data.size
-            builder.Bytes[builder.head : builder.head + self._data.size] = self._data.tobytes()
-            vector = builder.EndVector()
-            schema.BufferStart(builder)
-            schema.BufferAddData(builder, vector)
-            return schema.BufferEnd(builder)
-
-    model.buffers = [buffer if buffer.data is None else Aligned(buffer.data) for buffer in model.buffers]
-    builder = flatbuffers.Builder(1 << 20)
-    builder.Finish(model.Pack(builder), file_identifier=IDENTIFIER)
-    return bytes(builder.Output())

@@ -67,7 +67,7 @@ def import_onnx() -> ModuleType:
         import onnx
     except ModuleNotFoundError:
         raise RuntimeMissingError(
-            "proving an ONNX model needs the package onnx: pip install 'fdabnn-deploy[export]'"
+            "looking into an ONNX model needs the package onnx: pip install 'fdabnn-deploy[export]'"
         ) from None
     return onnx
 
