@@ -62,7 +62,8 @@ DELEGATE = Product(
     ("kernels", "litert", "onnxruntime", "c_api"),
     ("-shared", "-Wl,-soname,libfdabnn_delegate.so", f"-Wl,--version-script={EXPORTS}"),
 )
-PRODUCTS = (DELEGATE,)
+RUNNER = Product("fdabnn-runner", ("runner",), ("-ldl",))
+PRODUCTS = (DELEGATE, RUNNER)
 LIBRARY = LIB / DELEGATE.name
 
 # Instructions beyond the target's first processors, by the end of a file's name. Whether the processor has them is asked at run time.
