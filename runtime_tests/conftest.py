@@ -6,6 +6,7 @@ import importlib.util
 import os
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 
@@ -15,9 +16,17 @@ from torch import nn
 
 from arm_root import library
 from arm_root.make import make_root
+from fdabnn_deploy import checkpoint as checkpoint_files
+from fdabnn_deploy import samples
+from fdabnn_deploy.capsule import write_capsule
+from fdabnn_deploy.capture import capture
 from fdabnn_deploy.cifar10 import find_test_batch
+from fdabnn_deploy.converter import ConvertOptions, Kernels, find_converter
+from fdabnn_deploy.deploy import deploy
 from fdabnn_deploy.errors import RuntimeMissingError
+from fdabnn_deploy.numerics.exact import make_exact
 from fdabnn_deploy.pictures import synthetic
+from fdabnn_deploy.replay import build as build_capsule
 from fdabnn_deploy.runtimes import arm_root
 from fdabnn_deploy.runtimes.arm_root import Guest
 from fdabnn_models.checkpoint import save_checkpoint
@@ -111,6 +120,52 @@ def bibench_fda() -> ModuleType:
     sys.modules["bibench_fda"] = module
     spec.loader.exec_module(module)
     return module
+
+
+@dataclass(frozen=True)
+class Exported:
+    """An exported file, and a capsule of it."""
+
+    model: Path
+    capsule: Path
+
+
+@pytest.fixture(scope="session")
+def runtime_libraries() -> dict[str, Path]:
+    """The runtimes' shared libraries in their wheels, by the suffix of the files that they run."""
+    found = {}
+    for suffix, package, pattern in (
+        (".tflite", "ai_edge_litert", "libLiteRt.so"),
+        (".onnx", "onnxruntime", "capi/libonnxruntime.so.*"),
+    ):
+        spec = importlib.util.find_spec(package)
+        assert spec is not None
+        assert spec.submodule_search_locations is not None
+        found[suffix] = next(Path(spec.submodule_search_locations[0]).glob(pattern))
+    return found
+
+
+@pytest.fixture(scope="session")
+def resnet20_capsules(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Exported]:
+    """The shipped ResNet-20 as `tflite`, `onnx` and `packed` ONNX, each with a capsule of 5 pictures."""
+    source = checkpoint_files.read(SHIPPED[0])
+    pictures = samples.load("random:16", source.info).images
+    exact = make_exact(deploy(capture(source.module, source.info.input_shape)).graph, [pictures])
+    info = replace(source.info, numerics=exact.numerics.to_text())
+    folder = tmp_path_factory.mktemp("resnet20")
+    made = {}
+    choices: tuple[tuple[str, str, Kernels], ...] = (
+        ("tflite", "tflite", "standard"),
+        ("onnx", "onnx", "standard"),
+        ("packed", "onnx", "packed"),
+    )
+    for name, target, kernels in choices:
+        converter = find_converter(target)
+        files = Exported(folder / f"{name}{converter.suffix}", folder / f"{name}.capsule")
+        converter.convert(exact.graph, info, files.model, ConvertOptions(kernels=kernels))
+        write_capsule(files.capsule, build_capsule(files.model, [pictures[:5]]))
+        made[name] = files
+    return made
 
 
 @pytest.fixture(scope="session")

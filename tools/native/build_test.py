@@ -62,18 +62,23 @@ def test_exports_nothing_but_its_interfaces(build: ModuleType) -> None:
     assert others == {"RegisterCustomOps"}
 
 
-def test_asks_for_an_old_glibc_only(build: ModuleType) -> None:
-    content = build.LIBRARY.read_bytes()
+@pytest.mark.parametrize("product", ["DELEGATE", "RUNNER"])
+def test_asks_for_an_old_glibc_only(build: ModuleType, product: str) -> None:
+    content = (build.LIB / getattr(build, product).name).read_bytes()
     versions = {
         tuple(map(int, found.split(b"."))) for found in re.findall(rb"\0GLIBC_([0-9.]+)(?=\0)", content)
     }
     assert versions
     assert max(versions) <= (2, 17)
-    libraries = set(re.findall(rb"(?<=\0)(?:lib|ld-)[\w-]+\.so(?:\.\d+)?(?=\0)", content)) - {
-        b"libfdabnn_delegate.so"
-    }
+    needed = set(re.findall(rb"(?<=\0)(?:lib|ld-)[\w-]+\.so(?:\.\d+)?(?=\0)", content))
+    # Those that are opened at run time, and the library's own name.
+    needed -= {b"libfdabnn_delegate.so", b"libLiteRt.so", b"libonnxruntime.so", b"libonnxruntime.so.1"}
     known = b"libc.so.6 libm.so.6 libpthread.so.0 libdl.so.2 librt.so.1 ld-linux-x86-64.so.2 ld-linux-aarch64.so.1".split()
-    assert libraries <= set(known)
+    assert needed <= set(known)
+
+
+def test_the_runner_is_small(build: ModuleType) -> None:
+    assert (build.LIB / build.RUNNER.name).stat().st_size < 1_000_000
 
 
 def test_files_with_special_instructions_share_no_code(build: ModuleType) -> None:

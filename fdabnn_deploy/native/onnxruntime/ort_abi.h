@@ -35,7 +35,9 @@ struct OrtApi {
   void* unused1;
   const char* (*GetErrorMessage)(const OrtStatus* status);                // 2
   OrtStatus* (*CreateEnv)(int severity, const char* name, OrtEnv** out);  // 3
-  void* unused4[4];
+  void* unused4[2];
+  OrtStatus* (*DisableTelemetryEvents)(const OrtEnv* env);  // 6
+  void* unused7;
   OrtStatus* (*CreateSessionFromArray)(const OrtEnv* env, const void* data, std::size_t size, const OrtSessionOptions* options,
                                        OrtSession** out);  // 8
   // An output that is not null is written where it is.

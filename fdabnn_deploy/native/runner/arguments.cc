@@ -26,6 +26,7 @@ const char kHelp[] =
     "  --runs N            measured runs, 100 by default\n"
     "  --seconds T         measures for T seconds instead\n"
     "  --per-op            times every operator as well\n"
+    "  --ceiling           measures how many binary multiply-adds a core can do at most\n"
     "  --xnnpack on|off    off: LiteRT's own kernels for float operators\n"
     "  --inputs CAPSULE    measures with its first picture instead of a generated one\n"
     "  --selftest CAPSULE  replays it first\n"
@@ -126,8 +127,9 @@ Arguments ParseArguments(int count, const char* const* values) {
     bool* flag;
   };
   const Flag flags[] = {{"--per-op", &arguments.per_op},   {"--selftest-only", &arguments.selftest_only},
-                        {"--markers", &arguments.markers}, {"--help", &arguments.help},
-                        {"-h", &arguments.help},           {"--version", &arguments.version}};
+                        {"--ceiling", &arguments.ceiling}, {"--markers", &arguments.markers},
+                        {"--help", &arguments.help},       {"-h", &arguments.help},
+                        {"--version", &arguments.version}};
 
   bool only_files = false;
   for (int i = 1; i < count; ++i) {

@@ -22,6 +22,7 @@ struct Arguments {
   std::string inputs;    // a capsule
   std::string selftest;  // a capsule
   bool selftest_only = false;
+  bool ceiling = false;
   bool markers = false;
   std::string json;
   std::string outputs;

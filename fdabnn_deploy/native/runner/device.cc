@@ -1,8 +1,10 @@
 #include "runner/device.h"
 
+#include <fcntl.h>
 #include <sched.h>
 #include <sys/resource.h>
 #include <sys/utsname.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cstdio>
@@ -84,7 +86,7 @@ void ReadThrottling(const std::string& root, const std::vector<int>& processors,
   const std::string pi = ReadText(root + kPi);
   if (!pi.empty()) {
     state->throttled_flags = pi.compare(0, 2, "0x") == 0 ? pi : "0x" + pi;
-    state->throttled_source = "raspberry-pi";
+    state->throttled_source = "raspberrypi";
     return;
   }
   std::int64_t count = -1;
@@ -96,7 +98,7 @@ void ReadThrottling(const std::string& root, const std::vector<int>& processors,
   char text[24];
   std::snprintf(text, sizeof text, "0x%llx", static_cast<unsigned long long>(count));
   state->throttled_flags = text;
-  state->throttled_source = "x86-core-throttle-count";
+  state->throttled_source = "core_throttle_count";
 }
 
 }  // namespace
@@ -161,8 +163,19 @@ void Pin(const std::vector<int>& cpus) {
 }
 
 std::int64_t PeakMemory() {
+  const std::int64_t kilobytes = Number(First(Pairs(ReadText("/proc/self/status"), ':'), {"VmHWM"}));
+  if (kilobytes >= 0) return 1024 * kilobytes;
   rusage usage{};
   return getrusage(RUSAGE_SELF, &usage) == 0 ? std::int64_t{1024} * usage.ru_maxrss : -1;
+}
+
+void ForgetPeakMemory() {
+  // proc(5): 5 sets the high-water mark of resident memory back to what is resident.
+  const int file = open("/proc/self/clear_refs", O_WRONLY | O_CLOEXEC);
+  if (file < 0) return;
+  const bool forgot = write(file, "5", 1) == 1;
+  close(file);
+  static_cast<void>(forgot);
 }
 
 }  // namespace fdabnn::runner

@@ -36,7 +36,9 @@ State ReadState(const std::string& root);
 // Pins this process, and threads that it will start, to processors. Throws Failure (wrong usage) where there is no such one.
 void Pin(const std::vector<int>& cpus);
 
-// The most memory that this process has had, in bytes.
+// The most memory that this process has had since ForgetPeakMemory, in bytes; -1 where the system does not say. Systems that cannot forget
+// count from its beginning.
 std::int64_t PeakMemory();
+void ForgetPeakMemory();
 
 }  // namespace fdabnn::runner

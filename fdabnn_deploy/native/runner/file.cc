@@ -12,6 +12,7 @@
 #include <cstring>
 
 #include "runner/failure.h"
+#include "runner/sha256.h"
 
 namespace fdabnn::runner {
 namespace {
@@ -69,6 +70,22 @@ Bytes ReadFile(const std::string& path) {
   Bytes content;
   if (!ReadAll(path, &content)) throw Failure(Exit::kUsage, "cannot read " + path + ": " + std::strerror(errno));
   return content;
+}
+
+std::string Sha256OfFile(const std::string& path) {
+  const int file = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  Sha256 hasher;
+  std::uint8_t block[65536];
+  ssize_t got = file < 0 ? -1 : 0;
+  while (file >= 0) {
+    got = read(file, block, sizeof block);
+    if (got > 0) hasher.Add(block, static_cast<std::size_t>(got));
+    if (got == 0 || (got < 0 && errno != EINTR)) break;
+  }
+  const int error = errno;
+  if (file >= 0) close(file);
+  if (got < 0) throw Failure(Exit::kUsage, "cannot read " + path + ": " + std::strerror(error));
+  return hasher.Hex();
 }
 
 std::string ReadText(const std::string& path) {

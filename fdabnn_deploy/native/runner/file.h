@@ -15,6 +15,9 @@ Bytes ReadFile(const std::string& path);
 // The content as text with spaces and line ends cut off, or "" where it cannot be read: for /proc and /sys.
 std::string ReadText(const std::string& path);
 
+// The SHA-256 of a file's bytes, which are not all held in memory. Throws as ReadFile.
+std::string Sha256OfFile(const std::string& path);
+
 // Writes beside the file and renames, so that a reader sees all of it or nothing; devices and pipes are written directly, "-" is the
 // standard output. Throws Failure (wrong usage) where that does not succeed.
 void WriteFile(const std::string& path, const void* data, std::size_t size);

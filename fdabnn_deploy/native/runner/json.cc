@@ -4,23 +4,10 @@
 #include <cstdio>
 #include <cstdlib>
 
+#include "runner/text.h"
+
 namespace fdabnn::runner {
 namespace {
-
-// The bytes of the well-formed UTF-8 sequence at `place`, 0 for none (RFC 3629).
-std::size_t SequenceAt(const std::string& text, std::size_t place) {
-  const auto byte = [&](std::size_t i) -> unsigned { return i < text.size() ? static_cast<unsigned char>(text[i]) : 0; };
-  const unsigned first = byte(place);
-  if (first < 0x80) return 1;
-  const std::size_t size = first >= 0xc2 && first < 0xe0 ? 2 : first >= 0xe0 && first < 0xf0 ? 3 : first >= 0xf0 && first < 0xf5 ? 4 : 0;
-  for (std::size_t i = 1; i < size; ++i) {
-    if ((byte(place + i) & 0xc0) != 0x80) return 0;
-  }
-  const unsigned second = byte(place + 1);
-  const bool bad = (first == 0xe0 && second < 0xa0) || (first == 0xed && second >= 0xa0) || (first == 0xf0 && second < 0x90) ||
-                   (first == 0xf4 && second >= 0x90);
-  return bad ? 0 : size;
-}
 
 template <typename T>
 std::string Shortest(T value, int most) {
@@ -37,10 +24,10 @@ std::string Shortest(T value, int most) {
 std::string Quoted(const std::string& text) {
   std::string quoted = "\"";
   for (std::size_t place = 0; place < text.size();) {
-    const std::size_t size = SequenceAt(text, place);
+    const std::size_t size = Utf8At(text, place);
     const char letter = text[place];
     if (size == 0) {
-      quoted += "\xef\xbf\xbd";
+      quoted += kReplacement;
     } else if (letter == '"' || letter == '\\') {
       quoted += {'\\', letter};
     } else if (static_cast<unsigned char>(letter) < 0x20 || letter == 0x7f) {

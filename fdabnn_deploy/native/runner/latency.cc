@@ -1,7 +1,7 @@
 #include "runner/latency.h"
 
+#include "qemu/markers.h"
 #include "runner/clock.h"
-#include "runner/markers.h"
 #include "runner/supervisor.h"
 
 namespace fdabnn::runner {
@@ -14,11 +14,11 @@ std::vector<std::int64_t> Measure(const Plan& plan, Session* session, std::size_
   const std::int64_t begin = Nanoseconds();
   const auto deadline = static_cast<std::int64_t>(plan.seconds * 1e9);
   while (true) {
-    if (plan.markers) MarkBegin();
+    if (plan.markers) MarkerBegin();
     const std::int64_t start = Nanoseconds();
     session->Run();
     const std::int64_t end = Nanoseconds();
-    if (plan.markers) MarkEnd();
+    if (plan.markers) MarkerEnd();
     samples.push_back(end - start);
     if (samples.size() == most) break;
     if (plan.seconds > 0 ? end - begin >= deadline : samples.size() >= static_cast<std::size_t>(plan.runs)) break;

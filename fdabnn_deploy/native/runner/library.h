@@ -22,11 +22,17 @@ class Library {
   // Where it was found.
   const std::string& path() const { return path_; }
 
+  // A function, if the library has one of that name.
+  template <typename F>
+  bool Find(const char* name, F** function) const {
+    *function = reinterpret_cast<F*>(Symbol(name));
+    return *function != nullptr;
+  }
+
   // A function. Throws Failure (missing) where the library has none of that name.
   template <typename F>
   void Get(const char* name, F** function) const {
-    *function = reinterpret_cast<F*>(Symbol(name));
-    if (*function == nullptr) {
+    if (!Find(name, function)) {
       throw Failure(Exit::kMissing,
                     path_ + " has no function " + name + ": it is another library, or of another version than the runner knows");
     }

@@ -4,6 +4,7 @@
 #include <cstring>
 #include <string>
 
+#include "runner/delegate.h"
 #include "runner/failure.h"
 #include "runner/library.h"
 #include "runner/litert_abi.h"
@@ -19,13 +20,10 @@ constexpr std::size_t kAlignment = 64;   // of memory that LiteRT uses where it 
 constexpr std::size_t kExtraBytes = 64;  // XNNPACK may read behind the end
 
 constexpr char kRuntimeAdvice[] = "give its path by --runtime; it is in the wheel ai-edge-litert (ai_edge_litert/libLiteRt.so)";
-constexpr char kDelegateAdvice[] = "give its path by --delegate; it is in the wheel fdabnn-deploy (fdabnn_deploy/native/lib/)";
 
 struct DelegateApi {
   TfLiteDelegate* (*create)(const char* const* keys, const char* const* values, std::size_t count, void (*report)(const char*));
   void (*destroy)(TfLiteDelegate* delegate);
-  int (*level_choose)(int* level, char* error);
-  const char* (*level_name)(int level);
 };
 
 // LiteRT's functions that make delegates get no data of ours.
@@ -329,17 +327,11 @@ class LitertRuntime : public Runtime {
         name_(name),
         file_(Parse(model, name)),
         library_(libraries.runtime, {"libLiteRt.so"}, {"libLiteRt.so"}, kRuntimeAdvice),
-        delegate_(libraries.delegate, {"libfdabnn_delegate.so"}, {"libfdabnn_delegate.so"}, kDelegateAdvice),
+        delegate_(libraries.delegate, "a TFLite file's binary operators are in it"),
         api_(LoadApi(library_)) {
     delegate_.Get("tflite_plugin_create_delegate", &functions_.create);
     delegate_.Get("tflite_plugin_destroy_delegate", &functions_.destroy);
-    delegate_.Get("fdabnn_level_choose", &functions_.level_choose);
-    delegate_.Get("fdabnn_level_name", &functions_.level_name);
-    info_ = {"LiteRT", VersionBeside(library_.path()), library_.path(), delegate_.path(), ""};
-    int level = 0;
-    char error[256] = "";
-    if (functions_.level_choose(&level, error) != 0) throw Failure(Exit::kUsage, error);
-    info_.kernels = functions_.level_name(level);
+    info_ = {"LiteRT", VersionBeside(library_.path()), library_.path(), delegate_.path(), delegate_.LevelName()};
     litert_api = &api_;
     delegate_api = &functions_;
   }
@@ -363,7 +355,7 @@ class LitertRuntime : public Runtime {
   const std::string name_;
   const TfliteFile file_;
   const Library library_;
-  const Library delegate_;
+  const DelegateLibrary delegate_;
   const LitertApi api_;
   DelegateApi functions_{};
   RuntimeInfo info_;

@@ -8,6 +8,7 @@
 
 #include "runner/arguments.h"
 #include "runner/capsule.h"
+#include "runner/ceiling.h"
 #include "runner/device.h"
 #include "runner/failure.h"
 #include "runner/file.h"
@@ -48,15 +49,15 @@ class Run {
     runtime_ = report_.model.kind == "tflite" ? MakeLitert(libraries, model_, report_.model.path)
                                               : MakeOnnxRuntime(libraries, model_, report_.model.path);
     report_.runtime = runtime_->info();
-    const Bytes library = ReadFile(report_.runtime.path);
-    report_.runtime_sha256 = Sha256Of(library.data(), library.size());
+    report_.runtime_sha256 = Sha256OfFile(report_.runtime.path);
     report_.before = ReadState("");
     if (selftest_) Selftest();
     const bool failed = report_.selftest && report_.selftest->replay.difference;
     if (!arguments().outputs.empty()) WriteOutputs();
     if (!failed && !arguments().selftest_only) MeasureAll();
+    if (arguments().ceiling) report_.ceiling = MeasureCeiling(arguments().delegate);
     report_.after = ReadState("");
-    report_.peak_bytes = PeakMemory();
+    if (report_.peak_bytes == 0) report_.peak_bytes = PeakMemory();
     if (!arguments().json.empty()) WriteFile(arguments().json, ToJson(report_));
     if (arguments().json != "-") WriteFile("-", ToText(report_));
     if (!failed) return Exit::kOk;

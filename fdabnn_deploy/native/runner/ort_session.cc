@@ -6,6 +6,7 @@
 #include <string>
 
 #include "onnxruntime/ort_abi.h"
+#include "runner/delegate.h"
 #include "runner/failure.h"
 #include "runner/library.h"
 #include "runner/onnx_file.h"
@@ -21,9 +22,6 @@ constexpr int kFatal = 4;  // severity of what it logs: errors are returned as w
 constexpr std::size_t kAlignment = 64;
 
 constexpr char kRuntimeAdvice[] = "give its path by --runtime; it is in the wheel onnxruntime (onnxruntime/capi/libonnxruntime.so.*)";
-constexpr char kDelegateAdvice[] =
-    "the file uses operators of the domain fdabnn: give the library's path by --delegate; it is in the wheel fdabnn-deploy "
-    "(fdabnn_deploy/native/lib/)";
 
 using RegisterCustomOps = OrtStatus*(OrtSessionOptions* options, const OrtApiBase* base);
 
@@ -172,6 +170,7 @@ class OrtRunnerSession : public Session {
 
 void OrtRunnerSession::Load(RegisterCustomOps* custom_ops, const Bytes& model, const SessionOptions& options) {
   api_.Check(api_->CreateEnv(kFatal, "fdabnn-runner", &env_), "does not start");
+  api_.Check(api_->DisableTelemetryEvents(env_), "does not keep to itself");
   api_.Check(api_->CreateSessionOptions(&options_), "makes no options");
   api_.Check(api_->SetSessionLogSeverityLevel(options_, kFatal), "takes no options");
   api_.Check(api_->SetIntraOpNumThreads(options_, options.threads), "takes no number of threads");
@@ -330,18 +329,10 @@ class OnnxRuntime : public Runtime {
       : model_(model), packed_(UsesOurs(model, name)), api_(libraries.runtime, name) {
     info_ = {"ONNX Runtime", api_.base()->GetVersionString(), api_.path(), "", ""};
     if (!packed_) return;
-    delegate_ = std::make_unique<Library>(libraries.delegate, std::vector<std::string>{"libfdabnn_delegate.so"},
-                                          std::vector<std::string>{"libfdabnn_delegate.so"}, kDelegateAdvice);
+    delegate_ = std::make_unique<DelegateLibrary>(libraries.delegate, "the file uses operators of the domain fdabnn, which are in it");
     delegate_->Get("RegisterCustomOps", &custom_ops_);
-    int (*choose)(int* level, char* error) = nullptr;
-    const char* (*level_name)(int level) = nullptr;
-    delegate_->Get("fdabnn_level_choose", &choose);
-    delegate_->Get("fdabnn_level_name", &level_name);
-    int level = 0;
-    char error[256] = "";
-    if (choose(&level, error) != 0) throw Failure(Exit::kUsage, error);
     info_.delegate = delegate_->path();
-    info_.kernels = level_name(level);
+    info_.kernels = delegate_->LevelName();
   }
 
   const RuntimeInfo& info() const override { return info_; }
@@ -362,7 +353,7 @@ class OnnxRuntime : public Runtime {
   const Bytes& model_;
   const bool packed_;
   const Api api_;
-  std::unique_ptr<Library> delegate_;
+  std::unique_ptr<DelegateLibrary> delegate_;
   RegisterCustomOps* custom_ops_ = nullptr;
   RuntimeInfo info_;
 };

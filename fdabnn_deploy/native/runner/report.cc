@@ -5,6 +5,7 @@
 
 #include "runner/json.h"
 #include "runner/statistics.h"
+#include "runner/text.h"
 
 namespace fdabnn::runner {
 namespace {
@@ -114,9 +115,9 @@ std::string OpLines(const OpFacts& facts) {
   for (const OpTimes& op : facts.ops) {
     const std::int64_t median = FiguresOf(op.samples).median;
     char line[400];
-    std::snprintf(line, sizeof line, "  %9.1f us %5.1f%%  %-24.60s %.120s\n", static_cast<double>(median) / 1e3,
+    std::snprintf(line, sizeof line, "  %9.1f us %5.1f%%  %-24.60s %.120s", static_cast<double>(median) / 1e3,
                   total > 0 ? 100.0 * static_cast<double>(median) / static_cast<double>(total) : 0.0, op.type.c_str(), op.name.c_str());
-    text += line;
+    text += Printable(line) + "\n";
   }
   char line[64];
   std::snprintf(line, sizeof line, "  %9.1f us         sum of the medians\n", static_cast<double>(total) / 1e3);
@@ -171,6 +172,12 @@ std::string ToJson(const Report& report) {
   }
   PutLatency(&json, "ops_latency", report.ops ? report.ops->samples : std::vector<std::int64_t>{});
   PutOps(&json, "ops_xnnpack", report.ops_xnnpack);
+  if (report.ceiling) {
+    json.Object("ceiling").Text("kernels", report.ceiling->kernels);
+    json.Number("binary_macs_per_second", report.ceiling->binary_macs_per_second).End();
+  } else {
+    json.Null("ceiling");
+  }
   json.Object("memory");
   PutCount(&json, "peak_bytes", report.peak_bytes);
   json.Integer("model_bytes", static_cast<std::int64_t>(report.model.bytes)).End().End();
@@ -178,7 +185,7 @@ std::string ToJson(const Report& report) {
 }
 
 std::string ToText(const Report& report) {
-  std::string text = report.model.path + " on " + report.runtime.name;
+  std::string text = Printable(report.model.path) + " on " + report.runtime.name;
   if (!report.runtime.version.empty()) text += " " + report.runtime.version;
   if (!report.runtime.kernels.empty()) text += " with the " + report.runtime.kernels + " kernels";
   text += "\n" + (report.device.cpu.empty() ? "unknown processor" : report.device.cpu) + ", " + report.device.machine +

@@ -34,6 +34,12 @@ struct OpFacts {
   std::vector<OpTimes> ops;
 };
 
+// What a core can do at most.
+struct Ceiling {
+  std::string kernels;
+  double binary_macs_per_second;
+};
+
 struct Report {
   Arguments arguments;
   ModelFacts model;
@@ -47,6 +53,7 @@ struct Report {
   std::vector<std::int64_t> latency;  // none: not measured
   std::optional<OpFacts> ops;         // without XNNPACK
   std::optional<OpFacts> ops_xnnpack;
+  std::optional<Ceiling> ceiling;
   std::int64_t peak_bytes = 0;
 };
 

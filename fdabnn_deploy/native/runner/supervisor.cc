@@ -14,6 +14,8 @@
 #include <cstdio>
 #include <cstring>
 
+#include "runner/text.h"
+
 namespace fdabnn::runner {
 namespace {
 
@@ -105,9 +107,8 @@ std::string LastWords() {
 }
 
 void Complain(const std::string& text) {
-  std::string line = "fdabnn-runner: " + text;
   // Whatever a runtime or a file's name contains, it is one line.
-  std::replace_if(line.begin(), line.end(), [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; }, ' ');
+  std::string line = Printable("fdabnn-runner: " + text);
   line += '\n';
   if (write(real_stderr, line.data(), line.size()) < 0) return;
 }
@@ -124,13 +125,15 @@ int Supervise(const std::string& subject, bool alone, const std::function<int()>
   }
   stage = new (shared) Stage{};
   kept_stderr = MemoryFile();
-  const pid_t made = fork();
+  const pid_t parent = getpid(), made = fork();
   if (made < 0) {
     Complain(std::string("cannot start a process: ") + std::strerror(errno));
     return 6;
   }
   if (made == 0) {
+    // Whoever ends the parent ends this, also if it was quicker than this line.
     prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (getppid() != parent) _exit(1);
     const rlimit no_core = {0, 0};
     setrlimit(RLIMIT_CORE, &no_core);
     const int kept = kept_stderr;
