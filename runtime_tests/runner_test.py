@@ -257,6 +257,36 @@ def test_the_report_says_what_ran(
     assert sorted(child.name for child in tmp_path.iterdir()) == ["report.json"]
 
 
+@pytest.mark.filterwarnings("ignore:Statistics for quantized inputs")
+@pytest.mark.parametrize("kind", ["float", "int8 inside", "int8"])
+def test_files_without_binary_layers(kind: str, run: Run, tmp_path: Path) -> None:
+    """What a binary network is compared with, exported by TensorFlow itself."""
+    import tensorflow as tf
+
+    rng = np.random.default_rng(0)
+    conv = tf.constant(rng.normal(size=(3, 3, 3, 8)).astype(np.float32))
+    pictures = rng.normal(size=(4, 1, 16, 16, 3)).astype(np.float32)
+
+    def compute(x: Any) -> Any:
+        return tf.reduce_mean(tf.nn.relu(tf.nn.conv2d(x, conv, 1, "SAME")), [1, 2])
+
+    function = tf.function(compute).get_concrete_function(tf.TensorSpec((1, 16, 16, 3), tf.float32))
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([function])
+    if kind != "float":
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        converter.representative_dataset = lambda: ([picture] for picture in pictures)
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+    if kind == "int8":
+        converter.inference_input_type = converter.inference_output_type = tf.int8
+    path = tmp_path / "model.tflite"
+    path.write_bytes(converter.convert())
+    found = report(run(path, "--per-op", "--runs", 3, "--json", "-"))
+    types = [op["type"] for op in found["ops"]]
+    assert [name for name in types if "QUANTIZE" not in name] == ["CONV_2D", "MEAN"]
+    assert ("QUANTIZE" in types) == (kind == "int8 inside")
+    assert found["settings"]["inputs"] == "generated"
+
+
 def test_a_capsule_of_another_model(run: Run, resnet20_capsules: dict[str, Any]) -> None:
     said = failed(run(resnet20_capsules["tflite"].model, "--selftest", resnet20_capsules["onnx"].capsule), 3)
     assert "it is of another model" in said
