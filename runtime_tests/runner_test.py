@@ -7,6 +7,7 @@ import json
 import os
 import re
 import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -325,6 +326,53 @@ def test_our_operators_without_their_library(
         run(resnet20_capsules["tflite"].model, "--delegate", tmp_path / "none"), 6
     )
     assert "sse9" in failed(run(resnet20_capsules["tflite"].model, FDABNN_KERNELS="sse9"), 2)
+
+
+def test_a_system_that_is_too_old(
+    run: Run, resnet20_capsules: dict[str, Any], beside: Path, tmp_path: Path
+) -> None:
+    """A C++ library that is none, and a C library that lacks a version that is asked for."""
+    model = resnet20_capsules["tflite"].model
+    (tmp_path / "libstdc++.so.6").write_text("no library")
+    said = failed(run(model, LD_LIBRARY_PATH=str(tmp_path)), 6)
+    assert "cannot load libLiteRt.so" in said
+    assert "apt install libstdc++6" in said
+    content = (beside / "libLiteRt.so").read_bytes()
+    newest = max(re.findall(rb"\0(GLIBC_2\.\d\d)\0", content))
+    library = tmp_path / "libLiteRt.so"
+    library.write_bytes(content.replace(b"\0" + newest + b"\0", b"\0GLIBC_9.99\0"))
+    said = failed(run(model, "--runtime", library), 6)
+    assert "GLIBC_9.99" in said
+    assert "the C library of this system is older" in said
+
+
+def task_count(process: subprocess.Popen[bytes]) -> int:
+    """Threads of the child that does the work, 0 where there is none yet."""
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    return len(list(Path(f"/proc/{children[0]}/task").iterdir())) if children else 0
+
+
+@pytest.mark.parametrize(
+    ("kind", "xnnpack", "tasks"),
+    # The thread that all have, and those that each of the three starts besides.
+    [("tflite", "off", 1 + 2), ("tflite", "on", 1 + 2 + 2), ("packed", "on", 1 + 2)],
+)
+def test_the_number_of_threads_reaches_everybody(
+    kind: str, xnnpack: str, tasks: int, beside: Path, resnet20_capsules: dict[str, Any]
+) -> None:
+    arguments = ("--threads", "3", "--seconds", "60", "--xnnpack", xnnpack)
+    with subprocess.Popen(
+        [str(beside / "fdabnn-runner"), str(resnet20_capsules[kind].model), *arguments],
+        stdout=subprocess.DEVNULL,
+    ) as process:
+        try:
+            end = time.monotonic() + 30
+            while task_count(process) < tasks and time.monotonic() < end:
+                time.sleep(0.05)
+            time.sleep(0.2)
+            assert task_count(process) == tasks
+        finally:
+            process.terminate()
 
 
 def test_a_truncated_or_flipped_model(run: Run, resnet20_capsules: dict[str, Any], tmp_path: Path) -> None:

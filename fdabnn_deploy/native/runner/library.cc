@@ -19,6 +19,18 @@ std::string Real(const std::string& path) {
   return found;
 }
 
+// What to do, by what the loader says.
+std::string WayOut(const std::string& reason, const std::string& advice) {
+  const auto says = [&](const char* words) { return reason.find(words) != std::string::npos; };
+  if (says("`GLIBC_")) {
+    return "the C library of this system is older than the one that it was built for; LiteRT 2.3 for aarch64 needs glibc 2.34, as Debian "
+           "12 "
+           "and Ubuntu 22.04 have it";
+  }
+  if (says("libstdc++") || says("GLIBCXX_")) return "it needs the system's C++ library, and not an older one: apt install libstdc++6";
+  return advice;
+}
+
 }  // namespace
 
 Library::Library(const std::string& path, const std::vector<std::string>& beside, const std::vector<std::string>& known,
@@ -43,10 +55,7 @@ Library::Library(const std::string& path, const std::vector<std::string>& beside
     if (reason.empty()) reason = dlerror();
   }
   if (handle_ == nullptr) {
-    std::string text = "cannot load " + (path.empty() ? beside.front() : path) + " (" + reason + "): " + advice;
-    if (reason.find("GLIBC_") != std::string::npos) text += "; the system's C library is too old for it";
-    if (reason.find("libstdc++") != std::string::npos) text += "; install the system's libstdc++ (Debian: apt install libstdc++6)";
-    throw Failure(Exit::kMissing, text);
+    throw Failure(Exit::kMissing, "cannot load " + (path.empty() ? beside.front() : path) + " (" + reason + "): " + WayOut(reason, advice));
   }
   const link_map* map = nullptr;
   path_ = dlinfo(handle_, RTLD_DI_LINKMAP, &map) == 0 && map != nullptr ? Real(map->l_name) : candidates.front();

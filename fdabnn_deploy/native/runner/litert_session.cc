@@ -12,6 +12,7 @@
 #include "runner/session.h"
 #include "runner/supervisor.h"
 #include "runner/tflite_file.h"
+#include "runner/thread_setting.h"
 
 namespace fdabnn::runner {
 namespace {
@@ -30,6 +31,7 @@ struct DelegateApi {
 const DelegateApi* delegate_api = nullptr;
 const LitertApi* litert_api = nullptr;
 OpTrace* trace = nullptr;
+ThreadSetting* thread_setting = nullptr;
 std::string delegate_error;
 
 extern "C" {
@@ -49,6 +51,10 @@ LiteRtStatus CreateDelegate(void*, LiteRtEnvironment, LiteRtAccelerator, LiteRtO
 
 LiteRtStatus CreateTrace(void*, LiteRtEnvironment, LiteRtAccelerator, LiteRtOptions, LiteRtDelegateWrapper* wrapper) {
   return litert_api->WrapDelegate(trace->delegate(), KeepDelegate, wrapper);
+}
+
+LiteRtStatus CreateThreadSetting(void*, LiteRtEnvironment, LiteRtAccelerator, LiteRtOptions, LiteRtDelegateWrapper* wrapper) {
+  return litert_api->WrapDelegate(thread_setting->delegate(), KeepDelegate, wrapper);
 }
 
 }  // extern "C"
@@ -166,6 +172,7 @@ class LitertSession : public Session {
 
   const LitertApi& api_;
   const std::string name_;
+  ThreadSetting threads_;
   std::unique_ptr<OpTrace> trace_;
   LiteRtEnvironment environment_ = nullptr;
   LiteRtModel model_ = nullptr;
@@ -197,6 +204,7 @@ void LitertSession::Compile(const Bytes& model, const SessionOptions& options) {
   // Delegates are applied in the order in which they were registered: as in Python ours first, then XNNPACK to what it has left.
   const LiteRtEnvOption nothing = {kLiteRtEnvOptionTagAutoRegisterAccelerators, {kLiteRtAnyTypeInt, 0}};
   Check(api_.CreateEnvironment(1, &nothing, &environment_), "does not start");
+  Register(CreateThreadSetting);
   Register(CreateDelegate);
   Register((*api_.StaticLinkedAcceleratorCpuDef)->create_delegate);
   if (trace_) Register(CreateTrace);
@@ -214,11 +222,12 @@ void LitertSession::Compile(const Bytes& model, const SessionOptions& options) {
 
 LitertSession::LitertSession(const LitertApi& api, const Bytes& model, const TfliteFile& file, const std::string& name,
                              const SessionOptions& options)
-    : api_(api), name_(name) {
+    : api_(api), name_(name), threads_(options.threads) {
   const InRuntime stage("LiteRT loads the model");
   delegate_error.clear();
   if (options.trace) trace_ = std::make_unique<OpTrace>(file);
   trace = trace_.get();
+  thread_setting = &threads_;
   try {
     Compile(model, options);
     LiteRtSignature signature = nullptr;
@@ -246,6 +255,7 @@ void LitertSession::Destroy() {
   for (void* memory : input_memory_) std::free(memory);
   for (void* memory : output_memory_) std::free(memory);
   trace = nullptr;
+  thread_setting = nullptr;
 }
 
 // Where the file has each input or output of the signature, which may order them otherwise.
