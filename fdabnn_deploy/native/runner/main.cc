@@ -1,4 +1,5 @@
 // fdabnn-runner: tests and measures a model on a device, without Python. docs/runner.md describes it.
+#include <csignal>
 #include <cstdio>
 #include <exception>
 #include <functional>
@@ -131,8 +132,10 @@ class Run {
   }
 
   void MeasureAll() {
-    report_.latency =
-        Measure({arguments().warmup, arguments().runs, arguments().seconds, arguments().markers}, Open(false, arguments().xnnpack).get());
+    ForgetPeakMemory();
+    const Plan plan = {arguments().warmup, arguments().runs, arguments().seconds, arguments().markers};
+    report_.latency = Measure(plan, Open(false, arguments().xnnpack).get());
+    report_.peak_bytes = PeakMemory();
     if (!arguments().per_op) return;
     const bool tflite = report_.model.kind == "tflite";
     report_.ops = MeasureOps(false);
@@ -163,6 +166,8 @@ int Guarded(const std::function<Exit()>& code) {
 }
 
 int Main(int count, const char* const* values) {
+  // Whoever reads the output may stop; then writing fails, which is told as everything else is.
+  std::signal(SIGPIPE, SIG_IGN);
   return Guarded([&] {
     const Arguments arguments = ParseArguments(count, values);
     if (arguments.help) return WriteFile("-", kHelp), Exit::kOk;

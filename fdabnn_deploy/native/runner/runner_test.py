@@ -99,6 +99,19 @@ def test_markers_are_for_another_processor() -> None:
     assert "the marker instructions are aarch64's" in refused(run("a.tflite", "--markers"), 2)
 
 
+def test_a_reader_that_has_gone() -> None:
+    ours, theirs = os.pipe()
+    os.close(ours)
+    try:
+        done = subprocess.run(
+            [runner_path(), "--help"], stdout=theirs, stderr=subprocess.PIPE, text=True, check=False
+        )
+    finally:
+        os.close(theirs)
+    assert done.returncode == 2
+    assert done.stderr == "fdabnn-runner: cannot write the standard output: Broken pipe\n"
+
+
 def test_the_pinned_processors_have_to_exist(tmp_path: Path) -> None:
     model = tmp_path / "a.tflite"
     model.write_bytes(b"")
