@@ -6,6 +6,7 @@ import importlib.util
 import os
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
@@ -14,8 +15,12 @@ import torch
 
 from arm_root import library
 from arm_root.make import make_root
+from fdabnn_deploy import checkpoint as checkpoint_files
+from fdabnn_deploy import samples
+from fdabnn_deploy.capsule import write_capsule
 from fdabnn_deploy.cifar10 import find_test_batch
 from fdabnn_deploy.errors import RuntimeMissingError
+from fdabnn_deploy.replay import build as build_capsule
 from fdabnn_deploy.runtimes import arm_root
 from fdabnn_deploy.runtimes.arm_root import Guest
 from fdabnn_models.checkpoint import save_checkpoint
@@ -91,6 +96,42 @@ def bibench_fda() -> ModuleType:
     sys.modules["bibench_fda"] = module
     spec.loader.exec_module(module)
     return module
+
+
+@dataclass(frozen=True)
+class Exported:
+    """An exported file, and a capsule of it."""
+
+    model: Path
+    capsule: Path
+
+
+@pytest.fixture(scope="session")
+def runtime_libraries() -> dict[str, Path]:
+    """The runtimes' shared libraries in their wheels, by the suffix of the files that they run."""
+    found = {}
+    for suffix, package, pattern in (
+        (".tflite", "ai_edge_litert", "libLiteRt.so"),
+        (".onnx", "onnxruntime", "capi/libonnxruntime.so.*"),
+    ):
+        spec = importlib.util.find_spec(package)
+        assert spec is not None
+        assert spec.submodule_search_locations is not None
+        found[suffix] = next(Path(spec.submodule_search_locations[0]).glob(pattern))
+    return found
+
+
+@pytest.fixture(scope="session")
+def resnet20_capsules(resnet20_files: Files, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Exported]:
+    """The shipped ResNet-20 as `tflite`, `onnx` and `packed` ONNX, each with a capsule of 5 pictures."""
+    pictures = samples.load("random:5", checkpoint_files.read(SHIPPED[0]).info).images
+    folder = tmp_path_factory.mktemp("capsules")
+    made = {}
+    models = {"tflite": resnet20_files.tflite, "onnx": resnet20_files.onnx, "packed": resnet20_files.packed}
+    for name, model in models.items():
+        made[name] = Exported(model, folder / f"{name}.capsule")
+        write_capsule(made[name].capsule, build_capsule(model, [pictures]))
+    return made
 
 
 @pytest.fixture(scope="session")

@@ -10,6 +10,7 @@ from fdabnn_deploy.errors import RuntimeMissingError
 DELEGATE = "libfdabnn_delegate.so"
 DELEGATE_MACOS = "libfdabnn_delegate.dylib"
 INSTRUCTION_COUNT = "libfdabnn_instruction_count.so"
+RUNNER = "fdabnn-runner"
 _FOLDER = Path(__file__).parent / "lib"
 
 
@@ -26,16 +27,23 @@ def delegate_path(machine: str | None = None) -> str:
     Raises:
         RuntimeMissingError: this installation has no native library.
     """
-    name = DELEGATE_MACOS if machine is None and platform.system() == "Darwin" else DELEGATE
-    path = _FOLDER / (machine or platform.machine()) / name
-    if not path.is_file() and machine is None:
-        path = _FOLDER / name
-    if not path.is_file():
-        raise RuntimeMissingError(
-            f"the native library {path} is missing: it exists for Linux with glibc on x86-64 and aarch64, where it comes with  "
-            "pip install --force-reinstall --no-deps fdabnn-deploy"
-        )
-    return str(path)
+    return _find(
+        DELEGATE_MACOS if machine is None and platform.system() == "Darwin" else DELEGATE,
+        "native library",
+        machine,
+    )
+
+
+def runner_path(machine: str | None = None) -> str:
+    """The path of the program that measures and checks models without Python; see docs/runner.md.
+
+    Args:
+        machine: as for `delegate_path`.
+
+    Raises:
+        RuntimeMissingError: this installation has no runner.
+    """
+    return _find(RUNNER, "runner", machine)
 
 
 def custom_ops_path(machine: str | None = None) -> str:
@@ -63,5 +71,17 @@ def instruction_count_path() -> str:
         raise RuntimeMissingError(
             f"qemu's plugin {path} is missing, which counts instructions: it is part of fdabnn-deploy on x86-64 Linux; in a checkout "
             "build it with  python tools/native/build.py"
+        )
+    return str(path)
+
+
+def _find(name: str, what: str, machine: str | None) -> str:
+    path = _FOLDER / (machine or platform.machine()) / name
+    if not path.is_file() and machine is None:
+        path = _FOLDER / name
+    if not path.is_file():
+        raise RuntimeMissingError(
+            f"the {what} {path} is missing: it exists for Linux with glibc on x86-64 and aarch64, where it comes with  "
+            "pip install --force-reinstall --no-deps fdabnn-deploy"
         )
     return str(path)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -24,6 +25,20 @@ def test_without_the_library_the_way_out_is_named(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(native, "_FOLDER", tmp_path)
     with pytest.raises(RuntimeMissingError, match=r"libfdabnn_delegate\.so is missing: it exists for Linux"):
         fdabnn_deploy.delegate_path()
+
+
+def test_the_runner_is_a_program() -> None:
+    done = subprocess.run([native.runner_path(), "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("fdabnn-runner ")
+    assert os.access(native.runner_path(), os.X_OK)
+
+
+def test_without_the_runner_the_way_out_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(native, "_FOLDER", tmp_path)
+    with pytest.raises(RuntimeMissingError, match=r"fdabnn-runner is missing: install"):
+        native.runner_path()
+    with pytest.raises(RuntimeMissingError, match=r"aarch64/fdabnn-runner is missing: install"):
+        native.runner_path("aarch64")
 
 
 def test_it_loads_no_framework() -> None:

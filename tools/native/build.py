@@ -69,11 +69,12 @@ DELEGATE = Product(
     ("kernels", "litert", "onnxruntime", "c_api"),
     ("-shared", "-Wl,-soname,libfdabnn_delegate.so", f"-Wl,--version-script={EXPORTS}"),
 )
+RUNNER = Product("fdabnn-runner", ("runner",), ("-ldl",))
 # A plugin that qemu loads, and whose functions it calls: they are found when it does. What emulates aarch64 runs on x86-64.
 INSTRUCTION_COUNT = Product(
     "libfdabnn_instruction_count.so", ("qemu",), ("-shared", "-Wl,-z,undefs"), machines=("x86_64",)
 )
-PRODUCTS = (DELEGATE, INSTRUCTION_COUNT)
+PRODUCTS = (DELEGATE, RUNNER, INSTRUCTION_COUNT)
 LIBRARY = LIB / DELEGATE.name
 
 # zig's linker has no list of exports for macOS: the compiler's flags for visibility hide what is ours, and of its C++ library

@@ -66,6 +66,10 @@ def test_asks_for_an_old_glibc_only(build: ModuleType) -> None:
         assert needed(content) <= KNOWN
 
 
+def test_the_runner_is_small(build: ModuleType) -> None:
+    assert (build.LIB / build.RUNNER.name).stat().st_size < 1_000_000
+
+
 def test_files_with_special_instructions_share_no_code(build: ModuleType) -> None:
     """A function that several files contain exists once in the library: an old processor would meet the copy with new instructions."""
     machine = build.supported_machine()

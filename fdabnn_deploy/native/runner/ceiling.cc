@@ -1,0 +1,20 @@
+#include "runner/ceiling.h"
+
+#include "runner/delegate.h"
+#include "runner/failure.h"
+#include "runner/supervisor.h"
+
+namespace fdabnn::runner {
+
+std::optional<Ceiling> MeasureCeiling(const std::string& delegate) {
+  const DelegateLibrary library(delegate, "--ceiling needs it");
+  int (*measure)(int level, double* macs_per_second, char* error) = nullptr;
+  if (!library.Find("fdabnn_ceiling", &measure)) return std::nullopt;
+  const InRuntime stage("measuring the ceiling");
+  Ceiling ceiling{library.LevelName(), 0};
+  char error[DelegateLibrary::kErrorBytes] = "";
+  if (measure(library.level(), &ceiling.binary_macs_per_second, error) != 0) throw Failure(Exit::kBug, error);
+  return ceiling;
+}
+
+}  // namespace fdabnn::runner

@@ -1,0 +1,151 @@
+#include "runner/file.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <climits>
+#include <cstdio>
+#include <cstring>
+
+#include "runner/failure.h"
+#include "runner/sha256.h"
+
+namespace fdabnn::runner {
+namespace {
+
+// Reads up to the end into `content`; errno says why not.
+bool ReadAll(const std::string& path, Bytes* content) {
+  const int file = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (file < 0) return false;
+  struct stat status;
+  std::size_t guess = 4096;
+  if (fstat(file, &status) == 0 && status.st_size > 0) guess = static_cast<std::size_t>(status.st_size) + 1;
+  content->resize(guess);
+  std::size_t size = 0;
+  while (true) {
+    if (size == content->size()) content->resize(2 * size);
+    const ssize_t got = read(file, content->data() + size, content->size() - size);
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) {
+      const int error = errno;
+      close(file);
+      errno = error;
+      return false;
+    }
+    if (got == 0) break;
+    size += static_cast<std::size_t>(got);
+  }
+  close(file);
+  content->resize(size);
+  return true;
+}
+
+bool WriteAll(int file, const char* data, std::size_t size) {
+  while (size > 0) {
+    const ssize_t put = write(file, data, size);
+    if (put < 0 && errno == EINTR) continue;
+    if (put < 0) return false;
+    data += put;
+    size -= static_cast<std::size_t>(put);
+  }
+  return true;
+}
+
+[[noreturn]] void CannotWrite(const std::string& path, int error) {
+  throw Failure(Exit::kUsage, "cannot write " + path + ": " + std::strerror(error));
+}
+
+bool IsSpecial(const std::string& path) {
+  struct stat status;
+  return stat(path.c_str(), &status) == 0 && !S_ISREG(status.st_mode) && !S_ISDIR(status.st_mode);
+}
+
+}  // namespace
+
+Bytes ReadFile(const std::string& path) {
+  Bytes content;
+  if (!ReadAll(path, &content)) throw Failure(Exit::kUsage, "cannot read " + path + ": " + std::strerror(errno));
+  return content;
+}
+
+std::string Sha256OfFile(const std::string& path) {
+  const int file = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  Sha256 hasher;
+  std::uint8_t block[65536];
+  ssize_t got = file < 0 ? -1 : 0;
+  while (file >= 0) {
+    got = read(file, block, sizeof block);
+    if (got > 0) hasher.Add(block, static_cast<std::size_t>(got));
+    if (got == 0 || (got < 0 && errno != EINTR)) break;
+  }
+  const int error = errno;
+  if (file >= 0) close(file);
+  if (got < 0) throw Failure(Exit::kUsage, "cannot read " + path + ": " + std::strerror(error));
+  return hasher.Hex();
+}
+
+std::string ReadText(const std::string& path) {
+  Bytes content;
+  if (!ReadAll(path, &content)) return "";
+  std::string text(content.begin(), content.end());
+  const char* const blanks = " \t\r\n";
+  const std::size_t begin = text.find_first_not_of(blanks);
+  if (begin == std::string::npos) return "";
+  return text.substr(begin, text.find_last_not_of(blanks) - begin + 1);
+}
+
+void WriteFile(const std::string& path, const void* data, std::size_t size) {
+  const char* bytes = static_cast<const char*>(data);
+  if (path == "-") {
+    if (!WriteAll(STDOUT_FILENO, bytes, size)) CannotWrite("the standard output", errno);
+    return;
+  }
+  const bool special = IsSpecial(path);
+  const std::string aside = special ? path : Folder(path) + "/." + std::to_string(getpid()) + "." + Name(path);
+  const int file = open(aside.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+  if (file < 0) CannotWrite(path, errno);
+  int error = WriteAll(file, bytes, size) ? 0 : errno;
+  if (close(file) != 0 && error == 0) error = errno;
+  if (error == 0 && !special && rename(aside.c_str(), path.c_str()) != 0) error = errno;
+  if (error != 0) {
+    if (!special) unlink(aside.c_str());
+    CannotWrite(path, error);
+  }
+}
+
+void WriteFile(const std::string& path, const std::string& text) { WriteFile(path, text.data(), text.size()); }
+
+std::string OwnPath() {
+  char path[PATH_MAX];
+  const ssize_t size = readlink("/proc/self/exe", path, sizeof path);
+  return size > 0 ? std::string(path, static_cast<std::size_t>(size)) : "";
+}
+
+std::string Folder(const std::string& path) {
+  const std::size_t slash = path.rfind('/');
+  if (slash == std::string::npos) return ".";
+  return slash == 0 ? "/" : path.substr(0, slash);
+}
+
+std::string Name(const std::string& path) {
+  const std::size_t slash = path.rfind('/');
+  return slash == std::string::npos ? path : path.substr(slash + 1);
+}
+
+std::vector<std::string> List(const std::string& folder) {
+  std::vector<std::string> names;
+  DIR* open_folder = opendir(folder.c_str());
+  if (open_folder == nullptr) return names;
+  while (const dirent* entry = readdir(open_folder)) names.emplace_back(entry->d_name);
+  closedir(open_folder);
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+bool Exists(const std::string& path) { return access(path.c_str(), F_OK) == 0; }
+
+}  // namespace fdabnn::runner

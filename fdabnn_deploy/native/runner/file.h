@@ -1,0 +1,38 @@
+// Files, whole.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace fdabnn::runner {
+
+using Bytes = std::vector<std::uint8_t>;
+
+// The content. Throws Failure (wrong usage) where it cannot be read.
+Bytes ReadFile(const std::string& path);
+
+// The content as text with spaces and line ends cut off, or "" where it cannot be read: for /proc and /sys.
+std::string ReadText(const std::string& path);
+
+// The SHA-256 of a file's bytes, which are not all held in memory. Throws as ReadFile.
+std::string Sha256OfFile(const std::string& path);
+
+// Writes beside the file and renames, so that a reader sees all of it or nothing; devices and pipes are written directly, "-" is the
+// standard output. Throws Failure (wrong usage) where that does not succeed.
+void WriteFile(const std::string& path, const void* data, std::size_t size);
+void WriteFile(const std::string& path, const std::string& text);
+
+// The file of this program.
+std::string OwnPath();
+
+// The folder of a path, "." where it has none; and the name behind it.
+std::string Folder(const std::string& path);
+std::string Name(const std::string& path);
+
+// The names in a folder, sorted; none where it cannot be read.
+std::vector<std::string> List(const std::string& folder);
+
+bool Exists(const std::string& path);
+
+}  // namespace fdabnn::runner
