@@ -35,9 +35,9 @@ def test_the_runner_is_a_program() -> None:
 
 def test_without_the_runner_the_way_out_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(native, "_FOLDER", tmp_path)
-    with pytest.raises(RuntimeMissingError, match=r"fdabnn-runner is missing: install"):
+    with pytest.raises(RuntimeMissingError, match=r"fdabnn-runner is missing: it exists for Linux"):
         native.runner_path()
-    with pytest.raises(RuntimeMissingError, match=r"aarch64/fdabnn-runner is missing: install"):
+    with pytest.raises(RuntimeMissingError, match=r"aarch64/fdabnn-runner is missing: it exists for Linux"):
         native.runner_path("aarch64")
 
 
