@@ -27,6 +27,11 @@ FDABNN_EXPORT fdabnn_conv_sum* fdabnn_conv_sum_create(const fdabnn_conv_sum_para
     sizes.dilation_h = params->dilation_h;
     sizes.dilation_w = params->dilation_w;
     sizes.same_padding = params->same_padding != 0;
+    sizes.pad_top = params->pad_top;
+    sizes.pad_left = params->pad_left;
+    sizes.pad_bottom = params->pad_bottom;
+    sizes.pad_right = params->pad_right;
+    sizes.planes = params->planes != 0;
     std::vector<fdabnn::ConvSumTerm> list;
     for (int i = 0; i < term_count; ++i) list.push_back({terms[i].input, terms[i].filter, terms[i].bias});
     std::string reason;

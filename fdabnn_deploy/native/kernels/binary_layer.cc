@@ -12,15 +12,6 @@ namespace {
 
 constexpr std::size_t kCountBytes = 48 << 10;  // of counts that wait for being finished: they stay in the caches
 
-const LayerLoops& LoopsOf(Level level) {
-#if defined(__x86_64__)
-  if (level == Level::kAvx2) return kLayerAvx2;
-  if (level == Level::kAvx512) return kLayerAvx512;
-#endif
-  static_cast<void>(level);
-  return kLayerPlain;
-}
-
 BconvParams ConvOf(const BinaryLayerParams& p) {
   BconvParams conv;
   conv.channels_in = p.channels_in;
@@ -131,9 +122,8 @@ class BinaryLayerImpl : public BinaryLayer {
   }
 
   std::size_t CountBytes() const {
-    // The loops look at whole tiles of pixels and words of channels.
-    const std::size_t behind = std::size_t{kFinishPixels} * all_lanes_ + kWordBits;
-    return RoundUp(sizeof(std::int32_t) * (std::size_t{1} * CountRows() * shape_.out_w * all_lanes_ + behind), kCacheLine);
+    // The loops look at whole words of channels.
+    return RoundUp(sizeof(std::int32_t) * (std::size_t{1} * CountRows() * shape_.out_w * all_lanes_ + kWordBits), kCacheLine);
   }
 
   std::size_t WorkerBytes() const { return RoundUp(kernel_.workspace_bytes(conv_, shape_), kCacheLine) + CountBytes(); }
@@ -153,7 +143,7 @@ class BinaryLayerImpl : public BinaryLayer {
       kernel_.run(job, picture, first, last, counts, workspace + CountBytes());
       const int pixels = (last - first) * shape_.out_w;
       if (!in_order_) PutInOrder(counts, pixels);
-      std::memset(counts + std::size_t{1} * pixels * all_lanes_, 0, sizeof(std::int32_t) * (kFinishPixels * all_lanes_ + kWordBits));
+      std::memset(counts + std::size_t{1} * pixels * all_lanes_, 0, sizeof(std::int32_t) * kWordBits);
       loops_.finish(finish_, counts, first * shape_.out_w, pixels, t.residual ? t.residual + values : nullptr,
                     t.values ? t.values + values : nullptr, t.signs ? t.signs + words : nullptr);
     }
@@ -232,7 +222,7 @@ std::unique_ptr<BinaryLayer> BinaryLayer::Create(const BinaryLayerParams& params
     *error = std::string("this build or processor has no kernels for level ") + Name(level);
   } else {
     const bool counts = TapsOf(ConvOf(params)) <= kernel->max_taps;
-    return std::make_unique<BinaryLayerImpl>(params, constants, counts ? *kernel : *BconvScalar(), LoopsOf(level));
+    return std::make_unique<BinaryLayerImpl>(params, constants, counts ? *kernel : *BconvScalar(), LayerLoopsOf(level));
   }
   return nullptr;
 }
@@ -249,7 +239,7 @@ void PackPlanes(const float* values, int batch, int channels, std::size_t pixels
   constexpr std::size_t kValuesPerThread = 1 << 13;  // fewer cost more than they save
   const std::size_t all = pixels * batch * channels;
   const int threads = static_cast<int>(std::clamp<std::size_t>(all / kValuesPerThread, 1, pool.threads()));
-  Job job = {values, batch, channels, pixels, words, LoopsOf(level), threads};
+  Job job = {values, batch, channels, pixels, words, LayerLoopsOf(level), threads};
   pool.Run(
       threads,
       [](void* context, int index) {

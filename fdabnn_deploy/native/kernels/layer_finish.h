@@ -1,14 +1,16 @@
-// What follows the counts of a binary layer (binary_layer.h), for a level to implement: a run of pixels of one picture, one thread.
+// What a level does with floats around its kernels: what follows the counts of a binary layer (binary_layer.h), for a run of pixels of one
+// picture, one thread; and the way between pixels and planes.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 
+#include "kernels/level.h"
 #include "kernels/words.h"
 
 namespace fdabnn {
 
-constexpr int kFinishPixels = 16;  // that are finished at a time; behind the last one are so many more
+constexpr int kFinishPixels = 16;  // that are finished at a time
 
 struct LayerFinish {
   int channels;
@@ -32,10 +34,14 @@ struct LayerLoops {
                  Word* signs);
   // values [channels, pixels] -> words [pixels, WordsFor(channels)], of pixels [begin, begin + count).
   void (*pack_planes)(const float* values, int channels, std::size_t pixels, std::size_t begin, std::size_t count, Word* words);
+  // from [rows, columns] -> to [columns, rows]; strides are those of rows of either.
+  void (*turn)(const float* from, std::size_t from_stride, std::size_t rows, std::size_t columns, float* to, std::size_t to_stride);
 };
 
 extern const LayerLoops kLayerPlain;  // what every processor of the target has: SSE2, NEON
 extern const LayerLoops kLayerAvx2;
 extern const LayerLoops kLayerAvx512;
+
+const LayerLoops& LayerLoopsOf(Level level);
 
 }  // namespace fdabnn
