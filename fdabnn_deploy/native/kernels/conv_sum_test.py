@@ -60,13 +60,13 @@ def sums(draw: st.DrawFn) -> tuple[ConvSumParams, tuple[int, int, int], list[int
         planes=draw(st.booleans()),
     )
     if not params.same_padding and draw(st.booleans()):
-        reach_h, reach_w = (
-            (kernel_h - 1) * params.dilation_h,
-            (kernel_w - 1) * params.dilation_w,
-        )
-        pads = [draw(st.integers(0, reach)) for reach in (reach_h, reach_w, reach_h, reach_w)]
+        rows, columns = (kernel_h - 1) * params.dilation_h, (kernel_w - 1) * params.dilation_w
         params = replace(
-            params, **dict(zip(("pad_top", "pad_left", "pad_bottom", "pad_right"), pads, strict=True))
+            params,
+            pad_top=draw(st.integers(0, rows)),
+            pad_left=draw(st.integers(0, columns)),
+            pad_bottom=draw(st.integers(0, rows)),
+            pad_right=draw(st.integers(0, columns)),
         )
     shape = (draw(st.sampled_from([1, 1, 2, 3])), draw(sizes), draw(sizes))
     (height, _), (width, _) = reference.conv_sum_axes(params, *shape[1:])
