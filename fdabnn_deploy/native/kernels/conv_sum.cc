@@ -22,7 +22,7 @@ constexpr double kMostBytes = 1e12;  // of anything: beyond every memory, and fa
 // second.
 constexpr std::int64_t kChunkBytes = 24 << 10;
 constexpr std::int64_t kBandBytes = 512 << 10;
-constexpr std::int64_t kSlotBytes = 128 << 10;
+constexpr std::int64_t kSlotBytes = 256 << 10;
 
 constexpr std::int64_t kFewestPixels = 48;  // of a strip: every one of them reads all the weights
 constexpr std::int64_t kStrips = 8;         // of a picture, for threads to share
