@@ -64,16 +64,7 @@ std::unique_ptr<Kernel> MakeConvDifference(const NodeInfo& node, Level level) {
   p.channels_in = static_cast<int>(filters.shape[2]);
   p.kernel_h = static_cast<int>(filters.shape[3]);
   p.kernel_w = static_cast<int>(filters.shape[4]);
-  const std::vector<int> strides = node.Ints("strides", 2, 1, kLargest, 1), dilations = node.Ints("dilations", 2, 1, kLargest, 1);
-  const std::vector<int> pads = node.Ints("pads", 4, 0, kLargest, 0);
-  p.stride_h = strides[0];
-  p.stride_w = strides[1];
-  p.dilation_h = dilations[0];
-  p.dilation_w = dilations[1];
-  p.pad_top = pads[0];
-  p.pad_left = pads[1];
-  p.pad_bottom = pads[2];
-  p.pad_right = pads[3];
+  node.Windows(&p);
   p.planes = true;
   const std::vector<int> expression = node.List("expression", 1, 2 * kMostTerms, kSubtract, kMostTerms - 1);
   const std::vector<int> inputs = node.List("term_inputs", 1, kMostTerms, 0, kMostInputs - 1);
