@@ -169,6 +169,35 @@ void PackPlaneRun(const float* values, int channels, std::size_t pixels, std::si
   }
 }
 
+// Halves to even; what is so large that it has no fraction, or NaN, stays as it is.
+FDABNN_INLINE Floats Rounded(Floats x) {
+  constexpr float kWhole = 1 << 23;
+  const Ints bits = Load<Ints>(&x), sign = bits & static_cast<std::int32_t>(Word{1} << 31), size = bits ^ sign;
+  const Floats magnitude = Load<Floats>(&size);
+  const Floats whole = (magnitude + kWhole) - kWhole;
+  const Ints signed_whole = Load<Ints>(&whole) | sign;
+  return magnitude < kWhole ? Load<Floats>(&signed_whole) : x;
+}
+
+template <class Isa>
+void TakeDigits(const Digits& d, const float* x, std::size_t count, float* const* outputs) {
+  for (std::size_t i = 0; i < count; i += kSide) {
+    const int left = static_cast<int>(count - i < kSide ? count - i : kSide);
+    Floats v = LoadFirst<Isa>(x + i, left);
+    if (d.limited) {
+      const Floats low = Floats{} + d.low, high = Floats{} + d.high;
+      v = v < high ? v : high;
+      v = v > low ? v : low;
+    }
+    for (int k = 0; k < d.count; ++k) {
+      const Floats y = Rounded(v * d.units[k]) * (1 / d.units[k]);
+      if (outputs[k]) StoreFirst<Isa>(outputs[k] + i, y, left);
+      v = v - y;
+    }
+    if (outputs[d.count]) StoreFirst<Isa>(outputs[d.count] + i, v, left);
+  }
+}
+
 template <class Isa>
 void TurnMatrix(const float* from, std::size_t from_stride, std::size_t rows, std::size_t columns, float* to, std::size_t to_stride) {
   constexpr std::size_t kFew = 4;  // less than a square is worth
@@ -193,7 +222,7 @@ void TurnMatrix(const float* from, std::size_t from_stride, std::size_t rows, st
 
 template <class Isa>
 constexpr LayerLoops MakeLayerLoops() {
-  return {FinishRun<Isa>, PackPlaneRun<Isa>, TurnMatrix<Isa>};
+  return {FinishRun<Isa>, PackPlaneRun<Isa>, TakeDigits<Isa>, TurnMatrix<Isa>};
 }
 
 // For vectors too short for a transposition in registers.
