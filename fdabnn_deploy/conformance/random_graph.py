@@ -380,13 +380,10 @@ class _Draw:
         return self.add(Reshape((count,)), self.add(Sign(), x) if self.chance(0.2) else x)
 
     def flattened_sign(self, x: str) -> bool:
-        """Whether a tensor is a flattened picture of signs, which a binary layer reads as it is."""
+        """Whether a tensor is a flattened picture of signs."""
         sign, flat = self.nodes[-2:]
-        return (
-            isinstance(sign.op, Sign)
-            and isinstance(flat.op, Reshape)
-            and (*flat.inputs, flat.name) == (sign.name, x)
-        )
+        kinds = isinstance(sign.op, Sign) and isinstance(flat.op, Reshape)
+        return kinds and (*flat.inputs, flat.name) == (sign.name, x)
 
     def dense_layer(self, x: str) -> str:
         (count,) = self.shape(x)

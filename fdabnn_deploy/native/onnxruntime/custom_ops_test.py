@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,73 +10,12 @@ import onnxruntime
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numpy.typing import NDArray
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto
 
-import fdabnn_deploy
 from fdabnn_deploy.native.binary_layer import BinaryLayerParams, Finish, Floats
 from fdabnn_deploy.native.layer_reference import binary_layer
-from fdabnn_deploy.native.library import levels
+from fdabnn_deploy.native.onnxruntime.custom_ops_testing import Arrays, documented, open_node, words
 from fdabnn_deploy.native.reference import pack
-
-Arrays = dict[str, NDArray[Any]]
-
-
-def open_node(
-    op: str,
-    inputs: dict[str, NDArray[Any] | None],
-    outputs: dict[str, int],
-    constants: Arrays,
-    threads: int = 1,
-    **attributes: Any,
-) -> onnxruntime.InferenceSession:
-    """A session of one node.
-
-    Args:
-        op: of the domain.
-        inputs: in order; None is left out; sizes are free.
-        outputs: names and types, in order; a name of "" is left out.
-        constants: those of the inputs that are initialisers.
-        threads: of the session.
-        attributes: of the node.
-    """
-    node = helper.make_node(
-        op,
-        [name if value is not None else "" for name, value in inputs.items()],
-        list(outputs),
-        domain="fdabnn",
-        **attributes,
-    )
-    graph = helper.make_graph(
-        [node],
-        "node",
-        [
-            helper.make_tensor_value_info(
-                name, helper.np_dtype_to_tensor_dtype(value.dtype), [None] * value.ndim
-            )
-            for name, value in inputs.items()
-            if value is not None and name not in constants
-        ],
-        [helper.make_tensor_value_info(name, kind, None) for name, kind in outputs.items() if name],
-        [numpy_helper.from_array(value, name) for name, value in constants.items()],
-    )
-    opsets = [helper.make_opsetid("", 17), helper.make_opsetid("fdabnn", 1)]
-    model = helper.make_model(graph, opset_imports=opsets, ir_version=8)
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.log_severity_level = 4
-    options.register_custom_ops_library(fdabnn_deploy.custom_ops_path())
-    return onnxruntime.InferenceSession(model.SerializeToString(), options)
-
-
-def words(array: NDArray[np.uint32]) -> NDArray[np.int32]:
-    """ONNX has no unsigned words here."""
-    return array.view(np.int32)
-
-
-def bits_of(array: Floats) -> Any:
-    """-0.0 is not 0.0."""
-    return array.view(np.uint32)
 
 
 @settings(max_examples=50, deadline=None)
@@ -199,14 +137,6 @@ def test_one_session_for_many_sizes_threads_and_calls() -> None:
     assert all(work(index) for index in range(10))
     with ThreadPoolExecutor(4) as executor:
         assert all(executor.map(work, range(60)))
-
-
-def documented(page: str, function: str) -> Any:
-    """The function that a page of docs/ops gives as the operator's specification."""
-    text = (Path(__file__).parents[3] / "docs" / "ops" / page).read_text(encoding="utf-8")
-    names: dict[str, Any] = {"np": np}
-    exec(text.split("```python")[1].split("```")[0], names)
-    return names[function]
 
 
 def test_the_specifications_say_what_the_reference_says() -> None:
@@ -381,81 +311,3 @@ def test_a_filter_larger_than_its_input_is_refused() -> None:
     )
     with pytest.raises(Exception, match="its input is smaller than its filter"):
         session.run(None, {"s": signs})
-
-
-@settings(max_examples=60, deadline=None)
-@given(
-    st.lists(st.integers(0, 40), min_size=0, max_size=3),
-    st.lists(st.integers(-24, 24), min_size=1, max_size=4),
-    st.booleans(),
-    st.integers(0, 2**32 - 1),
-)
-def test_digits(shape: list[int], exponents: list[int], limited: bool, seed: int) -> None:
-    """Values of all sizes; halves, zeros of both signs, denormals, infinities and NaN among them."""
-    generator = np.random.default_rng(seed)
-    special = [
-        0.5,
-        -0.5,
-        1.5,
-        -2.5,
-        0.0,
-        -0.0,
-        1e-45,
-        -1e-40,
-        8388607.5,
-        2.0**23,
-        1e30,
-        np.inf,
-        -np.inf,
-        np.nan,
-    ]
-    drawn = generator.normal(size=shape) * 2.0 ** generator.integers(-30, 30, shape)
-    x = np.where(generator.random(shape) < 0.4, generator.choice(special, shape), drawn).astype(np.float32)
-    constants: Arrays = {"limits": np.sort(generator.normal(0, 100, 2)).astype(np.float32)} if limited else {}
-    with np.errstate(all="ignore"):
-        expected = documented("digits.md", "digits")(x, constants.get("limits"), exponents)
-    names: dict[str, int] = {f"y{k}": TensorProto.FLOAT for k in range(len(expected))}
-    inputs: Arrays = {"x": x, **constants}
-    for level in levels():
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setenv("FDABNN_KERNELS", level)
-            session = open_node("Digits", {**inputs}, names, constants, 2, exponents=exponents)
-        for found, right in zip(session.run(None, {"x": x}), expected, strict=True):
-            number = ~np.isnan(right)
-            np.testing.assert_array_equal(np.isnan(found), ~number)
-            np.testing.assert_array_equal(bits_of(found)[number], bits_of(right)[number], err_msg=level)
-
-
-def test_digits_that_nobody_wants() -> None:
-    x = np.random.default_rng(0).normal(size=(3, 20000)).astype(np.float32)
-    expected = documented("digits.md", "digits")(x, None, [2, 9])
-    session = open_node(
-        "Digits", {"x": x}, {"y": TensorProto.FLOAT, "": 1, "r": TensorProto.FLOAT}, {}, 3, exponents=[2, 9]
-    )
-    for found, right in zip(session.run(None, {"x": x}), (expected[0], expected[2]), strict=True):
-        np.testing.assert_array_equal(bits_of(found), bits_of(right))
-
-
-@pytest.mark.parametrize(
-    ("limits", "exponents", "message"),
-    [
-        ([1, -1], [0], "limits is not in order"),
-        ([np.nan, 1], [0], "limits is not in order"),
-        ([1, 2, 3], [0], r"limits is \[3\] and not \[2\]"),
-        ([-1, 1], [], "exponents"),
-        ([-1, 1], [0, 101], "attribute exponents is 101"),
-        ([-1, 1], [0] * 5, "attribute exponents has 5 values"),
-    ],
-)
-def test_refused_digits(limits: list[float], exponents: list[int], message: str) -> None:
-    constants: Arrays = {"limits": np.array(limits, np.float32)}
-    with pytest.raises(Exception, match=message):
-        open_node(
-            "Digits", {"x": np.zeros(3, np.float32), **constants}, {"y": 1}, constants, exponents=exponents
-        )
-
-
-def test_limits_have_to_be_constant() -> None:
-    inputs: Arrays = {"x": np.zeros(3, np.float32), "limits": np.array([-1, 1], np.float32)}
-    with pytest.raises(Exception, match="limits is no constant"):
-        open_node("Digits", {**inputs}, {"y": 1}, {}, exponents=[0]).run(None, inputs)
