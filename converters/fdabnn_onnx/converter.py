@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import onnx
 
 from fdabnn_deploy.converter import Artifact, ConvertOptions
 from fdabnn_deploy.errors import UsageError
+from fdabnn_deploy.files import write_whole
 from fdabnn_deploy.graph import Graph
 from fdabnn_deploy.model_info import ModelInfo
 from fdabnn_onnx.build import build_model
@@ -54,7 +54,7 @@ class OnnxConverter:
             content = finished.SerializeToString(deterministic=True)
             check_packed(finished)
             notes = [PACKED_NOTE]
-        _write(path, content)
+        write_whole(path, content)
         return Artifact(self.target, path, count_ops(finished), tuple(notes))
 
     def variants(self, graph: Graph, info: ModelInfo, artifact: Artifact, folder: Path) -> dict[str, Path]:
@@ -79,18 +79,5 @@ class OnnxConverter:
         paths = {}
         for i, (name, model) in enumerate(forms.items()):
             paths[name] = folder / f"{artifact.path.stem}.variant{i}{self.suffix}"
-            _write(paths[name], model.SerializeToString(deterministic=True))
+            write_whole(paths[name], model.SerializeToString(deterministic=True))
         return paths
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Writes a file aside and renames it, so that nobody ever meets half of it."""
-    aside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        try:
-            aside.write_bytes(content)
-            aside.replace(path)
-        finally:
-            aside.unlink(missing_ok=True)
-    except OSError as error:
-        raise UsageError(f"cannot write {path}: {error.strerror or error}") from None

@@ -62,9 +62,10 @@ def test_a_refused_graph_leaves_the_old_file(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"cannot write .*network\.onnx: No such file or directory"):
-        CONVERTER.convert(network(), INFO, tmp_path / "none" / "network.onnx", ConvertOptions())
+def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UsageError, match=r"cannot write .*network\.onnx: File exists"):
+        CONVERTER.convert(network(), INFO, tmp_path / "file" / "network.onnx", ConvertOptions())
 
 
 def test_a_folder_in_the_files_place(tmp_path: Path) -> None:

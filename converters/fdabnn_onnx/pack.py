@@ -3,7 +3,7 @@
 A binary layer is a sign, perhaps padded with 1, a `Conv` or `Gemm` with weights of +-1, and as much of `PRelu`, `Mul`, `Add` and a
 shortcut as follows it and nobody else reads. All of it becomes one `BinaryConv`; the next sign is one of its outputs, any other sign a
 `PackSigns`. No number changes: the formula of `BinaryConv` has the same roundings in the same order. What does not fit stays as it is.
-Float layers of exact numerics are packed, too: see `pack_difference`.
+Float layers of exact numerics are packed, too: see `pack_difference` and `pack_digits`.
 """
 
 from __future__ import annotations
@@ -15,9 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
+from fdabnn_deploy.numerics.record import Numerics
+from fdabnn_onnx.metadata import read_metadata
 from fdabnn_onnx.model_index import ModelIndex
 from fdabnn_onnx.op_counts import is_one_bit
 from fdabnn_onnx.pack_difference import pack_differences
+from fdabnn_onnx.pack_digits import pack_digits
 
 DOMAIN = "fdabnn"
 VERSION = 1
@@ -203,7 +206,9 @@ def pack_model(model: ModelProto) -> ModelProto:
     Returns:
         A model of the same inputs and outputs; float tensors between layers keep their names.
     """
-    model = pack_differences(model, DOMAIN)
+    numerics = read_metadata(model).get("numerics", "")
+    if numerics and Numerics.from_text(numerics).mode == "exact":
+        model = pack_digits(pack_differences(model, DOMAIN), DOMAIN)
     packer = _Packer(model)
     layers = [layer for node in model.graph.node if (layer := packer.layer(node)) is not None]
     ends = {layer.nodes[-1].name: layer for layer in layers}

@@ -12,8 +12,6 @@ from typing import Any
 import numpy as np
 from onnx import ModelProto, NodeProto, helper, numpy_helper
 
-from fdabnn_deploy.numerics.record import Numerics
-from fdabnn_onnx.metadata import read_metadata
 from fdabnn_onnx.model_index import ModelIndex
 
 SUBTRACT = -1
@@ -77,15 +75,12 @@ def _attributes(node: NodeProto) -> dict[str, Any]:
 
 
 def pack_differences(model: ModelProto, domain: str) -> ModelProto:
-    """The model with packed trees; the same one where its numerics are not exact.
+    """The model with packed trees.
 
     Args:
-        model: of `fdabnn_onnx.build.build_model`.
+        model: with exact numerics.
         domain: of the operator.
     """
-    text = read_metadata(model).get("numerics", "")
-    if not text or Numerics.from_text(text).mode != "exact":
-        return model
     finder = _Finder(model)
     trees: dict[str, _Tree] = {}
     taken: set[str] = set()

@@ -202,6 +202,10 @@ def test_float_layers_of_exact_numerics() -> None:
         packed = packed_and_equal(exact.graph, pictures, info=info)
         assert kinds(packed)["ConvDifference"] == differences
         assert kinds(packed)["Conv"] == (0 if differences else convolutions)
+        assert (kinds(packed)["Digits"] > 0, kinds(packed)["Round"] > 0) == (
+            differences > 0,
+            differences == 0,
+        )
 
 
 BINARY = [BinaryConv2d, BinaryLinear, Sign]

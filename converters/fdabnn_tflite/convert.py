@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from fdabnn_deploy.converter import Artifact, ConvertOptions
 from fdabnn_deploy.errors import FdabnnError, UsageError
+from fdabnn_deploy.files import write_whole
 from fdabnn_deploy.graph import Graph
 from fdabnn_deploy.model_info import ModelInfo
 from fdabnn_deploy.runtimes.tflite_file import INT32, TfliteFile, parse_tflite
@@ -44,7 +44,7 @@ class TfliteConverter:
         finished = finish_file(data, emitter, info.name, info.metadata(), resizable=options.batch is None)
         file = parse_tflite(finished)
         check_counts(file, emitter, results)
-        write_aside(path, finished)
+        write_whole(path, finished)
         return Artifact(self.target, path, file.op_counts(), _notes(emitter, options))
 
     def variants(self, graph: Graph, info: ModelInfo, artifact: Artifact, folder: Path) -> dict[str, Path]:
@@ -101,23 +101,6 @@ def _works_on_bits(pool: Any, returned: set[str]) -> bool:
     return readers[0].type == "Less" or (
         readers[0].type == "MaxPool" and _works_on_bits(readers[0].outputs[0], returned)
     )
-
-
-def write_aside(path: Path, data: bytes) -> None:
-    """Writes a file under another name and renames it, so that nobody ever meets half of it.
-
-    Raises:
-        UsageError: the folder does not exist or cannot be written to.
-    """
-    aside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        try:
-            aside.write_bytes(data)
-            aside.replace(path)
-        finally:
-            aside.unlink(missing_ok=True)
-    except OSError as error:
-        raise UsageError(f"cannot write {path}: {error.strerror or error}") from None
 
 
 def _notes(emitter: Emitter, options: ConvertOptions) -> tuple[str, ...]:

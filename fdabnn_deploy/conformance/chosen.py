@@ -70,6 +70,8 @@ def _chosen(rng: np.random.Generator) -> list[tuple[str, Op, list[tuple[int, ...
         ("sign of a vector", Sign(), [(40,)]),
         ("binary dense", BinaryLinear(signs(rng, (5, 33))), [(33,)]),
         ("binary dense to one", BinaryLinear(signs(rng, (1, 1))), [(1,)]),
+        ("binary dense of whole words", BinaryLinear(signs(rng, (64, 96))), [(96,)]),
+        ("binary dense of many", BinaryLinear(signs(rng, (130, 1000))), [(1000,)]),
         ("dense", Linear(floats(rng, (5, 64)), floats(rng, (5,))), [(64,)]),
         ("dense without bias", Linear(floats(rng, (5, 64))), [(64,)]),
         ("affine", Affine(random, rng.normal(size=3)), [picture]),

@@ -118,7 +118,8 @@ def _random_saturate(rng: np.random.Generator) -> _Drawn:
 
 
 def _random_binary_linear(rng: np.random.Generator) -> _Drawn:
-    rows, columns = int(rng.integers(1, 12)), int(rng.integers(1, 70))
+    most = (12, 70) if rng.random() < 0.7 else (150, 600)
+    rows, columns = (int(rng.integers(1, high)) for high in most)
     return BinaryLinear(signs(rng, (rows, columns))), [(columns,)]
 
 

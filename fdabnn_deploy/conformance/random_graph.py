@@ -377,13 +377,20 @@ class _Draw:
         count = int(np.prod(self.shape(x)))
         if count > 400 or self.chance(0.6):
             return self.add(GlobalAvgPool(), x)
-        return self.add(Reshape((count,)), x)
+        return self.add(Reshape((count,)), self.add(Sign(), x) if self.chance(0.2) else x)
+
+    def flattened_sign(self, x: str) -> bool:
+        """Whether a tensor is a flattened picture of signs."""
+        sign, flat = self.nodes[-2:]
+        kinds = isinstance(sign.op, Sign) and isinstance(flat.op, Reshape)
+        return kinds and (*flat.inputs, flat.name) == (sign.name, x)
 
     def dense_layer(self, x: str) -> str:
         (count,) = self.shape(x)
         rows = count if self.chance(0.3) and count <= MOST_CHANNELS else self.number(1, MOST_CHANNELS)
         if self.chance(0.5) or not self.trainable(x):
-            y = self.add(BinaryLinear(signs(self.rng, (rows, count))), self.add(Sign(), x))
+            source = x if self.flattened_sign(x) else self.add(Sign(), x)
+            y = self.add(BinaryLinear(signs(self.rng, (rows, count))), source)
             y = self.behind_binary(y)
         else:
             weight = self.floats(rows, count) / np.float32(np.sqrt(count))

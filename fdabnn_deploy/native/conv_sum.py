@@ -48,6 +48,11 @@ class ConvSumParams:
     dilation_h: int = 1
     dilation_w: int = 1
     same_padding: bool = False
+    pad_top: int = 0
+    pad_left: int = 0
+    pad_bottom: int = 0
+    pad_right: int = 0
+    planes: bool = False
 
 
 @dataclass(frozen=True)
@@ -97,7 +102,7 @@ class ConvSum:
             )
         )
         self.handle: int = library.call(
-            *("conv_sum_create", (ctypes.c_int32 * 9)(*map(int, astuple(params))), c_terms, len(terms)),
+            *("conv_sum_create", (ctypes.c_int32 * 14)(*map(int, astuple(params))), c_terms, len(terms)),
             *((ctypes.c_int32 * len(expression))(*expression), len(expression), library.level_number(level)),
         )
         weakref.finalize(self, library.function("conv_sum_destroy"), self.handle)
@@ -107,18 +112,25 @@ class ConvSum:
     ) -> tuple[Callable[[], None], Floats]:
         """A call without arguments for inputs [batch, height, width, channels_in] of one shape, and the array that it writes.
 
+        Where the parameters say `planes`, both are [batch, channels, height, width].
+
         What a benchmark times: one call into the library, nothing else.
         """
         if len(inputs) != self.inputs:
             raise UsageError(f"native kernels: {len(inputs)} inputs, not {self.inputs}")
-        batch, rows, columns = inputs[0].shape[:3]
+        planes = self.params.planes
+
+        def shape(batch: int, height: int, width: int, channels: int) -> tuple[int, ...]:
+            return (batch, channels, height, width) if planes else (batch, height, width, channels)
+
+        batch, rows, columns = np.delete(inputs[0].shape, 1 if planes else 3).tolist()
         arrays = [
-            library.checked("input", values, np.float32, (batch, rows, columns, self.params.channels_in))
+            library.checked("input", values, np.float32, shape(batch, rows, columns, self.params.channels_in))
             for values in inputs
         ]
         height, width = ctypes.c_int(), ctypes.c_int()
         library.call("conv_sum_resize", self.handle, rows, columns, ctypes.byref(height), ctypes.byref(width))
-        output = np.empty((batch, height.value, width.value, self.params.channels_out), np.float32)
+        output = np.empty(shape(batch, height.value, width.value, self.params.channels_out), np.float32)
         pool = pool or library.one_thread()
         size = library.function("conv_sum_workspace_bytes")(self.handle, pool.threads)
         memory = np.empty(size + library.ALIGNMENT, np.uint8)
@@ -133,7 +145,7 @@ class ConvSum:
         return run, output
 
     def __call__(self, inputs: Sequence[Floats], pool: Pool | None = None) -> Floats:
-        """The output [batch, height, width, channels_out] for inputs of one shape."""
+        """The output [batch, height, width, channels_out], or as planes, for inputs of one shape."""
         run, output = self.prepare(inputs, pool)
         run()
         return output

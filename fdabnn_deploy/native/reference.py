@@ -7,6 +7,7 @@ last channel are 0.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,11 +42,13 @@ def unpack(words: Words, channels: int) -> Bits:
     return np.unpackbits(octets, axis=-1, bitorder="little")[..., :channels].astype(np.bool_)
 
 
-def pad_axis(size: int, kernel: int, stride: int, dilation: int, same: bool) -> tuple[int, int]:
-    """TensorFlow's SAME or VALID: the size of the output, and the padding in front."""
+def pad_axis(
+    size: int, kernel: int, stride: int, dilation: int, same: bool, pads: tuple[int, int] = (0, 0)
+) -> tuple[int, int]:
+    """TensorFlow's SAME, or padding in front and behind: the size of the output, and the padding in front."""
     reach = (kernel - 1) * dilation + 1
     if not same:
-        return max((size - reach) // stride + 1, 0), 0
+        return max((size + sum(pads) - reach) // stride + 1, 0), pads[0]
     out = -(-size // stride)
     return out, max((out - 1) * stride + reach - size, 0) // 2
 
@@ -148,11 +151,19 @@ def bconv(
     return finish_bconv(params, differ, outside, constants)
 
 
+def conv_sum_axes(params: ConvSumParams, height: int, width: int) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Of height and width, the size of the output and the padding in front."""
+    p, same = params, params.same_padding
+    return (
+        pad_axis(height, p.kernel_h, p.stride_h, p.dilation_h, same, (p.pad_top, p.pad_bottom)),
+        pad_axis(width, p.kernel_w, p.stride_w, p.dilation_w, same, (p.pad_left, p.pad_right)),
+    )
+
+
 def convolve(params: ConvSumParams, picture: Floats, filters: Floats, bias: Floats) -> Floats:
     """A convolution [batch, out_height, out_width, channels_out] with zero padding, summed in float64 and rounded once."""
     batch, height, width, _ = picture.shape
-    out_h, top = pad_axis(height, params.kernel_h, params.stride_h, params.dilation_h, params.same_padding)
-    out_w, left = pad_axis(width, params.kernel_w, params.stride_w, params.dilation_w, params.same_padding)
+    (out_h, top), (out_w, left) = conv_sum_axes(params, height, width)
     padded_h = (out_h - 1) * params.stride_h + (params.kernel_h - 1) * params.dilation_h + 1
     padded_w = (out_w - 1) * params.stride_w + (params.kernel_w - 1) * params.dilation_w + 1
     padded = np.zeros((batch, max(padded_h, top + height), max(padded_w, left + width), params.channels_in))
@@ -176,10 +187,13 @@ def conv_sum(
 
     Args:
         params: The convolutions.
-        inputs: [batch, height, width, channels_in] of one shape.
+        inputs: [batch, height, width, channels_in] of one shape, or planes.
         terms: Which of the inputs, filters and bias.
         expression: Postfix; see `fdabnn_deploy.native.conv_sum`.
     """
+    if params.planes:
+        pixels = [values.transpose(0, 2, 3, 1) for values in inputs]
+        return conv_sum(replace(params, planes=False), pixels, terms, expression).transpose(0, 3, 1, 2)
     stack: list[Floats] = []
     for item in expression:
         if item == SUBTRACT:

@@ -1,7 +1,8 @@
 """The operators of the domain `fdabnn` as the standard operators that they are specified to equal (docs/ops).
 
 Their documents promise the roundings of `Conv`, `PRelu`, `Mul`, `Add` and `Add` in this order, on signs that are +1 and -1 as floats; and
-of `ConvDifference` those of its `Sub`, where the sums of the convolutions are exact, which the prover has to find of each.
+of `ConvDifference` those of its `Sub`, where the sums of the convolutions are exact, which the prover has to find of each; of `Digits`
+those of two comparisons and choices, and of `Mul`, `Round`, `Mul` and `Sub` for every digit.
 """
 
 from __future__ import annotations
@@ -54,6 +55,8 @@ class _Expansion:
                 self._sign(node.input[0], node.output[0])
             elif node.op_type == "BinaryConv":
                 self._binary_conv(node)
+            elif node.op_type == "Digits":
+                self._digits(node)
             elif node.op_type == "ConvDifference":
                 self._conv_difference(node)
             else:
@@ -136,6 +139,32 @@ class _Expansion:
             source = self._emit(op, [source, operand], output, **attributes)
         if outputs[1]:
             self._sign(source, outputs[1])
+
+    def _digits(self, node: Any) -> None:
+        (exponents,) = (self._onnx.helper.get_attribute_value(a) for a in node.attribute)
+        outputs = [*node.output, *[""] * (len(exponents) + 1 - len(node.output))]
+        name, value = outputs[0], node.input[0]
+        if len(node.input) > 1:
+            low, high = (
+                self._new(f"{name}/{part}", np.array(limit))
+                for part, limit in zip(("low", "high"), self._constant(node.input[1]), strict=True)
+            )
+            for op, limit in (("Less", high), ("Greater", low)):
+                inside = self._emit(op, [value, limit], f"{limit}_inside")
+                value = self._emit("Where", [inside, value, limit], f"{limit}_limited")
+        for k, exponent in enumerate(exponents):
+            digit = outputs[k] or f"{name}/digit{k}"
+            units, step = (
+                self._new(f"{digit}/{part}", np.array(2.0**power, np.float32))
+                for part, power in (("units", exponent), ("step", -exponent))
+            )
+            scaled = self._emit("Mul", [value, units], f"{digit}/in_units")
+            rounded = self._emit("Round", [scaled], f"{digit}/rounded")
+            self._emit("Mul", [rounded, step], digit)
+            last = k == len(exponents) - 1
+            if not last or outputs[-1]:
+                rest = outputs[-1] if last else f"{digit}/rest"
+                value = self._emit("Sub", [value, digit], rest)
 
     def _conv_difference(self, node: Any) -> None:
         values = {a.name: self._onnx.helper.get_attribute_value(a) for a in node.attribute}

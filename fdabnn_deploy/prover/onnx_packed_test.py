@@ -81,6 +81,36 @@ def test_a_packed_layer_is_proved_and_a_broken_one_is_not() -> None:
     assert failures(unpacked)
 
 
+def test_digits_are_proved_as_the_operators_that_they_are() -> None:
+    onnxruntime = pytest.importorskip("onnxruntime")
+    limits = np.array([-2, 3], np.float32)
+    graph = helper.make_graph(
+        [
+            helper.make_node("Digits", ["x", "limits"], ["g"], domain="fdabnn", exponents=[12]),
+            helper.make_node("Digits", ["g"], ["y", "", "r"], domain="fdabnn", exponents=[3, 9]),
+        ],
+        "digits",
+        [helper.make_tensor_value_info("x", floats, [1, 50])],
+        [helper.make_tensor_value_info(name, floats, [1, 50]) for name in ("y", "r")],
+        [onnx.numpy_helper.from_array(limits, "limits")],
+    )
+    opsets = [helper.make_opsetid("", 17), helper.make_opsetid("fdabnn", 1)]
+    packed = helper.make_model(graph, opset_imports=opsets, ir_version=8)
+    x = np.random.default_rng(0).normal(0, 3, (1, 50)).astype(np.float32)
+    x[0, :3] = np.nan, np.inf, -np.inf
+    standard = expanded(packed)
+    assert {node.domain for node in standard.graph.node} == {""}
+    y, r = onnxruntime.InferenceSession(standard.SerializeToString()).run(None, {"x": x})
+    v = np.where(x < 3, x, np.float32(3))
+    v = np.round(np.where(v > -2, v, np.float32(-2)) * 4096) / 4096
+    np.testing.assert_array_equal(y, np.round(v * 8) / 8)
+    rest = v - y
+    np.testing.assert_array_equal(r, rest - np.round(rest * 512) / 512)
+    assert prove_onnx(packed.SerializeToString()).failures == ()
+    packed.graph.node[1].input[0] = "x"  # without limits and grid
+    assert prove_onnx(packed.SerializeToString()).failures
+
+
 def test_a_model_without_packed_operators_stays_as_it_is() -> None:
     graph = helper.make_graph(
         [helper.make_node("Relu", ["x"], ["y"])],

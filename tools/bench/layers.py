@@ -29,7 +29,9 @@ class Layer:
 
     @property
     def name(self) -> str:
-        """Such as `28x28x128`, with kernel and stride where they are not 3x3 and 1."""
+        """Such as `28x28x128`, with kernel and stride where they are not 3x3 and 1; `dense 4096` of one pixel and one tap."""
+        if self.size == self.kernel == 1:
+            return f"dense {self.channels}"
         text = f"{self.size}x{self.size}x{self.channels}"
         if self.kernel != 3:
             text += f" {self.kernel}x{self.kernel}"
@@ -61,6 +63,7 @@ LAYERS: tuple[Layer, ...] = (
     *(Layer(56, 64), Layer(28, 128), Layer(14, 256), Layer(7, 512)),
     *(Layer(32, 32), Layer(32, 16)),
     *(Layer(56, 64, stride=2), Layer(28, 128, stride=2), Layer(28, 128, kernel=1), Layer(28, 64, kernel=5)),
+    Layer(1, 4096, kernel=1),
 )
 
 

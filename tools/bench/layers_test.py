@@ -11,6 +11,7 @@ SMALL = [
     Layer(7, 16, kernel=5),
     Layer(4, 40, kernel=1),
     Layer(5, 8, 3, 2),
+    Layer(1, 40, kernel=1),
 ]
 
 
@@ -18,6 +19,7 @@ def test_the_layers_have_names_of_their_own() -> None:
     assert len({layer.name for layer in LAYERS}) == len(LAYERS)
     assert Layer(28, 128).name == "28x28x128"
     assert Layer(28, 64, kernel=5, stride=2).name == "28x28x64 5x5 /2"
+    assert Layer(1, 100, kernel=1).name == "dense 100"
 
 
 def test_work_is_counted_with_the_padding() -> None:

@@ -11,7 +11,13 @@ from bench.layers import Layer, Problem
 from bench.measure import difference
 from fdabnn_deploy.native.library import levels
 
-LAYERS = [Layer(9, 32), Layer(8, 32, stride=2), Layer(5, 32, kernel=1), Layer(6, 32, kernel=5)]
+LAYERS = [
+    Layer(9, 32),
+    Layer(8, 32, stride=2),
+    Layer(5, 32, kernel=1),
+    Layer(6, 32, kernel=5),
+    Layer(1, 64, kernel=1),
+]
 PACKAGES = {
     "peer_lce": "larq_compute_engine",
     "peer_onnxruntime": "onnxruntime",

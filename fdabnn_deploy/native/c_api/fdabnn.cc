@@ -9,10 +9,7 @@
 #include "kernels/level.h"
 #include "kernels/quantize.h"
 
-struct fdabnn_bconv {
-  std::unique_ptr<fdabnn::Bconv> conv;
-  bool sized = false;
-};
+struct fdabnn_bconv : Prepared<fdabnn::Bconv> {};
 
 namespace {
 
@@ -141,48 +138,27 @@ FDABNN_EXPORT int fdabnn_bmaxpool_run(const fdabnn_bmaxpool_params* params, cons
 
 FDABNN_EXPORT fdabnn_bconv* fdabnn_bconv_create(const fdabnn_bconv_params* params, const uint32_t* filter, const float* multiplier,
                                                 const float* bias, const int32_t* thresholds, int level, char* error) {
-  return Guard<fdabnn_bconv*>(nullptr, error, [&]() -> fdabnn_bconv* {
-    if (!IsSupported(level, error)) return nullptr;
-    std::string reason;
+  return Make<fdabnn_bconv>(level, error, [&](Level l, std::string* reason) -> std::unique_ptr<fdabnn::Bconv> {
     if (params->activation < 0 || params->activation > static_cast<int>(fdabnn::Activation::kRelu6)) {
-      reason = "no activation has the number " + std::to_string(params->activation);
+      *reason = "no activation has the number " + std::to_string(params->activation);
     } else if (params->output < 0 || params->output > static_cast<int>(fdabnn::OutputType::kInt8)) {
-      reason = "no type of output has the number " + std::to_string(params->output);
+      *reason = "no type of output has the number " + std::to_string(params->output);
     } else {
-      auto made = std::make_unique<fdabnn_bconv>();
-      made->conv = fdabnn::Bconv::Create(Params(*params), {filter, multiplier, bias, thresholds}, static_cast<Level>(level), &reason);
-      if (made->conv != nullptr) return made.release();
+      return fdabnn::Bconv::Create(Params(*params), {filter, multiplier, bias, thresholds}, l, reason);
     }
-    Say(reason, error);
     return nullptr;
   });
 }
 
 FDABNN_EXPORT int fdabnn_bconv_resize(fdabnn_bconv* conv, int in_height, int in_width, int* out_height, int* out_width, char* error) {
-  return Guard(-1, error, [&] {
-    conv->sized = false;
-    std::string reason;
-    if (!conv->conv->Resize(in_height, in_width, &reason)) return Refuse(reason, error);
-    conv->sized = true;
-    *out_height = conv->conv->out_height();
-    *out_width = conv->conv->out_width();
-    return 0;
-  });
+  return ResizePrepared(conv, in_height, in_width, out_height, out_width, error);
 }
 
-FDABNN_EXPORT size_t fdabnn_bconv_workspace_bytes(const fdabnn_bconv* conv, int threads) {
-  return conv->sized ? conv->conv->WorkspaceBytes(threads) : 0;
-}
+FDABNN_EXPORT size_t fdabnn_bconv_workspace_bytes(const fdabnn_bconv* conv, int threads) { return PreparedWorkspaceBytes(conv, threads); }
 
 FDABNN_EXPORT int fdabnn_bconv_run(const fdabnn_bconv* conv, const uint32_t* input, int batch, void* output, fdabnn_pool* pool,
                                    void* workspace, char* error) {
-  return Guard(-1, error, [&] {
-    if (!conv->sized) return Refuse("no size of the input has been set", error);
-    if (batch < 0) return Refuse("a batch of " + std::to_string(batch), error);
-    if (reinterpret_cast<std::uintptr_t>(workspace) % 64 != 0) return Refuse("the workspace is not aligned to 64 bytes", error);
-    conv->conv->Run(input, batch, output, pool->pool, workspace);
-    return 0;
-  });
+  return RunPrepared(conv, batch, workspace, error, [&](const auto& kernel) { kernel.Run(input, batch, output, pool->pool, workspace); });
 }
 
 FDABNN_EXPORT void fdabnn_bconv_destroy(fdabnn_bconv* conv) { delete conv; }

@@ -109,7 +109,9 @@ int fdabnn_pack_planes(const float* values, int batch, int channels, size_t pixe
 typedef struct fdabnn_conv_sum_params {
   int32_t channels_in, channels_out;
   int32_t kernel_h, kernel_w, stride_h, stride_w, dilation_h, dilation_w;
-  int32_t same_padding; /* TensorFlow's SAME, else VALID */
+  int32_t same_padding;                             /* TensorFlow's SAME, else what follows */
+  int32_t pad_top, pad_left, pad_bottom, pad_right; /* of zeros, each smaller than the dilated kernel */
+  int32_t planes;                                   /* inputs and output are NCHW, else NHWC */
 } fdabnn_conv_sum_params;
 typedef struct fdabnn_conv_sum_term {
   int32_t input;
@@ -123,7 +125,7 @@ fdabnn_conv_sum* fdabnn_conv_sum_create(const fdabnn_conv_sum_params* params, co
                                         const int32_t* expression, int expression_size, int level, char* error);
 int fdabnn_conv_sum_resize(fdabnn_conv_sum* conv, int in_height, int in_width, int* out_height, int* out_width, char* error);
 size_t fdabnn_conv_sum_workspace_bytes(const fdabnn_conv_sum* conv, int threads);
-/* Each input [batch, in_height, in_width, channels_in] to output [batch, out_height, out_width, channels_out]. */
+/* Each input [batch, in_height, in_width, channels_in] to output [batch, out_height, out_width, channels_out], or as planes. */
 int fdabnn_conv_sum_run(const fdabnn_conv_sum* conv, const float* const* inputs, int batch, float* output, fdabnn_pool* pool,
                         void* workspace, char* error);
 void fdabnn_conv_sum_destroy(fdabnn_conv_sum* conv);

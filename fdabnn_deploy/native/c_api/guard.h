@@ -2,6 +2,8 @@
 #pragma once
 
 #include <algorithm>
+#include <cstdint>
+#include <memory>
 #include <new>
 #include <string>
 
@@ -46,6 +48,43 @@ Result Guard(Result failed, char* error, Action action) noexcept {
   return failed;
 }
 
+// A kernel that is prepared once and resized to its input, behind a type of the C interface.
+template <class Kernel>
+struct Prepared {
+  std::unique_ptr<Kernel> kernel;
+  bool sized = false;
+};
+
+template <class Kernel>
+int ResizePrepared(Prepared<Kernel>* prepared, int in_height, int in_width, int* out_height, int* out_width, char* error) {
+  return Guard(-1, error, [&] {
+    prepared->sized = false;
+    std::string reason;
+    if (!prepared->kernel->Resize(in_height, in_width, &reason)) return Refuse(reason, error);
+    prepared->sized = true;
+    *out_height = prepared->kernel->out_height();
+    *out_width = prepared->kernel->out_width();
+    return 0;
+  });
+}
+
+template <class Kernel>
+std::size_t PreparedWorkspaceBytes(const Prepared<Kernel>* prepared, int threads) {
+  return prepared->sized ? prepared->kernel->WorkspaceBytes(threads) : 0;
+}
+
+// Calls run(kernel) where everything is set for it.
+template <class Kernel, class Run>
+int RunPrepared(const Prepared<Kernel>* prepared, int batch, const void* workspace, char* error, Run run) {
+  return Guard(-1, error, [&] {
+    if (!prepared->sized) return Refuse("no size of the input has been set", error);
+    if (batch < 0) return Refuse("a batch of " + std::to_string(batch), error);
+    if (reinterpret_cast<std::uintptr_t>(workspace) % 64 != 0) return Refuse("the workspace is not aligned to 64 bytes", error);
+    run(*prepared->kernel);
+    return 0;
+  });
+}
+
 bool IsLevel(int level) { return level >= 0 && level < fdabnn::kLevels; }
 
 bool IsSupported(int level, char* error) {
@@ -53,6 +92,20 @@ bool IsSupported(int level, char* error) {
   Say("level " + (IsLevel(level) ? std::string(fdabnn::Name(static_cast<Level>(level))) : std::to_string(level)) + " is not supported here",
       error);
   return false;
+}
+
+// What create(level, &reason) makes, or null and the reason.
+template <class Made, class Create>
+Made* Make(int level, char* error, Create create) {
+  return Guard<Made*>(nullptr, error, [&]() -> Made* {
+    if (!IsSupported(level, error)) return nullptr;
+    std::string reason;
+    auto made = std::make_unique<Made>();
+    made->kernel = create(static_cast<Level>(level), &reason);
+    if (made->kernel != nullptr) return made.release();
+    Say(reason, error);
+    return nullptr;
+  });
 }
 
 }  // namespace

@@ -9,10 +9,13 @@
 
 #include "kernels/aligned_buffer.h"
 #include "kernels/bconv_driver.h"
+#include "kernels/dense.h"
 #include "kernels/padding.h"
 
 namespace fdabnn {
 namespace {
+
+constexpr int kDenseImages = 16;  // that are counted together
 
 // Null, or why the parameters are refused.
 const char* Refusal(const BconvParams& p, const BconvConstants& constants) {
@@ -91,6 +94,7 @@ class BconvImpl : public Bconv {
     shape_.out_w = static_cast<int>(columns.out);
     shape_.pad_top = static_cast<int>(rows.before);
     shape_.pad_left = static_cast<int>(columns.before);
+    dense_ = IsDense(p, in_height, in_width) && finish_ != Finish::kCounts;
     return tap_sums_.empty() || SetCorrection(error);
   }
 
@@ -100,6 +104,12 @@ class BconvImpl : public Bconv {
   std::size_t WorkspaceBytes(int threads) const override { return WorkerBytes() * static_cast<std::size_t>(std::max(threads, 1)); }
 
   void Run(const Word* input, int batch, void* output, ThreadPool& pool, void* workspace) const override {
+    if (dense_) {
+      RunDense(params_, batch, kDenseImages, pool, [&](int worker, const DensePart& part) {
+        RunDensePart(input, static_cast<char*>(output), part, static_cast<char*>(workspace) + worker * WorkerBytes());
+      });
+      return;
+    }
     RunParts(params_, shape_, batch, pool, [&](int worker, std::int64_t image, int begin, int end) {
       RunRows(input, static_cast<char*>(output), image, begin, end, static_cast<char*>(workspace) + worker * WorkerBytes());
     });
@@ -112,7 +122,10 @@ class BconvImpl : public Bconv {
     return finish_ == Finish::kCounts ? RoundUp(std::size_t{4} * shape_.out_w * AllLanes(), kCacheLine) : 0;
   }
 
-  std::size_t WorkerBytes() const { return RoundUp(kernel_.workspace_bytes(params_, shape_), kCacheLine) + CountBytes(); }
+  std::size_t WorkerBytes() const {
+    const BconvShape shape = dense_ ? DenseShape(shape_, kDenseImages) : shape_;
+    return RoundUp(kernel_.workspace_bytes(params_, shape), kCacheLine) + CountBytes();
+  }
 
   std::size_t RowBytes() const {
     switch (params_.output) {
@@ -126,7 +139,8 @@ class BconvImpl : public Bconv {
     return std::size_t{1} * shape_.out_w * params_.channels_out;
   }
 
-  void RunRows(const Word* input, char* all, std::int64_t image, int begin, int end, char* workspace) const {
+  // The whole layer's.
+  BconvJob Job() const {
     BconvJob job = {};
     job.params = &params_;
     job.shape = shape_;
@@ -142,6 +156,18 @@ class BconvImpl : public Bconv {
     job.row_class = row_class_.data();
     job.column_class = column_class_.data();
     job.column_classes = column_classes_;
+    return job;
+  }
+
+  void RunDensePart(const Word* input, char* output, const DensePart& part, char* workspace) const {
+    BconvParams params;
+    const BconvJob job = DenseJob(Job(), kernel_, part, &params);
+    const std::size_t before = finish_ == Finish::kFloat ? part.channel : part.channel / kWordBits;
+    kernel_.run(job, input + part.image * shape_.in_words, 0, 1, output + part.image * RowBytes() + 4 * before, workspace);
+  }
+
+  void RunRows(const Word* input, char* all, std::int64_t image, int begin, int end, char* workspace) const {
+    const BconvJob job = Job();
     const Word* picture = input + image * shape_.in_h * shape_.in_w * shape_.in_words;
     char* output = all + (image * shape_.out_h + begin) * RowBytes();
     if (finish_ != Finish::kCounts) {
@@ -245,6 +271,7 @@ class BconvImpl : public Bconv {
   BconvShape shape_ = {};
   AlignedBuffer weights_;
   Finish finish_;
+  bool dense_ = false;
   std::vector<float> multiplier_, doubled_, bias_;
   std::vector<std::int32_t> thresholds_;
   std::int32_t clamp_min_, clamp_max_;

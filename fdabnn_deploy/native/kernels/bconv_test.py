@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from fdabnn_deploy.errors import UsageError
 from fdabnn_deploy.native import library, reference
-from fdabnn_deploy.native.library import Bconv, BconvParams
+from fdabnn_deploy.native.library import Bconv, BconvParams, Output
 
 POOLS = {threads: library.Pool(threads) for threads in (1, 2, 3)}
 MULTIPLY_ADDS = 400_000  # of one example: NumPy is slow
@@ -151,6 +151,19 @@ CASES = {
 @pytest.mark.parametrize("name", CASES)
 def test_chosen(name: str, threads: int) -> None:
     check(CASES[name], (2, 8, 15) if "dense" not in name else (3, 1, 1), 1, threads)
+
+
+@pytest.mark.parametrize("threads", sorted(POOLS))
+@pytest.mark.parametrize("output", ["float", "packed", "int8"])
+def test_dense_layers_whose_channels_or_images_threads_share(output: Output, threads: int) -> None:
+    for inputs, channels, batches in (
+        (4096, 1100, (1, 2, 3, 5)),
+        (100, 129, (1, 15, 16, 17, 40)),
+        (33, 7, (6, 0)),
+    ):
+        params = BconvParams(inputs, channels, 1, 1, output=output)
+        for batch in batches:
+            check(params, (batch, 1, 1), batch, threads)
 
 
 @settings(

@@ -5,21 +5,13 @@
 
 #include "kernels/aligned_buffer.h"
 #include "kernels/bconv_driver.h"
+#include "kernels/dense.h"
 #include "kernels/layer_finish.h"
 
 namespace fdabnn {
 namespace {
 
 constexpr std::size_t kCountBytes = 48 << 10;  // of counts that wait for being finished: they stay in the caches
-
-const LayerLoops& LoopsOf(Level level) {
-#if defined(__x86_64__)
-  if (level == Level::kAvx2) return kLayerAvx2;
-  if (level == Level::kAvx512) return kLayerAvx512;
-#endif
-  static_cast<void>(level);
-  return kLayerPlain;
-}
 
 BconvParams ConvOf(const BinaryLayerParams& p) {
   BconvParams conv;
@@ -101,6 +93,7 @@ class BinaryLayerImpl : public BinaryLayer {
     shape_.pad_top = p.pad_top;
     shape_.pad_left = p.pad_left;
     finish_.pixels = static_cast<std::size_t>(out_h * out_w);
+    dense_ = IsDense(conv_, in_height, in_width);
     return SetBase(error);
   }
 
@@ -110,6 +103,12 @@ class BinaryLayerImpl : public BinaryLayer {
   std::size_t WorkspaceBytes(int threads) const override { return WorkerBytes() * static_cast<std::size_t>(std::max(threads, 1)); }
 
   void Run(const BinaryLayerTensors& tensors, int batch, ThreadPool& pool, void* workspace) const override {
+    if (dense_) {
+      RunDense(conv_, batch, DenseImages(), pool, [&](int worker, const DensePart& part) {
+        RunDensePart(tensors, part, static_cast<char*>(workspace) + worker * WorkerBytes());
+      });
+      return;
+    }
     RunParts(conv_, shape_, batch, pool, [&](int worker, std::int64_t image, int begin, int end) {
       RunRows(tensors, image, begin, end, static_cast<char*>(workspace) + worker * WorkerBytes());
     });
@@ -124,6 +123,14 @@ class BinaryLayerImpl : public BinaryLayer {
     return to->data();
   }
 
+  // Of a dense layer, that are counted together.
+  int DenseImages() const {
+    return static_cast<int>(std::clamp<std::size_t>(kCountBytes / (sizeof(std::int32_t) * all_lanes_), 4, kFinishPixels));
+  }
+
+  // What is counted together.
+  BconvShape PartShape() const { return dense_ ? DenseShape(shape_, DenseImages()) : shape_; }
+
   // Rows whose counts are finished together, in pairs.
   int CountRows() const {
     const std::size_t pair = 2 * sizeof(std::int32_t) * shape_.out_w * all_lanes_;
@@ -131,12 +138,36 @@ class BinaryLayerImpl : public BinaryLayer {
   }
 
   std::size_t CountBytes() const {
-    // The loops look at whole tiles of pixels and words of channels.
-    const std::size_t behind = std::size_t{kFinishPixels} * all_lanes_ + kWordBits;
-    return RoundUp(sizeof(std::int32_t) * (std::size_t{1} * CountRows() * shape_.out_w * all_lanes_ + behind), kCacheLine);
+    // The loops look at whole words of channels.
+    return RoundUp(sizeof(std::int32_t) * (std::size_t{1} * CountRows() * PartShape().out_w * all_lanes_ + kWordBits), kCacheLine);
   }
 
-  std::size_t WorkerBytes() const { return RoundUp(kernel_.workspace_bytes(conv_, shape_), kCacheLine) + CountBytes(); }
+  std::size_t WorkerBytes() const { return RoundUp(kernel_.workspace_bytes(conv_, PartShape()), kCacheLine) + CountBytes(); }
+
+  void RunDensePart(const BinaryLayerTensors& t, const DensePart& part, char* workspace) const {
+    BconvJob whole = {};
+    whole.params = &conv_;
+    whole.shape = shape_;
+    whole.weights = weights_.as<void>();
+    whole.finish = Finish::kCounts;
+    BconvParams params;
+    const BconvJob job = DenseJob(whole, kernel_, part, &params);
+    auto* counts = reinterpret_cast<std::int32_t*>(workspace);
+    kernel_.run(job, t.input + part.image * shape_.in_words, 0, 1, counts, workspace + CountBytes());
+    LayerFinish finish = finish_;
+    finish.channels = part.channels;
+    finish.counts = std::size_t{1} * job.shape.blocks * kernel_.lanes;
+    finish.planes = false;  // one pixel: both layouts are the same, and this one has all images in a row
+    finish.base += part.channel;
+    finish.offset += part.channel;
+    if (finish.slope) finish.slope += part.channel;
+    if (finish.scale) finish.scale += part.channel;
+    std::memset(counts + part.images * finish.counts, 0, sizeof(std::int32_t) * kWordBits);
+    const std::size_t first = part.image * conv_.channels_out + part.channel;
+    const std::size_t word = part.image * WordsFor(conv_.channels_out) + part.channel / kWordBits;
+    loops_.finish(finish, counts, 0, part.images, t.residual ? t.residual + first : nullptr, t.values ? t.values + first : nullptr,
+                  t.signs ? t.signs + word : nullptr);
+  }
 
   void RunRows(const BinaryLayerTensors& t, std::int64_t image, int begin, int end, char* workspace) const {
     BconvJob job = {};
@@ -153,7 +184,7 @@ class BinaryLayerImpl : public BinaryLayer {
       kernel_.run(job, picture, first, last, counts, workspace + CountBytes());
       const int pixels = (last - first) * shape_.out_w;
       if (!in_order_) PutInOrder(counts, pixels);
-      std::memset(counts + std::size_t{1} * pixels * all_lanes_, 0, sizeof(std::int32_t) * (kFinishPixels * all_lanes_ + kWordBits));
+      std::memset(counts + std::size_t{1} * pixels * all_lanes_, 0, sizeof(std::int32_t) * kWordBits);
       loops_.finish(finish_, counts, first * shape_.out_w, pixels, t.residual ? t.residual + values : nullptr,
                     t.values ? t.values + values : nullptr, t.signs ? t.signs + words : nullptr);
     }
@@ -214,6 +245,7 @@ class BinaryLayerImpl : public BinaryLayer {
   const LayerLoops& loops_;
   BconvShape shape_{};
   int all_lanes_;
+  bool dense_ = false;
   bool in_order_;  // a pixel's counts stand as its channels do
   AlignedBuffer weights_;
   LayerFinish finish_{};
@@ -232,7 +264,7 @@ std::unique_ptr<BinaryLayer> BinaryLayer::Create(const BinaryLayerParams& params
     *error = std::string("this build or processor has no kernels for level ") + Name(level);
   } else {
     const bool counts = TapsOf(ConvOf(params)) <= kernel->max_taps;
-    return std::make_unique<BinaryLayerImpl>(params, constants, counts ? *kernel : *BconvScalar(), LoopsOf(level));
+    return std::make_unique<BinaryLayerImpl>(params, constants, counts ? *kernel : *BconvScalar(), LayerLoopsOf(level));
   }
   return nullptr;
 }
@@ -249,7 +281,7 @@ void PackPlanes(const float* values, int batch, int channels, std::size_t pixels
   constexpr std::size_t kValuesPerThread = 1 << 13;  // fewer cost more than they save
   const std::size_t all = pixels * batch * channels;
   const int threads = static_cast<int>(std::clamp<std::size_t>(all / kValuesPerThread, 1, pool.threads()));
-  Job job = {values, batch, channels, pixels, words, LoopsOf(level), threads};
+  Job job = {values, batch, channels, pixels, words, LayerLoopsOf(level), threads};
   pool.Run(
       threads,
       [](void* context, int index) {

@@ -124,6 +124,19 @@ def test_every_number_of_pixels_of_a_tile(channels: int, planes: bool) -> None:
         check(params, (1, 1, width), (True, True, True, True), width, 1)
 
 
+@pytest.mark.parametrize("threads", sorted(POOLS))
+@pytest.mark.parametrize("planes", [False, True])
+def test_dense_layers_whose_channels_or_images_threads_share(planes: bool, threads: int) -> None:
+    for inputs, channels, batches in (
+        (4096, 1100, (1, 2, 3, 5)),
+        (100, 129, (1, 15, 16, 17, 40)),
+        (33, 7, (6, 0)),
+    ):
+        params = BinaryLayerParams(inputs, channels, planes=planes)
+        for batch in batches:
+            check(params, (batch, 1, 1), (True, batch % 2 == 0, True, batch % 3 == 0), batch, threads)
+
+
 def test_rows_that_are_finished_in_several_parts() -> None:
     """Counts of more rows than are kept at a time, and rows for three threads."""
     params = BinaryLayerParams(

@@ -6,9 +6,11 @@
 #include <cstring>
 
 #include "kernels/aligned_buffer.h"
+#include "kernels/conv_sum_band.h"
 #include "kernels/conv_sum_plan.h"
 #include "kernels/conv_sum_tile.h"
 #include "kernels/conv_sum_whole.h"
+#include "kernels/layer_finish.h"
 #include "kernels/padding.h"
 
 namespace fdabnn {
@@ -20,7 +22,7 @@ constexpr double kMostBytes = 1e12;  // of anything: beyond every memory, and fa
 // second.
 constexpr std::int64_t kChunkBytes = 24 << 10;
 constexpr std::int64_t kBandBytes = 512 << 10;
-constexpr std::int64_t kSlotBytes = 128 << 10;
+constexpr std::int64_t kSlotBytes = 256 << 10;
 
 constexpr std::int64_t kFewestPixels = 48;  // of a strip: every one of them reads all the weights
 constexpr std::int64_t kStrips = 8;         // of a picture, for threads to share
@@ -47,6 +49,11 @@ const ConvSumLevel& LevelOf(Level level) {
 const char* Refusal(const ConvSumParams& p, const std::vector<ConvSumTerm>& terms) {
   if (std::min({p.channels_in, p.channels_out, p.kernel_h, p.kernel_w}) < 1) return "its filter is empty";
   if (std::min({p.stride_h, p.stride_w, p.dilation_h, p.dilation_w}) < 1) return "a stride or dilation is below 1";
+  const std::int64_t reach_h = (p.kernel_h - std::int64_t{1}) * p.dilation_h, reach_w = (p.kernel_w - std::int64_t{1}) * p.dilation_w;
+  if (std::min({p.pad_top, p.pad_left, p.pad_bottom, p.pad_right}) < 0 || std::max(p.pad_top, p.pad_bottom) > reach_h ||
+      std::max(p.pad_left, p.pad_right) > reach_w) {
+    return "its padding is negative, or not smaller than its dilated filter";
+  }
   if (terms.empty() || terms.size() > 0xffff) return "it has no convolution, or too many";
   for (const ConvSumTerm& term : terms) {
     if (term.input < 0 || term.input > 0xffff) return "it has too many inputs";
@@ -69,8 +76,10 @@ class ConvSumImpl : public ConvSum {
       : params_(params),
         level_(LevelOf(level)),
         whole_(WholeOf(level)),
+        turn_(LayerLoopsOf(level).turn),
         plan_(std::move(plan)),
-        steps_(std::int64_t{1} * params.kernel_h * params.kernel_w * params.channels_in) {
+        steps_(std::int64_t{1} * params.kernel_h * params.kernel_w * params.channels_in),
+        band_(params.channels_in, params.planes, level) {
     const std::int64_t vectors = (params.channels_out + level_.lanes - 1) / level_.lanes;
     std::vector<std::int64_t> widths;
     for (std::int64_t done = 0; done < vectors; done += kConvSumVectors[blocks_.back().vectors_place]) {
@@ -101,8 +110,8 @@ class ConvSumImpl : public ConvSum {
       *error = "its input is empty";
       return false;
     }
-    const AxisPadding rows = PadAxis(in_height, p.kernel_h, p.stride_h, p.dilation_h, p.same_padding);
-    const AxisPadding columns = PadAxis(in_width, p.kernel_w, p.stride_w, p.dilation_w, p.same_padding);
+    const AxisPadding rows = PadAxis(in_height, p.kernel_h, p.stride_h, p.dilation_h, p.same_padding, p.pad_top, p.pad_bottom);
+    const AxisPadding columns = PadAxis(in_width, p.kernel_w, p.stride_w, p.dilation_w, p.same_padding, p.pad_left, p.pad_right);
     if (rows.out < 1 || columns.out < 1) {
       *error = "its input is smaller than its filter";
       return false;
@@ -112,23 +121,22 @@ class ConvSumImpl : public ConvSum {
     out_h_ = static_cast<int>(rows.out);
     out_w_ = static_cast<int>(columns.out);
     top_ = rows.before;
-    left_ = columns.before;
-    band_w_ = (columns.out - 1) * p.stride_w + (p.kernel_w - std::int64_t{1}) * p.dilation_w + 1;
+    const std::int64_t band_w = (columns.out - 1) * p.stride_w + (p.kernel_w - std::int64_t{1}) * p.dilation_w + 1;
     const std::int64_t reach = (p.kernel_h - std::int64_t{1}) * p.dilation_h + 1;
-    const double row_bytes = 4.0 * p.channels_in * static_cast<double>(band_w_) * input_count_;
+    const double row_bytes = 4.0 * p.channels_in * static_cast<double>(band_w) * input_count_;
     const double slot_bytes = 4.0 * static_cast<double>(columns.out * Widest()) * Slots();
     const double picture = 4.0 * std::max(1.0 * in_h_ * in_w_ * p.channels_in, 1.0 * out_h_ * out_w_ * p.channels_out);
     if (row_bytes * static_cast<double>(reach) > kMostBytes || slot_bytes > kMostBytes || picture > kMostBytes) {
       *error = "its input, output or window is too large";
       return false;
     }
-    SetRuns();
-    whole_runs_ = WholeRuns(p, band_w_ * p.channels_in);
+    SetRuns(band_w);
+    whole_runs_ = WholeRuns(p, band_w * p.channels_in);
     const auto fit = [](std::int64_t bytes, double of_one) { return static_cast<std::int64_t>(static_cast<double>(bytes) / of_one); };
     const std::int64_t few = std::max((kFewestPixels + out_w_ - 1) / out_w_, (out_h_ + kStrips - 1) / kStrips);
     const std::int64_t most = std::min((fit(kBandBytes, row_bytes) - reach) / p.stride_h + 1, fit(kSlotBytes, slot_bytes));
     strip_h_ = std::max<std::int64_t>(std::min({few, most, std::int64_t{out_h_}}), 1);
-    band_h_ = (strip_h_ - 1) * p.stride_h + reach;
+    band_.Resize(in_height, in_width, columns.before, (strip_h_ - 1) * p.stride_h + reach, band_w);
     return true;
   }
 
@@ -165,11 +173,11 @@ class ConvSumImpl : public ConvSum {
   std::int64_t Widest() const { return blocks_[0].width; }
   // One more for the sums between chunks.
   int Slots() const { return plan_.slots + 1; }
-  std::int64_t BandFloats() const { return band_h_ * band_w_ * params_.channels_in; }
   std::int64_t SlotFloats() const { return strip_h_ * out_w_ * Widest(); }
 
   std::size_t WorkerFloats() const {
-    const std::int64_t floats = (BandFloats() + 1) * input_count_ + SlotFloats() * Slots();  // bands and their units, slots
+    // Bands and their units, slots, a row.
+    const std::int64_t floats = (band_.floats() + 1) * input_count_ + SlotFloats() * Slots() + band_.row_floats();
     return RoundUp(static_cast<std::size_t>(floats), kCacheLine / sizeof(float));
   }
 
@@ -190,7 +198,7 @@ class ConvSumImpl : public ConvSum {
   }
 
   // The steps of a window in chunks, whose weights stay in the cache, and the runs of each.
-  void SetRuns() {
+  void SetRuns(std::int64_t band_w) {
     const ConvSumParams& p = params_;
     const std::int64_t most = std::max<std::int64_t>(kChunkBytes / (Widest() * std::int64_t{sizeof(float)}), 1);
     const std::int64_t chunks = (steps_ + most - 1) / most;
@@ -212,7 +220,7 @@ class ConvSumImpl : public ConvSum {
       }
     };
     for (std::int64_t y = 0; y < p.kernel_h; ++y) {
-      const std::int64_t row = y * p.dilation_h * band_w_ * p.channels_in;
+      const std::int64_t row = y * p.dilation_h * band_w * p.channels_in;
       if (p.dilation_w == 1) {
         add(row, std::int64_t{p.kernel_w} * p.channels_in);
       } else {
@@ -222,60 +230,26 @@ class ConvSumImpl : public ConvSum {
     chunks_.push_back(runs_.size());
   }
 
-  // The rows of one input under a strip, with zeros around them.
-  void FillBand(const float* picture, std::int64_t first_row, float* band) const {
-    const std::int64_t c = params_.channels_in;
-    const std::int64_t inside = std::max<std::int64_t>(std::min<std::int64_t>(in_w_, band_w_ - left_), 0);
-    for (std::int64_t y = first_row; y < first_row + band_h_; ++y, band += band_w_ * c) {
-      if (y < 0 || y >= in_h_) {
-        std::fill_n(band, band_w_ * c, 0.0f);
-        continue;
-      }
-      std::fill_n(band, left_ * c, 0.0f);
-      std::memcpy(band + left_ * c, picture + y * in_w_ * c, static_cast<std::size_t>(inside * c) * sizeof(float));
-      std::fill_n(band + (left_ + inside) * c, (band_w_ - left_ - inside) * c, 0.0f);
-    }
-  }
-
-  // Likewise in whole numbers, and their unit; false where they are none.
-  bool FillWholeBand(const float* picture, std::int64_t first_row, std::int16_t* band, float* unit) const {
-    const std::int64_t c = params_.channels_in;
-    const std::int64_t begin = std::max<std::int64_t>(first_row, 0), end = std::min<std::int64_t>(first_row + band_h_, in_h_);
-    const float largest = end > begin ? whole_->largest(picture + begin * in_w_ * c, (end - begin) * in_w_ * c, 0) : 0;
-    *unit = WholeUnit(largest, whole_bits_);
-    if (*unit == 0) return false;
-    const std::int64_t inside = std::max<std::int64_t>(std::min<std::int64_t>(in_w_, band_w_ - left_), 0);
-    for (std::int64_t y = first_row; y < first_row + band_h_; ++y, band += band_w_ * c) {
-      if (y < 0 || y >= in_h_) {
-        std::fill_n(band, band_w_ * c, std::int16_t{0});
-        continue;
-      }
-      std::fill_n(band, left_ * c, std::int16_t{0});
-      if (!whole_->convert(picture + y * in_w_ * c, inside * c, 1 / *unit, band + left_ * c)) return false;
-      std::fill_n(band + (left_ + inside) * c, (band_w_ - left_ - inside) * c, std::int16_t{0});
-    }
-    return true;
-  }
-
   // Returns whether the bands hold whole numbers.
-  bool FillBands(const float* const* inputs, std::int64_t image, std::int64_t first_row, float* bands, float* units) const {
+  bool FillBands(const float* const* inputs, std::int64_t image, std::int64_t first_row, float* bands, float* units, float* row) const {
     const std::int64_t picture = image * in_h_ * in_w_ * params_.channels_in;
     bool whole = whole_ != nullptr;
     for (int i = 0; i < input_count_ && whole; ++i) {
-      whole = FillWholeBand(inputs[i] + picture, first_row, reinterpret_cast<std::int16_t*>(bands + i * BandFloats()), units + i);
+      auto* band = reinterpret_cast<std::int16_t*>(bands + i * band_.floats());
+      whole = band_.FillWhole(*whole_, whole_bits_, inputs[i] + picture, first_row, band, units + i, row);
     }
-    for (int i = 0; i < input_count_ && !whole; ++i) FillBand(inputs[i] + picture, first_row, bands + i * BandFloats());
+    for (int i = 0; i < input_count_ && !whole; ++i) band_.Fill(inputs[i] + picture, first_row, bands + i * band_.floats());
     return whole;
   }
 
   void RunStrip(const float* const* inputs, std::int64_t image, std::int64_t first_row, float* output, float* bands) const {
     const std::int64_t rows = std::min<std::int64_t>(strip_h_, out_h_ - first_row);
-    float* slots = bands + input_count_ * BandFloats();
+    float* slots = bands + input_count_ * band_.floats();
     float* units = slots + Slots() * SlotFloats();
-    const bool whole = FillBands(inputs, image, first_row * params_.stride_h - top_, bands, units);
+    const bool whole = FillBands(inputs, image, first_row * params_.stride_h - top_, bands, units, units + input_count_);
     float* to = output + (image * out_h_ + first_row) * out_w_ * params_.channels_out;
     // A block that is as wide as the output has the output's layout: slot 0 lies there.
-    const bool direct = Widest() == params_.channels_out;
+    const bool direct = Widest() == params_.channels_out && !params_.planes;
     const auto slot = [&](int index) { return direct && index == 0 ? to : slots + index * SlotFloats(); };
     for (const Block& block : blocks_) {
       for (const ConvSumStep& step : plan_.steps) {
@@ -284,19 +258,30 @@ class ConvSumImpl : public ConvSum {
           continue;
         }
         const int input = inputs_[static_cast<std::size_t>(step.term)];
+        const float* band = bands + input * band_.floats();
         if (whole) {
-          ConvolveWhole(step, block, rows, reinterpret_cast<const std::int16_t*>(bands + input * BandFloats()), units[input],
-                        slot(step.slot));
+          ConvolveWhole(step, block, rows, reinterpret_cast<const std::int16_t*>(band), units[input], slot(step.slot));
         } else {
-          Convolve(step, block, rows, bands + input * BandFloats(), slot(step.slot), slot(plan_.slots));
+          Convolve(step, block, rows, band, slot(step.slot), slot(plan_.slots));
         }
       }
-      if (direct) continue;
-      const std::int64_t inside = std::min<std::int64_t>(block.width, params_.channels_out - block.first);
-      for (std::int64_t pixel = 0; pixel < rows * out_w_; ++pixel) {
-        std::memcpy(to + pixel * params_.channels_out + block.first, slots + pixel * block.width,
-                    static_cast<std::size_t>(inside) * sizeof(float));
-      }
+      if (!direct) Put(slots, block, image, first_row, rows, output);
+    }
+  }
+
+  // The first slot of a block to where its channels are in the output.
+  void Put(const float* slot, const Block& block, std::int64_t image, std::int64_t first_row, std::int64_t rows, float* output) const {
+    const auto inside = static_cast<std::size_t>(std::min<std::int64_t>(block.width, params_.channels_out - block.first));
+    const std::int64_t plane = std::int64_t{1} * out_h_ * out_w_, pixels = rows * out_w_;
+    float* picture = output + image * plane * params_.channels_out;
+    if (params_.planes) {
+      turn_(slot, static_cast<std::size_t>(block.width), static_cast<std::size_t>(pixels), inside,
+            picture + block.first * plane + first_row * out_w_, static_cast<std::size_t>(plane));
+      return;
+    }
+    float* to = picture + first_row * out_w_ * params_.channels_out + block.first;
+    for (std::int64_t pixel = 0; pixel < pixels; ++pixel) {
+      std::memcpy(to + pixel * params_.channels_out, slot + pixel * block.width, inside * sizeof(float));
     }
   }
 
@@ -311,7 +296,7 @@ class ConvSumImpl : public ConvSum {
       int place = 4;
       for (std::int64_t x = 0; x < out_w_; x += kConvSumPixels[place]) {
         while (kConvSumPixels[place] > out_w_ - x || functions[place] == nullptr) --place;
-        compute(functions[place], (y * params_.stride_h * band_w_ + x * params_.stride_w) * params_.channels_in,
+        compute(functions[place], (y * params_.stride_h * band_.columns() + x * params_.stride_w) * params_.channels_in,
                 (y * out_w_ + x) * block.width);
       }
     }
@@ -364,6 +349,7 @@ class ConvSumImpl : public ConvSum {
   const ConvSumParams params_;
   const ConvSumLevel& level_;
   const ConvSumWholeLevel* whole_;  // null where a filter is not made of whole numbers
+  void (*const turn_)(const float*, std::size_t, std::size_t, std::size_t, float*, std::size_t);
   const ConvSumPlan plan_;
   const std::int64_t steps_;   // of a window
   std::int64_t channels_ = 0;  // of all blocks
@@ -378,9 +364,9 @@ class ConvSumImpl : public ConvSum {
   std::vector<ConvSumRun> whole_runs_;
   int whole_bits_ = INT_MAX;  // of the inputs
   int in_h_ = 0, in_w_ = 0, out_h_ = 0, out_w_ = 0;
-  std::int64_t top_ = 0, left_ = 0;       // padding
-  std::int64_t strip_h_ = 0;              // output rows that a thread computes at a time
-  std::int64_t band_h_ = 0, band_w_ = 0;  // the input's under a strip
+  std::int64_t top_ = 0;      // padding
+  std::int64_t strip_h_ = 0;  // output rows that a thread computes at a time
+  ConvSumBand band_;          // the inputs' under a strip
 };
 
 }  // namespace

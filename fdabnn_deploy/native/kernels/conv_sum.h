@@ -1,4 +1,4 @@
-// Differences of float32 convolutions of one geometry, as exact numerics writes a layer: NHWC inputs, filters OHWI, zero padding.
+// Differences of float32 convolutions of one geometry, as exact numerics writes a layer: filters OHWI, zero padding.
 //
 //   c_i = bias_i + sum over the window of input_(i) * filter_i
 //   y   = a tree of differences of the c_i, for example c_2 - (c_0 - c_1)
@@ -29,7 +29,12 @@ struct ConvSumParams {
   int stride_w = 1;
   int dilation_h = 1;
   int dilation_w = 1;
-  bool same_padding = false;  // TensorFlow's SAME, else VALID
+  bool same_padding = false;  // TensorFlow's SAME, else what follows
+  int pad_top = 0;            // each smaller than the dilated filter
+  int pad_left = 0;
+  int pad_bottom = 0;
+  int pad_right = 0;
+  bool planes = false;  // inputs and output are [batch, channels, height, width], else [batch, height, width, channels]
 };
 
 // One convolution. The constants are copied.
@@ -60,7 +65,7 @@ class ConvSum {
   // Bytes of scratch memory that Run wants for a number of threads, aligned to 64.
   virtual std::size_t WorkspaceBytes(int threads) const = 0;
 
-  // inputs[i] [batch, in_height, in_width, channels_in] -> output [batch, out_height, out_width, channels_out].
+  // inputs[i] -> output; how they lie say the parameters.
   // Any number of calls may run at a time, each with a workspace and a pool of its own.
   virtual void Run(const float* const* inputs, int batch, float* output, ThreadPool& pool, void* workspace) const = 0;
 };

@@ -57,21 +57,24 @@ def sums(draw: st.DrawFn) -> tuple[ConvSumParams, tuple[int, int, int], list[int
         dilation_h=draw(st.sampled_from([1, 1, 1, 2, 3])),
         dilation_w=draw(st.sampled_from([1, 1, 1, 2, 3])),
         same_padding=draw(st.booleans()),
+        planes=draw(st.booleans()),
     )
+    if not params.same_padding and draw(st.booleans()):
+        rows, columns = (kernel_h - 1) * params.dilation_h, (kernel_w - 1) * params.dilation_w
+        params = replace(
+            params,
+            pad_top=draw(st.integers(0, rows)),
+            pad_left=draw(st.integers(0, columns)),
+            pad_bottom=draw(st.integers(0, rows)),
+            pad_right=draw(st.integers(0, columns)),
+        )
     shape = (draw(st.sampled_from([1, 1, 2, 3])), draw(sizes), draw(sizes))
-    height, width = out_size(params, shape)
+    (height, _), (width, _) = reference.conv_sum_axes(params, *shape[1:])
     assume(height > 0 and width > 0)
     count = draw(st.integers(1, 7))
     macs = shape[0] * height * width * params.channels_out * kernel_h * kernel_w * params.channels_in * count
     assume(macs <= MULTIPLY_ADDS)
     return params, shape, draw(trees(count))
-
-
-def out_size(params: ConvSumParams, shape: tuple[int, int, int]) -> tuple[int, int]:
-    same = params.same_padding
-    height, _ = reference.pad_axis(shape[1], params.kernel_h, params.stride_h, params.dilation_h, same)
-    width, _ = reference.pad_axis(shape[2], params.kernel_w, params.stride_w, params.dilation_w, same)
-    return height, width
 
 
 def draw_arrays(
@@ -89,7 +92,9 @@ def draw_arrays(
         return generator.integers(-limit, limit, size, endpoint=True)
 
     units = 2.0 ** generator.integers(-9, 10, int(generator.integers(1, 4)))
-    inputs = [(numbers(largest, *shape, params.channels_in) * unit).astype(np.float32) for unit in units]
+    batch, *picture = shape
+    whole = (batch, params.channels_in, *picture) if params.planes else (batch, *picture, params.channels_in)
+    inputs = [(numbers(largest, *whole) * unit).astype(np.float32) for unit in units]
     size = (params.channels_out, params.kernel_h, params.kernel_w, params.channels_in)
     terms = []
     for i in range(count):
@@ -131,6 +136,9 @@ CASES = {
     "several strips": (ConvSumParams(2, 16, 3, 3, same_padding=True), (3, 50, 11)),
     "dilated beyond the picture": (ConvSumParams(3, 5, 3, 3, 1, 1, 9, 8, same_padding=True), (1, 5, 6)),
     "one pixel": (ConvSumParams(7, 33, 5, 4), (1, 5, 4)),
+    "planes": (ConvSumParams(3, 64, 7, 7, 2, 2, 1, 1, False, 3, 3, 3, 3, planes=True), (2, 40, 33)),
+    "planes of many channels": (ConvSumParams(70, 130, 1, 1, planes=True), (2, 9, 7)),
+    "padded on some sides": (ConvSumParams(5, 20, 3, 3, pad_top=2, pad_right=1, planes=True), (1, 8, 17)),
 }
 
 
@@ -193,11 +201,19 @@ def test_a_damaged_expression_is_refused(expression: list[int]) -> None:
         ConvSum(ConvSumParams(1, 1), terms, expression)
 
 
-@pytest.mark.parametrize("change", [{"stride_h": 0}, {"dilation_w": -1}])
-def test_wrong_sizes_are_refused(change: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"stride_h": 0}, "a stride or dilation is below 1"),
+        ({"dilation_w": -1}, "a stride or dilation is below 1"),
+        ({"pad_left": -1}, "its padding is negative"),
+        ({"pad_bottom": 1}, "not smaller than its dilated filter"),
+    ],
+)
+def test_wrong_sizes_are_refused(change: dict[str, Any], reason: str) -> None:
     params = ConvSumParams(1, 1)
     _, terms = draw_arrays(params, (1, 1, 1), 1, 0)
-    with pytest.raises(UsageError, match="a stride or dilation is below 1"):
+    with pytest.raises(UsageError, match=reason):
         ConvSum(replace(params, **change), terms, [0])
 
 

@@ -10,6 +10,15 @@ namespace {
 struct Avx512Layer {
   static FDABNN_INLINE Word Mask(Ints comparison) { return _mm512_movepi32_mask(Load<__m512i>(&comparison)); }
 
+  static FDABNN_INLINE __mmask16 First(int count) { return static_cast<__mmask16>((1u << count) - 1); }
+
+  static FDABNN_INLINE Floats LoadSome(const float* from, int count) {
+    const __m512 value = _mm512_maskz_loadu_ps(First(count), from);
+    return Load<Floats>(&value);
+  }
+
+  static FDABNN_INLINE void StoreSome(float* to, Floats value, int count) { _mm512_mask_storeu_ps(to, First(count), Load<__m512>(&value)); }
+
   // Pairs of rows, then quarters of rows, then the quarters' places.
   static FDABNN_INLINE void Transpose(const Floats* from, float* to) {
     __m512 a[16], b[16];

@@ -1,7 +1,9 @@
-// LayerLoops in vectors of 16 values, which compilers split into what a file may use. Isa has two functions,
+// LayerLoops in vectors of 16 values, which compilers split into what a file may use. Isa has four functions,
 //
-//   Word Mask(Ints comparison)                      bit i: element i is not 0
-//   void Transpose(const Floats* from, float* to)   16 rows of 16 values
+//   Word Mask(Ints comparison)                             bit i: element i is not 0
+//   void Transpose(const Floats* from, float* to)          16 rows of 16 values
+//   Floats LoadSome(const float* from, int count)          the first of 16 values, 0 behind them
+//   void StoreSome(float* to, Floats value, int count)     the first of 16 values
 #pragma once
 
 #include <cstring>
@@ -25,18 +27,17 @@ FDABNN_INLINE T Load(const void* from) {
   return value;
 }
 
-FDABNN_INLINE Floats LoadSome(const float* from, int count) {
-  if (count == kSide) return Load<Floats>(from);
-  Floats value = {};
-  std::memcpy(&value, from, sizeof(float) * count);
-  return value;
+template <class Isa>
+FDABNN_INLINE Floats LoadFirst(const float* from, int count) {
+  return count == kSide ? Load<Floats>(from) : Isa::LoadSome(from, count);
 }
 
-FDABNN_INLINE void StoreSome(float* to, Floats value, int count) {
+template <class Isa>
+FDABNN_INLINE void StoreFirst(float* to, Floats value, int count) {
   if (count == kSide) {
     std::memcpy(to, &value, sizeof value);
   } else {
-    std::memcpy(to, &value, sizeof(float) * count);
+    Isa::StoreSome(to, value, count);
   }
 }
 
@@ -81,8 +82,8 @@ struct LayerCode {
     Word* signs = run.signs ? run.signs + std::size_t{1} * run.begin * words + channel / kWordBits : nullptr;
     for (int i = 0; i < run.count; ++i, counts += f.counts, at += f.channels) {
       Floats y = After(Sums(Base(f, run.begin + i) + channel, counts), slope, scale, offset);
-      if (Residual) y = y + LoadSome(run.residual + at, some);
-      if (run.values) StoreSome(run.values + at, y, some);
+      if (Residual) y = y + LoadFirst<Isa>(run.residual + at, some);
+      if (run.values) StoreFirst<Isa>(run.values + at, y, some);
       if (!signs) continue;
       const Word bits = Isa::Mask(y < 0) & mask;
       *signs = half ? *signs | bits << kSide : bits;
@@ -100,7 +101,9 @@ struct LayerCode {
       for (int half = 0; half < some; half += kSide) {
         Floats rows[kSide];
         for (int k = 0; k < kSide; ++k) {
-          rows[k] = Sums(Base(f, pixel + Least(k, left - 1)) + channel + half, counts + k * f.counts + half);
+          // Behind the last pixel once more that one.
+          const int inside = Least(k, left - 1);
+          rows[k] = Sums(Base(f, pixel + inside) + channel + half, counts + inside * f.counts + half);
         }
         Isa::Transpose(rows, t + half * kSide);
       }
@@ -110,8 +113,8 @@ struct LayerCode {
       for (int c = 0; c < some; ++c, at += f.pixels) {
         Floats y = After(Load<Floats>(t + c * kSide), Slope ? Same(f.slope[channel + c]) : Floats{},
                          Scale ? Same(f.scale[channel + c]) : Floats{}, Same(f.offset[channel + c]));
-        if (Residual) y = y + LoadSome(run.residual + at, left);
-        if (run.values) StoreSome(run.values + at, y, left);
+        if (Residual) y = y + LoadFirst<Isa>(run.residual + at, left);
+        if (run.values) StoreFirst<Isa>(run.values + at, y, left);
         bits |= (y < 0) & static_cast<std::int32_t>(Word{1} << c);
       }
       if (!run.signs) continue;
@@ -148,7 +151,8 @@ void FinishRun(const LayerFinish& f, const std::int32_t* counts, int begin, int 
   }
 }
 
-inline void PackPlaneRun(const float* values, int channels, std::size_t pixels, std::size_t begin, std::size_t count, Word* words) {
+template <class Isa>
+void PackPlaneRun(const float* values, int channels, std::size_t pixels, std::size_t begin, std::size_t count, Word* words) {
   const int all = WordsFor(channels);
   for (int channel = 0; channel < channels; channel += kWordBits) {
     const int some = Least(channels - channel, kWordBits);
@@ -156,7 +160,7 @@ inline void PackPlaneRun(const float* values, int channels, std::size_t pixels, 
       const int left = static_cast<int>(begin + count - i < kSide ? begin + count - i : kSide);
       Ints bits = {};
       for (int c = 0; c < some; ++c) {
-        bits |= (LoadSome(values + (channel + c) * pixels + i, left) < 0) & static_cast<std::int32_t>(Word{1} << c);
+        bits |= (LoadFirst<Isa>(values + (channel + c) * pixels + i, left) < 0) & static_cast<std::int32_t>(Word{1} << c);
       }
       Word found[kSide];
       std::memcpy(found, &bits, sizeof found);
@@ -165,13 +169,72 @@ inline void PackPlaneRun(const float* values, int channels, std::size_t pixels, 
   }
 }
 
+// Halves to even; what is so large that it has no fraction, or NaN, stays as it is.
+FDABNN_INLINE Floats Rounded(Floats x) {
+  constexpr float kWhole = 1 << 23;
+  const Ints bits = Load<Ints>(&x), sign = bits & static_cast<std::int32_t>(Word{1} << 31), size = bits ^ sign;
+  const Floats magnitude = Load<Floats>(&size);
+  const Floats whole = (magnitude + kWhole) - kWhole;
+  const Ints signed_whole = Load<Ints>(&whole) | sign;
+  return magnitude < kWhole ? Load<Floats>(&signed_whole) : x;
+}
+
+template <class Isa>
+void TakeDigits(const Digits& d, const float* x, std::size_t count, float* const* outputs) {
+  for (std::size_t i = 0; i < count; i += kSide) {
+    const int left = static_cast<int>(count - i < kSide ? count - i : kSide);
+    Floats v = LoadFirst<Isa>(x + i, left);
+    if (d.limited) {
+      const Floats low = Floats{} + d.low, high = Floats{} + d.high;
+      v = v < high ? v : high;
+      v = v > low ? v : low;
+    }
+    for (int k = 0; k < d.count; ++k) {
+      const Floats y = Rounded(v * d.units[k]) * (1 / d.units[k]);
+      if (outputs[k]) StoreFirst<Isa>(outputs[k] + i, y, left);
+      v = v - y;
+    }
+    if (outputs[d.count]) StoreFirst<Isa>(outputs[d.count] + i, v, left);
+  }
+}
+
+template <class Isa>
+void TurnMatrix(const float* from, std::size_t from_stride, std::size_t rows, std::size_t columns, float* to, std::size_t to_stride) {
+  constexpr std::size_t kFew = 4;  // less than a square is worth
+  if (rows <= kFew || columns <= kFew) {
+    for (std::size_t r = 0; r < rows; ++r) {
+      for (std::size_t c = 0; c < columns; ++c) to[c * to_stride + r] = from[r * from_stride + c];
+    }
+    return;
+  }
+  alignas(64) float square[kSide * kSide];
+  for (std::size_t c = 0; c < columns; c += kSide) {
+    const int some = static_cast<int>(columns - c < kSide ? columns - c : kSide);
+    for (std::size_t r = 0; r < rows; r += kSide) {
+      const int left = static_cast<int>(rows - r < kSide ? rows - r : kSide);
+      Floats values[kSide];
+      for (int k = 0; k < kSide; ++k) values[k] = LoadFirst<Isa>(from + (r + Least(k, left - 1)) * from_stride + c, some);
+      Isa::Transpose(values, square);
+      for (int k = 0; k < some; ++k) StoreFirst<Isa>(to + (c + k) * to_stride + r, Load<Floats>(square + k * kSide), left);
+    }
+  }
+}
+
 template <class Isa>
 constexpr LayerLoops MakeLayerLoops() {
-  return {FinishRun<Isa>, PackPlaneRun};
+  return {FinishRun<Isa>, PackPlaneRun<Isa>, TakeDigits<Isa>, TurnMatrix<Isa>};
 }
 
 // For vectors too short for a transposition in registers.
 struct PlainLayer {
+  static FDABNN_INLINE Floats LoadSome(const float* from, int count) {
+    Floats value = {};
+    std::memcpy(&value, from, sizeof(float) * count);
+    return value;
+  }
+
+  static FDABNN_INLINE void StoreSome(float* to, Floats value, int count) { std::memcpy(to, &value, sizeof(float) * count); }
+
   static FDABNN_INLINE Word Mask(Ints comparison) {
     const Ints bits = comparison & Ints{1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768};
     std::int32_t each[kSide];

@@ -6,20 +6,15 @@
 #include <cstring>
 #include <initializer_list>
 #include <memory>
-#include <stdexcept>
 #include <string>
 #include <vector>
 
 #include "kernels/conv_sum.h"
 #include "litert/session.h"
 #include "litert/tflite_abi.h"
+#include "refusal.h"
 
 namespace fdabnn {
-
-// Why an operator does not run. The delegate reports it with the operator's name.
-struct Refusal : std::runtime_error {
-  using std::runtime_error::runtime_error;
-};
 
 // What the file says about an operator.
 struct OpInfo {

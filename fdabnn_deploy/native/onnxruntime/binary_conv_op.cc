@@ -93,16 +93,7 @@ std::unique_ptr<Kernel> MakeBinaryConv(const NodeInfo& node, Level level) {
   p.channels_out = static_cast<int>(filter.shape[0]);
   p.kernel_h = static_cast<int>(filter.shape[1]);
   p.kernel_w = static_cast<int>(filter.shape[2]);
-  const std::vector<int> strides = node.Ints("strides", 2, 1, kLargest, 1), dilations = node.Ints("dilations", 2, 1, kLargest, 1);
-  const std::vector<int> pads = node.Ints("pads", 4, 0, kLargest, 0);
-  p.stride_h = strides[0];
-  p.stride_w = strides[1];
-  p.dilation_h = dilations[0];
-  p.dilation_w = dilations[1];
-  p.pad_top = pads[0];
-  p.pad_left = pads[1];
-  p.pad_bottom = pads[2];
-  p.pad_right = pads[3];
+  node.Windows(&p);
   p.pad_value = node.Int("pad_value", 0, 1, 0);
   p.planes = true;
   const std::vector<float> slope = PerChannel(node, kSlope, p.channels_out);

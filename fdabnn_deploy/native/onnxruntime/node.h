@@ -2,18 +2,15 @@
 #pragma once
 
 #include <cstdint>
-#include <stdexcept>
 #include <string>
 #include <vector>
 
 #include "onnxruntime/ort_abi.h"
+#include "refusal.h"
 
 namespace fdabnn::ort {
 
-// Why a node does not run. The runtime reports it with the node's name.
-struct Refusal : std::runtime_error {
-  using std::runtime_error::runtime_error;
-};
+constexpr int kLargest = 1 << 24;  // of a size; the kernels check what sizes make together
 
 using Shape = std::vector<std::int64_t>;
 
@@ -45,6 +42,22 @@ class NodeInfo {
   std::vector<int> Ints(const char* name, std::size_t length, int low, int high, int otherwise) const;
   // That has to be there, of a length within [least, most].
   std::vector<int> List(const char* name, std::size_t least, std::size_t most, int low, int high) const;
+
+  // `strides`, `dilations` and `pads` of windows over pictures, into the fields of these names. Throws Refusal where a number is out of
+  // range.
+  template <class Params>
+  void Windows(Params* params) const {
+    const std::vector<int> strides = Ints("strides", 2, 1, kLargest, 1), dilations = Ints("dilations", 2, 1, kLargest, 1);
+    const std::vector<int> pads = Ints("pads", 4, 0, kLargest, 0);
+    params->stride_h = strides[0];
+    params->stride_w = strides[1];
+    params->dilation_h = dilations[0];
+    params->dilation_w = dilations[1];
+    params->pad_top = pads[0];
+    params->pad_left = pads[1];
+    params->pad_bottom = pads[2];
+    params->pad_right = pads[3];
+  }
 
   // An input that is an initialiser of the model; without data where it is none, or missing.
   Tensor Constant(std::size_t index) const;

@@ -11,6 +11,7 @@ namespace fdabnn::ort {
 // Throw Refusal where attributes or constants do not fit.
 std::unique_ptr<Kernel> MakePackSigns(const NodeInfo& node, Level level);
 std::unique_ptr<Kernel> MakeBinaryConv(const NodeInfo& node, Level level);
+std::unique_ptr<Kernel> MakeDigits(const NodeInfo& node, Level level);
 std::unique_ptr<Kernel> MakeConvDifference(const NodeInfo& node, Level level);
 
 }  // namespace fdabnn::ort

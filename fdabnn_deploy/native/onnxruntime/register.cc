@@ -111,6 +111,7 @@ Op MakeOp(const char* name, const char* inputs, const char* outputs, std::unique
 const Op kOps[] = {
     MakeOp("PackSigns", "f", "i", MakePackSigns),
     MakeOp("BinaryConv", "iiFFFF", "FI", MakeBinaryConv),
+    MakeOp("Digits", "fF", "fFFFF", MakeDigits),
     MakeOp("ConvDifference", "fffFFF", "f", MakeConvDifference),
 };
 

@@ -13,8 +13,6 @@
 
 namespace fdabnn::ort {
 
-constexpr int kLargest = 1 << 24;  // of a size; the kernels check what sizes make together
-
 // Memory that calls borrow, because a new page costs more than most layers.
 class Workspaces {
  public:

@@ -1,6 +1,7 @@
 #include "tests/custom_ops_case.h"
 
 #include <algorithm>
+#include <cstring>
 #include <initializer_list>
 #include <list>
 #include <vector>
@@ -91,6 +92,23 @@ void MakePackSigns(Draw& draw, Node* node) {
   node->context.outputs[0] = nullptr;
 }
 
+void MakeDigits(Draw& draw, Node* node) {
+  node->op = "Digits";
+  std::vector<std::int64_t> shape = {draw.Of(3)}, exponents;
+  for (std::int64_t i = draw.Of(3); i > 0; --i) shape.push_back(1 + draw.Of(40));
+  for (std::int64_t i = draw.Of(4); i >= 0; --i) exponents.push_back(draw.Of(40) - 20);
+  node->Add(draw, 0, shape, false);
+  if (draw.Of(2)) {
+    OrtValue* limits = node->Add(draw, 1, {2}, true);
+    const float values[] = {static_cast<float>(-draw.Of(9)), 4};
+    if (OrtValue::Count(limits->shape) == 2) std::memcpy(limits->data.get(), values, sizeof values);
+  }
+  for (std::size_t k = 0; k <= exponents.size(); ++k) {
+    if (k == 0 || draw.Of(3)) node->context.outputs[k] = nullptr;
+  }
+  node->info.lists["exponents"] = exponents;
+}
+
 struct Geometry {
   std::int64_t channels, outputs, kernel_h, kernel_w, stride_h, stride_w, dilation_h, dilation_w, batch, height, width, out_h, out_w;
   std::vector<std::int64_t> pads;
@@ -168,9 +186,9 @@ std::string Release(OrtStatus* status) {
 CustomOpsResult RunCustomOpsCase(const std::uint8_t* data, std::size_t size) {
   Draw draw(data, size);
   Node node;
-  const std::int64_t kind = draw.Of(3);
+  const std::int64_t kind = draw.Of(4);
   draw.set_seed(draw.Byte() + 1);
-  (kind == 0 ? MakeBinaryConv : kind == 1 ? MakeConvDifference : MakePackSigns)(draw, &node);
+  (kind == 0 ? MakeBinaryConv : kind == 1 ? MakeConvDifference : kind == 2 ? MakePackSigns : MakeDigits)(draw, &node);
   node.Damage(draw);
   CustomOpsResult result;
   result.damaged = draw.damaged();

@@ -246,6 +246,11 @@ void TestConvSum(Random& random, ThreadPool& pool) {
   p.dilation_h = random.OneOf({1, 1, 2});
   p.dilation_w = random.OneOf({1, 1, 3});
   p.same_padding = random.Between(0, 1) == 1;
+  p.pad_top = random.Between(0, (p.kernel_h - 1) * p.dilation_h);
+  p.pad_left = random.Between(0, (p.kernel_w - 1) * p.dilation_w);
+  p.pad_bottom = random.Between(0, (p.kernel_h - 1) * p.dilation_h);
+  p.pad_right = random.Between(0, (p.kernel_w - 1) * p.dilation_w);
+  p.planes = random.Between(0, 1) == 1;
   const int batch = random.Between(0, 2), height = random.Between(1, 20), width = random.Between(1, 12);
   const auto number = [&] { return static_cast<float>(random.Between(-9, 9)); };
   const std::size_t pixels = static_cast<std::size_t>(batch * height * width), outputs = static_cast<std::size_t>(p.channels_out);

@@ -1,0 +1,45 @@
+// The rows of an input that lie under a strip of a convolution's output, with zeros around them.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "kernels/conv_sum_whole.h"
+#include "kernels/layer_finish.h"
+
+namespace fdabnn {
+
+class ConvSumBand {
+ public:
+  // Pictures are [channels, height, width] where `planes`, else [height, width, channels].
+  ConvSumBand(int channels, bool planes, Level level) : channels_(channels), planes_(planes), turn_(LayerLoopsOf(level).turn) {}
+
+  // left: columns of zeros. A band has `rows` rows of `columns` pixels, whatever of the picture goes beyond them.
+  void Resize(int in_height, int in_width, std::int64_t left, std::int64_t rows, std::int64_t columns);
+
+  std::int64_t columns() const { return columns_; }
+  std::int64_t floats() const { return rows_ * columns_ * channels_; }
+  // Of scratch memory.
+  std::int64_t row_floats() const { return columns_ * channels_; }
+
+  // picture -> band [rows, columns, channels], from a row that may be outside of the picture.
+  void Fill(const float* picture, std::int64_t first_row, float* band) const;
+
+  // Likewise in whole numbers of so many bits, and their unit; false where they are none.
+  bool FillWhole(const ConvSumWholeLevel& level, int bits, const float* picture, std::int64_t first_row, std::int16_t* band, float* unit,
+                 float* scratch) const;
+
+ private:
+  // The pixels of a row of the picture that the band has room for; where they lie one after the other, that is where they are.
+  const float* Row(const float* picture, std::int64_t y, float* scratch) const;
+  float Largest(const ConvSumWholeLevel& level, const float* picture, std::int64_t first_row) const;
+
+  const std::int64_t channels_;
+  const bool planes_;
+  void (*const turn_)(const float*, std::size_t, std::size_t, std::size_t, float*, std::size_t);
+  std::int64_t in_h_ = 0, in_w_ = 0;
+  std::int64_t left_ = 0, inside_ = 0;  // columns of zeros, and of the picture behind them
+  std::int64_t rows_ = 0, columns_ = 0;
+};
+
+}  // namespace fdabnn
