@@ -45,40 +45,68 @@ struct Area {
   std::size_t step;
 };
 
-// to: the first pixel's first channel of all.
-template <int Lanes, typename Count>
-inline void FinishFloat(const Block& block, const Area& area, const Count* counts, float* to) {
+// A channel's factors and offsets.
+template <int Lanes>
+struct Scales {
+  Values multiplier[Lanes / kQuad], bias[Lanes / kQuad];
+};
+
+// Doubled: the multipliers are, and nothing is clamped.
+template <int Lanes, bool Doubled, typename Count>
+inline Values FinishQuad(const BconvJob& job, const Scales<Lanes>& scales, const Count* counts, int q) {
+  Counts count = LoadCounts(counts + q * kQuad);
+  if (!Doubled) {
+    const Counts low = Counts{} + job.clamp_min, high = Counts{} + job.clamp_max;
+    count += count;
+    count = count < high ? count : high;
+    count = count > low ? count : low;
+  }
+  return __builtin_convertvector(count, Values) * scales.multiplier[q] + scales.bias[q];
+}
+
+template <int Lanes, bool Doubled, typename Count>
+inline void FinishArea(const Block& block, const Area& area, const Count* counts, float* to) {
   constexpr int kQuads = Lanes / kQuad;
   const BconvJob& job = *block.job;
   const std::size_t channels = job.params->channels_out, skipped = channels * (job.shape.out_w - area.columns);
-  const Counts low = Counts{} + job.clamp_min, high = Counts{} + job.clamp_max;
-  Values multiplier[kQuads], bias[kQuads];
+  Scales<Lanes> scales;
   for (int q = 0; q < kQuads; ++q) {
-    multiplier[q] = LoadQuad<Values>((job.doubled ? job.doubled : job.multiplier) + block.lane + q * kQuad);
-    bias[q] = LoadQuad<Values>(job.bias + block.lane + q * kQuad);
+    scales.multiplier[q] = LoadQuad<Values>((Doubled ? job.doubled : job.multiplier) + block.lane + q * kQuad);
+    scales.bias[q] = LoadQuad<Values>(job.bias + block.lane + q * kQuad);
   }
+  const float* const correction = job.correction;
+  const std::int32_t* const column_class = job.column_class;
+  const std::size_t step = area.step;
+  const int begin = area.x, end = area.x + area.columns, valid = block.valid;
   to += block.channel;
   for (int y = area.y; y < area.y + area.rows; ++y, to += skipped) {
-    for (int x = area.x; x < area.x + area.columns; ++x, counts += area.step, to += channels) {
-      const std::int32_t kind = job.correction ? job.row_class[y] * job.column_classes + job.column_class[x] : 0;
+    const std::int32_t row_kind = correction ? job.row_class[y] * job.column_classes : 0;
+    for (int x = begin; x < end; ++x, counts += step, to += channels) {
+      const std::int32_t kind = correction ? row_kind + column_class[x] : 0;
       Values values[kQuads];
-      for (int q = 0; q < kQuads; ++q) {
-        Counts count = LoadCounts(counts + q * kQuad);
-        if (!job.doubled) {
-          count += count;
-          count = count < high ? count : high;
-          count = count > low ? count : low;
-        }
-        values[q] = __builtin_convertvector(count, Values) * multiplier[q];
-        values[q] += bias[q];
-        if (kind) values[q] += LoadQuad<Values>(job.correction + kind * block.all + block.lane + q * kQuad);
+      for (int q = 0; q < kQuads; ++q) values[q] = FinishQuad<Lanes, Doubled>(job, scales, counts, q);
+      if (kind) {
+        for (int q = 0; q < kQuads; ++q) values[q] += LoadQuad<Values>(correction + kind * block.all + block.lane + q * kQuad);
       }
-      if (block.valid == Lanes) {
+      if (valid == Lanes) {
         std::memcpy(to, values, sizeof values);
       } else {
-        for (int c = 0; c < block.valid; ++c) to[c] = values[c / kQuad][c % kQuad];
+        // A copy: values that are reached by an index could not stay in registers.
+        float copy[Lanes];
+        std::memcpy(copy, values, sizeof values);
+        for (int c = 0; c < valid; ++c) to[c] = copy[c];
       }
     }
+  }
+}
+
+// to: the first pixel's first channel of all.
+template <int Lanes, typename Count>
+inline void FinishFloat(const Block& block, const Area& area, const Count* counts, float* to) {
+  if (block.job->doubled) {
+    FinishArea<Lanes, true>(block, area, counts, to);
+  } else {
+    FinishArea<Lanes, false>(block, area, counts, to);
   }
 }
 

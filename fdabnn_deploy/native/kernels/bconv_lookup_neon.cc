@@ -137,8 +137,9 @@ inline uint8x16x2_t LoadTable(const Byte* from) { return {{vld1q_u8(from), vld1q
 
 inline __attribute__((always_inline)) Byte* WriteTables(std::uint64_t a, std::uint64_t b, int groups, Byte* to) {
 #pragma GCC unroll 13
-  for (int g = 0; g < groups; ++g, a >>= kTaps, b >>= kTaps, to += kTable) {
-    const uint8x16x2_t first = LoadTable(kFirst.of[a % kTable]), second = LoadTable(kSecond.of[b % kTable]);
+  for (int g = 0; g < groups; ++g, to += kTable) {
+    const uint8x16x2_t first = LoadTable(kFirst.of[a >> kTaps * g & (kTable - 1)]);
+    const uint8x16x2_t second = LoadTable(kSecond.of[b >> kTaps * g & (kTable - 1)]);
     vst1q_u8(to, vaddq_u8(first.val[0], second.val[0]));
     vst1q_u8(to + 16, vaddq_u8(first.val[1], second.val[1]));
   }
@@ -153,28 +154,23 @@ inline std::uint64_t Limb(const Word* pixel, int word, int words) {
   return bits;
 }
 
-// The picture of one group, in whose padding there is nothing.
-struct Picture {
-  const Word* words;
-  const BconvShape* shape;
+// A row of the picture; null outside of it.
+const Word* RowAt(const BconvShape& s, const Word* picture, std::ptrdiff_t y) {
+  return 0 <= y && y < s.in_h ? picture + y * s.in_w * s.in_words : nullptr;
+}
 
-  const Word* At(std::ptrdiff_t y, std::ptrdiff_t x) const {
-    if (y < 0 || y >= shape->in_h || x < 0 || x >= shape->in_w) return nullptr;
-    return words + (y * shape->in_w + x) * shape->in_words;
-  }
-};
-
-// The tables of `columns` pixels from (y, x) on, each with the one that lies (down, right) of it.
-void FillRow(const BconvParams& p, const Picture& picture, std::ptrdiff_t y, std::ptrdiff_t x, int down, int right, std::size_t columns,
-             Byte* to) {
-  const int channels = p.channels_in / p.groups, words = picture.shape->words;
-  for (; columns > 0; --columns, ++x) {
-    const Word *first = picture.At(y, x), *second = picture.At(y + down, x + right);
-    int word = 0;
-    for (; (word + 2) * kWordBits <= channels; word += 2)
-      to = WriteTables(Limb(first, word, words), Limb(second, word, words), kLimbGroups, to);
-    const int rest = channels - word * kWordBits;
-    if (rest > 0) to = WriteTables(Limb(first, word, words), Limb(second, word, words), (rest + kTaps - 1) / kTaps, to);
+// The tables of `columns` pixels from (y, x) on, each with the one that lies (down, right) of it. picture: of the group.
+void FillRow(const BconvParams& p, const BconvShape& s, const Word* picture, std::ptrdiff_t y, std::ptrdiff_t x, int down, int right,
+             std::size_t columns, Byte* to) {
+  const Word *const row = RowAt(s, picture, y), *const below = RowAt(s, picture, y + down);
+  const int words = s.words, channels = p.channels_in / p.groups, limbs = channels / kLimb;
+  const int rest = (channels % kLimb + kTaps - 1) / kTaps;
+  const std::ptrdiff_t width = s.in_w, step = s.in_words;
+  for (const std::ptrdiff_t end = x + static_cast<std::ptrdiff_t>(columns); x < end; ++x) {
+    const Word* first = row && 0 <= x && x < width ? row + x * step : nullptr;
+    const Word* second = below && 0 <= x + right && x + right < width ? below + (x + right) * step : nullptr;
+    for (int i = 0; i < limbs; ++i) to = WriteTables(Limb(first, 2 * i, words), Limb(second, 2 * i, words), kLimbGroups, to);
+    if (rest > 0) to = WriteTables(Limb(first, 2 * limbs, words), Limb(second, 2 * limbs, words), rest, to);
   }
 }
 
@@ -275,19 +271,19 @@ struct Strip {
 void CountStrip(const Strip& strip, const Byte* weights, int blocks, std::uint16_t* sums) {
   const BconvParams& p = *strip.params;
   const Runs runs = RunsOf(p);
-  const int parts = (runs.sums + kSumsPerFlush - 1) / kSumsPerFlush, per_row = runs.count / p.kernel_h;
+  const int parts = (runs.sums + kSumsPerFlush - 1) / kSumsPerFlush, per_row = runs.count / p.kernel_h, pairs = strip.pairs;
+  const std::size_t step = strip.step, block_bytes = runs.bytes() * runs.count, block_sums = strip.layout->block;
   for (int run = 0; run < runs.count; ++run) {
     const Byte* tables = strip.rows[run / per_row] + run % per_row * p.dilation_w * strip.layout->pixel;
     for (int part = 0; part < parts; ++part) {
       const std::size_t begin = runs.sums * part / parts, count = runs.sums * (part + 1) / parts - begin;
+      const bool fresh = run == 0 && part == 0;
       const Byte* first = tables + begin * kAtOnce * kTable;
-      const Byte* index = weights + run * runs.bytes() + begin * kAtOnce * kLanes;
-      for (int i = 0; i < strip.pairs; i += 2, first += 2 * strip.step) {
-        const Byte* second = i + 1 < strip.pairs ? first + strip.step : first;
-        for (int b = 0; b < blocks; ++b) {
-          std::uint16_t* to = sums + b * strip.layout->block + std::size_t{2} * kLanes * i;
-          fdabnn_neon_lookup(first, second, index + b * BlockBytes(p), count, run == 0 && part == 0, to);
-        }
+      const Byte* const index = weights + run * runs.bytes() + begin * kAtOnce * kLanes;
+      std::uint16_t* to = sums;
+      for (int i = 0; i < pairs; i += 2, first += 2 * step, to += 4 * kLanes) {
+        const Byte* second = i + 1 < pairs ? first + step : first;
+        for (int b = 0; b < blocks; ++b) fdabnn_neon_lookup(first, second, index + b * block_bytes, count, fresh, to + b * block_sums);
       }
     }
   }
@@ -301,7 +297,7 @@ void Run(const BconvJob& job, const Word* input, int begin, int end, void* outpu
   auto* sums = reinterpret_cast<std::uint16_t*>(tables + l.tables);
   const std::size_t all = std::size_t{kLanes} * s.blocks * p.groups;
   for (int group = 0; group < p.groups; ++group) {
-    const Picture picture = {input + std::ptrdiff_t{group} * s.words, &s};
+    const Word* picture = input + std::ptrdiff_t{group} * s.words;
     for (int x = 0; x < s.out_w; x += l.columns) {
       const int columns = s.out_w - x < l.columns ? s.out_w - x : l.columns;
       std::ptrdiff_t held[kMaxKernel];  // the row of the picture whose tables a place holds
@@ -315,7 +311,7 @@ void Run(const BconvJob& job, const Word* input, int begin, int end, void* outpu
           strip.rows[ky] = to;
           if (y != begin && !single && held[place] == row) continue;
           held[place] = row;
-          FillRow(p, picture, row - s.pad_top, std::ptrdiff_t{x} * p.stride_w - s.pad_left, single ? 0 : p.stride_h,
+          FillRow(p, s, picture, row - s.pad_top, std::ptrdiff_t{x} * p.stride_w - s.pad_left, single ? 0 : p.stride_h,
                   single ? p.stride_w : 0, TableColumns(p, columns), to);
         }
         for (int b = 0; b < s.blocks; b += kMaxBlocks) {

@@ -15,43 +15,57 @@
 namespace fdabnn {
 namespace {
 
-constexpr int kNeonLanes = 4;
+constexpr int kLanes = 16;
+constexpr int kChannels = 4;  // of them, counted at a time
 
 inline uint8x16_t FirstBytes(std::size_t count) {
   static constexpr std::uint8_t kIndex[] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
   return vcltq_u8(vld1q_u8(kIndex), vdupq_n_u8(static_cast<std::uint8_t>(count)));
 }
 
+inline uint8x16_t Differing(uint8x16_t taps, uint8x16_t weights) { return vcntq_u8(veorq_u8(taps, weights)); }
+
+// First: the sums hold nothing yet, and no zeros need to be made for them.
+template <bool First>
 inline void AddTaps(uint8x16_t taps, const uint8x16_t* weights, uint16x8_t* sums) {
-  for (int c = 0; c < kNeonLanes; ++c) sums[c] = vpadalq_u8(sums[c], vcntq_u8(veorq_u8(taps, weights[c])));
+  for (int c = 0; c < kChannels; ++c) {
+    const uint8x16_t bits = Differing(taps, weights[c]);
+    sums[c] = First ? vpaddlq_u8(bits) : vpadalq_u8(sums[c], bits);
+  }
 }
 
-// Counts `whole` units and then a tail, of which `bytes` are the patches'; 0 or 16: there is none.
+// Counts `whole` units and then a tail, of which `bytes` are the patches', unless it is 0. counts: [P][kLanes], of which kChannels are set.
 template <int P>
 inline __attribute__((always_inline)) void CountTile(const Byte* strips, const std::ptrdiff_t* offsets, const uint8x16_t* weights,
                                                      std::size_t whole, std::size_t bytes, std::int32_t* counts) {
-  uint16x8_t sums[P][kNeonLanes] = {};
-  const Byte* patches[P];
-  for (int i = 0; i < P; ++i) patches[i] = strips + offsets[i];
-  for (; whole > 0; --whole, weights += kNeonLanes) {
-    for (const Byte*& patch : patches) {
-      AddTaps(vld1q_u8(patch), weights, sums[&patch - patches]);
-      patch += sizeof *weights;
+  constexpr std::size_t kUnit = sizeof *weights;
+  uint16x8_t sums[P][kChannels] = {};
+  if (whole > 0) {
+    for (int i = 0; i < P; ++i) AddTaps<true>(vld1q_u8(strips + offsets[i]), weights, sums[i]);
+    strips += kUnit;
+    weights += kChannels;
+    for (; --whole > 0; strips += kUnit, weights += kChannels) {
+      for (int i = 0; i < P; ++i) AddTaps<false>(vld1q_u8(strips + offsets[i]), weights, sums[i]);
     }
   }
-  if (bytes % sizeof *weights != 0 && bytes != sizeof *weights / 2) {
-    for (int i = 0; i < P; ++i) AddTaps(vandq_u8(vld1q_u8(patches[i]), FirstBytes(bytes)), weights, sums[i]);
+  if (bytes != 0 && bytes != kUnit / 2) {
+    const uint8x16_t mask = FirstBytes(bytes);
+    for (int i = 0; i < P; ++i) AddTaps<false>(vandq_u8(vld1q_u8(strips + offsets[i]), mask), weights, sums[i]);
+  }
+  uint16x8_t halves[P][2];
+  for (int i = 0; i < P; ++i) {
+    for (int k = 0; k < 2; ++k) halves[i][k] = vpaddq_u16(sums[i][2 * k], sums[i][2 * k + 1]);
+  }
+  if (bytes == kUnit / 2) {
+    for (int i = 0; i < P; ++i) {
+      std::uint64_t half;
+      std::memcpy(&half, strips + offsets[i], sizeof half);
+      const uint8x16_t taps = vreinterpretq_u8_u64(vdupq_n_u64(half));
+      for (int k = 0; k < 2; ++k) halves[i][k] = vpadalq_u8(halves[i][k], Differing(taps, weights[k]));
+    }
   }
   for (int i = 0; i < P; ++i) {
-    uint16x8_t first = vpaddq_u16(sums[i][0], sums[i][1]), second = vpaddq_u16(sums[i][2], sums[i][3]);
-    if (bytes == sizeof *weights / 2) {
-      uint64_t half;
-      std::memcpy(&half, patches[i], sizeof half);
-      const uint8x16_t taps = vreinterpretq_u8_u64(vdupq_n_u64(half));
-      first = vpadalq_u8(first, vcntq_u8(veorq_u8(taps, weights[0])));
-      second = vpadalq_u8(second, vcntq_u8(veorq_u8(taps, weights[1])));
-    }
-    vst1q_s32(counts + i * kNeonLanes, vreinterpretq_s32_u32(vpaddlq_u16(vpaddq_u16(first, second))));
+    vst1q_s32(counts + i * kLanes, vreinterpretq_s32_u32(vpaddlq_u16(vpaddq_u16(halves[i][0], halves[i][1]))));
   }
 }
 
@@ -68,7 +82,7 @@ struct Neon {
   using Unit = uint8x16_t;
   using Tail = std::size_t;  // bytes; 0 for a whole unit
 
-  static constexpr int kLanes = kNeonLanes;
+  static constexpr int kLanes = fdabnn::kLanes, kChannels = fdabnn::kChannels;
   static constexpr int kPixels = 4;
   static constexpr std::size_t kUnitsPerSum = 1022;  // a 16-bit word holds the sum of 1022 * 64 taps and of a tail
 
@@ -80,11 +94,15 @@ struct Neon {
     for (int i = 0; i < 2; ++i) weights[i] = vcombine_u8(vget_low_u8(weights[2 * i]), vget_low_u8(weights[2 * i + 1]));
   }
 
-  static inline Word Mask(Counts values) {
+  static inline Word Larger(const std::int32_t* counts, const Counts* thresholds) {
     static constexpr std::uint32_t kBits[] = {1, 2, 4, 8};
-    uint32x4_t signs;
-    std::memcpy(&signs, &values, sizeof signs);
-    return vaddvq_u32(vandq_u32(signs, vld1q_u32(kBits)));
+    uint32x4_t bits = vld1q_u32(kBits), found = vdupq_n_u32(0);
+    for (int q = 0; q < kLanes / kQuad; ++q, bits = vshlq_n_u32(bits, kQuad)) {
+      int32x4_t threshold;
+      std::memcpy(&threshold, &thresholds[q], sizeof threshold);
+      found = vorrq_u32(found, vandq_u32(vcgtq_s32(vld1q_s32(counts + q * kQuad), threshold), bits));
+    }
+    return vaddvq_u32(found);
   }
 
   template <int P>
@@ -99,15 +117,28 @@ struct Neon {
 
   template <int P>
   static inline void Count(const Byte* strips, const std::ptrdiff_t* offsets, const Unit* weights, std::size_t units, Tail tail,
-                           std::int32_t* counts) {
+                           int channels, std::int32_t* counts) {
     const std::size_t whole = units - (tail != 0);
-    if (whole <= kUnitsPerSum) return CountPart<P>(strips, offsets, weights, whole, tail, counts);
+    for (int c = 0; c < channels; c += kChannels, weights += units * kChannels, counts += kChannels) {
+      if (whole <= kUnitsPerSum) {
+        CountPart<P>(strips, offsets, weights, whole, tail, counts);
+      } else {
+        CountLong<P>(strips, offsets, weights, whole, tail, counts);
+      }
+    }
+  }
+
+  template <int P>
+  static void CountLong(const Byte* strips, const std::ptrdiff_t* offsets, const Unit* weights, std::size_t whole, Tail tail,
+                        std::int32_t* counts) {
     CountPart<P>(strips, offsets, weights, kUnitsPerSum, 0, counts);
     for (std::size_t done = kUnitsPerSum, part; done < whole; done += part) {
       part = whole - done < kUnitsPerSum ? whole - done : kUnitsPerSum;
       std::int32_t more[P * kLanes];
-      CountPart<P>(strips + done * sizeof(Unit), offsets, weights + done * kLanes, part, done + part == whole ? tail : 0, more);
-      for (int i = 0; i < P * kLanes; ++i) counts[i] += more[i];
+      CountPart<P>(strips + done * sizeof(Unit), offsets, weights + done * kChannels, part, done + part == whole ? tail : 0, more);
+      for (int i = 0; i < P; ++i) {
+        for (int c = 0; c < kChannels; ++c) counts[i * kLanes + c] += more[i * kLanes + c];
+      }
     }
   }
 };

@@ -22,8 +22,7 @@ inline void FinishPacked(const Block& block, const std::int32_t* counts, std::si
   for (int q = 0; q < kQuads; ++q) thresholds[q] = LoadQuad<Counts>(block.job->thresholds + block.lane + q * kQuad);
   to += block.channel / kWordBits;
   for (; pixels > 0; --pixels, counts += Isa::kLanes, to += words) {
-    Word bits = 0;
-    for (int q = 0; q < kQuads; ++q) bits |= Isa::Mask(LoadQuad<Counts>(counts + q * kQuad) > thresholds[q]) << (q * kQuad);
+    const Word bits = Isa::Larger(counts, thresholds);
     // Blocks come in the order of their channels, and none goes beyond a word.
     *to = shift ? *to | bits << shift : bits;
   }
@@ -32,24 +31,26 @@ inline void FinishPacked(const Block& block, const std::int32_t* counts, std::si
 // Counts pixels, P at a time, what is left with fewer.
 template <typename Isa, int P>
 inline void CountPixels(const Byte* strips, const std::ptrdiff_t* offsets, std::size_t pixels, const typename Isa::Unit* weights,
-                        std::size_t units, typename Isa::Tail tail, std::int32_t* counts) {
+                        std::size_t units, typename Isa::Tail tail, int channels, std::int32_t* counts) {
   for (; pixels >= P; pixels -= P, offsets += P, counts += P * Isa::kLanes) {
-    Isa::template Count<P>(strips, offsets, weights, units, tail, counts);
+    Isa::template Count<P>(strips, offsets, weights, units, tail, channels, counts);
   }
-  if constexpr (P > 1) CountPixels<Isa, P / 2>(strips, offsets, pixels, weights, units, tail, counts);
+  if constexpr (P > 1) CountPixels<Isa, P / 2>(strips, offsets, pixels, weights, units, tail, channels, counts);
 }
 
-// Isa: Unit, a register of taps; kLanes, 4 or 8; kPixels, how many pixels are counted at a time, a power of two; and
+// Isa: Unit, a register of taps; kLanes, 8 or 16; kChannels, how many of them are counted at a time; kPixels, how many pixels are, a power
+// of two; and
 //   Tail TailOf(n)           what it needs to know of a patch's last unit, of which n bytes are the patch's
-//   void PackTail(tail, w)   brings the weights of the last unit, Unit[kLanes], into the order that it wants
-//   Word Mask(Counts)        bit i: the sign of value i
-//   void Count<P>(strips, offsets, weights, units, tail, counts)
-//                            counts[i][c]: p of the patch strips + offsets[i] and weights[units][c]
+//   void PackTail(tail, w)   brings the weights of the last unit, Unit[kChannels], into the order that it wants
+//   Word Larger(counts, t)   bit i: counts[i] > t[i / 4][i % 4]
+//   void Count<P>(strips, offsets, weights, units, tail, channels, counts)
+//                            counts[i][c]: p of the patch strips + offsets[i] and weights[c / kChannels][units][c % kChannels], where
+//                            c < channels
 template <typename Isa>
 struct PatchKernel {
   using Unit = typename Isa::Unit;
 
-  static constexpr int kLanes = Isa::kLanes;
+  static constexpr int kLanes = Isa::kLanes, kChannels = Isa::kChannels;
 
   static std::size_t Units(const StripLayout& l) { return (l.patch + sizeof(Unit) - 1) / sizeof(Unit); }
 
@@ -68,10 +69,11 @@ struct PatchKernel {
     for (int c = 0; c < p.channels_out; ++c, filter += std::size_t{1} * p.kernel_h * p.kernel_w * s.words) {
       FillPatch(p, s, l, filter, patch.as<Byte>());
       const int block = c / s.group_channels * s.blocks + c % s.group_channels / kLanes, lane = c % s.group_channels % kLanes;
-      Unit* to = static_cast<Unit*>(weights) + kLanes * units * block + lane;
-      for (std::size_t u = 0; u < units; ++u) to[kLanes * u] = patch.as<Unit>()[u];
+      Unit* to = static_cast<Unit*>(weights) + units * (kLanes * block + lane / kChannels * kChannels) + lane % kChannels;
+      for (std::size_t u = 0; u < units; ++u) to[kChannels * u] = patch.as<Unit>()[u];
     }
-    for (int b = 1; b <= s.blocks * p.groups; ++b) Isa::PackTail(TailOf(l), static_cast<Unit*>(weights) + kLanes * (units * b - 1));
+    const int parts = kLanes / kChannels * s.blocks * p.groups;
+    for (int i = 1; i <= parts; ++i) Isa::PackTail(TailOf(l), static_cast<Unit*>(weights) + kChannels * (units * i - 1));
   }
 
   static std::size_t CountBytes(const BconvShape& s, std::size_t rows) {
@@ -122,7 +124,7 @@ struct PatchKernel {
           const int channel = b * kLanes, rest = s.group_channels - channel;
           const Block block = {&job, kLanes * index, all, group * s.group_channels + channel, rest < kLanes ? rest : kLanes};
           const Unit* weights = static_cast<const Unit*>(job.weights) + kLanes * units * index;
-          CountPixels<Isa, Isa::kPixels>(strips, offsets, rows * s.out_w, weights, units, tail, counts);
+          CountPixels<Isa, Isa::kPixels>(strips, offsets, rows * s.out_w, weights, units, tail, block.valid, counts);
           const Area area = {first, static_cast<int>(rows), 0, s.out_w, kLanes};
           switch (job.finish) {
             case Finish::kFloat:
