@@ -107,6 +107,32 @@ def _run(command: list[str], text: str = "") -> str:
     return done.stdout
 
 
+def exported_functions(library: Path) -> dict[str, tuple[int, int]]:
+    """The address and size in bytes of the functions that a library exports, by name.
+
+    Raises:
+        UsageError: the file is no library.
+        RuntimeMissingError: LLVM is not installed.
+    """
+    listed = _run([tool("llvm-objdump"), "--dynamic-syms", str(library)])
+    # Address, flags, section, size, visibility, name.
+    found = re.findall(r"^([0-9a-f]+) .*\.text\t([0-9a-f]+) +(?:\.\w+ )?(\S+)$", listed, re.MULTILINE)
+    return {name: (int(address, 16), int(size, 16)) for address, size, name in found}
+
+
+def code_of_library(library: Path, begin: int = 0, end: int = 1 << 62) -> list[tuple[int, str]]:
+    """The addresses and instructions of a library, between two addresses.
+
+    Raises:
+        UsageError: the file is no library.
+        RuntimeMissingError: LLVM is not installed.
+    """
+    range_ = (f"--start-address={begin}", f"--stop-address={end}")
+    text = _run([tool("llvm-objdump"), "--disassemble", "--no-show-raw-insn", *range_, str(library)])
+    lines = re.findall(r"^ *([0-9a-f]+):\s+(.*?)(?:\s*//.*)?$", text, re.MULTILINE)
+    return [(int(address, 16), instruction) for address, instruction in lines]
+
+
 def disassemble(library: Path, symbol: str) -> list[tuple[int, str]]:
     """The addresses and instructions of a function that a library exports.
 
@@ -114,19 +140,11 @@ def disassemble(library: Path, symbol: str) -> list[tuple[int, str]]:
         UsageError: the file is no library, or has no such function.
         RuntimeMissingError: LLVM is not installed.
     """
-    objdump = tool("llvm-objdump")
-    listed = _run([objdump, "--dynamic-syms", str(library)])
-    # Address, flags, section, size, visibility, name.
-    found = re.search(
-        rf"^([0-9a-f]+) .*\.text\t([0-9a-f]+) +(?:\.\w+ )?{re.escape(symbol)}$", listed, re.MULTILINE
-    )
-    if found is None:
+    functions = exported_functions(library)
+    if symbol not in functions:
         raise UsageError(f"{library} has no function {symbol}: it is no library of this version for aarch64")
-    begin, size = int(found[1], 16), int(found[2], 16)
-    range_ = (f"--start-address={begin}", f"--stop-address={begin + size}")
-    text = _run([objdump, "--disassemble", "--no-show-raw-insn", *range_, str(library)])
-    lines = re.findall(r"^ *([0-9a-f]+):\s+(.*?)(?:\s*//.*)?$", text, re.MULTILINE)
-    return [(int(address, 16), instruction) for address, instruction in lines]
+    begin, size = functions[symbol]
+    return code_of_library(library, begin, begin + size)
 
 
 _BRANCH = re.compile(r"^(b\.\w+|cbn?z|tbn?z|b)\s+(?:.*, )?0x([0-9a-f]+)(?: <.*>)?$")
@@ -161,7 +179,8 @@ def model_cycles(instructions: list[str], core: str, iterations: int = ITERATION
         UsageError: LLVM knows no such core or instruction.
         RuntimeMissingError: LLVM is not installed.
     """
-    command = [tool("llvm-mca"), "-mtriple=aarch64", f"-mcpu={core}", f"-iterations={iterations}", "-json"]
+    command = [tool("llvm-mca"), "-mtriple=aarch64", f"-mcpu={core}", f"-iterations={iterations}"]
+    command += ["-json", "-instruction-info=0", "-resource-pressure=0"]
     # Where a branch leads is nothing to the model.
     text = "\n".join(re.sub(r"0x[0-9a-f]+ <.*>$", "#0", line) for line in instructions)
     summary = json.loads(_run(command, text))["CodeRegions"][0]["SummaryView"]
