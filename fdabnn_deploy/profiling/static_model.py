@@ -28,6 +28,7 @@ CORES = {
     "cortex-a53": "its own",
     "cortex-a55": "its own",
     "cortex-a72": "Cortex-A57's",
+    "cortex-a510": "its own",
     "neoverse-n1": "its own; the stand-in for Cortex-A76, which LLVM 19 models as Cortex-A57",
     "neoverse-n2": "its own",
     "neoverse-v1": "its own",

@@ -50,7 +50,7 @@ def test_looking_up_beats_that_bound(shipped: Path) -> None:
 @pytest.mark.parametrize(
     ("core", "gains"),
     [
-        *((core, True) for core in ("neoverse-n1", "neoverse-n2", "neoverse-v2")),
+        *((core, True) for core in ("neoverse-n1", "neoverse-n2", "neoverse-v2", "cortex-a510")),
         *((core, False) for core in ("cortex-a55", "cortex-a72", "neoverse-v1")),
     ],
 )

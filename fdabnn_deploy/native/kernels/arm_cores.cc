@@ -14,8 +14,8 @@ constexpr int kMostCores = 4096;
 constexpr int kArm = 0x41;  // the implementer
 
 // What a core does in a cycle, in binary multiply-accumulates, by LLVM's models of the two inner loops (docs/kernels-arm.md). Cores without
-// a model of their own stand beside the one that they descend from. The small ones all stand beside the Cortex-A55: by its own model an A53
-// would gain a little, if its first level of the cache held the tables.
+// a model of their own stand beside a relative; so does the Cortex-A53, beside the Cortex-A55: by its own model it would gain a little, if
+// the first level of its cache held the tables.
 struct Core {
   int part;
   int plain, lookup;
@@ -37,7 +37,7 @@ constexpr Core kCores[] = {
     {0xd41, 85, 137},   // Cortex-A78
     {0xd42, 85, 137},   // Cortex-A78AE
     {0xd44, 170, 137},  // Cortex-X1
-    {0xd46, 26, 25},    // Cortex-A510
+    {0xd46, 30, 68},    // Cortex-A510
     {0xd47, 85, 137},   // Cortex-A710
     {0xd49, 85, 137},   // Neoverse N2
     {0xd4b, 85, 137},   // Cortex-A78C
