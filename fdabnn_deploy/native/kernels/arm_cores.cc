@@ -1,5 +1,7 @@
 #include "kernels/arm_cores.h"
 
+#include <unistd.h>
+
 #include <cstdio>
 #include <cstdlib>
 
@@ -37,7 +39,7 @@ constexpr Core kCores[] = {
     {0xd41, 85, 137},   // Cortex-A78
     {0xd42, 85, 137},   // Cortex-A78AE
     {0xd44, 170, 137},  // Cortex-X1
-    {0xd46, 30, 68},    // Cortex-A510
+    {0xd46, 31, 68},    // Cortex-A510
     {0xd47, 85, 137},   // Cortex-A710
     {0xd49, 85, 137},   // Neoverse N2
     {0xd4b, 85, 137},   // Cortex-A78C
@@ -80,9 +82,10 @@ std::uint64_t ThisCore() {
 std::vector<std::uint64_t> ReadArmCores(const std::string& folder) {
   std::vector<std::uint64_t> cores;
   for (int cpu = 0; cpu < kMostCores; ++cpu) {
-    const std::uint64_t midr = ReadNumber(folder + "/cpu" + std::to_string(cpu) + "/regs/identification/midr_el1");
-    if (midr == 0) break;
-    cores.push_back(midr);
+    const std::string core = folder + "/cpu" + std::to_string(cpu);
+    if (access(core.c_str(), F_OK) != 0) break;
+    // One that is switched off has no registers to show.
+    if (const std::uint64_t midr = ReadNumber(core + "/regs/identification/midr_el1")) cores.push_back(midr);
   }
   if (cores.empty()) {
     if (const std::uint64_t midr = ThisCore()) cores.push_back(midr);
