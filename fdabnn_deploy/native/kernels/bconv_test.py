@@ -195,7 +195,7 @@ def test_every_width_of_a_tile(output: library.Output, channels: int, outputs: i
     "change", [{}, {"stride_h": 2, "stride_w": 2}, {"dilation_w": 2}, {"groups": 2}], ids=str
 )
 @pytest.mark.parametrize("width", [64, 65, 129])
-def test_rows_of_several_strips(width: int, change: dict[str, int]) -> None:
+def test_rows_of_several_strips(width: int, change: dict[str, Any]) -> None:
     params = replace(BconvParams(128, 128, 3, 3, same_padding=True), **change)
     words, filters, constants = draw_arrays(params, (1, 5, width), width)
     expected = bits_of(Bconv(params, filters, level="scalar", **constants)(words))
