@@ -8,6 +8,7 @@ hardware (`fdabnn_deploy.profiling.static_model`), and know nothing of caches: e
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -130,11 +131,13 @@ def straight(instructions: list[str]) -> list[str]:
 def main() -> int:
     """Prints the table."""
     try:
-        file = library.build()
+        built = library.build()
         print(f"LLVM {llvm_version()}\n")
         print("| layer | level | instructions per 1000 MAC | MAC/cycle by the model of |\n|---|---|---|---|")
-        code = dict(code_of_library(file))
         with tempfile.TemporaryDirectory() as folder:
+            # A copy: another build must not put one library under the emulator and leave the code of another here.
+            file = Path(shutil.copy(built, folder))
+            code = dict(code_of_library(file))
             driver = compile_driver(Path(folder), file)
             for layer in LAYERS:
                 for level, (_, cores) in LEVELS.items():
