@@ -26,18 +26,27 @@ def run(guest: Guest, file: Path, profile: str, scratch: Path) -> None:
     assert re.fullmatch(r"[1-9]\d* passed(, \d+ warnings?)? in .*", done.stdout.splitlines()[-1])
 
 
-def test_the_library_has_a_level_for_the_processor(arm_guest: Guest) -> None:
+@pytest.mark.parametrize(
+    ("cpu", "forced", "chosen"),
+    [
+        ("cortex-a53", "", "neon"),
+        ("cortex-a72", "", "neon"),
+        ("cortex-a76", "", "neon_lookup"),
+        ("neoverse-n1", "", "neon_lookup"),
+        ("cortex-a72", "neon_lookup", "neon_lookup"),
+        ("neoverse-n1", "neon", "neon"),
+    ],
+)
+def test_the_level_suits_the_processor(cpu: str, forced: str, chosen: str, arm_guest: Guest) -> None:
     program = "from fdabnn_deploy.native import library; print(*library.levels(), library.chosen_level())"
     done = subprocess.run(
         arm_guest.command("-c", program),
-        env=arm_guest.environment(ROOT),
+        env=arm_guest.environment(ROOT, QEMU_CPU=cpu, FDABNN_KERNELS=forced),
         capture_output=True,
         text=True,
         check=True,
     )
-    levels = done.stdout.split()
-    assert levels[:2] == ["scalar", "neon"]
-    assert levels[-1] in levels[1:-1]
+    assert done.stdout.split() == ["scalar", "neon", "neon_lookup", chosen]
 
 
 @pytest.mark.parametrize("file", SUITE, ids=lambda file: file.stem)

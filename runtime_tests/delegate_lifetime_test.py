@@ -97,7 +97,7 @@ def test_without_the_delegate_the_runtime_refuses(path: Path) -> None:
         Interpreter(str(path)).allocate_tensors()
 
 
-@pytest.mark.parametrize("level", ["scalar", "popcnt", "avx2", "avx512", "neon"])
+@pytest.mark.parametrize("level", ["scalar", "popcnt", "avx2", "avx512", "neon", "neon_lookup"])
 @pytest.mark.parametrize("threads", [1, 2, 3])
 def test_every_level_and_number_of_threads(path: Path, level: str, threads: int) -> None:
     try:

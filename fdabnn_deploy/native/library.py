@@ -9,8 +9,9 @@ from __future__ import annotations
 import ctypes
 import functools
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -27,7 +28,7 @@ Activation = Literal["none", "relu", "relu_n1_to_1", "relu6"]
 ACTIVATIONS: tuple[Activation, ...] = ("none", "relu", "relu_n1_to_1", "relu6")
 OUTPUTS: tuple[Output, ...] = ("float", "packed", "int8")
 _OUTPUT_TYPES: dict[Output, DTypeLike] = {"float": np.float32, "packed": np.uint32, "int8": np.int8}
-_LEVELS = 5
+_LEVELS = 6
 ALIGNMENT = 64
 
 
@@ -66,6 +67,8 @@ SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
     "level_name": (ctypes.c_char_p, [_INT]),
     "level_supported": (_INT, [_INT]),
     "level_choose": (_INT, [_POINTER, _POINTER]),
+    "arm_cores": (_INT, [ctypes.c_char_p, _POINTER, _INT, _POINTER, _POINTER]),
+    "arm_level": (_INT, [_POINTER, _INT, _POINTER, _POINTER]),
     "pool_create": (_POINTER, [_INT, _POINTER]),
     "pool_threads": (_INT, [_POINTER]),
     "pool_destroy": (None, [_POINTER]),
@@ -121,6 +124,24 @@ def chosen_level() -> str:
     """
     level = ctypes.c_int()
     call("level_choose", ctypes.byref(level))
+    return str(function("level_name")(level.value).decode())
+
+
+def arm_cores(folder: Path = Path("/sys/devices/system/cpu")) -> tuple[int, ...]:
+    """The register MIDR_EL1 of every core of an ARM processor, by which `chosen_level` decides; see `kernels/arm_cores.h`.
+
+    Args:
+        folder: Where Linux describes the processor; the core that this runs on where it names none.
+    """
+    cores, count = (ctypes.c_uint64 * 4096)(), ctypes.c_int()
+    call("arm_cores", str(folder).encode(), cores, len(cores), ctypes.byref(count))
+    return tuple(cores[: count.value])
+
+
+def arm_level(cores: Sequence[int]) -> str:
+    """The level that is chosen for a processor with these cores."""
+    level = ctypes.c_int()
+    call("arm_level", (ctypes.c_uint64 * len(cores))(*cores), len(cores), ctypes.byref(level))
     return str(function("level_name")(level.value).decode())
 
 

@@ -1,1 +1,1 @@
-"""What a model costs on a device: measuring there, and what stands in for it where there is none."""
+"""Profiles exported models on devices: self-test, latency, layers and their ceilings, with everything that a figure depends on."""

@@ -21,7 +21,7 @@ CLOCK, NAIVE, CLASSIC = "clock", "naive", "classic AVX2"
 
 PACKING, COPY = "ours: sign packing", "memory copy"
 
-_LEVELS = ("scalar", "popcnt", "avx2", "avx512", "neon")
+_LEVELS = ("scalar", "popcnt", "avx2", "avx512", "neon", "neon_lookup")
 """As the C interface numbers them."""
 
 

@@ -1,9 +1,12 @@
 #include "c_api/fdabnn.h"
 
+#include <algorithm>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "c_api/guard.h"
+#include "kernels/arm_cores.h"
 #include "kernels/bconv.h"
 #include "kernels/bmaxpool.h"
 #include "kernels/level.h"
@@ -70,6 +73,22 @@ FDABNN_EXPORT int fdabnn_level_choose(int* level, char* error) {
     std::string reason;
     if (!fdabnn::ChooseLevel(&chosen, &reason)) return Refuse(reason, error);
     *level = static_cast<int>(chosen);
+    return 0;
+  });
+}
+
+FDABNN_EXPORT int fdabnn_arm_cores(const char* folder, uint64_t* cores, int size, int* count, char* error) {
+  return Guard(-1, error, [&] {
+    const std::vector<std::uint64_t> found = fdabnn::ReadArmCores(folder);
+    *count = static_cast<int>(found.size());
+    std::copy_n(found.begin(), std::clamp(size, 0, *count), cores);
+    return 0;
+  });
+}
+
+FDABNN_EXPORT int fdabnn_arm_level(const uint64_t* cores, int count, int* level, char* error) {
+  return Guard(-1, error, [&] {
+    *level = static_cast<int>(fdabnn::LookupSuits({cores, cores + count}) ? Level::kNeonLookup : Level::kNeon);
     return 0;
   });
 }

@@ -20,12 +20,18 @@ extern "C" {
 
 #define FDABNN_ERROR_BYTES 256
 
-/* Which instructions to use: 0 scalar, 1 popcnt (SSE4.2), 2 avx2, 3 avx512 (with VPOPCNTDQ), 4 neon. */
-enum { FDABNN_LEVELS = 5 };
+/* Which instructions to use: 0 scalar, 1 popcnt (SSE4.2), 2 avx2, 3 avx512 (with VPOPCNTDQ), 4 neon, 5 neon_lookup (binary
+ * convolutions by table look-up where that pays). */
+enum { FDABNN_LEVELS = 6 };
 const char* fdabnn_level_name(int level); /* NULL for other numbers */
 int fdabnn_level_supported(int level);    /* 1 where this build and processor have it, else 0 */
-/* The fastest, or what the environment variable FDABNN_KERNELS names. */
+/* The fastest (on aarch64 the one that suits the cores), or what the environment variable FDABNN_KERNELS names. */
 int fdabnn_level_choose(int* level, char* error);
+
+/* How that is decided on aarch64. The MIDR_EL1 of the first `size` cores that a folder such as /sys/devices/system/cpu names, of this core
+ * where it names none, and how many there are; and the level that suits a processor with such cores. */
+int fdabnn_arm_cores(const char* folder, uint64_t* cores, int size, int* count, char* error);
+int fdabnn_arm_level(const uint64_t* cores, int count, int* level, char* error);
 
 /* Threads that work on one call at a time; `threads` counts the calling one. */
 typedef struct fdabnn_pool fdabnn_pool;

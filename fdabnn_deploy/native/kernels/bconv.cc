@@ -287,15 +287,16 @@ class BconvImpl : public Bconv {
 }  // namespace
 
 std::unique_ptr<Bconv> Bconv::Create(const BconvParams& params, const BconvConstants& constants, Level level, std::string* error) {
-  const BconvKernel* kernel = Supported(level) ? KernelFor(level) : nullptr;
   if (const char* reason = Refusal(params, constants)) {
     *error = reason;
-  } else if (kernel == nullptr) {
-    *error = std::string("this build or processor has no kernels for level ") + Name(level);
-  } else {
-    return std::make_unique<BconvImpl>(params, constants, TapsOf(params) <= kernel->max_taps ? *kernel : *BconvScalar());
+    return nullptr;
   }
-  return nullptr;
+  const BconvKernel* kernel = KernelFor(level, params);
+  if (kernel == nullptr) {
+    *error = std::string("this build or processor has no kernels for level ") + Name(level);
+    return nullptr;
+  }
+  return std::make_unique<BconvImpl>(params, constants, *kernel);
 }
 
 }  // namespace fdabnn

@@ -2,7 +2,9 @@
 
 namespace fdabnn {
 
-const BconvKernel* KernelFor(Level level) {
+namespace {
+
+const BconvKernel* Fastest(Level level, const BconvParams& p) {
   switch (level) {
     case Level::kScalar:
       return BconvScalar();
@@ -14,8 +16,17 @@ const BconvKernel* KernelFor(Level level) {
       return BconvAvx512();
     case Level::kNeon:
       return BconvNeon();
+    case Level::kNeonLookup:
+      return BconvNeonLookupPays(p) ? BconvNeonLookup() : BconvNeon();
   }
   return nullptr;
+}
+
+}  // namespace
+
+const BconvKernel* KernelFor(Level level, const BconvParams& p) {
+  const BconvKernel* kernel = Supported(level) ? Fastest(level, p) : nullptr;
+  return kernel == nullptr || TapsOf(p) <= kernel->max_taps ? kernel : BconvScalar();
 }
 
 const char* RefuseShape(const BconvParams& p) {

@@ -18,8 +18,8 @@ constexpr std::int64_t kLargestTotal = 1 << 30;  // values of a tensor or table
 constexpr std::int64_t kLeastMacs = 2 << 20;     // binary multiply-accumulates of a part, so that preparing it is little beside them
 constexpr int kPartsPerThread = 4;
 
-// Null where this build has no kernel of the level.
-const BconvKernel* KernelFor(Level level);
+// A level's kernel for a convolution of a shape that is not refused: null where this build has none.
+const BconvKernel* KernelFor(Level level, const BconvParams& p);
 
 inline bool Between(std::int64_t value, std::int64_t low, std::int64_t high) { return low <= value && value <= high; }
 

@@ -64,5 +64,9 @@ const BconvKernel* BconvPopcnt();
 const BconvKernel* BconvAvx2();
 const BconvKernel* BconvAvx512();
 const BconvKernel* BconvNeon();
+const BconvKernel* BconvNeonLookup();
+
+// Whether a convolution has enough output channels for its tables, and all within the kernel's limits.
+bool BconvNeonLookupPays(const BconvParams& params);
 
 }  // namespace fdabnn

@@ -38,11 +38,13 @@ inline StripLayout StripLayoutOf(const BconvParams& p, const BconvShape& s) {
   return l;
 }
 
-// Where the patches of a row's pixels begin in its strip.
-inline void SetPatchOffsets(const BconvParams& p, const BconvShape& s, const StripLayout& l, std::ptrdiff_t* offsets) {
-  for (int x = 0; x < s.out_w; ++x) {
-    const std::size_t first = std::size_t{1} * x * p.stride_w;
-    offsets[x] = static_cast<std::ptrdiff_t>((first % p.dilation_w * l.columns + first / p.dilation_w) * l.column);
+// Where the patches of the pixels of some rows begin, whose strips follow one another.
+inline void SetPatchOffsets(const BconvParams& p, const BconvShape& s, const StripLayout& l, std::size_t rows, std::ptrdiff_t* offsets) {
+  for (std::size_t x = 0, first = 0; x < static_cast<std::size_t>(s.out_w); ++x, first += p.stride_w) {
+    // Divisions take longer than an output pixel of some layers.
+    const std::size_t column = p.dilation_w == 1 ? first : first % p.dilation_w * l.columns + first / p.dilation_w;
+    for (std::size_t row = 0; row < rows; ++row)
+      offsets[row * s.out_w + x] = static_cast<std::ptrdiff_t>(row * l.strip + column * l.column);
   }
 }
 

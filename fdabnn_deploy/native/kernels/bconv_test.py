@@ -204,6 +204,34 @@ def test_every_width_of_a_tile(output: library.Output, channels: int, outputs: i
             )
 
 
+@pytest.mark.parametrize(
+    "change", [{}, {"stride_h": 2, "stride_w": 2}, {"dilation_w": 2}, {"groups": 2}], ids=str
+)
+@pytest.mark.parametrize("width", [64, 65, 129])
+def test_rows_of_several_strips(width: int, change: dict[str, Any]) -> None:
+    params = replace(BconvParams(128, 128, 3, 3, same_padding=True), **change)
+    words, filters, constants = draw_arrays(params, (1, 5, width), width)
+    expected = bits_of(Bconv(params, filters, level="scalar", **constants)(words))
+    for level in library.levels():
+        result = Bconv(params, filters, level=level, **constants)(words)
+        np.testing.assert_array_equal(bits_of(result), expected, err_msg=level)
+
+
+@pytest.mark.parametrize("kernel", [1, 3])
+@pytest.mark.parametrize(
+    "channels", [*range(240, 290), 510, 512, 600, 7281, 7282, 65535, 65536, 130880, 140001]
+)
+def test_no_sum_overflows(channels: int, kernel: int) -> None:
+    """All taps differ: p is their number, wherever the kernels keep it on the way."""
+    params = BconvParams(channels, 128, kernel, kernel)
+    filters = reference.pack(np.ones((128, kernel, kernel, channels), bool))
+    ones = np.ones(128, np.float32)
+    for level in library.levels():
+        convolution = Bconv(params, filters, multiplier=ones, bias=0 * ones, level=level)
+        result = convolution(np.zeros((1, kernel + 1, kernel + 1, library.words_for(channels)), np.uint32))
+        np.testing.assert_array_equal(result, np.float32(-channels * kernel**2), err_msg=level)
+
+
 @pytest.mark.parametrize("activation", library.ACTIVATIONS)
 @pytest.mark.parametrize("exponent", [-126, -60, 100, 121, 127])
 def test_multipliers_at_the_ends_of_float32(exponent: int, activation: library.Activation) -> None:

@@ -257,16 +257,16 @@ class BinaryLayerImpl : public BinaryLayer {
 
 std::unique_ptr<BinaryLayer> BinaryLayer::Create(const BinaryLayerParams& params, const BinaryLayerConstants& constants, Level level,
                                                  std::string* error) {
-  const BconvKernel* kernel = Supported(level) ? KernelFor(level) : nullptr;
   if (const char* reason = Refusal(params, constants)) {
     *error = reason;
-  } else if (kernel == nullptr) {
-    *error = std::string("this build or processor has no kernels for level ") + Name(level);
-  } else {
-    const bool counts = TapsOf(ConvOf(params)) <= kernel->max_taps;
-    return std::make_unique<BinaryLayerImpl>(params, constants, counts ? *kernel : *BconvScalar(), LayerLoopsOf(level));
+    return nullptr;
   }
-  return nullptr;
+  const BconvKernel* kernel = KernelFor(level, ConvOf(params));
+  if (kernel == nullptr) {
+    *error = std::string("this build or processor has no kernels for level ") + Name(level);
+    return nullptr;
+  }
+  return std::make_unique<BinaryLayerImpl>(params, constants, *kernel, LayerLoopsOf(level));
 }
 
 void PackPlanes(const float* values, int batch, int channels, std::size_t pixels, Word* words, Level level, ThreadPool& pool) {

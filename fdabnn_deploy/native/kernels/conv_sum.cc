@@ -38,6 +38,7 @@ const ConvSumLevel& LevelOf(Level level) {
       return kConvSumAvx512;
 #elif defined(__aarch64__)
     case Level::kNeon:
+    case Level::kNeonLookup:
       return kConvSumNeon;
 #endif
     default:

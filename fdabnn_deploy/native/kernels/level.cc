@@ -3,6 +3,8 @@
 #include <cstdint>
 #include <cstdlib>
 
+#include "kernels/arm_cores.h"
+
 #if defined(__x86_64__)
 #include <cpuid.h>
 #endif
@@ -10,7 +12,7 @@
 namespace fdabnn {
 namespace {
 
-constexpr Level kFastestFirst[] = {Level::kAvx512, Level::kAvx2, Level::kPopcnt, Level::kNeon, Level::kScalar};
+constexpr Level kFastestFirst[] = {Level::kAvx512, Level::kAvx2, Level::kPopcnt, Level::kNeonLookup, Level::kNeon, Level::kScalar};
 
 #if defined(__x86_64__)
 
@@ -66,6 +68,8 @@ const char* Name(Level level) {
       return "avx512";
     case Level::kNeon:
       return "neon";
+    case Level::kNeonLookup:
+      return "neon_lookup";
   }
   return "unknown";
 }
@@ -73,12 +77,19 @@ const char* Name(Level level) {
 bool Supported(Level level) {
 #if defined(__x86_64__)
   static const Level fastest = FastestOfProcessor();
-  return level != Level::kNeon && level <= fastest;  // each level contains those before it
+  return level <= fastest;  // each level contains those before it
 #elif defined(__aarch64__)
-  return level == Level::kNeon || level == Level::kScalar;
+  return level == Level::kNeonLookup || level == Level::kNeon || level == Level::kScalar;
 #else
   return level == Level::kScalar;
 #endif
+}
+
+// Whether it is chosen where nobody names one.
+static bool Suits(Level level) {
+  if (level != Level::kNeonLookup) return true;
+  static const bool suits = LookupSuits(ReadArmCores("/sys/devices/system/cpu"));
+  return suits;
 }
 
 bool ChooseLevel(Level* level, std::string* error) {
@@ -87,7 +98,7 @@ bool ChooseLevel(Level* level, std::string* error) {
   std::string supported;
   for (const Level candidate : kFastestFirst) {
     if (!Supported(candidate)) continue;
-    if (any || std::string(wanted) == Name(candidate)) {
+    if (any ? Suits(candidate) : std::string(wanted) == Name(candidate)) {
       *level = candidate;
       return true;
     }

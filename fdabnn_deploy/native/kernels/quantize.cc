@@ -21,6 +21,7 @@ const QuantizeRows& RowsOf(Level level) {
       return kQuantizeAvx512;
 #elif defined(__aarch64__)
     case Level::kNeon:
+    case Level::kNeonLookup:
       return kQuantizeNeon;
 #endif
     default:

@@ -3,7 +3,7 @@
 //
 // Options of tflite_plugin_create_delegate:
 //   threads   how many the kernels use; without it, as many as the interpreter
-//   kernels   the level: scalar, popcnt, avx2, avx512 or neon; without it, $FDABNN_KERNELS or the fastest
+//   kernels   the level: scalar, popcnt, avx2, avx512, neon or neon_lookup; without it, $FDABNN_KERNELS or the fastest
 //   fuse      0 leaves differences of convolutions to the runtime; without it, 1
 #include <algorithm>
 #include <cstdlib>

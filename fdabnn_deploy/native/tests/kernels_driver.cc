@@ -147,7 +147,7 @@ BconvParams DrawParams(Random& random) {
   BconvParams p;
   p.groups = random.OneOf({1, 1, 1, 2, 3});
   p.channels_in = p.groups == 1 ? random.Between(1, random.OneOf({40, 40, 520})) : p.groups * 32 * random.Between(1, 3);
-  p.channels_out = p.groups * random.Between(1, 40);
+  p.channels_out = p.groups * random.Between(1, random.OneOf({40, 40, 130}));
   p.kernel_h = random.OneOf({1, 2, 3, 3, 3, 5});
   p.kernel_w = p.kernel_h == 3 ? 3 : random.OneOf({1, 1, 3, 4});
   p.stride_h = random.OneOf({1, 1, 2, 3});
