@@ -8,6 +8,7 @@ from pathlib import Path
 from fdabnn_deploy.errors import RuntimeMissingError
 
 DELEGATE = "libfdabnn_delegate.so"
+RUNNER = "fdabnn-runner"
 _FOLDER = Path(__file__).parent / "lib"
 
 
@@ -23,14 +24,19 @@ def delegate_path(machine: str | None = None) -> str:
     Raises:
         RuntimeMissingError: this installation has no native library.
     """
-    path = _FOLDER / (machine or platform.machine()) / DELEGATE
-    if not path.is_file() and machine is None:
-        path = _FOLDER / DELEGATE
-    if not path.is_file():
-        raise RuntimeMissingError(
-            f"the native library {path} is missing: install fdabnn-deploy again, with  pip install --force-reinstall --no-deps"
-        )
-    return str(path)
+    return _find(DELEGATE, "native library", machine)
+
+
+def runner_path(machine: str | None = None) -> str:
+    """The path of the program that measures and checks models without Python; see docs/runner.md.
+
+    Args:
+        machine: as for `delegate_path`.
+
+    Raises:
+        RuntimeMissingError: this installation has no runner.
+    """
+    return _find(RUNNER, "runner", machine)
 
 
 def custom_ops_path(machine: str | None = None) -> str:
@@ -45,3 +51,14 @@ def custom_ops_path(machine: str | None = None) -> str:
         RuntimeMissingError: this installation has no native library.
     """
     return delegate_path(machine)
+
+
+def _find(name: str, what: str, machine: str | None) -> str:
+    path = _FOLDER / (machine or platform.machine()) / name
+    if not path.is_file() and machine is None:
+        path = _FOLDER / name
+    if not path.is_file():
+        raise RuntimeMissingError(
+            f"the {what} {path} is missing: install fdabnn-deploy again, with  pip install --force-reinstall --no-deps"
+        )
+    return str(path)

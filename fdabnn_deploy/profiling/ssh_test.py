@@ -184,9 +184,9 @@ def test_a_full_file_system(tmp_path: Path, tmp_path_factory: pytest.TempPathFac
 def test_a_folder_that_cannot_be_made(tmp_path_factory: pytest.TempPathFactory) -> None:
     folder = tmp_path_factory.mktemp("blocked")
     (folder / "cache").write_text("a file, no folder")
-    with run_sshd(folder) as server, connect(server) as device:
-        with pytest.raises(RuntimeMissingError, match="takes no files, its folder for files failed"):
-            device.place([folder / "key"], quiet)
+    refused = pytest.raises(RuntimeMissingError, match="takes no files, its folder for files failed")
+    with run_sshd(folder) as server, connect(server) as device, refused:
+        device.place([folder / "key"], quiet)
 
 
 @pytest.mark.parametrize(
