@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import shlex
 import shutil
-import subprocess
 from pathlib import Path
+from typing import Literal
 
 from fdabnn_deploy.errors import RuntimeMissingError
 from fdabnn_deploy.profiling.address import Address
@@ -48,7 +48,7 @@ class AdbDevice(ShellDevice):
 
     def _devices(self) -> dict[str, str]:
         """The state of every device by its serial."""
-        done = self._call(["devices"], _SHORT)
+        done = self._adb(["devices"], _SHORT)
         if done.status != 0:
             raise RuntimeMissingError(
                 f"{self.address.text}: adb does not work: {done.last_line or done.stdout.strip()}"
@@ -76,34 +76,15 @@ class AdbDevice(ShellDevice):
 
     def execute(self, script: str, timeout: float, stdin: Path | None = None) -> Completed:
         command = ["-s", self._serial, "shell", "-T", f"sh -c {shlex.quote(script)}"]
-        done = self._call(command, timeout, stdin)
+        done = self._adb(command, timeout, stdin or "open")
         if done.status != 0 and done.stderr.startswith(("error: device", "adb: device", "error: closed")):
             raise RuntimeMissingError(
                 f"the connection to {self.address.text} was cut ({done.last_line}): plug the device in again, then run again"
             )
         return done
 
-    def _call(self, arguments: list[str], timeout: float, stdin: Path | None = None) -> Completed:
-        with (stdin or Path("/dev/null")).open("rb") as source:
-            process = subprocess.Popen(  # noqa: S603 - the system's client
-                [self._client, *arguments],
-                # Without a file the pipe stays open: its end is what stops a program on the device.
-                stdin=subprocess.PIPE if stdin is None else source,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-            )
-            pipe, process.stdin = process.stdin, None
-            try:
-                stdout, stderr = process.communicate(timeout=timeout)
-            except subprocess.TimeoutExpired:
-                raise RuntimeMissingError(
-                    f"{self.address.text}: adb {arguments[0]} did not end within {timeout:.0f} s: try  adb kill-server"
-                ) from None
-            finally:
-                if pipe is not None:
-                    pipe.close()
-                if process.poll() is None:
-                    process.kill()
-                    process.wait()
-        status = process.returncode if process.returncode >= 0 else 128 - process.returncode
-        return Completed(status, stdout.decode(errors="replace"), stderr.decode(errors="replace"))
+    def _adb(
+        self, arguments: list[str], timeout: float, stdin: Path | Literal["open"] | None = None
+    ) -> Completed:
+        too_long = f"{self.address.text}: adb {arguments[0]} did not end (adb kill-server may help)"
+        return self._call([self._client, *arguments], timeout, too_long, stdin)

@@ -7,14 +7,16 @@ by content, which the next run uses again.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import subprocess
+import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import IO, Literal, Self
 
 from fdabnn_deploy.errors import RuntimeMissingError
 from fdabnn_deploy.profiling.address import Address
@@ -50,6 +52,9 @@ class Device(ABC):
 
     def __init__(self, address: Address) -> None:
         self.address = address
+        self._lock = threading.Lock()
+        self._processes: set[subprocess.Popen[bytes]] = set()
+        self._stopped = False
 
     @abstractmethod
     def machine(self) -> str:
@@ -75,8 +80,19 @@ class Device(ABC):
             RuntimeMissingError: the device went away meanwhile, or the time (s) was over.
         """
 
-    def close(self) -> None:  # noqa: B027 - not every device holds something
-        """Ends the connection."""
+    def clean(self) -> None:  # noqa: B027 - not every device holds something
+        """Removes all files that any run has brought to the device."""
+
+    def close(self) -> None:
+        """Ends the connection and what runs over it."""
+        self.stop()
+
+    def stop(self) -> None:
+        """Ends what runs, from another thread: the call that waits for it raises."""
+        with self._lock:
+            self._stopped = True
+            for process in self._processes:
+                process.terminate()
 
     def __enter__(self) -> Self:
         return self
@@ -85,6 +101,64 @@ class Device(ABC):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def _call(
+        self,
+        command: Sequence[str],
+        timeout: float,
+        too_long: str,
+        stdin: Path | Literal["open"] | None = None,
+        environment: dict[str, str] | None = None,
+    ) -> Completed:
+        """Runs a program of this machine, which does not outlive the call.
+
+        Args:
+            command: program and arguments.
+            timeout: seconds.
+            too_long: what did not happen when they are over, for the error.
+            stdin: a file, a pipe that stays open until the program ends, or nothing.
+            environment: None for this process's own.
+
+        Raises:
+            RuntimeMissingError: the program cannot be started, the time was over, or the device was stopped.
+        """
+        with contextlib.ExitStack() as stack:
+            source: IO[bytes] | int = subprocess.DEVNULL
+            if stdin == "open":
+                source = subprocess.PIPE
+            elif stdin is not None:
+                source = stack.enter_context(stdin.open("rb"))
+            with self._lock:
+                if self._stopped:
+                    raise RuntimeMissingError(f"{self.address.text} was stopped")
+                try:
+                    process = subprocess.Popen(  # noqa: S603 - a program of ours or of the system
+                        command,
+                        stdin=source,
+                        stdout=subprocess.PIPE,
+                        stderr=subprocess.PIPE,
+                        env=environment,
+                        # Ctrl-C reaches this process alone, which then ends the program, and over it what runs on the device.
+                        start_new_session=True,
+                    )
+                except OSError as error:
+                    raise RuntimeMissingError(f"{command[0]} cannot be started: {error.strerror}") from None
+                self._processes.add(process)
+            held, process.stdin = process.stdin, None
+            try:
+                stdout, stderr = process.communicate(timeout=timeout)
+            except subprocess.TimeoutExpired:
+                raise RuntimeMissingError(
+                    f"{too_long} within {timeout:.0f} s: fewer --runs, or is the device overloaded?"
+                ) from None
+            finally:
+                if held is not None:
+                    held.close()
+                end_process(process)
+                with self._lock:
+                    self._processes.discard(process)
+        status = process.returncode if process.returncode >= 0 else 128 - process.returncode
+        return Completed(status, stdout.decode(errors="replace"), stderr.decode(errors="replace"))
 
 
 def known_machine(name: str, address: str) -> str:
@@ -101,39 +175,18 @@ def known_machine(name: str, address: str) -> str:
     raise RuntimeMissingError(f"{address}: {reason}, and only x86-64 and aarch64 are measured: {way_out}")
 
 
-def run_here(
-    command: Sequence[str], timeout: float, what: str, environment: dict[str, str] | None = None
-) -> Completed:
-    """Runs a program of this machine, which does not outlive the call.
-
-    Args:
-        command: program and arguments.
-        timeout: seconds.
-        what: for the error.
-        environment: None for this process's own.
-
-    Raises:
-        RuntimeMissingError: the program cannot be started, or the time was over.
-    """
-    try:
-        done = subprocess.run(  # noqa: S603 - a program of ours or of the system
-            command,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=timeout,
-            check=False,
-            env=environment,
-        )
-    except subprocess.TimeoutExpired:
-        raise RuntimeMissingError(
-            f"{what} did not end within {timeout:.0f} s: fewer --runs, or a smaller model"
-        ) from None
-    except OSError as error:
-        raise RuntimeMissingError(f"{what} cannot be started: {command[0]}: {error.strerror}") from None
-    status = done.returncode if done.returncode >= 0 else 128 - done.returncode
-    return Completed(status, done.stdout, done.stderr)
+def end_process(process: subprocess.Popen[bytes]) -> None:
+    """Ends a process that may have ended already, and closes its pipes."""
+    if process.poll() is None:
+        process.terminate()
+        try:
+            process.wait(timeout=5)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+    for pipe in (process.stdout, process.stderr):
+        if pipe is not None:
+            pipe.close()
 
 
 def sha256_of(path: Path) -> str:

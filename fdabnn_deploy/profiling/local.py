@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import platform
 from collections.abc import Sequence
 from pathlib import Path
 
-from fdabnn_deploy.profiling.device import Completed, Device, Tell, known_machine, run_here
+from fdabnn_deploy.profiling.device import Completed, Device, Tell, known_machine
 from fdabnn_deploy.runtimes import arm_root
 from fdabnn_deploy.runtimes.arm_root import Guest
+
+_TOO_LONG = "the runner did not end"
 
 
 class LocalDevice(Device):
@@ -22,7 +23,7 @@ class LocalDevice(Device):
         return [str(path.absolute()) for path in files]
 
     def run(self, command: Sequence[str], timeout: float) -> Completed:
-        return run_here(command, timeout, "the runner")
+        return self._call(command, timeout, _TOO_LONG)
 
 
 class QemuDevice(LocalDevice):
@@ -47,8 +48,4 @@ class QemuDevice(LocalDevice):
     def run(self, command: Sequence[str], timeout: float) -> Completed:
         guest = self.guest
         emulated = [guest.qemu, "-L", str(guest.root), *command]
-        return run_here(emulated, timeout, "the runner under qemu-aarch64", guest.environment(TMPDIR=_tmp()))
-
-
-def _tmp() -> str:
-    return os.environ.get("TMPDIR", "/tmp")  # noqa: S108 - the system's own default
+        return self._call(emulated, timeout, _TOO_LONG, environment=guest.environment())

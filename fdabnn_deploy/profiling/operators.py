@@ -65,7 +65,7 @@ def _read_tflite(path: Path) -> tuple[Operator, ...]:
     ours = OURS in file.metadata
     tables = list(next(iter(root(file.data, tflite_file.IDENTIFIER).tables(2))).tables(3))
     writers: dict[int, int] = {}
-    found = []
+    found: list[Operator] = []
     for i, operator in enumerate(file.operators):
         shapes = [file.tensors[t].shape if t >= 0 else () for t in operator.inputs]
         outputs = [file.tensors[t] for t in operator.outputs]

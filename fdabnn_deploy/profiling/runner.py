@@ -6,7 +6,6 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from fdabnn_deploy import errors
 from fdabnn_deploy.errors import FdabnnError, RuntimeMissingError
 from fdabnn_deploy.profiling.device import Completed, Device
 
@@ -104,12 +103,7 @@ def _answer(device: Device, done: Completed, *, failed_selftest: bool = False) -
 def _error(where: str, done: Completed) -> Exception:
     """The runner's exit codes are those of `fdabnn_deploy.errors`."""
     said = done.last_line.removeprefix("fdabnn-runner: ") or f"it ended with status {done.status}"
-    kinds = {kind.exit_code: kind for kind in vars(errors).values() if _is_error(kind)}
-    kind = kinds.get(done.status)
-    if kind is None:
-        return RuntimeError(f"fdabnn-runner on {where}: {said}")
-    return kind(f"{where}: {said}")
-
-
-def _is_error(kind: object) -> bool:
-    return isinstance(kind, type) and issubclass(kind, FdabnnError) and kind is not FdabnnError
+    for kind in FdabnnError.__subclasses__():
+        if kind.exit_code == done.status:
+            return kind(f"{where}: {said}")
+    return RuntimeError(f"fdabnn-runner on {where}: {said}")

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from fdabnn_deploy.errors import RuntimeMissingError, UsageError
 from fdabnn_deploy.profiling.address import Address
-from fdabnn_deploy.profiling.device import Completed
+from fdabnn_deploy.profiling.device import Completed, end_process
 from fdabnn_deploy.profiling.shell_device import ShellDevice
 
 CONNECT_SECONDS = 10
@@ -136,7 +136,7 @@ class SshDevice(ShellDevice):
                     )
                 time.sleep(0.01)
         except BaseException:
-            _end(master)
+            end_process(master)
             raise
         return master
 
@@ -152,31 +152,16 @@ class SshDevice(ShellDevice):
         if self._master.poll() is not None:
             # Without the master the client would open a connection of its own.
             raise self._cut()
-        with contextlib.ExitStack() as stack:
-            source = subprocess.PIPE if stdin is None else stack.enter_context(stdin.open("rb"))
-            process = subprocess.Popen(  # noqa: S603 - the system's client
-                command,
-                stdin=source,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                env=self._environment,
-                start_new_session=True,
-            )
-            try:
-                stdout, stderr = _read(process, timeout)
-            except subprocess.TimeoutExpired:
-                raise RuntimeMissingError(
-                    f"{self.address.text} did not answer within {timeout:.0f} s: fewer --runs, or is it overloaded?"
-                ) from None
-            finally:
-                _end(process)
-        if process.returncode == _CLIENT_FAILED or process.returncode < 0 or self._master.poll() is not None:
-            raise self._cut(stderr)
-        return Completed(process.returncode, stdout, stderr)
+        done = self._call(
+            command, timeout, f"{self.address.text} did not answer", stdin or "open", self._environment
+        )
+        if done.status == _CLIENT_FAILED or self._master.poll() is not None:
+            raise self._cut(done.stderr)
+        return done
 
     def close(self) -> None:
-        """Ends the connection; what still ran over it ends, too."""
-        _end(self._master)
+        super().close()
+        end_process(self._master)
         self._scratch.cleanup()
 
     def _cut(self, said: str = "") -> RuntimeMissingError:
@@ -226,27 +211,3 @@ class SshDevice(ShellDevice):
         """As known_hosts names the host."""
         port = self.address.port
         return self.address.host if port in {None, 22} else f"'[{self.address.host}]:{port}'"
-
-
-def _read(process: subprocess.Popen[bytes], timeout: float) -> tuple[str, str]:
-    """All that a process prints; its standard input, where it is a pipe, stays open until it has ended."""
-    stdin, process.stdin = process.stdin, None
-    try:
-        stdout, stderr = process.communicate(timeout=timeout)
-    finally:
-        if stdin is not None:
-            stdin.close()
-    return stdout.decode(errors="replace"), stderr.decode(errors="replace")
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    if process.poll() is None:
-        process.terminate()
-        try:
-            process.wait(timeout=5)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-    for pipe in (process.stdout, process.stderr):
-        if pipe is not None:
-            pipe.close()

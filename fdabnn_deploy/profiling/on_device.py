@@ -1,0 +1,196 @@
+"""One device from connection to result: push, self-test, measure, clean up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from fdabnn_deploy.capsule import read_capsule
+from fdabnn_deploy.errors import ParityError
+from fdabnn_deploy.profiling import baseline as baselines
+from fdabnn_deploy.profiling import emulated, libraries, runner
+from fdabnn_deploy.profiling.baseline import Baseline
+from fdabnn_deploy.profiling.device import Device, Tell
+from fdabnn_deploy.profiling.figures import Judgement, judge, summarise
+from fdabnn_deploy.profiling.layers import Executed, executed, table
+from fdabnn_deploy.profiling.local import QemuDevice
+from fdabnn_deploy.profiling.operators import Operator
+from fdabnn_deploy.profiling.result import DeviceResult, Measurement, Selftest, Timing
+from fdabnn_deploy.profiling.runner import Measuring, Placed
+
+ATTEMPTS = 3
+"""So often a run that is not quiet is measured; the first quiet one counts, else the one with the smallest spread."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is done on every device.
+
+    Attributes:
+        model: the file.
+        operators: of it.
+        capsule: for the self-test, and the inputs that are measured with.
+        baseline: to compare with, or None.
+        baseline_capsule: the inputs of the baseline.
+        how: to measure, but for the threads.
+        threads: numbers of them.
+        clean: whether the device keeps no files.
+    """
+
+    model: Path
+    operators: tuple[Operator, ...]
+    capsule: Path
+    baseline: Baseline | None
+    baseline_capsule: Path | None
+    how: Measuring
+    threads: tuple[int, ...]
+    clean: bool
+
+
+def run(device: Device, job: Job, tell: Tell) -> DeviceResult:
+    """Does the job.
+
+    Raises:
+        FdabnnError: the device cannot do it, or its self-test failed.
+    """
+    machine = device.machine()
+    found = libraries.find(machine, job.model.suffix.lower(), tell)
+    try:
+        result = _with(device, job, found, tell)
+    finally:
+        if job.clean:
+            device.clean()
+    return result
+
+
+def _with(device: Device, job: Job, found: libraries.Libraries, tell: Tell) -> DeviceResult:
+    files = [*found.files, job.model, job.capsule]
+    if job.baseline is not None:
+        files.append(job.baseline.path)
+    if job.baseline_capsule is not None:
+        files.append(job.baseline_capsule)
+    places = device.place(files, tell)
+    placed = Placed(places[0], places[1], places[2], places[3])
+    capsule = places[4]
+    tell("self-test")
+    answer = runner.selftest(device, placed, capsule)
+    facts, runtime = answer["device"], answer["runtime"]
+    runtime = {**runtime, "version": runtime.get("version") or found.version}
+    selftest = _selftest(answer, job.capsule)
+    if selftest.judged and not selftest.passed:
+        raise ParityError(
+            f"{device.address.text}: the self-test failed, nothing was measured: {_difference(selftest)}"
+        )
+    if isinstance(device, QemuDevice):
+        tell("counting instructions")
+        counting = emulated.count(device, placed, capsule, job.threads[0])
+        rows = emulated.static_rows(found.delegate)
+        return DeviceResult(device.address.text, facts, runtime, selftest, (), counting, rows)
+    measurements = []
+    for threads in job.threads:
+        how = replace(job.how, threads=threads)
+        plural = "s" if threads > 1 else ""
+
+        def measure(
+            what: str, placed: Placed, inputs: str, how: Measuring = how, plural: str = plural
+        ) -> Callable[[], dict[str, Any]]:
+            tell(f"measuring {what} with {how.threads} thread{plural}")
+            return lambda: runner.measure(device, placed, inputs, how)
+
+        timing, ran, answer = _quietest(measure("the model", placed, capsule), job.operators, threads, tell)
+        baseline = None
+        if job.baseline is not None:
+            other = replace(placed, model=places[5])
+            inputs = places[6] if job.baseline_capsule is not None else capsule
+            timed = _quietest(measure("the baseline", other, inputs), job.baseline.operators, threads, tell)
+            baseline = timed[0]
+            if timing.layers_verdict == baseline.layers_verdict == "quiet":
+                timing = replace(
+                    timing, layers=baselines.compared(timing.layers, ran, timed[1], job.baseline)
+                )
+        cpus = answer["settings"].get("cpus")
+        measurements.append(
+            Measurement(threads, None if cpus is None else tuple(cpus), _ceiling(answer), timing, baseline)
+        )
+    return DeviceResult(device.address.text, facts, runtime, selftest, tuple(measurements))
+
+
+def _quietest(
+    measure: Callable[[], dict[str, Any]], operators: Sequence[Operator], threads: int, tell: Tell
+) -> tuple[Timing, tuple[Executed, ...], dict[str, Any]]:
+    """The first quiet run of `ATTEMPTS`, else the one that spread least; what it executed; and the runner's answer."""
+    best = None
+    for attempt in range(1, ATTEMPTS + 1):
+        if attempt > 1:
+            tell(f"noisy, once more ({attempt} of {ATTEMPTS})")
+        answer = measure()
+        timing, ran = _timing(answer, operators, threads, attempt)
+        if best is None or _rank(timing) < _rank(best[0]):
+            best = timing, ran, answer
+        if _rank(timing)[:2] == (False, False):
+            break
+    assert best is not None
+    return replace(best[0], attempts=attempt), best[1], best[2]
+
+
+def _rank(timing: Timing) -> tuple[bool, bool, float]:
+    return timing.verdict != "quiet", timing.layers_verdict != "quiet", timing.spread
+
+
+def _timing(
+    answer: dict[str, Any], operators: Sequence[Operator], threads: int, attempts: int
+) -> tuple[Timing, tuple[Executed, ...]]:
+    samples = tuple(int(ns) for ns in answer["latency"]["samples"])
+    state = answer["state"]
+    judgement = judge(samples, state["before"], state["after"])
+    statistics = summarise(samples)
+    ran: tuple[Executed, ...] = ()
+    layers_judgement = Judgement("quiet")
+    if answer.get("ops"):
+        ran = executed(answer["ops"], operators)
+        layers_judgement = judge(answer["ops_latency"]["samples"], state["before"], state["after"])
+    timing = Timing(
+        verdict=judgement.verdict,
+        reasons=judgement.reasons,
+        statistics=statistics if judgement.verdict == "quiet" else None,
+        spread=statistics.spread,
+        samples=samples,
+        attempts=attempts,
+        state=state,
+        peak_bytes=(answer.get("memory") or {}).get("peak_bytes"),
+        layers_verdict=layers_judgement.verdict,
+        layers=table(ran, operators, _ceiling(answer), threads) if ran else (),
+    )
+    return timing, ran
+
+
+def _ceiling(answer: dict[str, Any]) -> float | None:
+    ceiling = answer.get("ceiling")
+    return None if ceiling is None else float(ceiling["binary_macs_per_second"])
+
+
+def _selftest(answer: dict[str, Any], capsule: Path) -> Selftest:
+    found = answer["selftest"]
+    return Selftest(
+        inputs=int(found["inputs"]),
+        passed=bool(found["passed"]),
+        judged=read_capsule(capsule).exact,
+        packed=int(found.get("packed_tensors_checked") or 0),
+        difference=found.get("first_difference"),
+    )
+
+
+def _difference(selftest: Selftest) -> str:
+    found = selftest.difference
+    if not found:
+        return "it gave no difference: run fdabnn-runner --selftest there"
+    expected, got = (
+        found.get(f"{side}_bits") if found.get(side) is None else found[side]
+        for side in ("expected", "found")
+    )
+    index = f", index {found['index']}" if found.get("index") else ""
+    return (
+        f"input {found.get('input')}, tensor {found.get('tensor')}{index}: expected {expected}, found {got}"
+    )
