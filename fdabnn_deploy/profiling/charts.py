@@ -138,7 +138,7 @@ def runs(timing: Timing) -> Runs:
         samples[min(len(samples) - 1, len(samples) * q // 100)] for q in (10, 50, 90, 99)
     )
     top = 1.05 * max(p99, 1.2 * median)
-    ticks, scale = _scale(top, _RUNS_HEIGHT, texts.duration, count=3)
+    ticks, scale = _scale(top, _RUNS_HEIGHT, texts.duration, count=4)
     left, width = _LABEL_WIDTH / 2, WIDTH - _LABEL_WIDTH / 2 - 10
 
     def height(ns: float) -> float:

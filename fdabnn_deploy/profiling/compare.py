@@ -3,7 +3,8 @@
 The rule: a time has changed where the medians differ by more than each of
 
 - `SHARE` of the old median,
-- the noise of both, `sqrt(h_old^2 + h_new^2)` with `h = (p90 - p10) / 2` of a run's samples,
+- the noise of both, `sqrt(q_old^2 + q_new^2)`, where q is the distance between the quartiles of a run's samples, which a tenth of
+  interrupted runs does not widen,
 - `FLOOR_NS`, what a timer and its calls can be off.
 
 Whole models are compared by the same rule where both runs were quiet. Layers are compared by name, wherever neither run was throttled:
@@ -20,8 +21,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+
 from fdabnn_deploy.errors import ModelRefusedError, RuntimeMissingError, UsageError
-from fdabnn_deploy.profiling.figures import Statistics, summarise
+from fdabnn_deploy.profiling.figures import summarise
 from fdabnn_deploy.profiling.result import SCHEMA, SCHEMA_FILE, SCHEMA_VERSION
 
 SHARE = 0.03
@@ -181,15 +184,10 @@ def _timed(key: _Key, old: dict[str, Any], new: dict[str, Any]) -> list[Change]:
 
 
 def _change(address: str, threads: int, what: str, old: Sequence[int], new: Sequence[int]) -> Change:
-    was, now = summarise(old), summarise(new)
-    noise = max(SHARE * was.median, math.hypot(_half(was), _half(now)), FLOOR_NS)
-    return Change(
-        address, threads, what, "ns", was.median, now.median, noise, _outcome(was.median, now.median, noise)
-    )
-
-
-def _half(statistics: Statistics) -> float:
-    return (statistics.p90 - statistics.p10) / 2
+    quartiles = [np.percentile(samples, [25, 50, 75]) for samples in (old, new)]
+    was, now = (float(median) for _, median, _ in quartiles)
+    noise = max(SHARE * was, math.hypot(*(float(q75 - q25) for q25, _, q75 in quartiles)), FLOOR_NS)
+    return Change(address, threads, what, "ns", was, now, noise, _outcome(was, now, noise))
 
 
 def _outcome(old: float, new: float, noise: float) -> Outcome:

@@ -9,10 +9,10 @@ from fdabnn_deploy.profiling.result import DeviceResult, Measurement, ModelFile,
 
 
 def duration(ns: float | None) -> str:
-    """`812 ns`, `3.21 us`, `1.42 ms`; `-` for nothing."""
+    """`812 ns`, `3.21 µs`, `1.42 ms`; `-` for nothing."""
     if ns is None:
         return "-"
-    for unit, size in (("s", 1e9), ("ms", 1e6), ("us", 1e3)):
+    for unit, size in (("s", 1e9), ("ms", 1e6), ("µs", 1e3)):
         if ns >= size:
             return f"{_digits(ns / size)} {unit}"
     return f"{ns:.0f} ns"
