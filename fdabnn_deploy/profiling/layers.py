@@ -16,6 +16,8 @@ from fdabnn_deploy.profiling.operators import Operator
 
 INSERTED = "(by the runtime)"
 """The layer of what a runtime brings in by itself, such as changes of layout."""
+_MULTIPLYING = ("Conv", "Gemm", "MatMul")
+"""Parts of the names of ONNX Runtime's operators with multiply-adds."""
 
 
 @dataclass(frozen=True)
@@ -83,27 +85,44 @@ def executed(ops: Sequence[dict[str, Any]], operators: Sequence[Operator]) -> tu
         names.setdefault(operator.name, i)
         if operator.node:
             names[operator.node] = i
-    found = []
-    for op in ops:
-        indices = op.get("nodes")
-        if indices is None:
-            indices = [op["node"]] if op.get("node") is not None else []
-        numbers = [i for i in indices if isinstance(i, int) and 0 <= i < len(operators)]
-        if not numbers:
-            named = [
-                str(text) for text in (*indices, op.get("name", "")) if text and not isinstance(text, int)
-            ]
-            numbers = [i for text in named for i in _by_name(text, names)][:1]
-        found.append(Executed(str(op["type"]), tuple(numbers), tuple(int(ns) for ns in op["samples"])))
-    return tuple(found)
+    return tuple(
+        Executed(str(op["type"]), _operators_of(op, operators, names), tuple(int(ns) for ns in op["samples"]))
+        for op in ops
+    )
 
 
-def _by_name(text: str, names: Mapping[str, int]) -> list[int]:
+def _operators_of(
+    op: dict[str, Any], operators: Sequence[Operator], names: Mapping[str, int]
+) -> tuple[int, ...]:
+    """The file's operators: by their indices where several were merged, else by name, else by index.
+
+    ONNX Runtime counts its own operators behind those of the file, and calls a convolution with what it merged into it by the last of
+    these.
+    """
+    indices = [
+        i for i in op.get("nodes") or [op.get("node")] if isinstance(i, int) and 0 <= i < len(operators)
+    ]
+    if len(indices) > 1:
+        return tuple(indices)
+    named = [_by_name(str(op.get(key)), names) for key in ("name", "node")]
+    found = next((i for i in (*named, *indices) if i is not None), None)
+    if found is None:
+        return ()
+    chain = [found]
+    while any(word in str(op["type"]) for word in _MULTIPLYING) and not operators[chain[-1]].macs:
+        behind = operators[chain[-1]].reads
+        if not behind:
+            return (found,)
+        chain.append(behind[0])
+    return tuple(reversed(chain))
+
+
+def _by_name(text: str, names: Mapping[str, int]) -> int | None:
     """ONNX Runtime's optimiser lengthens names: `conv_nchwc`, `fused conv`. The longest name of the file that is part of it counts."""
     if text in names:
-        return [names[text]]
-    parts = [name for name in names if text.startswith((name, f"fused {name}"))]
-    return [names[max(parts, key=len)]] if parts else []
+        return names[text]
+    parts = [name for name in names if name and text.startswith((name, f"fused {name}"))]
+    return names[max(parts, key=len)] if parts else None
 
 
 def table(

@@ -43,3 +43,18 @@ def test_names_that_the_runtime_lengthened_are_found() -> None:
     ]
     assert [each.operators for each in executed(ops, OPERATORS)] == [(1,), (3,), (), (3,)]
     assert [row.name for row in table(executed(ops, OPERATORS), OPERATORS, None, 1)] == ["a", "b", INSERTED]
+
+
+def test_what_was_merged_into_a_convolution_leads_back_to_it() -> None:
+    """ONNX Runtime calls the convolution by the multiplication behind it."""
+    operators = (
+        Operator("a/conv", "a/conv", "Conv", "a", macs=7),
+        Operator("bn/mul", "bn/mul", "Mul", "bn", reads=(0,)),
+        Operator("bn/add", "bn/add", "Add", "bn", reads=(1,)),
+        Operator("in", "in", "Conv", "in"),
+    )
+    run = executed(
+        [op("Conv", [1], name="bn/add_nchwc", nodes=[9]), op("Conv", [1], name="in", nodes=[3])], operators
+    )
+    assert [each.operators for each in run] == [(0, 1, 2), (3,)]
+    assert table(run, operators, None, 1)[0].name == "a"

@@ -4,8 +4,8 @@ A convolution takes `H W O kh kw C / groups` multiply-adds for one picture (H, W
 binary layer are 1-bit ones: an exclusive or and a count.
 
 In a file of this project the name of a tensor begins with the module of the network that it belongs to, `layer1.0.conv1/sign`: the
-operators of a module are one layer, and a binary convolution belongs to the module whose signs it reads, whatever was merged into it. In
-other files every operator is a layer, called by the tensor that it writes.
+operators of a module are one layer, and a binary convolution belongs to the module whose signs it reads, in a packed ONNX file to that of
+its filter, whatever was merged into it. In other files every operator is a layer, called by the tensor that it writes.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ class Operator:
         macs: multiply-adds for one picture, 0 for what is no convolution or dense layer.
         binary: whether they are 1-bit ones.
         packer: index of the operator that packs the signs which a binary layer reads, None where another layer gives them packed.
+        reads: indices of the operators whose results it reads.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Operator:
     macs: int = 0
     binary: bool = False
     packer: int | None = None
+    reads: tuple[int, ...] = ()
 
 
 def read(path: Path) -> tuple[Operator, ...]:
@@ -83,7 +85,8 @@ def _read_tflite(path: Path) -> tuple[Operator, ...]:
             writer = writers.get(operator.inputs[0])
             packer = writer if writer is not None and found[writer].type == "LceQuantize" else None
         layer = owner.partition("/")[0] if ours else name
-        found.append(Operator(name, name, operator.name, layer, macs, binary, packer))
+        reads = tuple(dict.fromkeys(writers[t] for t in operator.inputs if t in writers))
+        found.append(Operator(name, name, operator.name, layer, macs, binary, packer, reads))
         writers.update(dict.fromkeys(operator.outputs, i))
     return tuple(found)
 
@@ -127,28 +130,36 @@ def _read_onnx(path: Path) -> tuple[Operator, ...]:
         packer = None
         owner = name
         if binary:
-            owner = node.inputs[0]
-            writer = writers.get(owner)
-            while writer is not None and found[writer].type == "Unsqueeze":
-                writer = writers.get(found[writer].name.rpartition("/")[0])
+            owner = node.inputs[1]
+            writer = writers.get(node.inputs[0])
+            # A dense layer reads its signs as a picture of one pixel.
+            while writer is not None and found[writer].type == "Unsqueeze" and found[writer].reads:
+                writer = found[writer].reads[0]
             packer = writer if writer is not None and found[writer].type == "PackSigns" else None
         layer = owner.partition("/")[0] if ours else name
+        reads = tuple(dict.fromkeys(writers[each] for each in node.inputs if each in writers))
         writers.update(dict.fromkeys(filter(None, node.outputs), len(found)))
-        found.append(Operator(name, node.name, node.operator, layer, macs, binary, packer))
+        found.append(Operator(name, node.name, node.operator, layer, macs, binary, packer, reads))
     return tuple(found)
 
 
 def _onnx_macs(
     node: onnx_file.NodeInfo, constants: dict[str, tuple[int, ...]], output: tuple[int, ...]
 ) -> int:
-    """Multiply-adds of one picture; filters are [O, C / groups, kh, kw], packed ones [O, kh, kw, ceil(C / groups / 32)]."""
+    """Multiply-adds of one picture; filters are [O, C / groups, kh, kw], packed ones [O, kh, kw, ceil(C / groups / 32)].
+
+    A ConvDifference has filters [F, O, C, kh, kw] and takes one of them for each of its terms.
+    """
     if node.operator == "BinaryConv" and node.domain == CUSTOM_OPS:
         outputs, height, width, _ = constants[node.inputs[1]]
-        depth = node.integers["channels"] // max(1, node.integers.get("group", 1))
+        depth = node.integers["channels"][0] // (node.integers.get("group") or (1,))[0]
         # Y is [N, O, H, W], T [N, H, W, words].
         plain = bool(node.outputs[0])
         pixels = math.prod(output[2:] if plain else output[1:3])
         return pixels * outputs * height * width * depth
+    if node.operator == "ConvDifference" and node.domain == CUSTOM_OPS:
+        terms = len(node.integers["term_filters"])
+        return math.prod(output[2:]) * terms * math.prod(constants[node.inputs[0]][1:])
     if node.operator == "Conv" and not node.domain and node.inputs[1] in constants:
         return math.prod(output[2:]) * math.prod(constants[node.inputs[1]])
     if node.operator in {"Gemm", "MatMul"} and not node.domain and node.inputs[1] in constants:

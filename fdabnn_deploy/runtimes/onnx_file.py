@@ -3,7 +3,7 @@
 An ONNX file is one protobuf message `ModelProto` (onnx/onnx.proto): field 7 is the graph, field 8 an operator set (1 its domain), field 14
 a metadata entry (1 key, 2 value); in the graph field 1 is a node (1 one of its inputs, 2 one of its outputs, 3 its name, 4 its operator,
 5 an attribute, 7 the operator's domain), field 5 an initialiser (1 its dimensions, 8 its name) and field 12 an output (1 its name); in an
-attribute 1 is the name and 3 a single integer. Wire format: https://protobuf.dev/programming-guides/encoding/.
+attribute 1 is the name, 3 a single integer and 8 one of several. Wire format: https://protobuf.dev/programming-guides/encoding/.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ MODEL_GRAPH, MODEL_OPSETS, MODEL_METADATA = 7, 8, 14
 GRAPH_NODE, GRAPH_INITIALIZER, GRAPH_OUTPUT = 1, 5, 12
 NODE_INPUT, NODE_OUTPUT, NODE_NAME, NODE_OPERATOR, NODE_ATTRIBUTE, NODE_DOMAIN = 1, 2, 3, 4, 5, 7
 TENSOR_DIMENSION, TENSOR_NAME = 1, 8
-ATTRIBUTE_NAME, ATTRIBUTE_INTEGER = 1, 3
+ATTRIBUTE_NAME, ATTRIBUTE_INTEGER, ATTRIBUTE_INTEGERS = 1, 3, 8
 ENTRY_KEY, ENTRY_VALUE = 1, 2
 VALUE_NAME = 1
 OPSET_DOMAIN = 1
@@ -29,14 +29,14 @@ class DamagedError(ValueError):
 
 @dataclass(frozen=True)
 class NodeInfo:
-    """A node of the graph: its operator with the domain ("" for ONNX's own), and its attributes that are single integers."""
+    """A node of the graph: its operator with the domain ("" for ONNX's own), and its attributes of integers."""
 
     name: str
     operator: str
     domain: str
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
-    integers: dict[str, int]
+    integers: dict[str, tuple[int, ...]]
 
 
 def metadata(content: bytes) -> dict[str, str]:
@@ -93,9 +93,11 @@ def nodes(content: bytes) -> list[NodeInfo]:
             tuple(_text(bytes(name)) for name in _messages(node, NODE_INPUT)),
             tuple(_text(bytes(name)) for name in _messages(node, NODE_OUTPUT)),
             {
-                _string(attribute, ATTRIBUTE_NAME): value
+                _string(attribute, ATTRIBUTE_NAME): (
+                    *_integers(attribute, ATTRIBUTE_INTEGER),
+                    *_integers(attribute, ATTRIBUTE_INTEGERS),
+                )
                 for attribute in _messages(node, NODE_ATTRIBUTE)
-                for value in _integers(attribute, ATTRIBUTE_INTEGER)
             },
         )
         for graph in _messages(memoryview(content), MODEL_GRAPH)
