@@ -33,6 +33,8 @@ def print_profile(console: Console, profile: Profile) -> None:
             _print_layers(console, device, profile)
         if device.counting is not None:
             _print_counts(console, device)
+        for note in device.notes:
+            _note(console, f"{device.address}: {note}")
 
 
 def _print_times(console: Console, profile: Profile) -> None:

@@ -6,7 +6,6 @@ import importlib
 import os
 import statistics
 from pathlib import Path
-from typing import Any
 
 from fdabnn_deploy.errors import RuntimeMissingError
 from fdabnn_deploy.profiling.local import QemuDevice
@@ -63,8 +62,18 @@ def count(device: QemuDevice, placed: Placed, capsule: str, threads: int) -> Cou
     )
 
 
-def static_rows(delegate: Path) -> tuple[StaticRow, ...]:
-    """The inner loops of the native library as processors' models see them."""
+def static_rows(library: Path) -> tuple[StaticRow, ...]:
+    """The inner loops of the native library as LLVM's models of ARM cores see them.
+
+    Raises:
+        RuntimeMissingError: LLVM's programs are not installed.
+    """
     module = importlib.import_module("fdabnn_deploy.profiling.static_model")
-    rows: list[Any] = list(module.rows(delegate))
-    return tuple(StaticRow(row.kernel, row.cpu, row.macs_per_cycle, row.note) for row in rows)
+    llvm = module.llvm_version()
+    rows = []
+    for core, whose in module.CORES.items():
+        for loop in module.INNER_LOOPS:
+            model = module.model_loop(library, loop, core)
+            note = f"LLVM {llvm}, {whose}"
+            rows.append(StaticRow(loop.level, core, float(model.macs_per_cycle), note))
+    return tuple(rows)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from fdabnn_deploy.capsule import read_capsule
-from fdabnn_deploy.errors import ParityError
+from fdabnn_deploy.errors import ParityError, RuntimeMissingError
 from fdabnn_deploy.profiling import baseline as baselines
 from fdabnn_deploy.profiling import emulated, libraries, runner
 from fdabnn_deploy.profiling.baseline import Baseline
@@ -17,7 +17,7 @@ from fdabnn_deploy.profiling.figures import Judgement, judge, summarise
 from fdabnn_deploy.profiling.layers import Executed, executed, table
 from fdabnn_deploy.profiling.local import QemuDevice
 from fdabnn_deploy.profiling.operators import Operator
-from fdabnn_deploy.profiling.result import DeviceResult, Measurement, Selftest, Timing
+from fdabnn_deploy.profiling.result import DeviceResult, Measurement, Selftest, StaticRow, Timing
 from fdabnn_deploy.profiling.runner import Measuring, Placed
 
 ATTEMPTS = 3
@@ -86,8 +86,8 @@ def _with(device: Device, job: Job, found: libraries.Libraries, tell: Tell) -> D
     if isinstance(device, QemuDevice):
         tell("counting instructions")
         counting = emulated.count(device, placed, capsule, job.threads[0])
-        rows = emulated.static_rows(found.delegate)
-        return DeviceResult(device.address.text, facts, runtime, selftest, (), counting, rows)
+        rows, notes = _static(found.delegate)
+        return DeviceResult(device.address.text, facts, runtime, selftest, (), counting, rows, notes)
     measurements = []
     for threads in job.threads:
         how = replace(job.how, threads=threads)
@@ -115,6 +115,14 @@ def _with(device: Device, job: Job, found: libraries.Libraries, tell: Tell) -> D
             Measurement(threads, None if cpus is None else tuple(cpus), _ceiling(answer), timing, baseline)
         )
     return DeviceResult(device.address.text, facts, runtime, selftest, tuple(measurements))
+
+
+def _static(library: Path) -> tuple[tuple[StaticRow, ...], tuple[str, ...]]:
+    """The static model's rows, or why there are none: what runs does not depend on it."""
+    try:
+        return emulated.static_rows(library), ()
+    except RuntimeMissingError as error:
+        return (), (f"no static model of the inner loops: {error}",)
 
 
 def _quietest(

@@ -160,7 +160,14 @@ class Counting:
 
 @dataclass(frozen=True)
 class StaticRow:
-    """An inner loop as a processor's model sees it (llvm-mca), which knows no memory: no measurement."""
+    """An inner loop of the kernels in LLVM's model of a core (llvm-mca), which knows no memory: no measurement.
+
+    Attributes:
+        kernel: the level of the kernels that run it.
+        cpu: the core, as LLVM calls it.
+        macs_per_cycle: binary multiply-adds.
+        note: whose model LLVM takes for the core, and LLVM's version.
+    """
 
     kernel: str
     cpu: str
@@ -193,6 +200,7 @@ class DeviceResult:
         measurements: one per number of threads.
         counting: of an emulated device, in place of measurements.
         static_model: likewise.
+        notes: what is missing beside the figures, and why.
         failure: None where all went well.
     """
 
@@ -203,6 +211,7 @@ class DeviceResult:
     measurements: tuple[Measurement, ...] = ()
     counting: Counting | None = None
     static_model: tuple[StaticRow, ...] = ()
+    notes: tuple[str, ...] = ()
     failure: Failure | None = None
 
 
