@@ -111,12 +111,14 @@ def _print_layers(console: Console, device: DeviceResult, profile: Profile) -> N
     elif profile.baseline is not None and profile.baseline.kind == "model":
         heads[3] = "against baseline"
     columns = ["layer", "share", *heads, "MACs", "operators"]
-    title = f"Layers on {device.address}, {texts.threads(measured.threads)}, operator by operator"
+    title = f"Layers on {device.address}, {texts.threads(measured.threads)}, {texts.op_by_op(profile)}"
     if not quiet:
         title += f": a {measured.model.layers_verdict} run, shares only"
     print_table(console, title, columns, rows, right=(1, 2, 3, 4, 5, 6))
     if quiet and measured.ceiling is not None:
         _plain(console, _ceiling(measured))
+    if quiet and texts.on_float_operators(profile):
+        _plain(console, texts.on_float_operators(profile))
 
 
 def _ceiling(measured: Measurement) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from fdabnn_deploy.capsule import read_capsule
-from fdabnn_deploy.errors import ParityError, RuntimeMissingError
+from fdabnn_deploy.errors import FdabnnError, ParityError
 from fdabnn_deploy.profiling import baseline as baselines
 from fdabnn_deploy.profiling import emulated, libraries, runner
 from fdabnn_deploy.profiling.baseline import Baseline
@@ -121,7 +121,7 @@ def _static(library: Path) -> tuple[tuple[StaticRow, ...], tuple[str, ...]]:
     """The static model's rows, or why there are none: what runs does not depend on it."""
     try:
         return emulated.static_rows(library), ()
-    except RuntimeMissingError as error:
+    except FdabnnError as error:
         return (), (f"no static model of the inner loops: {error}",)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from fdabnn_deploy.profiling.result import DeviceResult, Measurement, ModelFile, Timing
+from fdabnn_deploy.profiling.result import DeviceResult, Measurement, ModelFile, Profile, Timing
 
 
 def duration(ns: float | None) -> str:
@@ -59,6 +59,26 @@ def short_hash(sha256: str) -> str:
 def file(of: ModelFile) -> str:
     """Name, size and hash of a file."""
     return f"{of.name}, {of.bytes / 1000:.1f} kB, sha256 {short_hash(of.sha256)}"
+
+
+def op_by_op(profile: Profile) -> str:
+    """How operators were timed one by one."""
+    return "operator by operator" + (", without XNNPACK" if _is_tflite(profile) else "")
+
+
+def on_float_operators(profile: Profile) -> str:
+    """What computed float operators where each was timed, against where the whole model was; empty where that was the same."""
+    if not (_is_tflite(profile) and profile.settings.xnnpack):
+        return ""
+    where = ", in the baseline too" if profile.baseline is not None else ""
+    return (
+        f"XNNPACK shows no operators of its own, so LiteRT's slower built-in kernels compute the float operators in this table{where}; "
+        "the time of one run is with XNNPACK"
+    )
+
+
+def _is_tflite(profile: Profile) -> bool:
+    return profile.model.name.lower().endswith(".tflite")
 
 
 def result(timing: Timing) -> str:
