@@ -46,4 +46,6 @@ class DeviceProgress:
 
     def done(self, device: str, failure: str) -> None:
         """Stops the device's clock."""
+        if device not in self._tasks:
+            self.tell(device, "")
         self._progress.update(self._tasks[device], total=1, completed=1, what="failed" if failure else "done")

@@ -13,6 +13,7 @@ from fdabnn_deploy.cli.console import Numbers, make_console, run_command
 from fdabnn_deploy.cli.device_progress import DeviceProgress
 from fdabnn_deploy.cli.profile_tables import print_changes, print_profile
 from fdabnn_deploy.errors import SlowerError, UsageError
+from fdabnn_deploy.profiling import html
 
 NAME = "fdabnn-profile"
 
@@ -133,6 +134,8 @@ def _profile(
         return
     if model is None:
         raise UsageError("no model: give a .tflite or .onnx file, or --compare OLD NEW")
+    if html_path is not None:
+        html.check()
     with DeviceProgress(make_console(stderr=True)) as progress:
         result = fdabnn_deploy.profile(
             model,

@@ -40,6 +40,8 @@ def print_profile(console: Console, profile: Profile) -> None:
 def _print_times(console: Console, profile: Profile) -> None:
     rows: list[list[str | Text]] = []
     for device in profile.devices:
+        if device.failure is not None:
+            rows.append([device.address, "", "", Text("failed", "red"), "", "", "", "", ""])
         for measured in device.measurements:
             rows.append(_times(device, measured.threads, "model", measured.model, measured.speedup))
             if measured.baseline is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from fdabnn_deploy.errors import RuntimeMissingError
@@ -14,11 +15,11 @@ from fdabnn_deploy.profiling.result import DeviceResult, Measurement, Profile
 _TEMPLATES = Path(__file__).parent / "templates"
 
 
-def render(profile: Profile) -> str:
-    """The report as HTML.
+def check() -> ModuleType:
+    """The package that fills templates; before something is measured for a report that cannot be written.
 
     Raises:
-        RuntimeMissingError: the package that fills templates is not installed.
+        RuntimeMissingError: it is not installed.
     """
     try:
         import jinja2
@@ -26,6 +27,16 @@ def render(profile: Profile) -> str:
         raise RuntimeMissingError(
             "the HTML report needs jinja2: install it with  pip install 'fdabnn-deploy[profile]'"
         ) from None
+    return jinja2
+
+
+def render(profile: Profile) -> str:
+    """The report as HTML.
+
+    Raises:
+        RuntimeMissingError: the package that fills templates is not installed.
+    """
+    jinja2 = check()
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_TEMPLATES),
         autoescape=True,
@@ -37,14 +48,14 @@ def render(profile: Profile) -> str:
         duration=texts.duration, rate=texts.rate, share=texts.share, times=texts.times, count=texts.count
     )
     template = environment.get_template("report.html.j2")
-    return template.render(
+    html: str = template.render(
         profile=profile,
         devices=[_device(device) for device in profile.devices],
         texts=texts,
         width=charts.WIDTH,
         bound=NOISE_BOUND,
-        kind_of=charts.kind_of,
     )
+    return html
 
 
 def write_html(profile: Profile, path: Path) -> None:
