@@ -53,7 +53,7 @@ class Layer:
         binary_rate: 1-bit multiply-adds per second while the operators ran that do them, None where there are none.
         of_ceiling: this as a share of what the core reaches at most, times the threads; None where that was not measured.
         compared: what is compared with the baseline: the median of a binary layer's convolution and the packing of its signs, of the whole
-            layer where the baseline is another model; None without a baseline, or where it has no such layer.
+            layer where the baseline is another model; None without a baseline, or where it has no such layer, or a run was not quiet.
         baseline: the median of the same layer there.
     """
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,10 +11,11 @@ from fdabnn_deploy.capsule import read_capsule
 from fdabnn_deploy.errors import FdabnnError, ParityError
 from fdabnn_deploy.profiling import baseline as baselines
 from fdabnn_deploy.profiling import emulated, libraries, runner
-from fdabnn_deploy.profiling.baseline import Baseline
+from fdabnn_deploy.profiling.baseline import Alone, Baseline
 from fdabnn_deploy.profiling.device import Device, Tell
 from fdabnn_deploy.profiling.figures import Judgement, judge, summarise
-from fdabnn_deploy.profiling.layers import Executed, executed, table
+from fdabnn_deploy.profiling.layers import Executed, Layer, executed, table
+from fdabnn_deploy.profiling.libraries import Libraries
 from fdabnn_deploy.profiling.local import QemuDevice
 from fdabnn_deploy.profiling.operators import Operator
 from fdabnn_deploy.profiling.result import DeviceResult, Measurement, Selftest, StaticRow, Timing
@@ -65,17 +66,18 @@ def run(device: Device, job: Job, tell: Tell) -> DeviceResult:
     return result
 
 
-def _with(device: Device, job: Job, found: libraries.Libraries, tell: Tell) -> DeviceResult:
+def _with(device: Device, job: Job, found: Libraries, tell: Tell) -> DeviceResult:
+    baseline = job.baseline
+    alone = baseline.alone if baseline is not None and job.how.xnnpack else ()
     files = [*found.files, job.model, job.capsule]
-    if job.baseline is not None:
-        files.append(job.baseline.path)
+    if baseline is not None:
+        files += [baseline.path, *(path for each in alone for path in (each.model, each.baseline))]
     if job.baseline_capsule is not None:
         files.append(job.baseline_capsule)
-    places = device.place(files, tell)
-    placed = Placed(places[0], places[1], places[2], places[3])
-    capsule = places[4]
+    places = dict(zip(files, device.place(files, tell), strict=True))
+    placed = Placed(*(places[path] for path in (*found.files, job.model)))
     tell("self-test")
-    answer = runner.selftest(device, placed, capsule)
+    answer = runner.selftest(device, placed, places[job.capsule])
     facts, runtime = answer["device"], answer["runtime"]
     runtime = {**runtime, "version": runtime.get("version") or found.version}
     selftest = _selftest(answer, job.capsule)
@@ -85,36 +87,77 @@ def _with(device: Device, job: Job, found: libraries.Libraries, tell: Tell) -> D
         )
     if isinstance(device, QemuDevice):
         tell("counting instructions")
-        counting = emulated.count(device, placed, capsule, job.threads[0])
+        counting = emulated.count(device, placed, places[job.capsule], job.threads[0])
         rows, notes = _static(found.delegate)
         return DeviceResult(device.address.text, facts, runtime, selftest, (), counting, rows, notes)
-    measurements = []
-    for threads in job.threads:
-        how = replace(job.how, threads=threads)
-        plural = "s" if threads > 1 else ""
+    hand = _Measurer(device, placed, places, job, tell)
+    measured = tuple(hand.measure(replace(job.how, threads=threads)) for threads in job.threads)
+    return DeviceResult(device.address.text, facts, runtime, selftest, measured)
 
-        def measure(
-            what: str, placed: Placed, inputs: str, how: Measuring = how, plural: str = plural
-        ) -> Callable[[], dict[str, Any]]:
-            tell(f"measuring {what} with {how.threads} thread{plural}")
-            return lambda: runner.measure(device, placed, inputs, how)
 
-        timing, ran, answer = _quietest(measure("the model", placed, capsule), job.operators, threads, tell)
-        baseline = None
+@dataclass(frozen=True)
+class _Measurer:
+    """Measures with any number of threads what a device has and has passed its self-test with."""
+
+    device: Device
+    placed: Placed
+    places: Mapping[Path, str]
+    job: Job
+    tell: Tell
+
+    def measure(self, how: Measuring) -> Measurement:
+        job = self.job
+        threads = f"{how.threads} thread{'s' if how.threads > 1 else ''}"
+        self.tell(f"measuring the model with {threads}")
+        timing, ran, answer = self._quietest(job.model, job.capsule, job.operators, how)
+        other = None
         if job.baseline is not None:
-            other = replace(placed, model=places[5])
-            inputs = places[6] if job.baseline_capsule is not None else capsule
-            timed = _quietest(measure("the baseline", other, inputs), job.baseline.operators, threads, tell)
-            baseline = timed[0]
-            if timing.layers_verdict == baseline.layers_verdict == "quiet":
-                timing = replace(
-                    timing, layers=baselines.compared(timing.layers, ran, timed[1], job.baseline)
-                )
+            self.tell(f"measuring the baseline with {threads}")
+            capsule = job.baseline_capsule or job.capsule
+            other, others, _ = self._quietest(job.baseline.path, capsule, job.baseline.operators, how)
+            if job.baseline.alone and how.xnnpack:
+                timing = replace(timing, layers=self._alone(timing.layers, job.baseline.alone, how))
+            elif timing.layers_verdict == other.layers_verdict == "quiet":
+                layers = baselines.compared(timing.layers, ran, others, job.baseline)
+                timing = replace(timing, layers=layers)
         cpus = answer["settings"].get("cpus")
-        measurements.append(
-            Measurement(threads, None if cpus is None else tuple(cpus), _ceiling(answer), timing, baseline)
-        )
-    return DeviceResult(device.address.text, facts, runtime, selftest, tuple(measurements))
+        pinned = None if cpus is None else tuple(cpus)
+        return Measurement(how.threads, pinned, _ceiling(answer), timing, other)
+
+    def _alone(self, layers: Sequence[Layer], files: Sequence[Alone], how: Measuring) -> tuple[Layer, ...]:
+        """The table with the times of layers and their twins alone, where both were quiet."""
+        known = {each.layer: each for each in files}
+        how = replace(how, per_op=False)
+        found = []
+        for layer in layers:
+            times: list[float | None] = [None, None]
+            if layer.name in known:
+                self.tell(f"measuring {layer.name} and its twin alone")
+                pair = known[layer.name]
+                timings = [self._quietest(path, None, (), how)[0] for path in (pair.model, pair.baseline)]
+                if all(timing.statistics is not None for timing in timings):
+                    times = [timing.statistics and timing.statistics.median for timing in timings]
+            found.append(replace(layer, compared=times[0], baseline=times[1]))
+        return tuple(found)
+
+    def _quietest(
+        self, model: Path, capsule: Path | None, operators: Sequence[Operator], how: Measuring
+    ) -> tuple[Timing, tuple[Executed, ...], dict[str, Any]]:
+        """The first quiet run of `ATTEMPTS`, else the one that spread least; what it executed; and the runner's answer."""
+        placed = replace(self.placed, model=self.places[model])
+        inputs = None if capsule is None else self.places[capsule]
+        best = None
+        for attempt in range(1, ATTEMPTS + 1):
+            if attempt > 1:
+                self.tell(f"noisy, once more ({attempt} of {ATTEMPTS})")
+            answer = runner.measure(self.device, placed, inputs, how)
+            timing, ran = _timing(answer, operators, how.threads, attempt)
+            if best is None or _rank(timing) < _rank(best[0]):
+                best = timing, ran, answer
+            if _rank(timing)[:2] == (False, False):
+                break
+        assert best is not None
+        return replace(best[0], attempts=attempt), best[1], best[2]
 
 
 def _static(library: Path) -> tuple[tuple[StaticRow, ...], tuple[str, ...]]:
@@ -123,24 +166,6 @@ def _static(library: Path) -> tuple[tuple[StaticRow, ...], tuple[str, ...]]:
         return emulated.static_rows(library), ()
     except FdabnnError as error:
         return (), (f"no static model of the inner loops: {error}",)
-
-
-def _quietest(
-    measure: Callable[[], dict[str, Any]], operators: Sequence[Operator], threads: int, tell: Tell
-) -> tuple[Timing, tuple[Executed, ...], dict[str, Any]]:
-    """The first quiet run of `ATTEMPTS`, else the one that spread least; what it executed; and the runner's answer."""
-    best = None
-    for attempt in range(1, ATTEMPTS + 1):
-        if attempt > 1:
-            tell(f"noisy, once more ({attempt} of {ATTEMPTS})")
-        answer = measure()
-        timing, ran = _timing(answer, operators, threads, attempt)
-        if best is None or _rank(timing) < _rank(best[0]):
-            best = timing, ran, answer
-        if _rank(timing)[:2] == (False, False):
-            break
-    assert best is not None
-    return replace(best[0], attempts=attempt), best[1], best[2]
 
 
 def _rank(timing: Timing) -> tuple[bool, bool, float]:

@@ -68,13 +68,14 @@ def selftest(device: Device, placed: Placed, capsule: str) -> dict[str, Any]:
     return _answer(device, device.run(command, _SECONDS), failed_selftest=True)
 
 
-def measure(device: Device, placed: Placed, capsule: str, how: Measuring) -> dict[str, Any]:
-    """Measures the model on the inputs of a capsule.
+def measure(device: Device, placed: Placed, capsule: str | None, how: Measuring) -> dict[str, Any]:
+    """Measures the model on the inputs of a capsule, or on some that the runner makes up.
 
     Raises:
         FdabnnError: the runner could not.
     """
-    command = placed.command("--inputs", capsule, *how.options())
+    inputs = [] if capsule is None else ["--inputs", capsule]
+    command = placed.command(*inputs, *how.options())
     return _answer(device, device.run(command, _SECONDS))
 
 

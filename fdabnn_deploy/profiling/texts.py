@@ -70,11 +70,16 @@ def on_float_operators(profile: Profile) -> str:
     """What computed float operators where each was timed, against where the whole model was; empty where that was the same."""
     if not (_is_tflite(profile) and profile.settings.xnnpack):
         return ""
-    where = ", in the baseline too" if profile.baseline is not None else ""
-    return (
-        f"XNNPACK shows no operators of its own, so LiteRT's slower built-in kernels compute the float operators in this table{where}; "
-        "the time of one run is with XNNPACK"
+    baseline = profile.baseline
+    text = (
+        "XNNPACK shows no operators of its own, so LiteRT's slower built-in kernels compute the float operators where each is timed; the "
+        "time of one run is with XNNPACK"
     )
+    if baseline is None:
+        return text
+    if baseline.kind == "fp32":
+        return f"{text}, and so are binary layers and their float twins, each measured alone"
+    return f"{text}; the baseline's layers are without it, too"
 
 
 def _is_tflite(profile: Profile) -> bool:
