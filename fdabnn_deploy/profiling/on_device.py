@@ -130,14 +130,16 @@ class _Measurer:
         how = replace(how, per_op=False)
         found = []
         for layer in layers:
-            times: list[float | None] = [None, None]
+            mine = theirs = None
             if layer.name in known:
                 self.tell(f"measuring {layer.name} and its twin alone")
                 pair = known[layer.name]
-                timings = [self._quietest(path, None, (), how)[0] for path in (pair.model, pair.baseline)]
-                if all(timing.statistics is not None for timing in timings):
-                    times = [timing.statistics and timing.statistics.median for timing in timings]
-            found.append(replace(layer, compared=times[0], baseline=times[1]))
+                mine, theirs = (
+                    self._quietest(path, None, (), how)[0].statistics for path in (pair.model, pair.baseline)
+                )
+            if mine is not None and theirs is not None:
+                layer = replace(layer, compared=mine.median, baseline=theirs.median)  # noqa: PLW2901
+            found.append(layer)
         return tuple(found)
 
     def _quietest(
