@@ -119,6 +119,8 @@ def _print_layers(console: Console, device: DeviceResult, profile: Profile) -> N
     print_table(console, title, columns, rows, right=(1, 2, 3, 4, 5, 6))
     if quiet and measured.ceiling is not None:
         _plain(console, _ceiling(measured))
+    if texts.not_compared(profile, layers):
+        _note(console, texts.not_compared(profile, layers))
     if quiet and texts.on_float_operators(profile):
         _plain(console, texts.on_float_operators(profile))
 

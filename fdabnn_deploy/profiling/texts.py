@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from fdabnn_deploy.profiling.layers import Layer
 from fdabnn_deploy.profiling.result import DeviceResult, Measurement, ModelFile, Profile, Timing
 
 
@@ -80,6 +81,19 @@ def on_float_operators(profile: Profile) -> str:
     if baseline.kind == "fp32":
         return f"{text}, and so are binary layers and their float twins, each measured alone"
     return f"{text}; the baseline's layers are without it, too"
+
+
+def not_compared(profile: Profile, layers: Sequence[Layer]) -> str:
+    """How many binary layers have no figure against a twin because runs were not quiet; empty where all have one, or there is no twin."""
+    if profile.baseline is None or profile.baseline.kind == "model":
+        return ""
+    binary = [layer for layer in layers if layer.binary_macs]
+    missing = sum(layer.speedup is None for layer in binary)
+    return (
+        f"{missing} of {len(binary)} binary layers are not compared: their runs were not quiet"
+        if missing
+        else ""
+    )
 
 
 def _is_tflite(profile: Profile) -> bool:
