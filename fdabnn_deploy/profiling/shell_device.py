@@ -21,6 +21,8 @@ KEPT_DAYS = 30
 """Files that no run has used for so long are removed from the device."""
 
 _ENVIRONMENT = 'export LC_ALL=C PATH="$PATH:/usr/bin:/bin"; '
+_MARK = "fdabnn-profile-begins"
+"""Printed before a script's own output: the start files of some shells print greetings."""
 _SHORT = 30.0
 _PUSH_SECONDS = 600.0
 _NO_SPACE = ("No space left", "Disk quota exceeded", "Disc quota exceeded", "File too large")
@@ -51,12 +53,13 @@ class ShellDevice(Device):
             RuntimeMissingError: the device cannot be reached, the connection was cut, or the time (s) was over.
         """
 
-    def upload(self, file: Path, script: str, timeout: float) -> Completed:
-        """Runs a script that reads a file's content from its standard input."""
-        return self.execute(script, timeout, file)
+    def _shell(self, script: str, timeout: float, stdin: Path | None = None) -> Completed:
+        """`execute` in a known environment, without what the device's start files print."""
+        done = self.execute(f"{_ENVIRONMENT}echo {_MARK}\n{script}", timeout, stdin)
+        return Completed(done.status, done.stdout.partition(f"{_MARK}\n")[2], done.stderr)
 
     def machine(self) -> str:
-        done = self.execute(f"{_ENVIRONMENT}uname -m && getconf LONG_BIT 2>/dev/null || :", _SHORT)
+        done = self._shell("uname -m && getconf LONG_BIT 2>/dev/null || :", _SHORT)
         lines = done.stdout.split()
         if done.status != 0 or not lines:
             raise RuntimeMissingError(
@@ -84,14 +87,14 @@ class ShellDevice(Device):
     def run(self, command: Sequence[str], timeout: float) -> Completed:
         # A background process of `sh` reads /dev/null and ignores Ctrl-C; the watch sees the end of our standard input instead.
         script = (
-            f"{_ENVIRONMENT}exec 3<&0\n"
+            "exec 3<&0\n"
             f"{shlex.join(command)} 3<&- </dev/null & pid=$!\n"
             "(trap 'exit 0' TERM; cat <&3 >/dev/null; kill $pid) >/dev/null 2>&1 & watch=$!\n"
             "exec 3<&-\n"
             "wait $pid; status=$?; kill $watch 2>/dev/null\n"
             "exit $status"
         )
-        done = self.execute(script, timeout)
+        done = self._shell(script, timeout)
         name = Path(command[0]).name
         said = f" ({done.last_line})" if done.last_line else ""
         if done.status in _NOT_STARTED:
@@ -111,19 +114,19 @@ class ShellDevice(Device):
 
     def clean(self) -> None:
         """Removes all files that any run has brought to the device."""
-        self.execute(f"{_ENVIRONMENT}rm -rf {shlex.quote(self._make_folder())}", _SHORT)
+        self._shell(f"rm -rf {shlex.quote(self._make_folder())}", _SHORT)
 
     def _make_folder(self) -> str:
         """Makes the folder, removes parts that a cut connection left and files long unused, and gives back its path."""
         if not self._folder:
             # mtime counts days since the last use: `_present` touches what it finds.
             script = (
-                f'{_ENVIRONMENT}umask 077; d={self._folder_word}; mkdir -p "$d" || exit 1\n'
+                f'umask 077; d={self._folder_word}; mkdir -p "$d" || exit 1\n'
                 'find "$d" -name "part.*" -mmin +10 -exec rm -f {} + 2>/dev/null\n'
                 f'find "$d" -mindepth 1 -maxdepth 1 -mtime +{KEPT_DAYS} -exec rm -rf {{}} + 2>/dev/null\n'
                 'printf "%s\\n" "$d"'
             )
-            done = self.execute(script, _SHORT)
+            done = self._shell(script, _SHORT)
             if done.status != 0:
                 raise self._refused(done, "its folder for files")
             self._folder = done.stdout.strip()
@@ -137,21 +140,21 @@ class ShellDevice(Device):
             f'[ "$1" = {digest} ] && touch {shlex.quote(str(Path(raw).parent))} && echo {place}; fi'
             for (place, digest), raw in zip(quoted, places, strict=True)
         ]
-        done = self.execute(_ENVIRONMENT + "\n".join([*tests, ":"]), _PUSH_SECONDS)
+        done = self._shell("\n".join([*tests, ":"]), _PUSH_SECONDS)
         return set(done.stdout.splitlines())
 
     def _push(self, path: Path, digest: str, place: str) -> None:
         target = shlex.quote(place)
         folder = shlex.quote(str(Path(place).parent))
         script = (
-            f"{_ENVIRONMENT}umask 077; mkdir -p {folder} || exit 1; t={folder}/part.$$\n"
+            f"umask 077; mkdir -p {folder} || exit 1; t={folder}/part.$$\n"
             "trap 'rm -f \"$t\"' EXIT; trap 'exit 1' HUP INT PIPE TERM\n"
             'cat >"$t" || exit 1\n'
             'set -- $(sha256sum "$t") || exit 1\n'
             f'[ "$1" = {digest} ] || {{ echo "arrived damaged: sha256 $1" >&2; exit 1; }}\n'
             f'chmod 700 "$t" && mv -f "$t" {target}'
         )
-        done = self.upload(path, script, _PUSH_SECONDS)
+        done = self._shell(script, _PUSH_SECONDS, path)
         if done.status != 0:
             raise self._refused(done, path.name)
 

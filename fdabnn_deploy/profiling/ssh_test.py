@@ -131,15 +131,18 @@ def test_a_push_that_is_cut_leaves_nothing_that_counts(server: Sshd, tmp_path: P
     big = tmp_path / "big"
     with big.open("wb") as file:
         file.truncate(400_000_000)
-    with connect(server) as device:
-        device.machine()
-
-        def cut_soon(_: str) -> None:
-            threading.Timer(0.3, server.cut).start()
-
-        with pytest.raises(RuntimeMissingError, match="was cut"):
-            device.place([big], cut_soon)
     folder = server.cache / "fdabnn-profile" / sha256_of(big)
+
+    def cut_in_the_middle() -> None:
+        wait_until(lambda: any(part.stat().st_size for part in folder.glob("part.*")))
+        server.cut()
+
+    cutter = threading.Thread(target=cut_in_the_middle)
+    with connect(server) as device:
+        cutter.start()
+        with pytest.raises(RuntimeMissingError, match="was cut"):
+            device.place([big], quiet)
+    cutter.join()
     wait_until(lambda: not list(folder.iterdir()))
 
 
@@ -187,6 +190,17 @@ def test_a_folder_that_cannot_be_made(tmp_path_factory: pytest.TempPathFactory) 
     refused = pytest.raises(RuntimeMissingError, match="takes no files, its folder for files failed")
     with run_sshd(folder) as server, connect(server) as device, refused:
         device.place([folder / "key"], quiet)
+
+
+def test_a_shell_that_greets(script: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    folder = tmp_path_factory.mktemp("greeting")
+    greeter = folder / "greeter"
+    greeter.write_text('#!/bin/sh\necho Welcome to your board\nexec sh -c "$SSH_ORIGINAL_COMMAND"\n')
+    greeter.chmod(0o755)
+    with run_sshd(folder, command=str(greeter)) as server, connect(server) as device:
+        assert device.machine() == os.uname().machine
+        (place,) = device.place([script], quiet)
+        assert device.run([place, "x"], 30).stdout == "x\n"
 
 
 @pytest.mark.parametrize(
