@@ -238,9 +238,11 @@ def test_a_planted_slow_layer_is_named(
     capsys.readouterr()
     assert run("--compare", tmp_path / "old.json", tmp_path / "new.json") == 5
     found = capsys.readouterr()
-    named = found.err.strip().rpartition(": ")[2].split(", ")
-    assert "b" in named
-    assert {"a", "c"}.isdisjoint(named), found.out
+    assert "b" in found.err.strip().rpartition(": ")[2].split(", ")
+    changes = fdabnn_deploy.compare_profiles(tmp_path / "old.json", tmp_path / "new.json")
+    ratios = {change.what: change.ratio or 0 for change in changes}
+    # Of the others nothing is said here: the machine itself may have become slower meanwhile. 25 times the work shows all the same.
+    assert ratios["b"] > 4 * max(ratios["a"], ratios["c"])
     assert run("--compare", tmp_path / "old.json", tmp_path / "old.json") == 0
 
 
