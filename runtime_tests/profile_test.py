@@ -205,12 +205,15 @@ def test_a_device_that_says_another_processor(model: Path, tmp_path_factory: pyt
             fdabnn_deploy.profile(model, [server.address], ssh=server.options, runs=RUNS)
 
 
-def test_ctrl_c_ends_what_runs_on_the_device(model: Path, server: Sshd) -> None:
-    command = [sys.executable, "-m", "fdabnn_deploy.cli.profile", str(model), "--device", server.address]
-    command += [*map(str, ssh_options(server)), "--runs", "100000000"]
+@pytest.mark.parametrize("device", ["local", "ssh"])
+def test_ctrl_c_ends_what_runs_on_the_device(device: str, model: Path, server: Sshd) -> None:
+    address = server.address if device == "ssh" else device
+    command = [sys.executable, "-m", "fdabnn_deploy.cli.profile", str(model), "--device", address]
+    command += [*map(str, ssh_options(server)), "--runs", "1000000"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    place = str(server.cache) if device == "ssh" else fdabnn_deploy.native.runner_path()
     try:
-        wait_for(lambda: bool(runners(server)))
+        wait_for(lambda: any("--runs" in arguments for arguments in runners(place)))
         process.send_signal(signal.SIGINT)
         _, said = process.communicate(timeout=30)
     finally:
@@ -218,7 +221,7 @@ def test_ctrl_c_ends_what_runs_on_the_device(model: Path, server: Sshd) -> None:
         process.wait()
     assert process.returncode == 130
     assert said.splitlines() == ["fdabnn-profile: stopped"]
-    wait_for(lambda: not runners(server))
+    wait_for(lambda: not runners(place))
 
 
 def test_clean_leaves_nothing(model: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
@@ -257,16 +260,15 @@ def test_an_onnx_file_against_another(tmp_path: Path) -> None:
     assert {layer.name for layer in measured.model.layers} >= {"a", "b", "c"}
 
 
-def runners(server: Sshd) -> list[str]:
-    """Runners that the server's sessions have started."""
+def runners(place: str) -> list[list[str]]:
+    """The arguments of programs that run from a folder or file."""
     found = []
-    for path in Path("/proc").glob("[0-9]*/exe"):
+    for process in Path("/proc").glob("[0-9]*"):
         try:
-            target = str(path.readlink())
+            if str((process / "exe").readlink()).startswith(place):
+                found.append((process / "cmdline").read_bytes().decode().split("\0"))
         except OSError:
             continue
-        if target.startswith(str(server.cache)):
-            found.append(target)
     return found
 
 

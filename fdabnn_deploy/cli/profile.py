@@ -35,7 +35,9 @@ NAME = "fdabnn-profile"
     show_default=True,
     help="Numbers of threads, measured one after the other.",
 )
-@click.option("--runs", type=click.IntRange(1), default=200, show_default=True, help="Timed runs of each.")
+@click.option(
+    "--runs", type=click.IntRange(1, 1_000_000), default=200, show_default=True, help="Timed runs of each."
+)
 @click.option("--warmup", type=click.IntRange(0), default=20, show_default=True, help="Runs before them.")
 @click.option("--cpus", metavar="LIST", default="", help="Pin the threads, such as 0,2-3.")
 @click.option(

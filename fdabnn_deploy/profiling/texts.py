@@ -137,9 +137,9 @@ def selftest(device: DeviceResult) -> str:
 
 
 def state(measured: Measurement) -> list[str]:
-    """Affinity, governor, frequency, temperature, throttling and load of a run, before and after."""
+    """Affinity of a run; governor, frequency, temperature, throttling and load before and after; peak memory."""
     before, after = (measured.model.state[when] for when in ("before", "after"))
-    cpus = measured.cpus
+    cpus, peak = measured.cpus, measured.model.peak_bytes
     pinned = "not pinned" if cpus is None else f"pinned to {','.join(map(str, cpus))}"
     return [
         pinned,
@@ -148,6 +148,7 @@ def state(measured: Measurement) -> list[str]:
         f"temperature {_change([_temperature(each) for each in (before, after)])}",
         f"throttling {_throttling(before, after)}",
         f"load {_load(before)} -> {_load(after)}",
+        *([] if peak is None else [f"peak memory {peak / 1e6:.1f} MB"]),
     ]
 
 
