@@ -153,11 +153,14 @@ def _profile(
             clean=clean,
             progress=progress,
         )
-    print_profile(console, result)
-    if json_path is not None:
-        result.write_json(json_path)
-    if html_path is not None:
-        fdabnn_deploy.write_profile_html(result, html_path)
+    try:
+        if json_path is not None:
+            result.write_json(json_path)
+        if html_path is not None:
+            fdabnn_deploy.write_profile_html(result, html_path)
+    finally:
+        # Last, for the reader of a pipe may go away; and also where a file cannot be written.
+        print_profile(console, result)
     if result.errors:
         raise result.errors[0]
 
