@@ -25,6 +25,7 @@ from typing import Any, Literal
 import numpy as np
 
 from fdabnn_deploy.errors import ModelRefusedError, RuntimeMissingError, UsageError
+from fdabnn_deploy.profiling import texts
 from fdabnn_deploy.profiling.figures import summarise
 from fdabnn_deploy.profiling.result import SCHEMA, SCHEMA_FILE, SCHEMA_VERSION
 
@@ -149,8 +150,8 @@ def _runs(content: dict[str, Any]) -> dict[_Key, tuple[dict[str, Any], dict[str,
 
 
 def _names(runs: dict[_Key, Any]) -> str:
-    texts = [f"{address} ({threads} threads)" if threads else address for address, threads in runs]
-    return ", ".join(texts) or "none"
+    found = [f"{address} ({texts.threads(threads)})" if threads else address for address, threads in runs]
+    return ", ".join(found) or "none"
 
 
 def _counted(address: str, old: dict[str, Any], new: dict[str, Any]) -> Change:

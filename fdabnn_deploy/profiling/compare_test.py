@@ -137,7 +137,7 @@ def test_another_processor_is_refused(tmp_path: Path) -> None:
 def test_nothing_in_common_is_refused(tmp_path: Path) -> None:
     old = write(tmp_path / "old.json", timing(LAYERS, 0.01))
     new = write(tmp_path / "new.json", None)
-    with pytest.raises(UsageError, match=r"they hold ssh://pi@pi5 \(1 threads\) and none"):
+    with pytest.raises(UsageError, match=r"they hold ssh://pi@pi5 \(1 thread\) and none"):
         compare(old, new)
 
 
