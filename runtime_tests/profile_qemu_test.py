@@ -14,6 +14,7 @@ from fdabnn_deploy.converter import ConvertOptions, find_converter
 from fdabnn_deploy.model_info import ModelInfo
 from fdabnn_deploy.profiling.result import SCHEMA_FILE
 from fdabnn_deploy.runtimes.arm_root import Guest
+from runtime_tests.profile_test import write_model
 
 pytest.importorskip("fdabnn_deploy.profiling.instruction_count")
 pytest.importorskip("fdabnn_deploy.profiling.static_model")
@@ -23,8 +24,7 @@ pytest.importorskip("fdabnn_deploy.profiling.static_model")
 def test_instructions_and_no_times(
     suffix: str, arm_guest: Guest, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    path = tmp_path / f"network{suffix}"
-    find_converter(suffix[1:]).convert(network(), ModelInfo("network", (3, 9, 9)), path, ConvertOptions())
+    path = write_model(tmp_path / f"three{suffix}")
     paths = ("--json", str(tmp_path / "p.json"), "--html", str(tmp_path / "p.html"))
     assert cli.main([str(path), "--device", "qemu-aarch64", *paths]) == 0
     out = capsys.readouterr().out
@@ -32,6 +32,7 @@ def test_instructions_and_no_times(
     jsonschema.validate(json.loads((tmp_path / "p.json").read_text()), json.loads(SCHEMA_FILE.read_text()))
     assert device["facts"]["machine"] == "aarch64"
     assert device["selftest"]["passed"]
+    assert device["selftest"]["judged"]
     assert device["measurements"] == []
     counts = device["counting"]
     assert 10_000 < counts["smallest"] <= counts["instructions"] <= counts["largest"]
@@ -42,3 +43,16 @@ def test_instructions_and_no_times(
         assert "no times" in text
         assert not any(f" {unit}" in text for unit in ("µs", "ms<", "ns<"))
     assert cli.main(["--compare", str(tmp_path / "p.json"), str(tmp_path / "p.json")]) == 0
+
+
+def test_a_float_model_is_not_judged(
+    arm_guest: Guest, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its sums come out otherwise on the other processor, as they may."""
+    path = tmp_path / "network.tflite"
+    find_converter("tflite").convert(network(), ModelInfo("network", (3, 9, 9)), path, ConvertOptions())
+    assert cli.main([str(path), "--device", "qemu-aarch64", "--json", str(tmp_path / "p.json")]) == 0
+    (device,) = json.loads((tmp_path / "p.json").read_text())["devices"]
+    assert not device["selftest"]["judged"]
+    assert not device["selftest"]["passed"]
+    assert "not judged: other bits than on this machine" in capsys.readouterr().out
