@@ -230,6 +230,16 @@ def test_clean_leaves_nothing(model: Path, tmp_path_factory: pytest.TempPathFact
         assert list((server.cache / "fdabnn-profile").iterdir())
         fdabnn_deploy.profile(model, [server.address], ssh=server.options, runs=RUNS, clean=True)
         assert not (server.cache / "fdabnn-profile").exists()
+        wrong = dataclasses.replace(
+            capsules.read_capsule(golden.make(model, model.parent / "a.capsule")), exact=True
+        )
+        output = dataclasses.replace(wrong.outputs[0], values=wrong.outputs[0].values + 1)
+        capsules.write_capsule(model.parent / "b.capsule", dataclasses.replace(wrong, outputs=(output,)))
+        with pytest.raises(ParityError):
+            fdabnn_deploy.profile(
+                model, [server.address], ssh=server.options, capsule=model.parent / "b.capsule", clean=True
+            )
+        assert not (server.cache / "fdabnn-profile").exists()
 
 
 def test_a_planted_slow_layer_is_named(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -60,9 +61,14 @@ def run(device: Device, job: Job, tell: Tell) -> DeviceResult:
     found = libraries.find(machine, job.model.suffix.lower(), tell)
     try:
         result = _with(device, job, found, tell)
-    finally:
-        if job.clean:
-            device.clean()
+    except FdabnnError:
+        # What went wrong is what the user wants to know, not that a connection that was cut cannot clean up.
+        with contextlib.suppress(FdabnnError):
+            if job.clean:
+                device.clean()
+        raise
+    if job.clean:
+        device.clean()
     return result
 
 
