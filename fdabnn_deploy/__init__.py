@@ -6,6 +6,7 @@
     result = fdabnn_deploy.compare_models("out/resnet20.onnx", "out/resnet20.tflite", "random:64")
     interpreter = Interpreter("out/resnet20.tflite", experimental_delegates=[load_delegate(fdabnn_deploy.delegate_path())])
     session_options.register_custom_ops_library(fdabnn_deploy.custom_ops_path())
+    profile = fdabnn_deploy.profile("out/resnet20.tflite", ["local", "ssh://pi@raspberrypi"], threads=[1, 4], baseline="fp32")
 
 Importing this package loads neither PyTorch nor any converter, so that it works where only a runtime is
 installed.
@@ -13,6 +14,7 @@ installed.
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 from fdabnn_deploy.errors import (
@@ -28,6 +30,10 @@ if TYPE_CHECKING:
     from fdabnn_deploy.comparison import compare_models
     from fdabnn_deploy.native import custom_ops_path, delegate_path
     from fdabnn_deploy.pipeline import export
+    from fdabnn_deploy.profiling.compare import compare as compare_profiles
+    from fdabnn_deploy.profiling.html import write_html as write_profile_html
+    from fdabnn_deploy.profiling.profile import profile
+    from fdabnn_deploy.profiling.ssh import SshOptions
 
 __all__ = [
     "FdabnnError",
@@ -35,12 +41,24 @@ __all__ = [
     "ParityError",
     "RuntimeMissingError",
     "SlowerError",
+    "SshOptions",
     "UsageError",
     "compare_models",
+    "compare_profiles",
     "custom_ops_path",
     "delegate_path",
     "export",
+    "profile",
+    "write_profile_html",
 ]
+
+_PROFILING = {
+    "SshOptions": ("ssh", "SshOptions"),
+    "compare_profiles": ("compare", "compare"),
+    "profile": ("profile", "profile"),
+    "write_profile_html": ("html", "write_html"),
+}
+"""Names of `fdabnn_deploy.profiling` that are given out here, with their modules there."""
 
 
 def __getattr__(name: str) -> Any:
@@ -66,4 +84,7 @@ def __getattr__(name: str) -> Any:
         from fdabnn_deploy.pipeline import export
 
         return export
+    if name in _PROFILING:
+        module, inside = _PROFILING[name]
+        return getattr(importlib.import_module(f"fdabnn_deploy.profiling.{module}"), inside)
     raise AttributeError(f"module 'fdabnn_deploy' has no attribute '{name}'")

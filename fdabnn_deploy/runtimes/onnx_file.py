@@ -1,17 +1,21 @@
 """What the ONNX Runtime session needs to know of a file without the `onnx` package, which devices do not have.
 
 An ONNX file is one protobuf message `ModelProto` (onnx/onnx.proto): field 7 is the graph, field 8 an operator set (1 its domain), field 14
-a metadata entry (1 key, 2 value); in the graph field 1 is a node (2 one of its outputs) and field 12 an output (1 its name). Wire format:
-https://protobuf.dev/programming-guides/encoding/.
+a metadata entry (1 key, 2 value); in the graph field 1 is a node (1 one of its inputs, 2 one of its outputs, 3 its name, 4 its operator,
+5 an attribute, 7 the operator's domain), field 5 an initialiser (1 its dimensions, 8 its name) and field 12 an output (1 its name); in an
+attribute 1 is the name, 3 a single integer and 8 one of several. Wire format: https://protobuf.dev/programming-guides/encoding/.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 MODEL_GRAPH, MODEL_OPSETS, MODEL_METADATA = 7, 8, 14
-GRAPH_NODE, GRAPH_OUTPUT = 1, 12
-NODE_OUTPUT = 2
+GRAPH_NODE, GRAPH_INITIALIZER, GRAPH_OUTPUT = 1, 5, 12
+NODE_INPUT, NODE_OUTPUT, NODE_NAME, NODE_OPERATOR, NODE_ATTRIBUTE, NODE_DOMAIN = 1, 2, 3, 4, 5, 7
+TENSOR_DIMENSION, TENSOR_NAME = 1, 8
+ATTRIBUTE_NAME, ATTRIBUTE_INTEGER, ATTRIBUTE_INTEGERS = 1, 3, 8
 ENTRY_KEY, ENTRY_VALUE = 1, 2
 VALUE_NAME = 1
 OPSET_DOMAIN = 1
@@ -21,6 +25,18 @@ _VARINT, _FIXED64, _LENGTH, _FIXED32 = 0, 1, 2, 5
 
 class DamagedError(ValueError):
     """The bytes are not a protobuf message."""
+
+
+@dataclass(frozen=True)
+class NodeInfo:
+    """A node of the graph: its operator with the domain ("" for ONNX's own), and its attributes of integers."""
+
+    name: str
+    operator: str
+    domain: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    integers: dict[str, tuple[int, ...]]
 
 
 def metadata(content: bytes) -> dict[str, str]:
@@ -63,6 +79,45 @@ def node_outputs(content: bytes) -> list[str]:
     ]
 
 
+def nodes(content: bytes) -> list[NodeInfo]:
+    """All nodes in the file's order.
+
+    Raises:
+        DamagedError: the file is not a protobuf message.
+    """
+    return [
+        NodeInfo(
+            _string(node, NODE_NAME),
+            _string(node, NODE_OPERATOR),
+            _string(node, NODE_DOMAIN),
+            tuple(_text(bytes(name)) for name in _messages(node, NODE_INPUT)),
+            tuple(_text(bytes(name)) for name in _messages(node, NODE_OUTPUT)),
+            {
+                _string(attribute, ATTRIBUTE_NAME): (
+                    *_integers(attribute, ATTRIBUTE_INTEGER),
+                    *_integers(attribute, ATTRIBUTE_INTEGERS),
+                )
+                for attribute in _messages(node, NODE_ATTRIBUTE)
+            },
+        )
+        for graph in _messages(memoryview(content), MODEL_GRAPH)
+        for node in _messages(graph, GRAPH_NODE)
+    ]
+
+
+def initializer_shapes(content: bytes) -> dict[str, tuple[int, ...]]:
+    """The shapes of the constants by name.
+
+    Raises:
+        DamagedError: the file is not a protobuf message.
+    """
+    return {
+        _string(tensor, TENSOR_NAME): tuple(_integers(tensor, TENSOR_DIMENSION))
+        for graph in _messages(memoryview(content), MODEL_GRAPH)
+        for tensor in _messages(graph, GRAPH_INITIALIZER)
+    }
+
+
 def with_outputs(content: bytes, names: Sequence[str]) -> bytes:
     """The model with further tensors as outputs, their types left to inference.
 
@@ -74,6 +129,31 @@ def with_outputs(content: bytes, names: Sequence[str]) -> bytes:
 
 def _messages(message: memoryview, wanted: int) -> Iterator[memoryview]:
     """The values of one length-delimited field of a message."""
+    for number, value in _fields(message):
+        if number == wanted and not isinstance(value, int):
+            yield value
+
+
+def _integers(message: memoryview, wanted: int) -> Iterator[int]:
+    """The values of one field of integers, packed or one by one."""
+    for number, value in _fields(message):
+        if number != wanted:
+            continue
+        if isinstance(value, int):
+            yield value
+            continue
+        position = 0
+        while position < len(value):
+            item, position = _varint(value, position)
+            yield item
+
+
+def _string(message: memoryview, wanted: int) -> str:
+    return _text(b"".join(_messages(message, wanted)))
+
+
+def _fields(message: memoryview) -> Iterator[tuple[int, memoryview | int]]:
+    """Number and value of every field that is a length-delimited one or a varint."""
     position = 0
     while position < len(message):
         tag, position = _varint(message, position)
@@ -81,15 +161,16 @@ def _messages(message: memoryview, wanted: int) -> Iterator[memoryview]:
         if number == 0:
             raise DamagedError(f"field number 0 at byte {position} of {len(message)}")
         if wire == _VARINT:
-            _, position = _varint(message, position)
+            value, position = _varint(message, position)
+            yield number, value
             continue
         size = {_FIXED64: 8, _FIXED32: 4}.get(wire)
         if wire == _LENGTH:
             size, position = _varint(message, position)
         if size is None or position + size > len(message):
             raise DamagedError(f"no protobuf field at byte {position} of {len(message)}")
-        if number == wanted and wire == _LENGTH:
-            yield message[position : position + size]
+        if wire == _LENGTH:
+            yield number, message[position : position + size]
         position += size
 
 

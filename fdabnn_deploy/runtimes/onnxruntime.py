@@ -157,13 +157,26 @@ class OnnxRuntimeSession(Session):
         otherwise than in `run`. The file's own intermediate tensors, called `<tensor>/<part>`, are among the results.
         """
         if self._inner is None:
-            names = [name for name in onnx_file.node_outputs(self._content) if name not in self._outputs]
-            session = self._load(onnx_file.with_outputs(self._content, names))
+            session = self._load_inner()
             floats = [value.name for value in session.get_outputs() if value.type == "tensor(float)"]
             self._inner = (session, floats)
         session, names = self._inner
         values = self._run(session, names, inputs)
         return dict(zip([*self._inputs, *names], [*inputs, *values], strict=True))
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """The shape of every tensor that a node makes, for one image or the file's fixed batch, by name."""
+        session = self._load_inner()
+        names = [value.name for value in session.get_outputs()]
+        feeds = {
+            name: np.zeros((self._batch or 1, *shape), np.float32)
+            for name, shape in zip(self._inputs, self._shapes, strict=True)
+        }
+        try:
+            values = session.run(names, feeds)
+        except Exception as error:  # noqa: BLE001 - as in _load
+            raise _damaged(self._name, error) from None
+        return {name: tuple(np.shape(value)) for name, value in zip(names, values, strict=True)}
 
     def native_inputs(self, inputs: Sequence[FloatArray]) -> object:
         """One image as ONNX Runtime takes it; a file with a fixed batch size gets as many copies; see `Session.native_inputs`."""
@@ -177,6 +190,11 @@ class OnnxRuntimeSession(Session):
     def run_native(self, prepared: object) -> None:
         """One inference; see `Session.run_native`."""
         self._session.run(self._outputs, prepared)
+
+    def _load_inner(self) -> Any:
+        """A session of the model in which every tensor is an output."""
+        names = [name for name in onnx_file.node_outputs(self._content) if name not in self._outputs]
+        return self._load(onnx_file.with_outputs(self._content, names))
 
     def _load(self, content: bytes) -> Any:
         onnxruntime = _import()

@@ -33,6 +33,9 @@ int fdabnn_level_choose(int* level, char* error);
 int fdabnn_arm_cores(const char* folder, uint64_t* cores, int size, int* count, char* error);
 int fdabnn_arm_level(const uint64_t* cores, int count, int* level, char* error);
 
+/* Binary multiply-adds per second that the calling thread reaches at most: exclusive or, count and add from registers, 50 ms of them. */
+int fdabnn_ceiling(int level, double* macs_per_second, char* error);
+
 /* Threads that work on one call at a time; `threads` counts the calling one. */
 typedef struct fdabnn_pool fdabnn_pool;
 fdabnn_pool* fdabnn_pool_create(int threads, char* error);

@@ -1,0 +1,174 @@
+"""`fdabnn-profile`: a model measured on devices, and two profiles compared."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+import fdabnn_deploy
+from fdabnn_deploy.cli.console import Numbers, make_console, run_command
+from fdabnn_deploy.cli.device_progress import DeviceProgress
+from fdabnn_deploy.cli.profile_tables import print_changes, print_profile
+from fdabnn_deploy.errors import SlowerError, UsageError
+from fdabnn_deploy.profiling import html
+
+NAME = "fdabnn-profile"
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.argument("model", type=click.Path(path_type=Path), required=False)
+@click.option(
+    "--device",
+    "devices",
+    metavar="DEVICE",
+    multiple=True,
+    help="local (the default), qemu-aarch64, ssh://user@host[:port] or adb[:serial]; repeatable, all at once.",
+)
+@click.option(
+    "--threads",
+    type=Numbers(int, "numbers such as 1,2,4"),
+    default="1",
+    metavar="N,..",
+    show_default=True,
+    help="Numbers of threads, measured one after the other.",
+)
+@click.option(
+    "--runs", type=click.IntRange(1, 1_000_000), default=200, show_default=True, help="Timed runs of each."
+)
+@click.option("--warmup", type=click.IntRange(0), default=20, show_default=True, help="Runs before them.")
+@click.option("--cpus", metavar="LIST", default="", help="Pin the threads, such as 0,2-3.")
+@click.option(
+    "--xnnpack/--no-xnnpack",
+    default=True,
+    show_default=True,
+    help="Whether LiteRT's XNNPACK takes the float operators of the model as a whole.",
+)
+@click.option(
+    "--baseline",
+    metavar="fp32|int8|MODEL2",
+    help="Compare with the full-precision or 8-bit network of the same layers, or with another model.",
+)
+@click.option(
+    "--capsule",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="PATH",
+    help="Of the self-test; by default one is made with this machine's runtime.",
+)
+@click.option(
+    "--ssh-identity", type=click.Path(path_type=Path), metavar="PATH", help="Private key to log in with."
+)
+@click.option(
+    "--ssh-known-hosts",
+    type=click.Path(path_type=Path),
+    metavar="PATH",
+    help="Host keys, instead of ~/.ssh/known_hosts.",
+)
+@click.option(
+    "--ssh-config",
+    type=click.Path(path_type=Path),
+    metavar="PATH",
+    help="The client's configuration, instead of ~/.ssh/config.",
+)
+@click.option(
+    "--clean", is_flag=True, help="Leave nothing on the devices, not even what saves the next push."
+)
+@click.option(
+    "--json",
+    "json_path",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="PATH",
+    help="Write everything as JSON.",
+)
+@click.option(
+    "--html",
+    "html_path",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="PATH",
+    help="Write a report to look at: one file, no network.",
+)
+@click.option(
+    "--compare",
+    "compared",
+    nargs=2,
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="OLD NEW",
+    help="Compare two files of --json instead: which layers changed beyond noise.",
+)
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+@click.version_option(package_name="fdabnn-deploy", message="%(prog)s %(version)s")  # fmt: skip
+def _profile(
+    model: Path | None,
+    devices: tuple[str, ...],
+    threads: tuple[int, ...],
+    runs: int,
+    warmup: int,
+    cpus: str,
+    xnnpack: bool,
+    baseline: str | None,
+    capsule: Path | None,
+    ssh_identity: Path | None,
+    ssh_known_hosts: Path | None,
+    ssh_config: Path | None,
+    clean: bool,
+    json_path: Path | None,
+    html_path: Path | None,
+    compared: tuple[Path, Path] | None,
+    debug: bool,
+) -> None:
+    """Measure MODEL, a .tflite or .onnx file, on devices, after it has proved there that it computes the right bits.
+
+    Exit codes: 0 done, 1 a bug, 2 wrong usage, 3 model refused, 4 self-test failed, 5 a layer got slower (--compare),
+    6 a device or runtime is missing.
+    """
+    console = make_console()
+    if compared is not None:
+        if model is not None:
+            raise UsageError("--compare takes two files of --json and no model")
+        changes = fdabnn_deploy.compare_profiles(*compared)
+        print_changes(console, changes)
+        slower = [change for change in changes if change.outcome == "slower"]
+        if slower:
+            names = ", ".join(dict.fromkeys(change.what for change in slower))
+            raise SlowerError(f"slower than in {compared[0]}: {names}")
+        return
+    if model is None:
+        raise UsageError("no model: give a .tflite or .onnx file, or --compare OLD NEW")
+    if html_path is not None:
+        html.check()
+    with DeviceProgress(make_console(stderr=True)) as progress:
+        result = fdabnn_deploy.profile(
+            model,
+            devices or ("local",),
+            threads=threads,
+            runs=runs,
+            warmup=warmup,
+            cpus=cpus,
+            xnnpack=xnnpack,
+            baseline=baseline,
+            capsule=capsule,
+            ssh=fdabnn_deploy.SshOptions(ssh_identity, ssh_known_hosts, ssh_config),
+            clean=clean,
+            progress=progress,
+        )
+    try:
+        if json_path is not None:
+            result.write_json(json_path)
+        if html_path is not None:
+            fdabnn_deploy.write_profile_html(result, html_path)
+    finally:
+        # Last, for the reader of a pipe may go away; and also where a file cannot be written.
+        print_profile(console, result)
+    if result.errors:
+        raise result.errors[0]
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Entry point; returns the exit code (see `fdabnn_deploy.errors`)."""
+    return run_command(_profile, NAME, args)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,111 @@
+"""What is said of the times of one model, and when nothing is said.
+
+A run whose times spread wide, or during which the processor was throttled, tells of the machine's other business and not of the model.
+Its figures are not given out. The spread is `(p90 - p10) / median`, where p10 and p90 are the times that a tenth of the runs undercut
+and exceed; above `NOISE_BOUND` a run is called noisy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+NOISE_BOUND = 0.10
+Verdict = Literal["quiet", "noisy", "throttled"]
+_PI_NOW = 0xF
+"""Bits of a Raspberry Pi's `get_throttled` that are set while something limits it."""
+_PI_NAMES = {0: "voltage too low", 1: "frequency capped", 2: "throttled", 3: "soft temperature limit"}
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """Of the times of the runs, in ns; percentiles are interpolated linearly.
+
+    Attributes:
+        runs: how many.
+        median: of all.
+        min: the fastest.
+        p10: a tenth was faster.
+        p90: a tenth was slower.
+        p99: a hundredth was slower.
+        spread: `(p90 - p10) / median`.
+    """
+
+    runs: int
+    median: float
+    min: float
+    p10: float
+    p90: float
+    p99: float
+    spread: float
+
+
+def summarise(samples: Sequence[int]) -> Statistics:
+    """The statistics of at least one time."""
+    values = np.asarray(samples, dtype=np.float64)
+    p10, median, p90, p99 = (float(value) for value in np.percentile(values, [10, 50, 90, 99]))
+    spread = (p90 - p10) / median if median > 0 else 0.0
+    return Statistics(len(values), median, float(values.min()), p10, p90, p99, spread)
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """Whether a run's times are a result.
+
+    Attributes:
+        verdict: `quiet` where they are.
+        reasons: why not, in words, with the way out.
+    """
+
+    verdict: Verdict
+    reasons: tuple[str, ...] = ()
+
+
+def judge(samples: Sequence[int], before: dict[str, Any], after: dict[str, Any]) -> Judgement:
+    """Judges a run by its times and by the device's state before and after, as the runner reports it (docs/runner.md)."""
+    throttled = throttling(before, after)
+    if throttled:
+        way_out = "cool it, or give it a stronger power supply, and wait a minute"
+        return Judgement("throttled", (f"the processor was throttled ({throttled}): {way_out}",))
+    spread = summarise(samples).spread
+    if spread > NOISE_BOUND:
+        reason = f"(p90 - p10) / median is {spread:.0%}, the bound is {NOISE_BOUND:.0%}"
+        return Judgement("noisy", (f"{reason}: {_way_out(before)}",))
+    return Judgement("quiet")
+
+
+def throttling(before: dict[str, Any], after: dict[str, Any]) -> str:
+    """What throttled the processor between two states, in words; empty where nothing did or nothing is known of it."""
+    flags = [_flags(state) for state in (before, after)]
+    source = str((after.get("throttled") or {}).get("source") or "")
+    if None in flags or flags[0] is None or flags[1] is None:
+        return ""
+    if source == "raspberrypi":
+        # Bits 16 to 19 remember since the start of the system what bits 0 to 3 say of now.
+        found = (flags[0] | flags[1]) & _PI_NOW | (flags[1] & ~flags[0]) >> 16 & _PI_NOW
+        return ", ".join(name for bit, name in _PI_NAMES.items() if found >> bit & 1)
+    return f"{flags[1] - flags[0]} events" if flags[1] > flags[0] else ""
+
+
+def _flags(state: dict[str, Any]) -> int | None:
+    text = (state.get("throttled") or {}).get("flags")
+    try:
+        return None if text is None else int(str(text), 16)
+    except ValueError:
+        return None
+
+
+def _way_out(state: dict[str, Any]) -> str:
+    """What makes a noisy machine quiet, as far as its state tells."""
+    advice = []
+    governors = {name for name in state.get("governor") or () if name}
+    if governors and governors != {"performance"}:
+        advice.append(f"set the governor from {', '.join(sorted(governors))} to performance")
+    load = state.get("load1")
+    if isinstance(load, int | float) and load >= 1:
+        advice.append(f"end what else runs there (its load is {load:.1f})")
+    advice.append("pin the threads with --cpus, or raise --runs")
+    return "; ".join(advice)

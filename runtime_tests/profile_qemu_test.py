@@ -1,0 +1,58 @@
+"""The emulated device: self-test, counted instructions, the static model, and no time anywhere."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from fdabnn_deploy.cli import profile as cli
+from fdabnn_deploy.conformance import network
+from fdabnn_deploy.converter import ConvertOptions, find_converter
+from fdabnn_deploy.model_info import ModelInfo
+from fdabnn_deploy.profiling.result import SCHEMA_FILE
+from fdabnn_deploy.runtimes.arm_root import Guest
+from runtime_tests.profile_test import write_model
+
+pytest.importorskip("fdabnn_deploy.profiling.instruction_count")
+pytest.importorskip("fdabnn_deploy.profiling.static_model")
+
+
+@pytest.mark.parametrize("suffix", [".tflite", ".onnx"])
+def test_instructions_and_no_times(
+    suffix: str, arm_guest: Guest, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write_model(tmp_path / f"three{suffix}")
+    paths = ("--json", str(tmp_path / "p.json"), "--html", str(tmp_path / "p.html"))
+    assert cli.main([str(path), "--device", "qemu-aarch64", *paths]) == 0
+    out = capsys.readouterr().out
+    (device,) = json.loads((tmp_path / "p.json").read_text())["devices"]
+    jsonschema.validate(json.loads((tmp_path / "p.json").read_text()), json.loads(SCHEMA_FILE.read_text()))
+    assert device["facts"]["machine"] == "aarch64"
+    assert device["selftest"]["passed"]
+    assert device["selftest"]["judged"]
+    assert device["measurements"] == []
+    counts = device["counting"]
+    assert 10_000 < counts["smallest"] <= counts["instructions"] <= counts["largest"]
+    assert counts["vector"] + counts["loads"] + counts["stores"] < counts["instructions"] * 1.5
+    assert device["static_model"] or device["notes"]
+    for text in (out, (tmp_path / "p.html").read_text()):
+        assert f"{counts['instructions']:,}" in text
+        assert "no times" in text
+        assert not any(f" {unit}" in text for unit in ("µs", "ms<", "ns<"))
+    assert cli.main(["--compare", str(tmp_path / "p.json"), str(tmp_path / "p.json")]) == 0
+
+
+def test_a_float_model_is_not_judged(
+    arm_guest: Guest, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its sums come out otherwise on the other processor, as they may."""
+    path = tmp_path / "network.tflite"
+    find_converter("tflite").convert(network(), ModelInfo("network", (3, 9, 9)), path, ConvertOptions())
+    assert cli.main([str(path), "--device", "qemu-aarch64", "--json", str(tmp_path / "p.json")]) == 0
+    (device,) = json.loads((tmp_path / "p.json").read_text())["devices"]
+    assert not device["selftest"]["judged"]
+    assert not device["selftest"]["passed"]
+    assert "not judged: other bits than on this machine" in capsys.readouterr().out

@@ -1,0 +1,289 @@
+"""fdabnn-profile end to end: real devices (this machine, sshd on loopback), the real runner, real runtimes."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import numpy as np
+import pytest
+
+import fdabnn_deploy
+from fdabnn_deploy import capsule as capsules
+from fdabnn_deploy.cli import profile as cli
+from fdabnn_deploy.converter import ConvertOptions, find_converter
+from fdabnn_deploy.errors import ParityError, RuntimeMissingError, UsageError
+from fdabnn_deploy.graph import Graph, Node
+from fdabnn_deploy.model_info import ModelInfo
+from fdabnn_deploy.numerics.record import Numerics
+from fdabnn_deploy.ops import Affine, BinaryConv2d, GlobalAvgPool, Input, Sign
+from fdabnn_deploy.profiling import golden
+from fdabnn_deploy.profiling.result import SCHEMA_FILE
+from fdabnn_deploy.profiling.sshd_testing import Sshd, run_sshd
+
+RUNS = 20
+
+
+def write_model(path: Path, kernel: int = 3) -> Path:
+    """Three binary layers, `a`, `b` and `c`; the kernel is that of `b`."""
+    rng = np.random.default_rng(0)
+    nodes = [Node("input", Input((3, 24, 24)))]
+    source, channels = "input", 3
+    for name, size in (("a", 3), ("b", kernel), ("c", 3)):
+        weight = rng.choice(np.array([-1, 1], np.int8), (64, channels, size, size))
+        scale = np.where(np.arange(64) % 3, 1.0, -1.0)
+        nodes += [
+            Node(f"{name}/sign", Sign(), (source,)),
+            Node(f"{name}/conv", BinaryConv2d(weight, padding=(size // 2, size // 2)), (f"{name}/sign",)),
+            Node(f"{name}/limit", Affine(scale, np.arange(64) % 5 - 2.5), (f"{name}/conv",)),
+        ]
+        source, channels = f"{name}/limit", 64
+    nodes.append(Node("output", GlobalAvgPool(), (source,)))
+    info = ModelInfo("three", (3, 24, 24), numerics=Numerics(mode="exact").to_text())
+    find_converter(path.suffix[1:]).convert(Graph(nodes, ["output"]), info, path, ConvertOptions())
+    return path
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_model(tmp_path_factory.mktemp("model") / "three.tflite")
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
+    with run_sshd(tmp_path_factory.mktemp("sshd")) as running:
+        yield running
+
+
+def run(*arguments: object) -> int:
+    return cli.main([str(argument) for argument in arguments])
+
+
+def ssh_options(server: Sshd) -> list[object]:
+    options = server.options
+    return [
+        *("--ssh-identity", options.identity),
+        *("--ssh-known-hosts", options.known_hosts, "--ssh-config", options.config),
+    ]
+
+
+def test_this_machine_and_ssh_side_by_side(
+    model: Path, server: Sshd, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    paths = ["--json", tmp_path / "p.json", "--html", tmp_path / "p.html"]
+    devices = ["--device", "local", "--device", server.address, *ssh_options(server)]
+    assert run(model, "--runs", RUNS, "--threads", "1,2", *devices, *paths) == 0
+    out = capsys.readouterr().out
+    content = json.loads((tmp_path / "p.json").read_text())
+    jsonschema.validate(content, json.loads(SCHEMA_FILE.read_text()))
+    assert [device["address"] for device in content["devices"]] == ["local", server.address]
+    for device in content["devices"]:
+        assert device["selftest"] == {
+            "inputs": golden.INPUTS,
+            "passed": True,
+            "judged": True,
+            "packed": 3,
+            "difference": None,
+        }
+        assert [entry["threads"] for entry in device["measurements"]] == [1, 2]
+        for entry in device["measurements"]:
+            timing = entry["model"]
+            assert len(timing["samples"]) == RUNS
+            assert (timing["statistics"] is None) == (timing["verdict"] != "quiet")
+            macs = {layer["name"]: layer["binary_macs"] for layer in timing["layers"] if layer["binary_macs"]}
+            assert macs == {"a": 24 * 24 * 64 * 27, "b": 24 * 24 * 64 * 576, "c": 24 * 24 * 64 * 576}
+            assert sum(layer["share"] for layer in timing["layers"]) == pytest.approx(1)
+            assert all(
+                0 < layer["of_ceiling"] < 3 for layer in timing["layers"] if layer["of_ceiling"] is not None
+            )
+            assert entry["ceiling"] > 1e8
+    first = content["devices"][0]
+    assert f"{first['facts']['cpu']}, {os.cpu_count()} cores" in out
+    for words in ("governor", "frequency", "temperature", "throttling", "64-bit", "not pinned", "LiteRT"):
+        assert words in out
+    assert content["model"]["sha256"][:12] in out
+
+
+def test_noisy_runs_print_no_figures(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    profile = fdabnn_deploy.profile(model, runs=RUNS)
+    timing = profile.devices[0].measurements[0].model
+    loud = dataclasses.replace(
+        timing, verdict="noisy", reasons=("x",), statistics=None, layers_verdict="noisy"
+    )
+    measured = dataclasses.replace(profile.devices[0].measurements[0], model=loud)
+    device = dataclasses.replace(profile.devices[0], measurements=(measured,))
+    from fdabnn_deploy.cli.console import make_console
+    from fdabnn_deploy.cli.profile_tables import print_profile
+    from fdabnn_deploy.profiling.html import render
+
+    noisy = dataclasses.replace(profile, devices=(device,))
+    print_profile(make_console(), noisy)
+    out = capsys.readouterr().out
+    assert "noisy" in out
+    for text in (out, render(noisy)):
+        assert "shares only" in text
+        assert " µs</b>" not in text
+        assert " ms</b>" not in text
+    rows = [line for line in out.splitlines() if line.startswith("  local")]
+    assert len(rows) == 1
+    assert "µs" not in rows[0]
+    assert "ms" not in rows[0]
+
+
+def test_a_planted_wrong_byte_fails_the_selftest(
+    model: Path, tmp_path: Path, server: Sshd, capsys: pytest.CaptureFixture[str]
+) -> None:
+    good = capsules.read_capsule(golden.make(model, tmp_path / "good.capsule"))
+    values = good.outputs[0].values.copy()
+    values.view(np.uint8).reshape(-1)[5] ^= 1
+    wrong = dataclasses.replace(good, outputs=(dataclasses.replace(good.outputs[0], values=values),))
+    capsules.write_capsule(tmp_path / "wrong.capsule", wrong)
+    for device in ("local", server.address):
+        arguments = [model, "--capsule", tmp_path / "wrong.capsule", "--device", device, *ssh_options(server)]
+        assert run(*arguments, "--json", tmp_path / "none.json") == ParityError.exit_code
+        found = capsys.readouterr()
+        assert found.out == ""
+        assert "the self-test failed, nothing was measured: input 0, tensor" in found.err
+        assert "index [1]" in found.err
+        assert not (tmp_path / "none.json").exists()
+
+
+def test_a_capsule_of_another_model_is_refused(model: Path, tmp_path: Path) -> None:
+    other = write_model(tmp_path / "other.tflite", kernel=1)
+    golden.make(other, tmp_path / "other.capsule")
+    with pytest.raises(UsageError, match="is the capsule of another model"):
+        fdabnn_deploy.profile(model, capsule=tmp_path / "other.capsule")
+
+
+def test_damaged_models_are_refused(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    content = model.read_bytes()
+    (tmp_path / "cut.tflite").write_bytes(content[: len(content) // 2])
+    (tmp_path / "empty.onnx").write_bytes(b"\x08")
+    for name in ("cut.tflite", "empty.onnx"):
+        assert run(tmp_path / name) == 3
+    assert run(tmp_path / "none.tflite") == 2
+    assert run(tmp_path) == 2
+    for line in capsys.readouterr().err.splitlines():
+        assert line.startswith("fdabnn-profile: ")
+        assert "bug" not in line
+
+
+def test_one_device_fails_and_the_others_are_measured(
+    model: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    arguments = ["--device", "local", "--device", "ssh://me@127.0.0.1:1", "--runs", RUNS]
+    assert run(model, *arguments, "--json", tmp_path / "p.json") == RuntimeMissingError.exit_code
+    found = capsys.readouterr()
+    assert "is sshd running on port 1?" in found.err
+    devices = json.loads((tmp_path / "p.json").read_text())["devices"]
+    assert devices[0]["failure"] is None
+    assert devices[1]["failure"]["exit_code"] == 6
+    assert "Device local" in found.out
+
+
+def test_a_device_that_says_another_processor(model: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """The runner for that processor is pushed, and does not start."""
+    folder = tmp_path_factory.mktemp("foreign")
+    other = "aarch64" if os.uname().machine == "x86_64" else "x86_64"
+    (folder / "uname").write_text(f"#!/bin/sh\necho {other}\n")
+    (folder / "uname").chmod(0o755)
+    with run_sshd(folder, environment={"PATH": f"{folder}:/usr/bin:/bin"}) as server:
+        try:
+            fdabnn_deploy.native.runner_path(other)
+        except RuntimeMissingError:
+            pytest.skip(f"no runner for {other}: build it with  python tools/native/build.py --target ...")
+        with pytest.raises(RuntimeMissingError, match="cannot start fdabnn-runner"):
+            fdabnn_deploy.profile(model, [server.address], ssh=server.options, runs=RUNS)
+
+
+@pytest.mark.parametrize("device", ["local", "ssh"])
+def test_ctrl_c_ends_what_runs_on_the_device(device: str, model: Path, server: Sshd) -> None:
+    address = server.address if device == "ssh" else device
+    command = [sys.executable, "-m", "fdabnn_deploy.cli.profile", str(model), "--device", address]
+    command += [*map(str, ssh_options(server)), "--runs", "1000000"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    place = str(server.cache) if device == "ssh" else fdabnn_deploy.native.runner_path()
+    try:
+        wait_for(lambda: any("--runs" in arguments for arguments in runners(place)))
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=30)
+    finally:
+        process.kill()
+        process.wait()
+    assert process.returncode == 130
+    assert said.splitlines() == ["fdabnn-profile: stopped"]
+    wait_for(lambda: not runners(place))
+
+
+def test_clean_leaves_nothing(model: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    with run_sshd(tmp_path_factory.mktemp("clean")) as server:
+        fdabnn_deploy.profile(model, [server.address], ssh=server.options, runs=RUNS)
+        assert list((server.cache / "fdabnn-profile").iterdir())
+        fdabnn_deploy.profile(model, [server.address], ssh=server.options, runs=RUNS, clean=True)
+        assert not (server.cache / "fdabnn-profile").exists()
+        wrong = dataclasses.replace(
+            capsules.read_capsule(golden.make(model, model.parent / "a.capsule")), exact=True
+        )
+        output = dataclasses.replace(wrong.outputs[0], values=wrong.outputs[0].values + 1)
+        capsules.write_capsule(model.parent / "b.capsule", dataclasses.replace(wrong, outputs=(output,)))
+        with pytest.raises(ParityError):
+            fdabnn_deploy.profile(
+                model, [server.address], ssh=server.options, capsule=model.parent / "b.capsule", clean=True
+            )
+        assert not (server.cache / "fdabnn-profile").exists()
+
+
+def test_a_planted_slow_layer_is_named(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    slow = write_model(tmp_path / "slow.tflite", kernel=15)
+    for path, name in ((model, "old"), (slow, "new")):
+        assert run(path, "--runs", 50, "--json", tmp_path / f"{name}.json") == 0
+    capsys.readouterr()
+    assert run("--compare", tmp_path / "old.json", tmp_path / "new.json") == 5
+    found = capsys.readouterr()
+    assert "b" in found.err.strip().rpartition(": ")[2].split(", ")
+    changes = fdabnn_deploy.compare_profiles(tmp_path / "old.json", tmp_path / "new.json")
+    ratios = {change.what: change.ratio or 0 for change in changes}
+    # Of the others nothing is said here: the machine itself may have become slower meanwhile. 25 times the work shows all the same.
+    assert ratios["b"] > 4 * max(ratios["a"], ratios["c"])
+    assert run("--compare", tmp_path / "old.json", tmp_path / "old.json") == 0
+
+
+def test_an_onnx_file_against_another(tmp_path: Path) -> None:
+    files = [write_model(tmp_path / f"{name}.onnx", size) for name, size in (("model", 1), ("other", 3))]
+    result = fdabnn_deploy.profile(files[0], runs=RUNS, baseline=files[1])
+    assert result.baseline is not None
+    assert result.baseline.kind == "model"
+    measured = result.devices[0].measurements[0]
+    assert measured.baseline is not None
+    assert len(measured.baseline.samples) == RUNS
+    assert {layer.name for layer in measured.model.layers} >= {"a", "b", "c"}
+
+
+def runners(place: str) -> list[list[str]]:
+    """The arguments of programs that run from a folder or file."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            if str((process / "exe").readlink()).startswith(place):
+                found.append((process / "cmdline").read_bytes().decode().split("\0"))
+        except OSError:
+            continue
+    return found
+
+
+def wait_for(condition: Any, seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.05)
