@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
 from numpy import int64, uint8
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from arm_root.device import Device
 
 # Before anything imports them: TensorFlow's start-up notes drown the tests' own output, and pytest-xdist
 # workers with as many threads each as there are cores are slower than workers with one.
@@ -58,3 +62,17 @@ def cifar10_test_images(cifar10_test: tuple[NDArray[uint8], NDArray[int64]]) -> 
 def cifar10_test_labels(cifar10_test: tuple[NDArray[uint8], NDArray[int64]]) -> NDArray[int64]:
     """The classes of the CIFAR-10 test set, int64 [10000]; skips where it is absent."""
     return cifar10_test[1]
+
+
+@pytest.fixture(scope="session")
+def pi() -> Device:
+    """An arm64 system with nothing of ours on it; skips where it cannot be made, which CI must not."""
+    from arm_root.device import make_device
+    from fdabnn_deploy.errors import RuntimeMissingError
+
+    try:
+        return make_device()
+    except RuntimeMissingError as error:
+        if os.environ.get("CI"):
+            raise
+        pytest.skip(str(error))

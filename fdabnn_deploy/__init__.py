@@ -28,12 +28,12 @@ from fdabnn_deploy.errors import (
 
 if TYPE_CHECKING:
     from fdabnn_deploy.comparison import compare_models
+    from fdabnn_deploy.devices.ssh import SshOptions
     from fdabnn_deploy.native import custom_ops_path, delegate_path
     from fdabnn_deploy.pipeline import export
-    from fdabnn_deploy.profiling.compare import compare as compare_profiles
-    from fdabnn_deploy.profiling.html import write_html as write_profile_html
+    from fdabnn_deploy.profiling.compare import compare_profiles
+    from fdabnn_deploy.profiling.html import write_profile_html
     from fdabnn_deploy.profiling.profile import profile
-    from fdabnn_deploy.profiling.ssh import SshOptions
 
 __all__ = [
     "FdabnnError",
@@ -52,28 +52,22 @@ __all__ = [
     "write_profile_html",
 ]
 
-_PROFILING = {
-    "SshOptions": ("ssh", "SshOptions"),
-    "compare_profiles": ("compare", "compare"),
-    "profile": ("profile", "profile"),
-    "write_profile_html": ("html", "write_html"),
+_MODULES = {
+    "SshOptions": "devices.ssh",
+    "compare_models": "comparison",
+    "compare_profiles": "profiling.compare",
+    "custom_ops_path": "native",
+    "delegate_path": "native",
+    "export": "pipeline",
+    "profile": "profiling.profile",
+    "write_profile_html": "profiling.html",
 }
-"""Names of `fdabnn_deploy.profiling` that are given out here, with their modules there."""
+"""Where the names are that are loaded when they are used: a device has not all that some of them need."""
 
 
 def __getattr__(name: str) -> Any:
-    if name == "compare_models":
-        from fdabnn_deploy.comparison import compare_models
-
-        return compare_models
-    if name == "custom_ops_path":
-        from fdabnn_deploy.native import custom_ops_path
-
-        return custom_ops_path
-    if name == "delegate_path":
-        from fdabnn_deploy.native import delegate_path
-
-        return delegate_path
+    if name not in _MODULES:
+        raise AttributeError(f"module 'fdabnn_deploy' has no attribute '{name}'")
     if name == "export":
         try:
             import torch  # noqa: F401
@@ -81,10 +75,4 @@ def __getattr__(name: str) -> Any:
             raise RuntimeMissingError(
                 "exporting needs PyTorch: install it with  pip install 'fdabnn-deploy[export]'"
             ) from None
-        from fdabnn_deploy.pipeline import export
-
-        return export
-    if name in _PROFILING:
-        module, inside = _PROFILING[name]
-        return getattr(importlib.import_module(f"fdabnn_deploy.profiling.{module}"), inside)
-    raise AttributeError(f"module 'fdabnn_deploy' has no attribute '{name}'")
+    return getattr(importlib.import_module(f"fdabnn_deploy.{_MODULES[name]}"), name)

@@ -19,12 +19,13 @@ import torch
 from torch import nn
 
 from fdabnn_deploy import checkpoint
+from fdabnn_deploy.baselines.build import build_twin
+from fdabnn_deploy.baselines.twin import Kind, Twin
+from fdabnn_deploy.baselines.twin_testing import write
 from fdabnn_deploy.capture import capture
 from fdabnn_deploy.deploy import deploy
 from fdabnn_deploy.graph import Graph
 from fdabnn_deploy.pictures import synthetic
-from fdabnn_deploy.profiling.twin import Kind, Twin, build_twin
-from fdabnn_deploy.profiling.twin_testing import write
 from fdabnn_deploy.runtimes import registry
 from fdabnn_deploy.runtimes.tflite_file import TfliteFile, read_tflite
 from fdabnn_models.layers import FDAConv2d

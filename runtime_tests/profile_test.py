@@ -21,6 +21,7 @@ import fdabnn_deploy
 from fdabnn_deploy import capsule as capsules
 from fdabnn_deploy.cli import profile as cli
 from fdabnn_deploy.converter import ConvertOptions, find_converter
+from fdabnn_deploy.devices.sshd_testing import Sshd, run_sshd
 from fdabnn_deploy.errors import ParityError, RuntimeMissingError, UsageError
 from fdabnn_deploy.graph import Graph, Node
 from fdabnn_deploy.model_info import ModelInfo
@@ -28,7 +29,6 @@ from fdabnn_deploy.numerics.record import Numerics
 from fdabnn_deploy.ops import Affine, BinaryConv2d, GlobalAvgPool, Input, Sign
 from fdabnn_deploy.profiling import golden
 from fdabnn_deploy.profiling.result import SCHEMA_FILE
-from fdabnn_deploy.profiling.sshd_testing import Sshd, run_sshd
 
 RUNS = 20
 

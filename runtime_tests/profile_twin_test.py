@@ -13,7 +13,7 @@ from fdabnn_deploy.model_info import ModelInfo
 from fdabnn_deploy.profiling import baseline, operators
 from fdabnn_deploy.runtimes.tflite_file import parse_tflite
 
-pytest.importorskip("fdabnn_deploy.profiling.twin")
+pytest.importorskip("fdabnn_deploy.baselines.twin")
 
 
 @pytest.mark.parametrize("suffix", [".tflite", ".onnx"])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shlex
 import shutil
@@ -16,7 +15,6 @@ import pytest
 
 from arm_root import device, wheels
 from arm_root.device import Device
-from fdabnn_deploy.errors import RuntimeMissingError
 from fdabnn_deploy.runtimes import registry
 from native.wheels import build_wheel
 
@@ -24,17 +22,6 @@ ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "raspberry-pi.md").read_text()
 WORKSTATION, PI = PAGE.split("## On the Pi")
 SHELL, PYTHON = (re.compile(rf"```{language}\n(.*?)```", re.DOTALL) for language in ("sh", "python"))
-
-
-@pytest.fixture(scope="module")
-def pi() -> Device:
-    """An arm64 system; skips where it cannot be made, which CI must not."""
-    try:
-        return device.make_device()
-    except RuntimeMissingError as error:
-        if os.environ.get("CI"):
-            raise
-        pytest.skip(str(error))
 
 
 @pytest.fixture(scope="module")

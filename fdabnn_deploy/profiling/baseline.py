@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, cast
 
+from fdabnn_deploy.baselines.build import build_twin
 from fdabnn_deploy.errors import UsageError
 from fdabnn_deploy.files import write_whole
 from fdabnn_deploy.profiling import operators
 from fdabnn_deploy.profiling.alone import cut
 from fdabnn_deploy.profiling.layers import Executed, Layer, time_of
 from fdabnn_deploy.profiling.operators import Operator
-from fdabnn_deploy.profiling.twin import build_twin
 
 TWINS = ("fp32", "int8")
 

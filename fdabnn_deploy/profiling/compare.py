@@ -105,7 +105,7 @@ def read(path: Path) -> dict[str, Any]:
     return content
 
 
-def compare(old: Path, new: Path) -> tuple[Change, ...]:
+def compare_profiles(old: Path, new: Path) -> tuple[Change, ...]:
     """Compares what both profiles hold of the same device and number of threads.
 
     Raises:

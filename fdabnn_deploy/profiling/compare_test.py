@@ -9,7 +9,7 @@ import pytest
 
 from fdabnn_deploy.cli import profile as cli
 from fdabnn_deploy.errors import ModelRefusedError, UsageError
-from fdabnn_deploy.profiling.compare import WHOLE, compare
+from fdabnn_deploy.profiling.compare import WHOLE, compare_profiles
 from fdabnn_deploy.profiling.figures import judge, summarise
 from fdabnn_deploy.profiling.layers import Executed, table
 from fdabnn_deploy.profiling.operators import Operator
@@ -65,7 +65,7 @@ def write(path: Path, model: Timing | None, cpu: str = "Cortex-A76", instruction
 
 
 def outcomes(old: Path, new: Path) -> dict[str, str]:
-    return {change.what: change.outcome for change in compare(old, new)}
+    return {change.what: change.outcome for change in compare_profiles(old, new)}
 
 
 def test_a_slow_layer_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -110,7 +110,7 @@ def test_noisy_and_throttled_runs(tmp_path: Path) -> None:
     assert outcomes(quiet, noisy) == {WHOLE: "not compared", "a": "same", "b": "slower", "c": "same"}
     hot = write(tmp_path / "hot.json", timing({**LAYERS, "b": 500_000}, 0.01, throttled="0x4"))
     with pytest.raises(UsageError, match="cannot be compared: the processor was throttled in the new run"):
-        compare(quiet, hot)
+        compare_profiles(quiet, hot)
 
 
 def test_layers_that_come_and_go(tmp_path: Path) -> None:
@@ -123,7 +123,7 @@ def test_counts_have_a_bound_of_their_own(tmp_path: Path) -> None:
     old = write(tmp_path / "old.json", None, instructions=1_000_000)
     more = write(tmp_path / "more.json", None, instructions=1_021_000)
     assert outcomes(old, write(tmp_path / "same.json", None, instructions=1_019_000)) == {WHOLE: "same"}
-    (change,) = compare(old, more)
+    (change,) = compare_profiles(old, more)
     assert (change.outcome, change.unit) == ("slower", "instructions")
 
 
@@ -131,14 +131,14 @@ def test_another_processor_is_refused(tmp_path: Path) -> None:
     old = write(tmp_path / "old.json", timing(LAYERS, 0.01))
     new = write(tmp_path / "new.json", timing(LAYERS, 0.01), cpu="Cortex-A72")
     with pytest.raises(UsageError, match="was Cortex-A76 and is now Cortex-A72"):
-        compare(old, new)
+        compare_profiles(old, new)
 
 
 def test_nothing_in_common_is_refused(tmp_path: Path) -> None:
     old = write(tmp_path / "old.json", timing(LAYERS, 0.01))
     new = write(tmp_path / "new.json", None)
     with pytest.raises(UsageError, match=r"they hold ssh://pi@pi5 \(1 thread\) and none"):
-        compare(old, new)
+        compare_profiles(old, new)
 
 
 def test_damaged_files_are_refused(tmp_path: Path) -> None:
@@ -173,7 +173,7 @@ def test_damaged_files_are_refused(tmp_path: Path) -> None:
         path = tmp_path / f"bad{i}.json"
         path.write_bytes(data)
         with pytest.raises(ModelRefusedError, match=f"bad{i}.json"):
-            compare(good, path)
+            compare_profiles(good, path)
     with pytest.raises(UsageError, match="cannot read"):
-        compare(good, tmp_path / "none.json")
+        compare_profiles(good, tmp_path / "none.json")
     assert cli.main(["net.tflite", "--compare", str(good), str(good)]) == 2

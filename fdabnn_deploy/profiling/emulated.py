@@ -6,9 +6,9 @@ import os
 import statistics
 from pathlib import Path
 
+from fdabnn_deploy.devices.local import QemuDevice
 from fdabnn_deploy.errors import RuntimeMissingError
 from fdabnn_deploy.profiling import instruction_count, static_model
-from fdabnn_deploy.profiling.local import QemuDevice
 from fdabnn_deploy.profiling.result import Counting, StaticRow
 from fdabnn_deploy.profiling.runner import Placed
 from fdabnn_deploy.runtimes import arm_root

@@ -58,7 +58,7 @@ def render(profile: Profile) -> str:
     return html
 
 
-def write_html(profile: Profile, path: Path) -> None:
+def write_profile_html(profile: Profile, path: Path) -> None:
     """Writes the report; a reader sees the whole file or none.
 
     Raises:

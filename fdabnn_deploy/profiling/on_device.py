@@ -9,15 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from fdabnn_deploy.capsule import read_capsule
+from fdabnn_deploy.devices import libraries
+from fdabnn_deploy.devices.device import Device, Tell
+from fdabnn_deploy.devices.libraries import Libraries
+from fdabnn_deploy.devices.local import QemuDevice
 from fdabnn_deploy.errors import FdabnnError, ParityError
 from fdabnn_deploy.profiling import baseline as baselines
-from fdabnn_deploy.profiling import emulated, libraries, runner
+from fdabnn_deploy.profiling import emulated, runner
 from fdabnn_deploy.profiling.baseline import Alone, Baseline
-from fdabnn_deploy.profiling.device import Device, Tell
 from fdabnn_deploy.profiling.figures import Judgement, judge, summarise
 from fdabnn_deploy.profiling.layers import Executed, Layer, executed, table
-from fdabnn_deploy.profiling.libraries import Libraries
-from fdabnn_deploy.profiling.local import QemuDevice
 from fdabnn_deploy.profiling.operators import Operator
 from fdabnn_deploy.profiling.result import DeviceResult, Measurement, Selftest, StaticRow, Timing
 from fdabnn_deploy.profiling.runner import Measuring, Placed

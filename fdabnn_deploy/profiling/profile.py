@@ -9,18 +9,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal, Protocol
 
+from fdabnn_deploy.devices.address import Address, parse
+from fdabnn_deploy.devices.connect import connect
+from fdabnn_deploy.devices.device import Device, sha256_of
+from fdabnn_deploy.devices.libraries import RUNTIMES
+from fdabnn_deploy.devices.ssh import SshOptions
 from fdabnn_deploy.errors import FdabnnError, UsageError
 from fdabnn_deploy.profiling import baseline as baselines
 from fdabnn_deploy.profiling import golden, on_device, operators
-from fdabnn_deploy.profiling.address import Address, parse
-from fdabnn_deploy.profiling.connect import connect
-from fdabnn_deploy.profiling.device import Device, sha256_of
-from fdabnn_deploy.profiling.libraries import RUNTIMES
 from fdabnn_deploy.profiling.on_device import Job
 from fdabnn_deploy.profiling.operators import Operator
 from fdabnn_deploy.profiling.result import DeviceResult, Failure, ModelFile, Profile, Settings
 from fdabnn_deploy.profiling.runner import Measuring
-from fdabnn_deploy.profiling.ssh import SshOptions
 
 HERE = "this machine"
 

@@ -6,8 +6,8 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from fdabnn_deploy.devices.device import Completed, Device
 from fdabnn_deploy.errors import FdabnnError, RuntimeMissingError
-from fdabnn_deploy.profiling.device import Completed, Device
 
 _SCHEMA, _VERSION = "fdabnn-runner", 1
 _FAILED_SELFTEST = 4

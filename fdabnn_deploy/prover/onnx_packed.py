@@ -145,13 +145,11 @@ class _Expansion:
         outputs = [*node.output, *[""] * (len(exponents) + 1 - len(node.output))]
         name, value = outputs[0], node.input[0]
         if len(node.input) > 1:
-            low, high = (
-                self._new(f"{name}/{part}", np.array(limit))
-                for part, limit in zip(("low", "high"), self._constant(node.input[1]), strict=True)
-            )
-            for op, limit in (("Less", high), ("Greater", low)):
-                inside = self._emit(op, [value, limit], f"{limit}_inside")
-                value = self._emit("Where", [inside, value, limit], f"{limit}_limited")
+            low, high = self._constant(node.input[1])
+            for op, part, number in (("Less", "high", high), ("Greater", "low", low)):
+                limit = self._new(f"{name}/{part}", np.array(number))
+                inside = self._emit(op, [value, limit], f"{name}/{part}_inside")
+                value = self._emit("Where", [inside, value, limit], f"{name}/limited/{part}")
         for k, exponent in enumerate(exponents):
             digit = outputs[k] or f"{name}/digit{k}"
             units, step = (
