@@ -19,7 +19,8 @@ NAME = "fdabnn-profile"
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.argument("model", type=click.Path(path_type=Path), required=False)
+# readable=False: whether a file can be read is seen by reading it, also where access() is answered by an emulation.
+@click.argument("model", type=click.Path(path_type=Path, readable=False), required=False)
 @click.option(
     "--device",
     "devices",
@@ -53,7 +54,7 @@ NAME = "fdabnn-profile"
 )
 @click.option(
     "--capsule",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=click.Path(path_type=Path, dir_okay=False, readable=False),
     metavar="PATH",
     help="Of the self-test; by default one is made with this machine's runtime.",
 )

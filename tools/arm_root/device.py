@@ -20,7 +20,7 @@ from arm_root.release import Release, read_release
 from fdabnn_deploy.errors import RuntimeMissingError
 from fdabnn_deploy.runtimes import arm_root
 
-FORMAT = 1
+FORMAT = 2
 PACKAGES = ("bash", "ca-certificates", "coreutils", "dash")
 HOME = "/home/pi"
 _FROM_THE_MACHINE = ("/dev", "/proc", "/sys", "/etc/resolv.conf")

@@ -19,7 +19,7 @@ from fdabnn_deploy.errors import RuntimeMissingError, UsageError
 from fdabnn_deploy.runtimes import arm_root
 from fdabnn_deploy.runtimes.arm_root import Guest
 
-FORMAT = 1
+FORMAT = 2
 TESTS = "opt/tests"
 """Folder in the root with what the tests need besides, for PYTHONPATH."""
 _IMPORTS = "import click, hypothesis, numpy, onnxruntime, pytest, rich; from ai_edge_litert.interpreter import Interpreter"
@@ -36,6 +36,9 @@ CPU revision\t: 3
 
 """
 """A processor as Linux on arm64 shows it in /proc/cpuinfo, without which LiteRT and ONNX Runtime crash. The one of a Raspberry Pi 4."""
+
+MODEL = "Model\t\t: emulated by qemu-user\n"
+"""Where a board's name would stand: whoever shows times with it shows that they are none of a device."""
 
 
 def key(release: Release) -> str:
@@ -129,7 +132,7 @@ def _assemble(
 def describe_processor(root: Path) -> None:
     """Writes the root's /proc/cpuinfo."""
     (root / "proc").mkdir(exist_ok=True)
-    text = "".join(CORTEX_A72.format(number=number) for number in range(os.cpu_count() or 1))
+    text = "".join(CORTEX_A72.format(number=number) for number in range(os.cpu_count() or 1)) + MODEL
     (root / "proc" / "cpuinfo").write_text(text)
 
 
