@@ -12,8 +12,8 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from fdabnn_deploy.native.bconv import BconvParams
 from fdabnn_deploy.native.conv_sum import SUBTRACT, ConvSumParams, Term
-from fdabnn_deploy.native.library import BconvParams
 
 Bits = NDArray[np.bool_]
 Words = NDArray[np.uint32]

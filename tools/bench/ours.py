@@ -12,7 +12,8 @@ from bench import cc
 from bench.layers import Problem, packed
 from bench.measure import Array, Contender, Seconds
 from fdabnn_deploy.native import delegate_path
-from fdabnn_deploy.native.library import Bconv, BconvParams, Output, Pool, levels
+from fdabnn_deploy.native.bconv import Bconv, BconvParams, Output
+from fdabnn_deploy.native.library import Pool, levels
 
 OUTPUTS: tuple[Output, ...] = ("float", "packed")
 

@@ -16,9 +16,9 @@ import numpy as np
 
 from bench.layers import LAYERS, Layer
 from fdabnn_deploy.native import library
+from fdabnn_deploy.native.bconv import Bconv, BconvParams, Output
 from fdabnn_deploy.native.binary_layer import BinaryLayer, BinaryLayerParams, Finish, pack_planes
 from fdabnn_deploy.native.conv_sum import SUBTRACT, ConvSum, ConvSumParams, Term
-from fdabnn_deploy.native.library import Bconv, BconvParams, Output
 from instruction_counts.marked import call_marked
 
 _CONVOLUTIONS = tuple(layer for layer in LAYERS if layer.kernel == 3 and layer.stride == 1)

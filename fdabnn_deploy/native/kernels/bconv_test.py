@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from fdabnn_deploy.errors import UsageError
 from fdabnn_deploy.native import library, reference
-from fdabnn_deploy.native.library import Bconv, BconvParams, Output
+from fdabnn_deploy.native.bconv import ACTIVATIONS, OUTPUTS, Activation, Bconv, BconvParams, Output
 
 POOLS = {threads: library.Pool(threads) for threads in (1, 2, 3)}
 MULTIPLY_ADDS = 400_000  # of one example: NumPy is slow
@@ -37,10 +37,10 @@ kernels = st.one_of(
 @st.composite
 def convolutions(draw: st.DrawFn) -> tuple[BconvParams, tuple[int, int, int]]:
     """Parameters and the input's batch, height and width, small enough for NumPy."""
-    output = draw(st.sampled_from(library.OUTPUTS))
+    output = draw(st.sampled_from(OUTPUTS))
     same = draw(st.booleans())
     one_padded = output != "float" or draw(st.booleans())
-    activation = draw(st.sampled_from(library.ACTIVATIONS)) if one_padded or not same else "none"
+    activation = draw(st.sampled_from(ACTIVATIONS)) if one_padded or not same else "none"
     kernel_h, kernel_w = draw(kernels)
     groups = draw(st.sampled_from([1, 1, 1, 1, 2, 3]))
     params = BconvParams(
@@ -182,8 +182,8 @@ def test_drawn(case: tuple[BconvParams, tuple[int, int, int]], seed: int, thread
         *((channels, outputs) for channels in (9, 64) for outputs in (32, 64, 112, 117)),
     ],
 )
-@pytest.mark.parametrize("output", library.OUTPUTS)
-def test_every_width_of_a_tile(output: library.Output, channels: int, outputs: int) -> None:
+@pytest.mark.parametrize("output", OUTPUTS)
+def test_every_width_of_a_tile(output: Output, channels: int, outputs: int) -> None:
     """Rows of 1 to 36 pixels: every remainder of every tile, in the middle and at both borders of the picture."""
     params = BconvParams(
         channels, outputs, 3, 3, same_padding=True, pad_value=int(output != "float"), output=output
@@ -232,9 +232,9 @@ def test_no_sum_overflows(channels: int, kernel: int) -> None:
         np.testing.assert_array_equal(result, np.float32(-channels * kernel**2), err_msg=level)
 
 
-@pytest.mark.parametrize("activation", library.ACTIVATIONS)
+@pytest.mark.parametrize("activation", ACTIVATIONS)
 @pytest.mark.parametrize("exponent", [-126, -60, 100, 121, 127])
-def test_multipliers_at_the_ends_of_float32(exponent: int, activation: library.Activation) -> None:
+def test_multipliers_at_the_ends_of_float32(exponent: int, activation: Activation) -> None:
     """Infinities and NaNs of overflowing sums are those of NumPy; twice the multiplier must not be formed where that overflows."""
     params = BconvParams(70, 20, 3, 3, activation=activation)
     words, filters, constants = draw_arrays(params, (1, 5, 9), 3)
