@@ -8,7 +8,8 @@ import numpy as np
 import onnx
 import pytest
 
-from fdabnn_deploy.comparison import SCHEMA_FILE, compare_models
+from fdabnn_deploy.comparison import compare_models
+from fdabnn_deploy.comparison_report import SCHEMA_FILE
 from fdabnn_deploy.converter import ConvertOptions, find_converter
 from fdabnn_deploy.errors import ModelRefusedError, UsageError
 from fdabnn_deploy.graph import Graph, Node

@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fdabnn_deploy.comparison import ComparisonReport, compare_models
+from fdabnn_deploy.comparison import compare_models
+from fdabnn_deploy.comparison_report import ComparisonReport
 from fdabnn_deploy.ops import FloatArray
 from fdabnn_deploy.parity import Difference
 

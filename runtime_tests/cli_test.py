@@ -13,7 +13,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from fdabnn_deploy import comparison, report
+from fdabnn_deploy import comparison_report, report
 
 NETWORK = """
 import torch
@@ -119,7 +119,7 @@ def test_parity_of_checkpoint_and_file_ends_with_0(workplace: Path) -> None:
     assert "its deployed graph, numerics of weights0.tflite" in done.stdout
     assert "tensors that both have are equal, on 8 inputs" in done.stdout
     content = json.loads((workplace / "parity.json").read_text())
-    jsonschema.validate(content, json.loads(comparison.SCHEMA_FILE.read_text()))
+    jsonschema.validate(content, json.loads(comparison_report.SCHEMA_FILE.read_text()))
     assert content["same_checkpoint"] is True
     assert (content["verdict"], content["a"]["numerics"]) == ("equal", "exact")
     assert any(row["layer"] == "conv" for row in content["layers"])

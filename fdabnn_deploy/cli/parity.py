@@ -23,7 +23,7 @@ from fdabnn_deploy.cli.console import (
     run_command,
 )
 from fdabnn_deploy.cli.options import reading_arguments, reading_options
-from fdabnn_deploy.comparison import ComparisonReport, LayerRow
+from fdabnn_deploy.comparison_report import ComparisonReport, LayerRow
 from fdabnn_deploy.errors import ParityError
 from fdabnn_deploy.runtimes import registry
 
