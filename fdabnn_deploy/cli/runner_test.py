@@ -3,6 +3,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from fdabnn_deploy import native
 from fdabnn_deploy.capsule import Capsule, Floats, write_capsule
 from fdabnn_deploy.cli import runner
 from fdabnn_deploy.devices import libraries
-from fdabnn_deploy.devices.libraries import RUNTIMES, RuntimePackage
+from fdabnn_deploy.devices.libraries import RUNTIMES
 from fdabnn_deploy.errors import RuntimeMissingError
 
 pytestmark = pytest.mark.skipif(
@@ -77,7 +78,7 @@ def test_the_options_with_a_value_are_the_programs() -> None:
 def test_a_missing_runtime_is_said(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setitem(RUNTIMES, ".tflite", RuntimePackage("LiteRT", "no-such-package", "x"))
+    monkeypatch.setitem(RUNTIMES, ".tflite", replace(RUNTIMES[".tflite"], package="no-such-package"))
     with pytest.raises(RuntimeMissingError):
         runner.command(["a.tflite"])
     assert runner.main(["a.tflite"]) == 6
