@@ -123,8 +123,9 @@ class BconvImpl : public Bconv {
   }
 
   std::size_t WorkerBytes() const {
-    const BconvShape shape = dense_ ? DenseShape(shape_, kDenseImages) : shape_;
-    return RoundUp(kernel_.workspace_bytes(params_, shape), kCacheLine) + CountBytes();
+    const std::size_t bytes =
+        dense_ ? kernel_.workspace_bytes(DenseParams(params_), DenseShape(shape_, kDenseImages)) : kernel_.workspace_bytes(params_, shape_);
+    return RoundUp(bytes, kCacheLine) + CountBytes();
   }
 
   std::size_t RowBytes() const {

@@ -166,6 +166,29 @@ def test_dense_layers_whose_channels_or_images_threads_share(output: Output, thr
             check(params, (batch, 1, 1), batch, threads)
 
 
+@pytest.mark.parametrize("output", ["float", "packed", "int8"])
+@pytest.mark.parametrize("stride", [1, 2, 3])
+def test_dense_layers_stay_inside_their_workspace(output: Output, stride: int) -> None:
+    """A stride says nothing about a picture of one pixel, and changes nothing of what a batch of them takes."""
+    inputs, channels, batch, guard = 1888, 128, 16, 1 << 16
+    params = BconvParams(inputs, channels, 1, 1, stride_h=stride, stride_w=stride, output=output)
+    words = np.zeros((batch, 1, 1, inputs // 32), np.uint32)
+    filters = np.zeros((channels, 1, 1, inputs // 32), np.uint32)
+    ones, thresholds = np.ones(channels, np.float32), np.zeros(channels, np.int32)
+    for level in library.levels():
+        convolution = Bconv(params, filters, multiplier=ones, bias=ones, thresholds=thresholds, level=level)
+        convolution.resize(1, 1)
+        found = np.empty(4 * batch * channels, np.uint8)
+        size = library.function("bconv_workspace_bytes")(convolution.handle, 1)
+        memory = np.full(size + library.ALIGNMENT + guard, 0xA5, np.uint8)
+        begin = -memory.ctypes.data % library.ALIGNMENT
+        library.call(
+            *("bconv_run", convolution.handle, words.ctypes.data, batch, found.ctypes.data),
+            *(POOLS[1].handle, memory.ctypes.data + begin),
+        )
+        assert (memory[begin + size :] == 0xA5).all(), level
+
+
 @settings(
     max_examples=2 * settings().max_examples,
     suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow],

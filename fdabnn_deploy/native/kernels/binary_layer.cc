@@ -142,7 +142,9 @@ class BinaryLayerImpl : public BinaryLayer {
     return RoundUp(sizeof(std::int32_t) * (std::size_t{1} * CountRows() * PartShape().out_w * all_lanes_ + kWordBits), kCacheLine);
   }
 
-  std::size_t WorkerBytes() const { return RoundUp(kernel_.workspace_bytes(conv_, PartShape()), kCacheLine) + CountBytes(); }
+  std::size_t WorkerBytes() const {
+    return RoundUp(kernel_.workspace_bytes(dense_ ? DenseParams(conv_) : conv_, PartShape()), kCacheLine) + CountBytes();
+  }
 
   void RunDensePart(const BinaryLayerTensors& t, const DensePart& part, char* workspace) const {
     BconvJob whole = {};

@@ -137,6 +137,26 @@ def test_dense_layers_whose_channels_or_images_threads_share(planes: bool, threa
             check(params, (batch, 1, 1), (True, batch % 2 == 0, True, batch % 3 == 0), batch, threads)
 
 
+@pytest.mark.parametrize("stride", [1, 2, 3])
+def test_dense_layers_stay_inside_their_workspace(stride: int) -> None:
+    """A stride says nothing about a picture of one pixel, and changes nothing of what a batch of them takes."""
+    inputs, channels, batch, guard = 1888, 128, 16, 1 << 16
+    params = BinaryLayerParams(inputs, channels, stride_h=stride, stride_w=stride)
+    words = np.zeros((batch, 1, 1, inputs // 32), np.uint32)
+    filters = np.zeros((channels, 1, 1, inputs // 32), np.uint32)
+    for level in library.levels():
+        layer = BinaryLayer(params, filters, level=level)
+        values, signs = layer(words)
+        size = library.function("layer_workspace_bytes")(layer.handle, 1)
+        memory = np.full(size + library.ALIGNMENT + guard, 0xA5, np.uint8)
+        begin = -memory.ctypes.data % library.ALIGNMENT
+        library.call(
+            *("layer_run", layer.handle, words.ctypes.data, None, batch),
+            *(values.ctypes.data, signs.ctypes.data, POOLS[1].handle, memory.ctypes.data + begin),
+        )
+        assert (memory[begin + size :] == 0xA5).all(), level
+
+
 def test_rows_that_are_finished_in_several_parts() -> None:
     """Counts of more rows than are kept at a time, and rows for three threads."""
     params = BinaryLayerParams(

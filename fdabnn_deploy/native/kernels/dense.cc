@@ -2,6 +2,12 @@
 
 namespace fdabnn {
 
+BconvParams DenseParams(const BconvParams& layer) {
+  BconvParams params = layer;
+  params.stride_h = params.stride_w = 1;
+  return params;
+}
+
 BconvShape DenseShape(const BconvShape& one, int images) {
   BconvShape shape = one;
   shape.in_w = shape.out_w = images;
@@ -10,8 +16,7 @@ BconvShape DenseShape(const BconvShape& one, int images) {
 
 BconvJob DenseJob(const BconvJob& whole, const BconvKernel& kernel, const DensePart& part, BconvParams* params) {
   BconvJob job = whole;
-  *params = *whole.params;
-  params->stride_w = 1;
+  *params = DenseParams(*whole.params);
   job.params = params;
   job.shape = DenseShape(whole.shape, part.images);
   const auto set_channels = [&](int channels) {

@@ -19,6 +19,9 @@ inline bool IsDense(const BconvParams& p, int in_height, int in_width) {
   return p.groups == 1 && p.kernel_h == 1 && p.kernel_w == 1 && in_height == 1 && in_width == 1;
 }
 
+// What a dense layer is to a kernel, for its workspace as for its jobs: neighbours in a row are images, whatever the layer's stride.
+BconvParams DenseParams(const BconvParams& layer);
+
 // What `images` of a dense layer are to a kernel; one image's shape becomes it.
 BconvShape DenseShape(const BconvShape& one, int images);
 

@@ -146,6 +146,10 @@ std::vector<std::string> List(const std::string& folder) {
   return names;
 }
 
-bool Exists(const std::string& path) { return access(path.c_str(), F_OK) == 0; }
+bool Exists(const std::string& path) {
+  // Not access(): under proot and some sandboxes it denies files that are bound into the tree.
+  struct stat status;
+  return stat(path.c_str(), &status) == 0;
+}
 
 }  // namespace fdabnn::runner
