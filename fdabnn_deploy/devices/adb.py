@@ -1,6 +1,7 @@
 """A device behind the Android Debug Bridge, by the system's `adb`.
 
-What is tested of this without a phone is the client's own part: no `adb`, no device, an unknown serial, a server that answers nothing.
+What is tested of this without a phone: the client's own refusals (no `adb`, no device, an unknown serial), and that it pushes, runs and
+removes against a server of the tests' own, which does on this machine what adbd does on a device.
 The programs are made for glibc, which Android does not have: a board with Linux and adbd runs them, a phone says that it cannot.
 """
 

@@ -38,17 +38,21 @@ class RuntimePackage:
     Attributes:
         name: of the runtime.
         package: on the package index.
-        library: pattern of the library's path in the wheel.
+        file: name of the library.
+        library: pattern of its path in the wheel.
     """
 
     name: str
     package: str
+    file: str
     library: str
 
 
 RUNTIMES = {
-    ".tflite": RuntimePackage("LiteRT", "ai-edge-litert", r"ai_edge_litert/libLiteRt\.so"),
-    ".onnx": RuntimePackage("ONNX Runtime", "onnxruntime", r"onnxruntime/capi/libonnxruntime\.so(\.[\d.]+)?"),
+    ".tflite": RuntimePackage("LiteRT", "ai-edge-litert", "libLiteRt.so", r"ai_edge_litert/libLiteRt\.so"),
+    ".onnx": RuntimePackage(
+        "ONNX Runtime", "onnxruntime", "libonnxruntime.so", r"onnxruntime/capi/libonnxruntime\.so(\.[\d.]+)?"
+    ),
 }
 
 
@@ -94,12 +98,11 @@ def find(machine: str, suffix: str, tell: Tell) -> Libraries:
     named = None if machine == here else machine
     try:
         runner, delegate = Path(native.runner_path(named)), Path(native.delegate_path(named))
-    except RuntimeMissingError as error:
+    except RuntimeMissingError:
         if named is None:
             raise
         raise RuntimeMissingError(
-            f"this installation has no runner for {machine}: build it in a checkout with  python tools/native/build.py "
-            f"--target {machine}-linux-gnu.2.17 --out fdabnn_deploy/native/lib/{machine}  ({error})"
+            f"this installation has no runner for {machine}: {_where_to_get(machine)}"
         ) from None
     runtime = RUNTIMES[suffix]
     try:
@@ -110,6 +113,13 @@ def find(machine: str, suffix: str, tell: Tell) -> Libraries:
     return Libraries(runner, delegate, library, version)
 
 
+def _where_to_get(machine: str) -> str:
+    """What brings the runner for another processor: the wheel for x86-64 has that for aarch64, too; a checkout builds any."""
+    build = f"python tools/native/build.py --target {machine}-linux-gnu.2.17 --out fdabnn_deploy/native/lib/{machine}"
+    checkout = f"in a checkout build it with  {build}"
+    return f"the wheel for x86-64 brings it; {checkout}" if machine == "aarch64" else checkout
+
+
 def _installed(runtime: RuntimePackage) -> Path:
     """The library of the installed package."""
     for file in importlib.metadata.files(runtime.package) or ():
@@ -118,8 +128,8 @@ def _installed(runtime: RuntimePackage) -> Path:
             if path.is_file():
                 return path
     raise RuntimeMissingError(
-        f"the package {runtime.package} has no library {runtime.library}: install it again, with  pip install --force-reinstall "
-        f"{runtime.package}"
+        f"{runtime.package} {importlib.metadata.version(runtime.package)} has no {runtime.file} beside its Python module, for a program "
+        f"without Python: get a newer one, with  pip install --upgrade {runtime.package}"
     )
 
 
@@ -141,20 +151,11 @@ def fetch(runtime: RuntimePackage, version: str, machine: str, tell: Tell) -> Pa
     tell(f"fetching {runtime.name} {version} for {machine}")
     with tempfile.TemporaryDirectory(prefix="fdabnn-wheel-") as scratch:
         command = download_command(f"{runtime.package}=={version}", machine, Path(scratch))
-        done = subprocess.run(  # noqa: S603 - this Python's own pip
-            command,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=_PIP_SECONDS,
-            stdin=subprocess.DEVNULL,
-        )
+        status, said = _run(command)
         wheels = list(Path(scratch).glob("*.whl"))
-        if done.returncode != 0 or len(wheels) != 1:
-            errors = [line for line in done.stderr.splitlines() if line.startswith("ERROR")]
-            reason = (
-                errors[-1].removeprefix("ERROR: ") if errors else done.stderr.strip()[-200:] or "pip failed"
-            )
+        if status != 0 or len(wheels) != 1:
+            errors = [line for line in said.splitlines() if line.startswith("ERROR")]
+            reason = errors[-1].removeprefix("ERROR: ") if errors else said.strip()[-200:] or "pip failed"
             raise RuntimeMissingError(
                 f"{runtime.name} {version} for {machine} cannot be fetched ({reason}): connect to the package index, or put its "
                 f"library from the wheel into {folder}"
@@ -164,6 +165,22 @@ def fetch(runtime: RuntimePackage, version: str, machine: str, tell: Tell) -> Pa
     write_whole(path, content)
     path.chmod(0o755)
     return path
+
+
+def _run(command: Sequence[str]) -> tuple[int, str]:
+    """Runs pip: its exit status, and what it said of errors."""
+    try:
+        done = subprocess.run(  # noqa: S603 - this Python's own pip
+            command,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=_PIP_SECONDS,
+            stdin=subprocess.DEVNULL,
+        )
+    except subprocess.TimeoutExpired:
+        return 1, f"ERROR: pip did not end within {_PIP_SECONDS} s"
+    return done.returncode, done.stderr
 
 
 def download_command(requirement: str, machine: str, out: Path) -> list[str]:

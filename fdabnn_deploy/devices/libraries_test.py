@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import hashlib
+import socket
 import zipfile
 from pathlib import Path
 
@@ -63,6 +65,25 @@ def test_without_an_index_the_way_out_is_said(tmp_path: Path, monkeypatch: pytes
     folder.mkdir(parents=True)
     (folder / "libLiteRt.so").write_bytes(CONTENT)
     assert fetch(RUNTIMES[".tflite"], "2.3.0", "aarch64", quiet) == folder / "libLiteRt.so"
+
+
+def test_a_silent_index_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It takes the connection and answers nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as index:
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+        monkeypatch.setenv("PIP_INDEX_URL", f"http://127.0.0.1:{index.getsockname()[1]}/simple")
+        monkeypatch.setattr(libraries, "_PIP_SECONDS", 2)
+        with pytest.raises(RuntimeMissingError, match=r"cannot be fetched \(pip did not end within 2 s\)"):
+            fetch(RUNTIMES[".tflite"], "2.3.0", "aarch64", quiet)
+
+
+def test_a_package_without_the_library_is_to_be_upgraded() -> None:
+    """As that of an ONNX Runtime in which the library is part of the Python module."""
+    runtime = dataclasses.replace(RUNTIMES[".onnx"], library="no/such")
+    with pytest.raises(RuntimeMissingError) as refused:
+        libraries._installed(runtime)
+    assert "has no libonnxruntime.so beside its Python module" in str(refused.value)
+    assert str(refused.value).endswith("pip install --upgrade onnxruntime")
 
 
 def test_other_files_are_refused() -> None:

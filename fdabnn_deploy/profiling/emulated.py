@@ -21,8 +21,7 @@ def count(device: QemuDevice, placed: Placed, capsule: str, threads: int) -> Cou
     """Counts what runs of the model execute, after one run to warm up.
 
     Raises:
-        RuntimeMissingError: the emulator loads no plugins, or there is none.
-        RuntimeError: the runner failed.
+        RuntimeMissingError: the emulator loads no plugins, there is none, or the runner failed in it.
     """
     options = [
         "--markers",

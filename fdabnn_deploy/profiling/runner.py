@@ -14,6 +14,12 @@ _FAILED_SELFTEST = 4
 _SECONDS = 600.0
 
 
+class RunnerFailedError(FdabnnError):
+    """The runner crashed, or ended in a way that it should not: a bug, of which other devices know nothing."""
+
+    exit_code = 1
+
+
 @dataclass(frozen=True)
 class Placed:
     """The paths of what a run needs, on the device."""
@@ -101,10 +107,10 @@ def _answer(device: Device, done: Completed, *, failed_selftest: bool = False) -
     return answer
 
 
-def _error(where: str, done: Completed) -> Exception:
+def _error(where: str, done: Completed) -> FdabnnError:
     """The runner's exit codes are those of `fdabnn_deploy.errors`."""
     said = done.last_line.removeprefix("fdabnn-runner: ") or f"it ended with status {done.status}"
     for kind in FdabnnError.__subclasses__():
         if kind.exit_code == done.status:
             return kind(f"{where}: {said}")
-    return RuntimeError(f"fdabnn-runner on {where}: {said}")
+    return RunnerFailedError(f"fdabnn-runner on {where}: {said}: this is a bug, please report it")
