@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 
 import fdabnn_deploy
+from arm_root import library
 from fdabnn_deploy import capsule as capsules
 from fdabnn_deploy.cli import profile as cli
 from fdabnn_deploy.converter import ConvertOptions, find_converter
@@ -133,6 +134,9 @@ def test_noisy_runs_print_no_figures(model: Path, capsys: pytest.CaptureFixture[
         assert "shares only" in text
         assert " µs</b>" not in text
         assert " ms</b>" not in text
+    assert render(noisy).count("<circle") == RUNS
+    for drawn in ('class="median"', 'class="band"'):
+        assert drawn not in render(noisy)
     rows = [line for line in out.splitlines() if line.startswith("  local")]
     assert len(rows) == 1
     assert "µs" not in rows[0]
@@ -190,17 +194,39 @@ def test_one_device_fails_and_the_others_are_measured(
     assert "Device local" in found.out
 
 
+def test_a_crash_on_one_device_leaves_the_others_results(
+    model: Path,
+    server: Sshd,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The runner is ended by a signal, but only behind ssh."""
+    real = fdabnn_deploy.native.runner_path()
+    crashing = tmp_path / "fdabnn-runner"
+    crashing.write_text(f'#!/bin/sh\n[ -z "$SSH_CONNECTION" ] || kill -SEGV $$\nexec {real} "$@"\n')
+    crashing.chmod(0o755)
+    monkeypatch.setattr(fdabnn_deploy.native, "runner_path", lambda _=None: str(crashing))
+    devices = ["--device", "local", "--device", server.address, *ssh_options(server)]
+    assert run(model, *devices, "--runs", RUNS, "--json", tmp_path / "p.json") == 1
+    found = capsys.readouterr()
+    assert "it ended with status 139: this is a bug" in found.err
+    assert len(found.err.splitlines()) == 1
+    here, there = json.loads((tmp_path / "p.json").read_text())["devices"]
+    assert len(here["measurements"][0]["model"]["samples"]) == RUNS
+    assert there["failure"]["exit_code"] == 1
+    assert "Device local" in found.out
+
+
 def test_a_device_that_says_another_processor(model: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     """The runner for that processor is pushed, and does not start."""
-    folder = tmp_path_factory.mktemp("foreign")
-    other = "aarch64" if os.uname().machine == "x86_64" else "x86_64"
+    if os.uname().machine != "x86_64":
+        pytest.skip("the other processor whose runner is built is aarch64")
+    library.build()
+    folder, other = tmp_path_factory.mktemp("foreign"), "aarch64"
     (folder / "uname").write_text(f"#!/bin/sh\necho {other}\n")
     (folder / "uname").chmod(0o755)
     with run_sshd(folder, environment={"PATH": f"{folder}:/usr/bin:/bin"}) as server:
-        try:
-            fdabnn_deploy.native.runner_path(other)
-        except RuntimeMissingError:
-            pytest.skip(f"no runner for {other}: build it with  python tools/native/build.py --target ...")
         with pytest.raises(RuntimeMissingError, match="cannot start fdabnn-runner"):
             fdabnn_deploy.profile(model, [server.address], ssh=server.options, runs=RUNS)
 

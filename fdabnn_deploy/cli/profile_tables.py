@@ -57,14 +57,11 @@ def _print_times(console: Console, profile: Profile) -> None:
     for device in profile.devices:
         for measured in device.measurements:
             for what, timing in (("", measured.model), ("baseline, ", measured.baseline)):
-                for reason in timing.reasons if timing is not None else ():
-                    threads = texts.threads(measured.threads)
-                    _note(console, f"{device.address}, {what}{threads}: {timing_word(timing)}: {reason}")
-
-
-def timing_word(timing: Timing | None) -> str:
-    """What a run that is no result is called."""
-    return "" if timing is None else f"{timing.verdict}, {timing.attempts} attempts, no result"
+                if timing is None:
+                    continue
+                said, threads = texts.no_result(timing), texts.threads(measured.threads)
+                for reason in timing.reasons:
+                    _note(console, f"{device.address}, {what}{threads}: {said}: {reason}")
 
 
 def _times(
@@ -115,14 +112,16 @@ def _print_layers(console: Console, device: DeviceResult, profile: Profile) -> N
     columns = ["layer", "share", *heads, "MACs", "operators"]
     title = f"Layers on {device.address}, {texts.threads(measured.threads)}, {texts.op_by_op(profile)}"
     if not quiet:
-        title += f": a {measured.model.layers_verdict} run, shares only"
+        title += f": {measured.model.layers_verdict}, shares only"
     print_table(console, title, columns, rows, right=(1, 2, 3, 4, 5, 6))
     if quiet and measured.ceiling is not None:
         _plain(console, _ceiling(measured))
     if texts.not_compared(profile, layers):
         _note(console, texts.not_compared(profile, layers))
-    if quiet and texts.on_float_operators(profile):
-        _plain(console, texts.on_float_operators(profile))
+    if quiet:
+        for text in (texts.how_compared(profile, layers), texts.on_float_operators(profile)):
+            if text:
+                _plain(console, text)
 
 
 def _ceiling(measured: Measurement) -> str:

@@ -2,7 +2,8 @@
 
 A twin has one convolution or dense layer for every binary layer of the model. What is compared is the binary layer and the packing of its
 signs with that one operator; in TFLite files with the float twin each of the two alone, in a file of its own, so that XNNPACK takes part
-(`fdabnn_deploy.profiling.alone`). With another model, layers of the same name are compared, whole.
+(`fdabnn_deploy.profiling.alone`). A layer that reads or writes packed signs cannot be fed so; it is compared operator by operator in the
+whole models, as all layers are elsewhere. With another model, layers of the same name are compared, whole.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from fdabnn_deploy.errors import UsageError
 from fdabnn_deploy.files import write_whole
 from fdabnn_deploy.profiling import operators
 from fdabnn_deploy.profiling.alone import cut
-from fdabnn_deploy.profiling.layers import Executed, Layer, time_of
+from fdabnn_deploy.profiling.layers import Executed, Layer, NotCompared, time_of
 from fdabnn_deploy.profiling.operators import Operator
 
 TWINS = ("fp32", "int8")
@@ -97,7 +98,7 @@ def make(text: str, model: Path, model_operators: Sequence[Operator], folder: Pa
 
 
 def _alone(model: Path, twin: Path, pairs: Sequence[Pair], folder: Path) -> tuple[Alone, ...]:
-    """Cuts the layers out of TFLite files; one whose signs come packed cannot be fed alone."""
+    """Cuts the layers out of TFLite files, but for those that read or write packed signs."""
     if model.suffix.lower() != ".tflite":
         return ()
     contents = model.read_bytes(), twin.read_bytes()
@@ -119,15 +120,21 @@ def _indices(layer: str, of: Sequence[Operator]) -> tuple[int, ...]:
 
 
 def compared(
-    layers: Sequence[Layer], run: Sequence[Executed], other: Sequence[Executed], baseline: Baseline
+    layers: Sequence[Layer],
+    run: Sequence[Executed],
+    other: Sequence[Executed],
+    baseline: Baseline,
+    *,
+    quiet: bool,
 ) -> tuple[Layer, ...]:
-    """The table with the baseline's times.
+    """The table with the baseline's times in the whole models, or why a layer has none.
 
     Args:
         layers: the model's table.
         run: what was executed of the model.
         other: of the baseline.
         baseline: the pairs.
+        quiet: whether the times of both are a result.
     """
     pairs = {pair.layer: pair for pair in baseline.pairs}
     found = []
@@ -135,7 +142,12 @@ def compared(
         pair = pairs.get(layer.name)
         mine = None if pair is None else time_of(run, pair.model)
         theirs = None if pair is None else time_of(other, pair.baseline)
-        if mine is None or theirs is None:
-            mine = theirs = None
-        found.append(dataclasses.replace(layer, compared=mine, baseline=theirs))
+        reason: NotCompared = "no twin" if pair is None else "merged" if not (mine and theirs) else ""
+        reason = reason or ("" if quiet else "not quiet")
+        if reason:
+            found.append(dataclasses.replace(layer, not_compared=reason if layer.multiplies else ""))
+        else:
+            found.append(
+                dataclasses.replace(layer, compared=mine, baseline=theirs, compared_in="the whole models")
+            )
     return tuple(found)

@@ -53,13 +53,13 @@ class Bars:
 
 @dataclass(frozen=True)
 class Runs:
-    """The times of single runs, in their order, as points; and where median, p10 and p90 are."""
+    """The times of single runs, in their order, as points; and where median, p10 and p90 are, None where the run is no result."""
 
     height: float
     ticks: tuple[Tick, ...]
     points: tuple[tuple[float, float], ...]
-    median: float
-    band: tuple[float, float]
+    median: float | None
+    band: tuple[float, float] | None
 
 
 def kind_of(layer: Layer) -> str:
@@ -147,7 +147,14 @@ def runs(timing: Timing) -> Runs:
     step = width / max(1, len(timing.samples) - 1)
     points = tuple((round(left + i * step, 1), round(height(ns), 1)) for i, ns in enumerate(timing.samples))
     lines = tuple(Tick(round(_TOP + _RUNS_HEIGHT - (tick.at - _LABEL_WIDTH), 1), tick.text) for tick in ticks)
-    return Runs(_TOP + _RUNS_HEIGHT + 8, lines, points, height(median), (height(p90), height(p10)))
+    quiet = timing.statistics is not None
+    return Runs(
+        _TOP + _RUNS_HEIGHT + 8,
+        lines,
+        points,
+        height(median) if quiet else None,
+        (height(p90), height(p10)) if quiet else None,
+    )
 
 
 def _bar(row: int, label: str, value: str, kind: str, title: str, width: float) -> Bar:

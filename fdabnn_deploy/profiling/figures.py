@@ -2,7 +2,7 @@
 
 A run whose times spread wide, or during which the processor was throttled, tells of the machine's other business and not of the model.
 Its figures are not given out. The spread is `(p90 - p10) / median`, where p10 and p90 are the times that a tenth of the runs undercut
-and exceed; above `NOISE_BOUND` a run is called noisy.
+and exceed; above `NOISE_BOUND` a run is called noisy. Less than `MIN_RUNS` times have no tenth, and say nothing of the spread.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from typing import Any, Literal
 import numpy as np
 
 NOISE_BOUND = 0.10
-Verdict = Literal["quiet", "noisy", "throttled"]
+MIN_RUNS = 10
+Verdict = Literal["quiet", "noisy", "throttled", "too few runs"]
 _PI_NOW = 0xF
 """Bits of a Raspberry Pi's `get_throttled` that are set while something limits it."""
 _PI_NAMES = {0: "voltage too low", 1: "frequency capped", 2: "throttled", 3: "soft temperature limit"}
@@ -70,6 +71,11 @@ def judge(samples: Sequence[int], before: dict[str, Any], after: dict[str, Any])
     if throttled:
         way_out = "cool it, or give it a stronger power supply, and wait a minute"
         return Judgement("throttled", (f"the processor was throttled ({throttled}): {way_out}",))
+    if len(samples) < MIN_RUNS:
+        return Judgement(
+            "too few runs",
+            (f"{len(samples)} do not tell how far times spread: set --runs to {MIN_RUNS} or more",),
+        )
     spread = summarise(samples).spread
     if spread > NOISE_BOUND:
         reason = f"(p90 - p10) / median is {spread:.0%}, the bound is {NOISE_BOUND:.0%}"

@@ -21,6 +21,13 @@ def test_quiet_times_are_a_result() -> None:
     assert judge([100] * 90 + [105] * 10, state(), state()).verdict == "quiet"
 
 
+def test_few_runs_are_no_result() -> None:
+    assert judge([5] * 10, {}, {}).verdict == "quiet"
+    found = judge([5] * 9, {}, {})
+    assert found.verdict == "too few runs"
+    assert "set --runs to 10 or more" in found.reasons[0]
+
+
 def test_a_wide_spread_is_noise_and_says_what_helps() -> None:
     found = judge([100] * 80 + [130] * 20, state(governor=["ondemand"] * 4, load1=2.5), state())
     assert found.verdict == "noisy"

@@ -9,7 +9,7 @@ from typing import Any
 from fdabnn_deploy.errors import RuntimeMissingError
 from fdabnn_deploy.files import write_whole
 from fdabnn_deploy.profiling import charts, texts
-from fdabnn_deploy.profiling.figures import NOISE_BOUND
+from fdabnn_deploy.profiling.figures import MIN_RUNS, NOISE_BOUND
 from fdabnn_deploy.profiling.result import DeviceResult, Measurement, Profile
 
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -54,6 +54,7 @@ def render(profile: Profile) -> str:
         texts=texts,
         width=charts.WIDTH,
         bound=NOISE_BOUND,
+        fewest=MIN_RUNS,
     )
     return html
 

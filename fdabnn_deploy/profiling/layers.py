@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -18,6 +18,8 @@ INSERTED = "(by the runtime)"
 """The layer of what a runtime brings in by itself, such as changes of layout."""
 _MULTIPLYING = ("Conv", "Gemm", "MatMul")
 """Parts of the names of ONNX Runtime's operators with multiply-adds."""
+ComparedIn = Literal["", "files of their own", "the whole models"]
+NotCompared = Literal["", "no twin", "merged", "not quiet"]
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,10 @@ class Layer:
         compared: what is compared with the baseline: the median of a binary layer's convolution and the packing of its signs, of the whole
             layer where the baseline is another model; None without a baseline, or where it has no such layer, or a run was not quiet.
         baseline: the median of the same layer there.
+        compared_in: where both were timed: each alone in a file of its own, or operator by operator in the whole models; empty where
+            nothing was compared.
+        not_compared: why a layer that has multiply-adds has no figure against the baseline: the baseline has no such layer, the runtime
+            merged it into another, or runs were not quiet; empty where there is one.
     """
 
     name: str
@@ -71,6 +77,13 @@ class Layer:
     of_ceiling: float | None
     compared: float | None = None
     baseline: float | None = None
+    compared_in: ComparedIn = ""
+    not_compared: NotCompared = ""
+
+    @property
+    def multiplies(self) -> bool:
+        """Whether it has multiply-adds."""
+        return self.binary_macs + self.float_macs > 0
 
     @property
     def speedup(self) -> float | None:

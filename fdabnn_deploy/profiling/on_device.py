@@ -122,31 +122,43 @@ class _Measurer:
             self.tell(f"measuring the baseline with {threads}")
             capsule = job.baseline_capsule or job.capsule
             other, others, _ = self._quietest(job.baseline.path, capsule, job.baseline.operators, how)
-            if job.baseline.alone and how.xnnpack:
-                timing = replace(timing, layers=self._alone(timing.layers, job.baseline.alone, how))
-            elif timing.layers_verdict == other.layers_verdict == "quiet":
-                layers = baselines.compared(timing.layers, ran, others, job.baseline)
-                timing = replace(timing, layers=layers)
+            quiet = timing.layers_verdict == other.layers_verdict == "quiet"
+            layers = baselines.compared(timing.layers, ran, others, job.baseline, quiet=quiet)
+            if how.xnnpack:
+                layers = self._alone(layers, job.baseline.alone, how)
+            timing = replace(timing, layers=layers)
         cpus = answer["settings"].get("cpus")
         pinned = None if cpus is None else tuple(cpus)
         return Measurement(how.threads, pinned, _ceiling(answer), timing, other)
 
     def _alone(self, layers: Sequence[Layer], files: Sequence[Alone], how: Measuring) -> tuple[Layer, ...]:
-        """The table with the times of layers and their twins alone, where both were quiet."""
+        """The table with the times of those layers and their twins that can be measured alone, where both were quiet."""
         known = {each.layer: each for each in files}
         how = replace(how, per_op=False)
         found = []
         for layer in layers:
-            mine = theirs = None
-            if layer.name in known:
-                self.tell(f"measuring {layer.name} and its twin alone")
-                pair = known[layer.name]
-                mine, theirs = (
-                    self._quietest(path, None, (), how)[0].statistics for path in (pair.model, pair.baseline)
+            pair = known.get(layer.name)
+            if pair is None:
+                found.append(layer)
+                continue
+            self.tell(f"measuring {layer.name} and its twin alone")
+            mine, theirs = (
+                self._quietest(path, None, (), how)[0].statistics for path in (pair.model, pair.baseline)
+            )
+            if mine is None or theirs is None:
+                found.append(
+                    replace(layer, compared=None, baseline=None, compared_in="", not_compared="not quiet")
                 )
-            if mine is not None and theirs is not None:
-                layer = replace(layer, compared=mine.median, baseline=theirs.median)  # noqa: PLW2901
-            found.append(layer)
+            else:
+                found.append(
+                    replace(
+                        layer,
+                        compared=mine.median,
+                        baseline=theirs.median,
+                        compared_in="files of their own",
+                        not_compared="",
+                    )
+                )
         return tuple(found)
 
     def _quietest(
@@ -163,7 +175,7 @@ class _Measurer:
             timing, ran = _timing(answer, operators, how.threads, attempt)
             if best is None or _rank(timing) < _rank(best[0]):
                 best = timing, ran, answer
-            if _rank(timing)[:2] == (False, False):
+            if _rank(timing)[:2] == (False, False) or timing.verdict == "too few runs":
                 break
         assert best is not None
         return replace(best[0], attempts=attempt), best[1], best[2]

@@ -71,29 +71,62 @@ def on_float_operators(profile: Profile) -> str:
     """What computed float operators where each was timed, against where the whole model was; empty where that was the same."""
     if not (_is_tflite(profile) and profile.settings.xnnpack):
         return ""
-    baseline = profile.baseline
-    text = (
+    return (
         "XNNPACK shows no operators of its own, so LiteRT's slower built-in kernels compute the float operators where each is timed; the "
         "time of one run is with XNNPACK"
     )
-    if baseline is None:
-        return text
-    if baseline.kind == "fp32":
-        return f"{text}, and so are binary layers and their float twins, each measured alone"
-    return f"{text}; the baseline's layers are without it, too"
+
+
+def how_compared(profile: Profile, layers: Sequence[Layer]) -> str:
+    """How those layers were timed that have a figure against the baseline; empty where none has."""
+    alone, whole = (
+        [layer.name for layer in layers if layer.compared_in == where]
+        for where in ("files of their own", "the whole models")
+    )
+    parts = []
+    if alone:
+        who = f"{len(alone)} binary layer{'s' if len(alone) != 1 else ''}"
+        parts.append(f"{who} and the float twins each alone in a file of its own, with XNNPACK")
+    if whole:
+        fed = profile.settings.xnnpack and profile.baseline is not None and profile.baseline.kind == "fp32"
+        packed = fed and _is_tflite(profile)
+        names = ", ".join(whole)
+        who = (
+            f"{names} in the whole models, for packed signs go in or out" if packed else "in the whole models"
+        )
+        parts.append(f"{who}, {op_by_op(profile)}")
+    return f"compared: {'; '.join(parts)}" if parts else ""
+
+
+_NOT_COMPARED = {
+    "no twin": "the baseline has no such layer",
+    "merged": "the runtime merged them into others",
+    "not quiet": "their runs are no result, but noisy, throttled or too few",
+}
 
 
 def not_compared(profile: Profile, layers: Sequence[Layer]) -> str:
-    """How many binary layers have no figure against a twin because runs were not quiet; empty where all have one, or there is no twin."""
-    if profile.baseline is None or profile.baseline.kind == "model":
+    """How many binary layers have no figure against a twin, and why; empty where all have one, or there is no twin."""
+    if not _is_twin(profile):
         return ""
     binary = [layer for layer in layers if layer.binary_macs]
-    missing = sum(layer.speedup is None for layer in binary)
-    return (
-        f"{missing} of {len(binary)} binary layers are not compared: their runs were not quiet"
-        if missing
-        else ""
-    )
+    parts = []
+    for kind, reason in _NOT_COMPARED.items():
+        count_of = sum(layer.not_compared == kind for layer in binary)
+        if count_of:
+            parts.append(f"{count_of} of {len(binary)} binary layers are not compared: {reason}")
+    return "; ".join(parts)
+
+
+def no_result(timing: Timing) -> str:
+    """What is said of a run that is no result, in front of its reasons."""
+    if timing.attempts == 1:
+        return f"{timing.verdict}, no result"
+    return f"{timing.verdict} in {timing.attempts} attempts, no result"
+
+
+def _is_twin(profile: Profile) -> bool:
+    return profile.baseline is not None and profile.baseline.kind != "model"
 
 
 def _is_tflite(profile: Profile) -> bool:
