@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from fdabnn_deploy.errors import UsageError
-from fdabnn_deploy.files import write_whole
+from fdabnn_deploy.files import check_writable, write_whole
 
 
 def test_a_file_is_replaced_and_nothing_is_left_beside_it(tmp_path: Path) -> None:
@@ -23,4 +23,10 @@ def test_what_cannot_be_written_is_a_usage_error(tmp_path: Path) -> None:
     write_whole(tmp_path / "file", b"kept")
     with pytest.raises(UsageError, match="cannot write"):
         write_whole(tmp_path / "file" / "below", b"")
+    for path in (tmp_path / "file" / "below", tmp_path):
+        with pytest.raises(UsageError, match=f"cannot write {path}"):
+            check_writable(path)
+    check_writable(tmp_path / "file")
+    check_writable(tmp_path / "other")
+    assert (tmp_path / "file").read_bytes() == b"kept"
     assert [child.name for child in tmp_path.iterdir()] == ["file"]

@@ -194,6 +194,17 @@ def test_one_device_fails_and_the_others_are_measured(
     assert "Device local" in found.out
 
 
+@pytest.mark.parametrize("option", ["--json", "--html"])
+def test_a_file_that_cannot_be_written_is_found_before_anything_is_measured(
+    option: str, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A device that cannot be reached is not asked."""
+    (tmp_path / "file").touch()
+    path = tmp_path / "file" / "report"
+    assert run(model, "--device", "ssh://me@127.0.0.1:1", option, path) == UsageError.exit_code
+    assert f"cannot write {path}" in capsys.readouterr().err
+
+
 def test_a_crash_on_one_device_leaves_the_others_results(
     model: Path,
     server: Sshd,
@@ -226,9 +237,11 @@ def test_a_device_that_says_another_processor(model: Path, tmp_path_factory: pyt
     folder, other = tmp_path_factory.mktemp("foreign"), "aarch64"
     (folder / "uname").write_text(f"#!/bin/sh\necho {other}\n")
     (folder / "uname").chmod(0o755)
-    with run_sshd(folder, environment={"PATH": f"{folder}:/usr/bin:/bin"}) as server:
-        with pytest.raises(RuntimeMissingError, match="cannot start fdabnn-runner"):
-            fdabnn_deploy.profile(model, [server.address], ssh=server.options, runs=RUNS)
+    with (
+        run_sshd(folder, environment={"PATH": f"{folder}:/usr/bin:/bin"}) as server,
+        pytest.raises(RuntimeMissingError, match="cannot start fdabnn-runner"),
+    ):
+        fdabnn_deploy.profile(model, [server.address], ssh=server.options, runs=RUNS)
 
 
 @pytest.mark.parametrize("device", ["local", "ssh"])

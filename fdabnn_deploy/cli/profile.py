@@ -13,7 +13,9 @@ from fdabnn_deploy.cli.console import Numbers, make_console, run_command
 from fdabnn_deploy.cli.device_progress import DeviceProgress
 from fdabnn_deploy.cli.profile_tables import print_changes, print_profile
 from fdabnn_deploy.errors import SlowerError, UsageError
+from fdabnn_deploy.files import check_writable
 from fdabnn_deploy.profiling import html
+from fdabnn_deploy.profiling.compare import other_settings
 
 NAME = "fdabnn-profile"
 
@@ -129,7 +131,7 @@ def _profile(
         if model is not None:
             raise UsageError("--compare takes two files of --json and no model")
         changes = fdabnn_deploy.compare_profiles(*compared)
-        print_changes(console, changes)
+        print_changes(console, changes, other_settings(*compared))
         slower = [change for change in changes if change.outcome == "slower"]
         if slower:
             names = ", ".join(dict.fromkeys(change.what for change in slower))
@@ -139,6 +141,9 @@ def _profile(
         raise UsageError("no model: give a .tflite or .onnx file, or --compare OLD NEW")
     if html_path is not None:
         html.check()
+    for path in (json_path, html_path):
+        if path is not None:
+            check_writable(path)
     with DeviceProgress(make_console(stderr=True)) as progress:
         result = fdabnn_deploy.profile(
             model,

@@ -150,8 +150,8 @@ def _print_counts(console: Console, device: DeviceResult) -> None:
         )
 
 
-def print_changes(console: Console, changes: Sequence[Change]) -> None:
-    """Prints what a comparison found: what changed, and how much did not."""
+def print_changes(console: Console, changes: Sequence[Change], settings: Sequence[str]) -> None:
+    """Prints what a comparison found: what changed, how much did not, and which settings are not the same."""
     styles = {"slower": "bold red", "faster": "green", "not compared": "yellow"}
     rows: list[list[str | Text]] = []
     for change in changes:
@@ -168,6 +168,8 @@ def print_changes(console: Console, changes: Sequence[Change]) -> None:
         print_table(console, "Beyond noise", columns, rows, right=(1, 3, 4, 5, 6))
     same = sum(change.outcome == "same" for change in changes)
     _plain(console, f"{same} of {len(changes)} figures are the same within noise")
+    for text in settings:
+        _note(console, text)
 
 
 def _figure(change: Change, value: float | None) -> str:

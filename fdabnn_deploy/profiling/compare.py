@@ -9,8 +9,8 @@ The rule: a time has changed where the medians differ by more than each of
 - `FLOOR_NS`, what a timer and its calls can be off.
 
 Whole models are compared by the same rule where both runs were quiet. Layers are compared by name, wherever neither run was throttled:
-the second term of the rule takes care of noise. Executed instructions have no noise but the runtime's bookkeeping: they have changed
-where they differ by more than `COUNT_SHARE`.
+the second term of the rule takes care of noise, unless there are too few runs to tell it. Executed instructions have no noise but the
+runtime's bookkeeping: they have changed where they differ by more than `COUNT_SHARE`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ import numpy as np
 
 from fdabnn_deploy.errors import ModelRefusedError, RuntimeMissingError, UsageError
 from fdabnn_deploy.profiling import texts
-from fdabnn_deploy.profiling.figures import summarise
+from fdabnn_deploy.profiling.figures import MIN_RUNS, summarise
 from fdabnn_deploy.profiling.result import SCHEMA, SCHEMA_FILE, SCHEMA_VERSION
 
 SHARE = 0.03
@@ -113,7 +113,7 @@ def compare_profiles(old: Path, new: Path) -> tuple[Change, ...]:
         ModelRefusedError: a file is damaged or no profile.
         RuntimeMissingError: the package that checks them is not installed.
     """
-    before, after = (_runs(read(path)) for path in (old, new))
+    before, after = (_runs(content) for content in (read(old), read(new)))
     both = [key for key in before if key in after]
     if not both:
         have = " and ".join(_names(runs) for runs in (before, after))
@@ -126,8 +126,13 @@ def compare_profiles(old: Path, new: Path) -> tuple[Change, ...]:
             raise UsageError(
                 f"{key[0]} was {cpus[0]} and is now {cpus[1]}: only runs of one processor are compared"
             )
-        if key[1] == 0:
-            changes.append(_counted(key[0], old_run, new_run))
+        if old_run is old_device["counting"]:
+            cores = [run["cpu"] for run in (old_run, new_run)]
+            if cores[0] != cores[1]:
+                raise UsageError(
+                    f"{key[0]} showed {cores[0]} and now shows {cores[1]} (QEMU_CPU): only counts of one processor are compared"
+                )
+            changes.append(_counted(key, old_run, new_run))
         else:
             changes += _timed(key, old_run["model"], new_run["model"])
     if all(change.outcome == "not compared" for change in changes):
@@ -135,29 +140,59 @@ def compare_profiles(old: Path, new: Path) -> tuple[Change, ...]:
     return tuple(changes)
 
 
+def other_settings(old: Path, new: Path) -> tuple[str, ...]:
+    """What else is not the same in two profiles, in words: a change may come from there.
+
+    Raises:
+        UsageError, ModelRefusedError, RuntimeMissingError: see `read`.
+    """
+    contents = [read(path) for path in (old, new)]
+    found = []
+    settings = [content["settings"] for content in contents]
+    for name, option in (("cpus", "--cpus"), ("xnnpack", "--xnnpack"), ("warmup", "--warmup")):
+        if settings[0].get(name) != settings[1].get(name):
+            was, now = (_shown(each.get(name)) for each in settings)
+            found.append(f"{option} was {was} and is now {now}")
+    devices = [
+        {device["address"]: device.get("runtime") or {} for device in each["devices"]} for each in contents
+    ]
+    for address in devices[0].keys() & devices[1].keys():
+        for name, what in (("version", "the runtime's version"), ("kernels", "the level of the kernels")):
+            was, now = (each[address].get(name) for each in devices)
+            if was != now:
+                found.append(f"{address}: {what} was {_shown(was)} and is now {_shown(now)}")
+    return tuple(sorted(found))
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return "none" if value is None or value == "" else str(value)
+
+
 _Key = tuple[str, int]
 
 
 def _runs(content: dict[str, Any]) -> dict[_Key, tuple[dict[str, Any], dict[str, Any]]]:
-    """Device and run by address and threads; counts of instructions under 0 threads."""
+    """Device and run by address and threads; an emulated device counts with the first number of threads."""
     found = {}
     for device in content["devices"]:
         for run in device["measurements"]:
             found[device["address"], int(run["threads"])] = (device, run)
         if device["counting"] is not None:
-            found[device["address"], 0] = (device, device["counting"])
+            found[device["address"], int(content["settings"]["threads"][0])] = (device, device["counting"])
     return found
 
 
 def _names(runs: dict[_Key, Any]) -> str:
-    found = [f"{address} ({texts.threads(threads)})" if threads else address for address, threads in runs]
+    found = [f"{address} ({texts.threads(threads)})" for address, threads in runs]
     return ", ".join(found) or "none"
 
 
-def _counted(address: str, old: dict[str, Any], new: dict[str, Any]) -> Change:
+def _counted(key: _Key, old: dict[str, Any], new: dict[str, Any]) -> Change:
     before, after = (float(run["instructions"]) for run in (old, new))
     noise = COUNT_SHARE * before
-    return Change(address, 1, WHOLE, "instructions", before, after, noise, _outcome(before, after, noise))
+    return Change(*key, WHOLE, "instructions", before, after, noise, _outcome(before, after, noise))
 
 
 def _timed(key: _Key, old: dict[str, Any], new: dict[str, Any]) -> list[Change]:
@@ -165,6 +200,10 @@ def _timed(key: _Key, old: dict[str, Any], new: dict[str, Any]) -> list[Change]:
     throttled = [name for name, run in (("old", old), ("new", new)) if run["verdict"] == "throttled"]
     if throttled:
         reason = f"the processor was throttled in the {' and the '.join(throttled)} run"
+        return [Change(address, threads, WHOLE, "ns", None, None, 0, "not compared", reason)]
+    few = [name for name, run in (("old", old), ("new", new)) if len(run["samples"]) < MIN_RUNS]
+    if few:
+        reason = f"too few runs in the {' and the '.join(few)} profile: set --runs to {MIN_RUNS} or more"
         return [Change(address, threads, WHOLE, "ns", None, None, 0, "not compared", reason)]
     noisy = [name for name, run in (("old", old), ("new", new)) if run["verdict"] != "quiet"]
     changes = []

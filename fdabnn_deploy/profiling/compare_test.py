@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ import pytest
 
 from fdabnn_deploy.cli import profile as cli
 from fdabnn_deploy.errors import ModelRefusedError, UsageError
-from fdabnn_deploy.profiling.compare import WHOLE, compare_profiles
+from fdabnn_deploy.profiling.compare import WHOLE, compare_profiles, other_settings
 from fdabnn_deploy.profiling.figures import judge, summarise
 from fdabnn_deploy.profiling.layers import Executed, table
 from fdabnn_deploy.profiling.operators import Operator
@@ -23,6 +24,7 @@ from fdabnn_deploy.profiling.result import (
     Timing,
 )
 
+SETTINGS = Settings((1,), 41, 1, "0", True)
 LAYERS = {"a": 20_000, "b": 50_000, "c": 1_000}
 
 
@@ -52,15 +54,24 @@ def timing(layers: dict[str, int], spread: float, throttled: str = "0x0") -> Tim
     )
 
 
-def write(path: Path, model: Timing | None, cpu: str = "Cortex-A76", instructions: int | None = None) -> Path:
+def write(
+    path: Path,
+    model: Timing | None,
+    cpu: str = "Cortex-A76",
+    instructions: int | None = None,
+    *,
+    core: str = "cortex-a72",
+    settings: Settings = SETTINGS,
+    runtime: dict[str, str] | None = None,
+) -> Path:
     counting = None
     if instructions is not None:
-        counting = Counting(instructions, 1, 1, 1, 1, 3, instructions, instructions, "qemu", "cortex-a72")
+        counting = Counting(instructions, 1, 1, 1, 1, 3, instructions, instructions, "qemu", core)
     facts = {"cpu": cpu, "cores": 4, "machine": "aarch64", "bits": 64, "kernel": "Linux 6.6"}
     measured = () if model is None else (Measurement(1, (0,), 1e12, model, None),)
-    device = DeviceResult("ssh://pi@pi5", facts, {}, None, measured, counting)
+    device = DeviceResult("ssh://pi@pi5", facts, runtime or {}, None, measured, counting)
     file = ModelFile("net.tflite", "0" * 64, 1, "model", "", 3, 0)
-    Profile("2026-01-01", file, None, Settings((1,), 41, 1, "0", True), (device,)).write_json(path)
+    Profile("2026-01-01", file, None, settings, (device,)).write_json(path)
     return path
 
 
@@ -131,6 +142,48 @@ def test_another_processor_is_refused(tmp_path: Path) -> None:
     old = write(tmp_path / "old.json", timing(LAYERS, 0.01))
     new = write(tmp_path / "new.json", timing(LAYERS, 0.01), cpu="Cortex-A72")
     with pytest.raises(UsageError, match="was Cortex-A76 and is now Cortex-A72"):
+        compare_profiles(old, new)
+
+
+def test_counts_of_another_emulated_processor_are_refused(tmp_path: Path) -> None:
+    old = write(tmp_path / "old.json", None, instructions=1_000_000)
+    new = write(tmp_path / "new.json", None, instructions=1_000_000, core="neoverse-n1")
+    with pytest.raises(UsageError, match=r"showed cortex-a72 and now shows neoverse-n1 \(QEMU_CPU\)"):
+        compare_profiles(old, new)
+
+
+def test_counts_belong_to_a_number_of_threads(tmp_path: Path) -> None:
+    two, four = (dataclasses.replace(SETTINGS, threads=(threads, 1)) for threads in (2, 4))
+    old = write(tmp_path / "old.json", None, instructions=1_000_000, settings=two)
+    (change,) = compare_profiles(old, old)
+    assert change.threads == 2
+    new = write(tmp_path / "new.json", None, instructions=1_000_000, settings=four)
+    with pytest.raises(UsageError, match=r"\(2 threads\) and .* \(4 threads\)"):
+        compare_profiles(old, new)
+
+
+def test_other_settings_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    was, now = {"version": "2.2.0", "kernels": "neon"}, {"version": "2.3.0", "kernels": "dotprod"}
+    old = write(tmp_path / "old.json", timing(LAYERS, 0.01), runtime=was)
+    settings = dataclasses.replace(SETTINGS, cpus="", xnnpack=False, runs=50)
+    new = write(tmp_path / "new.json", timing(LAYERS, 0.01), runtime=now, settings=settings)
+    assert other_settings(old, old) == ()
+    assert other_settings(old, new) == (
+        "--cpus was 0 and is now none",
+        "--xnnpack was on and is now off",
+        "ssh://pi@pi5: the level of the kernels was neon and is now dotprod",
+        "ssh://pi@pi5: the runtime's version was 2.2.0 and is now 2.3.0",
+    )
+    assert cli.main(["--compare", str(old), str(new)]) == 0
+    said = capsys.readouterr().out
+    assert all(f"note: {text}" in said for text in other_settings(old, new))
+
+
+def test_few_runs_are_not_compared(tmp_path: Path) -> None:
+    old = write(tmp_path / "old.json", timing(LAYERS, 0.01))
+    few = timing(LAYERS, 0.01)
+    new = write(tmp_path / "new.json", dataclasses.replace(few, samples=few.samples[:9]))
+    with pytest.raises(UsageError, match="too few runs in the new profile: set --runs to 10 or more"):
         compare_profiles(old, new)
 
 

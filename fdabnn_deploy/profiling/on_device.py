@@ -40,6 +40,7 @@ class Job:
         how: to measure, but for the threads.
         threads: numbers of them.
         clean: whether the device keeps no files.
+        compare: whether a baseline was asked for; none is made where all devices are emulated.
     """
 
     model: Path
@@ -50,6 +51,7 @@ class Job:
     how: Measuring
     threads: tuple[int, ...]
     clean: bool
+    compare: bool
 
 
 def run(device: Device, job: Job, tell: Tell) -> DeviceResult:
@@ -74,12 +76,13 @@ def run(device: Device, job: Job, tell: Tell) -> DeviceResult:
 
 
 def _with(device: Device, job: Job, found: Libraries, tell: Tell) -> DeviceResult:
-    baseline = job.baseline
+    timed = not isinstance(device, QemuDevice)
+    baseline = job.baseline if timed else None
     alone = baseline.alone if baseline is not None and job.how.xnnpack else ()
     files = [*found.files, job.model, job.capsule]
     if baseline is not None:
         files += [baseline.path, *(path for each in alone for path in (each.model, each.baseline))]
-    if job.baseline_capsule is not None:
+    if job.baseline_capsule is not None and timed:
         files.append(job.baseline_capsule)
     places = dict(zip(files, device.place(files, tell), strict=True))
     placed = Placed(*(places[path] for path in (*found.files, job.model)))
@@ -96,6 +99,8 @@ def _with(device: Device, job: Job, found: Libraries, tell: Tell) -> DeviceResul
         tell("counting instructions")
         counting = emulated.count(device, placed, places[job.capsule], job.threads[0])
         rows, notes = _static(found.delegate)
+        if job.compare:
+            notes = (*notes, "the baseline is left out: an emulator tells no times that could be compared")
         return DeviceResult(device.address.text, facts, runtime, selftest, (), counting, rows, notes)
     hand = _Measurer(device, placed, places, job, tell)
     measured = tuple(hand.measure(replace(job.how, threads=threads)) for threads in job.threads)

@@ -72,7 +72,7 @@ def profile(
         warmup: runs before them.
         cpus: to pin the threads to, such as `0,2-3`.
         xnnpack: whether LiteRT's own fast kernels take the float operators of a TFLite file.
-        baseline: `fp32` or `int8` for the model's twin, or another model.
+        baseline: `fp32` or `int8` for the model's twin, or another model; an emulated device leaves it out.
         capsule: for the self-test; by default one is made with this machine's runtime.
         ssh: options for ssh.
         clean: leave nothing on the devices. By default they keep the files that were pushed, by their hash, for the next time.
@@ -107,7 +107,8 @@ def profile(
             else golden.check(Path(capsule), path)
         )
         other, other_capsule = None, None
-        if baseline is not None:
+        timed = any(address.kind != "qemu-aarch64" for address in addresses)
+        if baseline is not None and timed:
             progress.tell(HERE, f"making the baseline {baseline}")
             other = baselines.make(str(baseline), path, found, scratch)
             if other.path.suffix.lower() != path.suffix.lower():
@@ -118,7 +119,9 @@ def profile(
                 other_capsule = golden.make(other.path, scratch / "baseline.capsule")
         progress.done(HERE, "")
         how = Measuring(runs=runs, warmup=warmup, cpus=cpus, xnnpack=xnnpack)
-        job = Job(path, found, golden_file, other, other_capsule, how, tuple(threads), clean)
+        job = Job(
+            path, found, golden_file, other, other_capsule, how, tuple(threads), clean, baseline is not None
+        )
         results, errors = _on_all(addresses, job, ssh, progress)
         if len(errors) == len(addresses):
             raise errors[0]
