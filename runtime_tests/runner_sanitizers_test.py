@@ -169,6 +169,15 @@ def test_a_raspberry_pi(built: Built, tmp_path: Path) -> None:
     }  # fmt: skip
 
 
+def test_a_processor_of_several_kinds_of_core(built: Built, tmp_path: Path) -> None:
+    parts = ["0xd05", "0xd05", "0xd0b", "0xd0b"]
+    text = "".join(
+        f"processor\t: {i}\nCPU implementer\t: 0x41\nCPU part\t: {part}\n\n" for i, part in enumerate(parts)
+    )
+    found = json.loads(drive(built, "device", put(tmp_path, {"proc/cpuinfo": text})))
+    assert (found["device"]["cpu"], found["device"]["cores"]) == ("Cortex-A55 + Cortex-A76", 4)
+
+
 def test_an_x86_that_was_too_hot(built: Built, tmp_path: Path) -> None:
     cpus = "sys/devices/system/cpu"
     root = put(

@@ -1,7 +1,8 @@
 #include "kernels/arm_cores.h"
 
-#include <unistd.h>
+#include <dirent.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 
@@ -12,7 +13,6 @@
 namespace fdabnn {
 namespace {
 
-constexpr int kMostCores = 4096;
 constexpr int kArm = 0x41;  // the implementer
 
 // What a core does in a cycle, in binary multiply-accumulates, by LLVM's models of the two inner loops (docs/kernels-arm.md). Cores without
@@ -77,15 +77,31 @@ std::uint64_t ThisCore() {
 #endif
 }
 
+// The numbers of the folder's cores, in order. There may be gaps between them.
+std::vector<int> Numbers(const std::string& folder) {
+  std::vector<int> numbers;
+  DIR* open_folder = opendir(folder.c_str());
+  if (open_folder == nullptr) return numbers;
+  while (const dirent* entry = readdir(open_folder)) {
+    const std::string name = entry->d_name;
+    int number = 0, used = 0;
+    if (std::sscanf(name.c_str(), "cpu%d%n", &number, &used) == 1 && static_cast<std::size_t>(used) == name.size()) {
+      numbers.push_back(number);
+    }
+  }
+  closedir(open_folder);
+  std::sort(numbers.begin(), numbers.end());
+  return numbers;
+}
+
 }  // namespace
 
 std::vector<std::uint64_t> ReadArmCores(const std::string& folder) {
   std::vector<std::uint64_t> cores;
-  for (int cpu = 0; cpu < kMostCores; ++cpu) {
-    const std::string core = folder + "/cpu" + std::to_string(cpu);
-    if (access(core.c_str(), F_OK) != 0) break;
+  for (const int cpu : Numbers(folder)) {
     // One that is switched off has no registers to show.
-    if (const std::uint64_t midr = ReadNumber(core + "/regs/identification/midr_el1")) cores.push_back(midr);
+    if (const std::uint64_t midr = ReadNumber(folder + "/cpu" + std::to_string(cpu) + "/regs/identification/midr_el1"))
+      cores.push_back(midr);
   }
   if (cores.empty()) {
     if (const std::uint64_t midr = ThisCore()) cores.push_back(midr);

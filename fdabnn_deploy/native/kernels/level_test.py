@@ -84,6 +84,14 @@ def test_cores_are_read_as_linux_describes_them(tmp_path: Path) -> None:
     assert library.arm_cores(tmp_path) == (A76, A55)
 
 
+def test_gaps_between_the_numbers_of_cores_hide_none(tmp_path: Path) -> None:
+    for cpu, midr in ((1, A55), (4, A76), (12, A72)):
+        file = tmp_path / f"cpu{cpu}" / "regs" / "identification" / "midr_el1"
+        file.parent.mkdir(parents=True)
+        file.write_text(f"{midr:#018x}\n")
+    assert library.arm_cores(tmp_path) == (A55, A76, A72)
+
+
 @pytest.mark.parametrize("text", [None, "", "\n", "no number\n", "0\n"])
 def test_without_such_files_a_core_is_asked_itself(tmp_path: Path, text: str | None) -> None:
     file = tmp_path / "cpu0" / "regs" / "identification" / "midr_el1"

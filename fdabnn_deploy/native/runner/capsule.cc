@@ -87,11 +87,17 @@ Capsule ParseCapsule(const Bytes& content) {
   capsule.count = header.count;
   const std::uint8_t* model = Part(content, header.model, header.model_bytes);
   capsule.model.assign(model, model + header.model_bytes);
+  // Parts lie side by side. Where they overlap, a small file could ask for any memory.
+  std::uint64_t taken = 0;
+  const auto take = [&](std::uint64_t bytes) {
+    if (__builtin_add_overflow(taken, bytes, &taken) || taken > content.size()) throw Damaged("parts overlap");
+  };
   const std::uint8_t* table = Part(content, header.table, sizeof(Entry), header.entries);
   for (std::uint32_t i = 0; i < header.entries; ++i) {
     Entry entry;
     std::memcpy(&entry, table + i * sizeof entry, sizeof entry);
     const std::string name = Name(content, entry.name);
+    take(name.size());
     if (entry.rank > kMaxRank) throw Damaged("entry " + std::to_string(i) + " contradicts itself");
     std::uint64_t bytes = 4;
     for (std::uint32_t axis = 0; axis < entry.rank; ++axis) {
@@ -99,12 +105,15 @@ Capsule ParseCapsule(const Bytes& content) {
     }
     if (entry.bytes != bytes) throw Damaged("entry " + std::to_string(i) + " contradicts itself");
     if (entry.kind == kPacked) {
+      const std::uint8_t* data = Part(content, entry.data, 8, header.count);
+      take(std::uint64_t{8} * header.count);
       PackedSigns packed{name, static_cast<std::size_t>(entry.bytes), std::vector<std::uint64_t>(header.count)};
-      std::memcpy(packed.hashes.data(), Part(content, entry.data, 8, header.count), 8 * packed.hashes.size());
+      std::memcpy(packed.hashes.data(), data, 8 * packed.hashes.size());
       capsule.packed.push_back(std::move(packed));
     } else if (entry.kind == kInput || entry.kind == kOutput) {
       const std::uint8_t* data = Part(content, entry.data, entry.bytes, header.count);
       if (entry.bytes == 0) throw Damaged("entry " + std::to_string(i) + " is empty");
+      take(entry.bytes * header.count);
       Floats floats{name, std::vector<std::int64_t>(entry.shape, entry.shape + entry.rank),
                     std::vector<float>(entry.bytes / 4 * header.count)};
       std::memcpy(floats.values.data(), data, 4 * floats.values.size());

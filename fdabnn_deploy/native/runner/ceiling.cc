@@ -1,13 +1,11 @@
 #include "runner/ceiling.h"
 
-#include "runner/delegate.h"
 #include "runner/failure.h"
 #include "runner/supervisor.h"
 
 namespace fdabnn::runner {
 
-std::optional<Ceiling> MeasureCeiling(const std::string& delegate) {
-  const DelegateLibrary library(delegate, "--ceiling needs it");
+std::optional<Ceiling> MeasureCeiling(const DelegateLibrary& library) {
   int (*measure)(int level, double* macs_per_second, char* error) = nullptr;
   if (!library.Find("fdabnn_ceiling", &measure)) return std::nullopt;
   const InRuntime stage("measuring the ceiling");

@@ -2,13 +2,13 @@
 #pragma once
 
 #include <optional>
-#include <string>
 
+#include "runner/delegate.h"
 #include "runner/report.h"
 
 namespace fdabnn::runner {
 
-// On the calling thread, in about 50 ms; `delegate` as in Libraries. Nothing where the library is older than the function. Throws Failure.
-std::optional<Ceiling> MeasureCeiling(const std::string& delegate);
+// On the calling thread, in about 50 ms. Nothing where the library is older than the function. Throws Failure.
+std::optional<Ceiling> MeasureCeiling(const DelegateLibrary& library);
 
 }  // namespace fdabnn::runner

@@ -10,6 +10,9 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <memory>
+#include <new>
+#include <set>
 #include <sstream>
 
 #include "runner/failure.h"
@@ -63,9 +66,9 @@ std::vector<int> Processors(const std::string& root) {
   return numbers;
 }
 
-// Cores of ARM by the implementer's part number; their /proc/cpuinfo has no names.
-std::string ArmCore(const std::map<std::string, std::string>& cpuinfo) {
-  if (First(cpuinfo, {"CPU implementer"}) != "0x41") return "";
+// A core of ARM by the implementer's part number, "" for other makers.
+std::string ArmCore(const std::string& implementer, const std::string& part) {
+  if (implementer != "0x41" || part.empty()) return "";
   struct Part {
     const char* number;
     const char* name;
@@ -75,11 +78,26 @@ std::string ArmCore(const std::map<std::string, std::string>& cpuinfo) {
                              {"0xd0c", "Neoverse N1"}, {"0xd0d", "Cortex-A77"},  {"0xd40", "Neoverse V1"}, {"0xd41", "Cortex-A78"},
                              {"0xd44", "Cortex-X1"},   {"0xd46", "Cortex-A510"}, {"0xd47", "Cortex-A710"}, {"0xd48", "Cortex-X2"},
                              {"0xd49", "Neoverse N2"}, {"0xd4d", "Cortex-A715"}, {"0xd4f", "Neoverse V2"}};
-  const std::string part = First(cpuinfo, {"CPU part"});
   for (const Part& known : kParts) {
     if (part == known.number) return known.name;
   }
   return "ARM part " + part;
+}
+
+// The different ones of ARM in the order of /proc/cpuinfo, which has numbers for them and no names: "Cortex-A55 + Cortex-A76".
+std::string ArmCores(const std::string& cpuinfo) {
+  std::string joined, implementer;
+  std::set<std::string> seen;
+  std::istringstream lines(cpuinfo);
+  for (std::string line; std::getline(lines, line);) {
+    const auto pair = Pairs(line, ':');
+    const std::string part = First(pair, {"CPU part"});
+    if (const std::string own = First(pair, {"CPU implementer"}); !own.empty()) implementer = own;
+    const std::string core = ArmCore(implementer, part);
+    if (core.empty() || !seen.insert(core).second) continue;
+    joined += (joined.empty() ? "" : " + ") + core;
+  }
+  return joined;
 }
 
 void ReadThrottling(const std::string& root, const std::vector<int>& processors, State* state) {
@@ -105,16 +123,17 @@ void ReadThrottling(const std::string& root, const std::vector<int>& processors,
 
 Device ReadDevice(const std::string& root) {
   Device device;
-  const auto cpuinfo = Pairs(ReadText(root + "/proc/cpuinfo"), ':');
+  const std::string cores = ReadText(root + "/proc/cpuinfo");
+  const auto cpuinfo = Pairs(cores, ':');
   const std::string board = ReadText(root + "/proc/device-tree/model");
   std::string core = First(cpuinfo, {"model name"});
-  if (core.empty()) core = ArmCore(cpuinfo);
+  if (core.empty()) core = ArmCores(cores);
   device.cpu = core;
   const std::string model = board.empty() ? First(cpuinfo, {"Model"}) : std::string(board.c_str());
   if (!model.empty()) device.cpu = core.empty() ? model : core + ", " + model;
   device.cores = static_cast<int>(Processors(root).size());
   if (device.cores == 0) {
-    std::istringstream lines(ReadText(root + "/proc/cpuinfo"));
+    std::istringstream lines(cores);
     for (std::string line; std::getline(lines, line);) device.cores += line.compare(0, 9, "processor") == 0;
   }
   utsname names{};
@@ -153,12 +172,20 @@ State ReadState(const std::string& root) {
 
 void Pin(const std::vector<int>& cpus) {
   if (cpus.empty()) return;
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  for (const int cpu : cpus) CPU_SET(static_cast<std::size_t>(cpu), &set);
-  cpu_set_t now;
-  CPU_ZERO(&now);
-  if (sched_setaffinity(0, sizeof set, &set) == 0 && sched_getaffinity(0, sizeof now, &now) == 0 && CPU_EQUAL(&set, &now)) return;
+  // The kernel writes as many bits as it can have processors, which may be more than a cpu_set_t has.
+  constexpr std::size_t kMost = 1 << 16, kBytes = CPU_ALLOC_SIZE(kMost);
+  const auto make = [] {
+    std::unique_ptr<cpu_set_t, void (*)(cpu_set_t*)> set(CPU_ALLOC(kMost), [](cpu_set_t* made) { CPU_FREE(made); });
+    if (set == nullptr) throw std::bad_alloc();
+    CPU_ZERO_S(kBytes, set.get());
+    return set;
+  };
+  const auto set = make(), now = make();
+  for (const int cpu : cpus) CPU_SET_S(static_cast<std::size_t>(cpu), kBytes, set.get());
+  if (sched_setaffinity(0, kBytes, set.get()) == 0 && sched_getaffinity(0, kBytes, now.get()) == 0 &&
+      CPU_EQUAL_S(kBytes, set.get(), now.get())) {
+    return;
+  }
   throw Failure(Exit::kUsage, "cannot pin to the processors of --cpus: this process may not use all of them, or they do not exist");
 }
 

@@ -59,9 +59,10 @@ bool WriteAll(int file, const char* data, std::size_t size) {
   throw Failure(Exit::kUsage, "cannot write " + path + ": " + std::strerror(error));
 }
 
+// What must not be replaced: devices, pipes, and links, behind which may be one.
 bool IsSpecial(const std::string& path) {
   struct stat status;
-  return stat(path.c_str(), &status) == 0 && !S_ISREG(status.st_mode) && !S_ISDIR(status.st_mode);
+  return lstat(path.c_str(), &status) == 0 && !S_ISREG(status.st_mode) && !S_ISDIR(status.st_mode);
 }
 
 }  // namespace
@@ -144,6 +145,11 @@ std::vector<std::string> List(const std::string& folder) {
   closedir(open_folder);
   std::sort(names.begin(), names.end());
   return names;
+}
+
+void RemoveFolder(const std::string& folder) {
+  for (const std::string& name : List(folder)) unlink((folder + "/" + name).c_str());
+  rmdir(folder.c_str());
 }
 
 bool Exists(const std::string& path) {

@@ -18,7 +18,7 @@ std::string ReadText(const std::string& path);
 // The SHA-256 of a file's bytes, which are not all held in memory. Throws as ReadFile.
 std::string Sha256OfFile(const std::string& path);
 
-// Writes beside the file and renames, so that a reader sees all of it or nothing; devices and pipes are written directly, "-" is the
+// Writes beside the file and renames, so that a reader sees all of it or nothing; devices, pipes and links are written directly, "-" is the
 // standard output. Throws Failure (wrong usage) where that does not succeed.
 void WriteFile(const std::string& path, const void* data, std::size_t size);
 void WriteFile(const std::string& path, const std::string& text);
@@ -32,6 +32,9 @@ std::string Name(const std::string& path);
 
 // The names in a folder, sorted; none where it cannot be read.
 std::vector<std::string> List(const std::string& folder);
+
+// Removes a folder and the files in it, as far as that is possible.
+void RemoveFolder(const std::string& folder);
 
 bool Exists(const std::string& path);
 

@@ -3,10 +3,12 @@
 // Source: https://flatbuffers.dev/internals (FlatBuffer binary format). All numbers are little-endian. A table begins with the signed
 // distance back to its vtable; a vtable holds its own size, the table's size, and per field the distance from the table's begin, 0 where
 // the field is absent. Vectors and strings begin with their length; references are unsigned distances forward.
+// Several references may lead to one part, by which a small file could be endless work: what is read is limited by the size of the data.
 #pragma once
 
 #include <cstdint>
 #include <cstring>
+#include <memory>
 #include <string>
 #include <type_traits>
 #include <vector>
@@ -25,7 +27,9 @@ struct Span {
 
 class Table {
  public:
+  // The root's own, or one that another table refers to.
   Table(const Bytes& data, std::size_t position);
+  Table(const Table& from, std::size_t position);
 
   bool Has(int field) const { return Place(field) != 0; }
 
@@ -40,6 +44,7 @@ class Table {
   template <typename T>
   std::vector<T> Numbers(int field) const {
     const Span span = Items(field, sizeof(T));
+    Count(span.count * sizeof(T));
     std::vector<T> numbers(span.count);
     if (span.count > 0) std::memcpy(numbers.data(), data_->data() + span.begin, span.count * sizeof(T));
     return numbers;
@@ -54,6 +59,8 @@ class Table {
   std::size_t Place(int field) const;
   std::size_t Target(std::size_t place) const { return place + Read<std::uint32_t>(place); }
   void Check(std::size_t position, std::size_t size) const;
+  void ReadVtable();
+  void Count(std::size_t work) const;
 
   template <typename T>
   T Read(std::size_t position) const {
@@ -65,6 +72,7 @@ class Table {
   }
 
   const Bytes* data_;
+  std::shared_ptr<std::size_t> work_;  // that all tables of the data have been
   std::size_t position_;
   std::size_t vtable_;
   std::size_t size_;

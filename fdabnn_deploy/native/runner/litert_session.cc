@@ -312,7 +312,7 @@ void LitertSession::MakeBuffers(bool inputs, const TfliteFile& file, LiteRtSigna
       const std::int64_t size = type.layout.dimensions[axis] < 0 ? 1 : type.layout.dimensions[axis];
       type.layout.dimensions[axis] = static_cast<std::int32_t>(size);
       info.shape.push_back(size);
-      info.bytes *= static_cast<std::size_t>(size);
+      if (__builtin_mul_overflow(info.bytes, static_cast<std::size_t>(size), &info.bytes)) throw std::bad_alloc();
     }
     LiteRtTensorBufferRequirements requirements = nullptr;
     std::size_t size = 0;
@@ -322,8 +322,9 @@ void LitertSession::MakeBuffers(bool inputs, const TfliteFile& file, LiteRtSigna
     Check(api_.GetTensorBufferRequirementsBufferSize(requirements, &size), "does not say how large a tensor is");
     if (size < info.bytes) size = info.bytes;
     void*& block = memory[order[i]];
-    if (posix_memalign(&block, kAlignment, size + kExtraBytes) != 0) throw std::bad_alloc();
-    std::memset(block, 0, size + kExtraBytes);
+    std::size_t all = 0;
+    if (__builtin_add_overflow(size, kExtraBytes, &all) || posix_memalign(&block, kAlignment, all) != 0) throw std::bad_alloc();
+    std::memset(block, 0, all);
     LiteRtTensorBuffer buffer = nullptr;
     Check(api_.CreateTensorBufferFromHostMemory(&type, block, size, nullptr, &buffer), "takes no memory for a tensor");
     (inputs ? input_buffers_ : output_buffers_).push_back(buffer);

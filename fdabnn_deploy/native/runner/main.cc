@@ -1,4 +1,8 @@
 // fdabnn-runner: tests and measures a model on a device, without Python. docs/runner.md describes it.
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
 #include <csignal>
 #include <cstdio>
 #include <exception>
@@ -10,6 +14,7 @@
 #include "runner/arguments.h"
 #include "runner/capsule.h"
 #include "runner/ceiling.h"
+#include "runner/delegate.h"
 #include "runner/device.h"
 #include "runner/failure.h"
 #include "runner/file.h"
@@ -24,8 +29,18 @@
 namespace fdabnn::runner {
 namespace {
 
-// Of a table of operators: ONNX Runtime's profile holds a million events, and a reader of JSON wants to read it.
-constexpr std::size_t kMostOpRuns = 1000;
+// Of a table of operators, which a reader of JSON wants to read.
+constexpr int kMostOpRuns = 1000;
+// ONNX Runtime's profile holds a million events, in some 300 MB of disk, and drops what follows. Every run adds some beside those of its
+// operators.
+constexpr std::size_t kMostEvents = 500'000, kEventsPerRun = 8;
+
+// A file that is opened later must not become one of the three by its number: what was closed fails when it is used, and that is told.
+void FillStandardFiles() {
+  for (const int file : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
+    if (fcntl(file, F_GETFD) < 0) open("/dev/null", file == STDIN_FILENO ? O_WRONLY : O_RDONLY);
+  }
+}
 
 bool EndsIn(const std::string& text, const std::string& end) {
   return text.size() >= end.size() && text.compare(text.size() - end.size(), end.size(), end) == 0;
@@ -47,6 +62,8 @@ class Run {
     report_.device = ReadDevice("");
     Pin(arguments().cpus);
     const Libraries libraries = {arguments().runtime, arguments().delegate};
+    std::optional<DelegateLibrary> measures;
+    if (arguments().ceiling) measures.emplace(arguments().delegate, "--ceiling needs it");
     runtime_ = report_.model.kind == "tflite" ? MakeLitert(libraries, model_, report_.model.path)
                                               : MakeOnnxRuntime(libraries, model_, report_.model.path);
     report_.runtime = runtime_->info();
@@ -56,11 +73,12 @@ class Run {
     const bool failed = report_.selftest && report_.selftest->replay.difference;
     if (!arguments().outputs.empty()) WriteOutputs();
     if (!failed && !arguments().selftest_only) MeasureAll();
-    if (arguments().ceiling) report_.ceiling = MeasureCeiling(arguments().delegate);
+    if (measures) report_.ceiling = MeasureCeiling(*measures);
     report_.after = ReadState("");
     if (report_.peak_bytes == 0) report_.peak_bytes = PeakMemory();
     if (!arguments().json.empty()) WriteFile(arguments().json, ToJson(report_));
     if (arguments().json != "-") WriteFile("-", ToText(report_));
+    if (!failed && no_ops_) throw *no_ops_;
     if (!failed) return Exit::kOk;
     Complain("self-test failed: " + Sentence(*report_.selftest->replay.difference) +
              (report_.selftest->exact ? "" : " (the model's numerics are float: on another runtime its last bits may differ)"));
@@ -122,11 +140,22 @@ class Run {
     return session;
   }
 
-  OpFacts MeasureOps(bool xnnpack) {
+  // Of a table of operators, the measured ones and those before them.
+  int MostRuns(bool xnnpack) {
+    if (report_.model.kind == "tflite") return 2 * kMostOpRuns;
     const std::unique_ptr<Session> session = Open(true, xnnpack);
-    const Plan plan = {arguments().warmup, arguments().runs, arguments().seconds, false};
+    Measure({0, 1, 0, false}, session.get());
+    std::size_t events = kEventsPerRun;
+    for (const OpTimes& op : session->Ops(0)) events += op.events;
+    return static_cast<int>(std::clamp<std::size_t>(kMostEvents / events, 1, 2 * kMostOpRuns));
+  }
+
+  OpFacts MeasureOps(bool xnnpack) {
+    const int most = MostRuns(xnnpack), most_measured = std::min(kMostOpRuns, std::max(most / 2, 1));
+    const std::unique_ptr<Session> session = Open(true, xnnpack);
+    const Plan plan = {std::min(arguments().warmup, most - most_measured), arguments().runs, arguments().seconds, false};
     OpFacts facts;
-    facts.samples = Measure(plan, session.get(), kMostOpRuns);
+    facts.samples = Measure(plan, session.get(), static_cast<std::size_t>(most_measured));
     facts.ops = session->Ops(static_cast<std::size_t>(plan.warmup));
     return facts;
   }
@@ -138,14 +167,19 @@ class Run {
     report_.peak_bytes = PeakMemory();
     if (!arguments().per_op) return;
     const bool tflite = report_.model.kind == "tflite";
-    report_.ops = MeasureOps(false);
-    if (tflite && arguments().xnnpack) report_.ops_xnnpack = MeasureOps(true);
+    try {
+      report_.ops = MeasureOps(false);
+      if (tflite && arguments().xnnpack) report_.ops_xnnpack = MeasureOps(true);
+    } catch (const Failure& failure) {
+      no_ops_.emplace(failure);  // the latency is measured already, and is reported
+    }
   }
 
   Report report_;
   Bytes model_;
   std::optional<Capsule> selftest_, inputs_;
   std::unique_ptr<Runtime> runtime_;
+  std::optional<Failure> no_ops_;
 };
 
 int Guarded(const std::function<Exit()>& code) {
@@ -166,6 +200,7 @@ int Guarded(const std::function<Exit()>& code) {
 }
 
 int Main(int count, const char* const* values) {
+  FillStandardFiles();
   // Whoever reads the output may stop; then writing fails, which is told as everything else is.
   std::signal(SIGPIPE, SIG_IGN);
   return Guarded([&] {

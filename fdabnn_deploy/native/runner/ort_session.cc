@@ -183,6 +183,7 @@ void OrtRunnerSession::Load(RegisterCustomOps* custom_ops, const Bytes& model, c
                     "cannot write to " + Folder(folder) + ", where ONNX Runtime's profile goes: set TMPDIR to a folder with space");
     }
     folder_ = folder;
+    RemoveIfKilled(folder_);
     api_.Check(api_->EnableProfiling(options_, (folder_ + "/profile").c_str()), "makes no profile");
     profiling_ = true;
   }
@@ -241,7 +242,8 @@ TensorInfo OrtRunnerSession::Describe(bool input, std::size_t index) const {
 
 void OrtRunnerSession::MakeInput(const TensorInfo& info) {
   void* block = nullptr;
-  if (posix_memalign(&block, kAlignment, info.bytes + kAlignment) != 0) throw std::bad_alloc();
+  std::size_t size = 0;
+  if (__builtin_add_overflow(info.bytes, kAlignment, &size) || posix_memalign(&block, kAlignment, size) != 0) throw std::bad_alloc();
   input_memory_.push_back(block);
   OrtValue* value = nullptr;
   api_.Check(
@@ -295,6 +297,7 @@ std::vector<OpTimes> OrtRunnerSession::Ops(std::size_t skipped) {
       throw Failure(Exit::kBug, "ONNX Runtime's profile does not have node " + op.name + " in every run: is the disk of TMPDIR full?");
     }
     const std::size_t per_run = op.samples.size() / runs;
+    op.events = op.samples.size();
     std::vector<std::int64_t> samples(runs - skipped);
     for (std::size_t i = 0; i < samples.size() * per_run; ++i) samples[i / per_run] += op.samples[skipped * per_run + i];
     op.samples = std::move(samples);
@@ -318,8 +321,8 @@ void OrtRunnerSession::Destroy() {
   if (env_ != nullptr) api_->ReleaseEnv(env_);
   for (void* memory : input_memory_) std::free(memory);
   if (!folder_.empty()) {
-    for (const std::string& name : List(folder_)) unlink((folder_ + "/" + name).c_str());
-    rmdir(folder_.c_str());
+    RemoveFolder(folder_);
+    RemoveIfKilled("");
   }
 }
 

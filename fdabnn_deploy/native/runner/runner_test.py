@@ -256,3 +256,93 @@ def test_it_ends_when_it_is_told_to(tmp_path: Path) -> None:
                 break
             time.sleep(0.01)
         assert not child.exists()
+
+
+def test_a_capsule_whose_entries_want_more_than_it_has(tmp_path: Path) -> None:
+    """Sealed by a checksum that fits: 4 billion pictures, and a thousand entries for the same bytes."""
+    path, header = tmp_path / "a.capsule", 80
+    entry = struct.pack("<3Q2I8I", 12, 0, 4, 2, 1, 1, *[0] * 7)
+    for count, entries, said in (
+        (2**32 - 1, [entry], "a part lies outside"),
+        (1, [entry] * 1000, "parts overlap"),
+    ):
+        for data in (b"", b"x" * 4096):
+            content = bytearray(
+                struct.pack(
+                    "<8s2IQ16s3Q4I", b"FDABNCAP", 1, 0, 0, b"onnx", 0, 0, header, len(entries), count, 0, 0
+                )
+                + b"".join(entries)
+                + data
+            )
+            if count == 1:  # every entry's data is half of the file
+                for i in range(len(entries)):
+                    struct.pack_into("<3Q2I8I", content, header + 64 * i, 12, 0, 32_000, 0, 1, 8000, *[0] * 7)
+            struct.pack_into("<I", content, 12, 0)
+            struct.pack_into("<Q", content, 16, len(content))
+            struct.pack_into("<I", content, 12, zlib.crc32(content[16:]))
+            path.write_bytes(content)
+            assert said in refused(run("a.onnx", "--selftest", path), 3)
+
+
+def tflite_file(tables: int) -> bytes:
+    """A root table whose vector of buffers leads to one table many times. That one has 30000 fields, none of them there."""
+    vtable = struct.pack("<2H", 4 + 2 * 30_000, 4) + bytes(2 * 30_000)
+    root_vtable = struct.pack("<7H", 14, 12, 4, 0, 0, 0, 8) + bytes(2)
+    start = 8 + len(root_vtable)
+    root = struct.pack("<iII", len(root_vtable), 3, 4)
+    vector = start + len(root)
+    table = vector + 4 + 4 * tables
+    references = b"".join(struct.pack("<I", table - (vector + 4 + 4 * i)) for i in range(tables))
+    return (
+        struct.pack("<I4s", start, b"TFL3")
+        + root_vtable
+        + root
+        + struct.pack("<I", tables)
+        + references
+        + struct.pack("<i", -4)
+        + vtable
+    )
+
+
+def test_a_small_file_that_would_be_endless_work(tmp_path: Path) -> None:
+    model = tmp_path / "a.tflite"
+    for tables, said in ((1, "no subgraph"), (100_000, "its parts are used again and again")):
+        model.write_bytes(tflite_file(tables))
+        assert said in refused(run(model), 3)
+
+
+def test_a_caller_that_ignores_how_its_children_end(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [runner_path(), str(onnx_file(tmp_path / "a.onnx")), "--runtime", "/none"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        preexec_fn=lambda: signal.signal(signal.SIGCHLD, signal.SIG_IGN),
+    )
+    assert "/none does not exist" in refused(done, 6)
+
+
+def test_who_kills_it_is_not_called_a_bug(tmp_path: Path) -> None:
+    """Outside of a runtime: while it waits for a model that comes through a pipe."""
+    model = tmp_path / "a.onnx"
+    os.mkfifo(model)
+    process = subprocess.Popen([runner_path(), str(model)], stderr=subprocess.PIPE, text=True)
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    while not children.read_text().split():
+        assert process.poll() is None
+        time.sleep(0.01)
+    os.kill(int(children.read_text()), signal.SIGKILL)
+    said = process.communicate(timeout=10)[1]
+    assert said.startswith(f"fdabnn-runner: {model}: the system stopped it, most likely for want of memory")
+    assert process.returncode == 6
+
+
+def test_the_library_for_the_ceiling_is_opened_before_anything_is_measured(tmp_path: Path) -> None:
+    model = onnx_file(tmp_path / "a.onnx")
+    said = refused(run(model, "--ceiling", "--delegate", "/none", "--runtime", "/none either"), 6)
+    assert "the library /none does not exist: --ceiling needs it" in said
+
+
+def test_control_characters_of_a_name_are_blanks() -> None:
+    assert "cannot read a b c\xa0d é.tflite: No such file" in refused(run("a\x1bb\x9bc\xa0d é.tflite"), 2)

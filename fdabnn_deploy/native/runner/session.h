@@ -33,6 +33,7 @@ struct OpTimes {
   std::int64_t node = -1;             // -1 where it is not known
   std::vector<std::int64_t> nodes;    // operators of the file that it stands for
   std::vector<std::int64_t> samples;  // nanoseconds
+  std::size_t events = 0;             // times that the runtime has taken, in all runs: more than one in a run inside a loop
 };
 
 // Gets a tensor inside the model as soon as an operator has written it.

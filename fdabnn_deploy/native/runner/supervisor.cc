@@ -14,6 +14,7 @@
 #include <cstdio>
 #include <cstring>
 
+#include "runner/file.h"
 #include "runner/text.h"
 
 namespace fdabnn::runner {
@@ -23,6 +24,7 @@ namespace {
 struct Stage {
   volatile sig_atomic_t depth;
   char doing[512];
+  char folder[4096];  // to be removed
 };
 
 Stage own_stage;
@@ -59,16 +61,16 @@ int Crashed(const std::string& subject, int signal_number) {
   // The user's own, as shells report it.
   if (signal_number == SIGINT || signal_number == SIGTERM || signal_number == SIGHUP) return 128 + signal_number;
   const std::string how = HowItEnded(signal_number);
-  if (stage->depth == 0) {
-    Complain("a bug of the runner: it ended with " + how + " on " + subject + "; please report it");
-    return 1;
-  }
   stage->doing[sizeof stage->doing - 1] = '\0';
   const std::string doing = stage->doing;
   if (signal_number == SIGKILL) {
-    Complain(subject + ": the system stopped it while " + doing +
+    Complain(subject + ": the system stopped it" + (stage->depth > 0 ? " while " + doing : "") +
              ", most likely for want of memory: use a smaller model or device with more");
     return 6;
+  }
+  if (stage->depth == 0) {
+    Complain("a bug of the runner: it ended with " + how + " on " + subject + "; please report it");
+    return 1;
   }
   if (signal_number == SIGILL) {
     Complain(subject + ": an instruction that this processor does not have, while " + doing + ": use a library that was built for it");
@@ -92,6 +94,10 @@ InRuntime::InRuntime(const std::string& doing) {
 }
 
 InRuntime::~InRuntime() { stage->depth = stage->depth - 1; }
+
+void RemoveIfKilled(const std::string& folder) {
+  if (folder.size() < sizeof stage->folder) std::memcpy(stage->folder, folder.c_str(), folder.size() + 1);
+}
 
 std::string LastWords() {
   if (kept_stderr < 0) return "";
@@ -125,6 +131,8 @@ int Supervise(const std::string& subject, bool alone, const std::function<int()>
   }
   stage = new (shared) Stage{};
   kept_stderr = MemoryFile();
+  // Where the caller has it ignored, nobody is told how a child has ended.
+  std::signal(SIGCHLD, SIG_DFL);
   const pid_t parent = getpid(), made = fork();
   if (made < 0) {
     Complain(std::string("cannot start a process: ") + std::strerror(errno));
@@ -153,9 +161,14 @@ int Supervise(const std::string& subject, bool alone, const std::function<int()>
   for (const int number : {SIGINT, SIGTERM, SIGHUP}) sigaction(number, &forward, nullptr);
   int status = 0;
   while (waitpid(made, &status, 0) < 0) {
-    if (errno != EINTR) return 1;
+    if (errno == EINTR) continue;
+    Complain(std::string("a bug of the runner: it does not learn how its child has ended (") + std::strerror(errno) +
+             "); please report it");
+    return 1;
   }
   child = 0;
+  stage->folder[sizeof stage->folder - 1] = '\0';
+  if (stage->folder[0] != '\0') RemoveFolder(stage->folder);
   if (WIFEXITED(status)) return WEXITSTATUS(status);
   return Crashed(subject, WTERMSIG(status));
 }

@@ -22,8 +22,12 @@ std::string LastWords();
 // Writes "fdabnn-runner: <text>" in one line to the real stderr.
 void Complain(const std::string& text);
 
+// A folder for temporary files that goes with the process however it ends: whoever supervises it removes the folder. "" for none.
+void RemoveIfKilled(const std::string& folder);
+
 // Runs `work`, which returns the exit code and reports its own failures, in a child process; or, if `alone`, in this one. Returns the exit
-// code; of a child that a signal has ended, 3 (inside a runtime) or 1 (anywhere else). `subject` is what was run.
+// code; of a child that a signal has ended, 3 (inside a runtime), 1 (anywhere else) or 6 (for want of memory or an instruction). `subject`
+// is what was run.
 int Supervise(const std::string& subject, bool alone, const std::function<int()>& work);
 
 }  // namespace fdabnn::runner

@@ -23,7 +23,7 @@ std::string Printable(const std::string& text) {
     const auto letter = static_cast<unsigned char>(text[place]);
     if (size == 0) {
       shown += kReplacement;
-    } else if (letter < 0x20 || letter == 0x7f) {
+    } else if (letter < 0x20 || letter == 0x7f || (letter == 0xc2 && static_cast<unsigned char>(text[place + 1]) < 0xa0)) {
       shown += ' ';
     } else {
       shown.append(text, place, size);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "runner/flatbuffer.h"
 #include "runner/sha256.h"
@@ -89,10 +90,12 @@ void CheckIndices(const std::vector<std::int32_t>& indices, std::size_t count, s
 
 // The SHA-256 of the file with the digits themselves replaced by zeros.
 void CheckDigest(const Bytes& data, const Table& model, const std::vector<Table>& buffers) {
+  bool checked = false;
   for (const Table& entry : model.Tables(6)) {
     const std::uint32_t index = entry.Number<std::uint32_t>(1);
     if (index >= buffers.size()) throw Damaged("metadata without its buffer");
     if (entry.Text(0) != kDigestKey) continue;
+    if (std::exchange(checked, true)) throw Damaged("two checksums");
     const Span span = buffers[index].Items(0, 1);
     if (span.count != kDigits) throw Damaged("unreadable checksum");
     Sha256 hasher;
