@@ -6,6 +6,7 @@ import dataclasses
 import json
 import os
 import re
+import signal
 import subprocess
 import time
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from typing import Any
 
 import jsonschema
 import numpy as np
+import onnx
 import pytest
 
 from fdabnn_deploy.capsule import read_capsule, to_bytes, write_capsule
@@ -306,6 +308,87 @@ def test_files_that_cannot_be_written(run: Run, resnet20_capsules: dict[str, Any
         run(files.model, "--runs", 1, "--per-op", TMPDIR=str(tmp_path / "none")), 2
     )
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_closed_standard_output_is_told(
+    run: Run, beside: Path, resnet20_capsules: dict[str, Any], tmp_path: Path
+) -> None:
+    command = [str(beside / "fdabnn-runner"), str(resnet20_capsules["onnx"].model), "--runs", "1"]
+    for closed in (">&-", "<&- >&-"):
+        done = subprocess.run(
+            ["/bin/sh", "-c", f'exec "$0" "$@" {closed}', *command],
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+        assert "cannot write the standard output: Bad file descriptor" in failed(done, 2)
+
+
+def test_links_are_written_through(run: Run, resnet20_capsules: dict[str, Any], tmp_path: Path) -> None:
+    files = resnet20_capsules["packed"]
+    targets = tmp_path / "report", tmp_path / "outputs"
+    links = tmp_path / "report.json", tmp_path / "outputs.bin"
+    targets[0].write_text("what was there before " * 1000)
+    for link, target in zip(links, targets, strict=True):
+        link.symlink_to(target)
+    done = run(
+        *(files.model, "--inputs", files.capsule, "--runs", 1, "--json", links[0], "--outputs", links[1])
+    )
+    assert done.returncode == 0, done.stderr
+    assert all(link.is_symlink() for link in links)
+    jsonschema.validate(json.loads(targets[0].read_text()), SCHEMA)
+    assert targets[1].stat().st_size == read_capsule(files.capsule).outputs[0].values.nbytes
+
+
+def test_an_input_larger_than_any_memory(run: Run, tmp_path: Path) -> None:
+    """Whose size in bytes, and what stands behind it, is more than a number of 64 bits."""
+    value = onnx.helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, [3, 1537228672809129301])
+    result = onnx.helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, None)
+    graph = onnx.helper.make_graph([onnx.helper.make_node("Relu", ["x"], ["y"])], "g", [value], [result])
+    path = tmp_path / "huge.onnx"
+    opset = onnx.helper.make_opsetid("", 13)
+    onnx.save(onnx.helper.make_model(graph, opset_imports=[opset], ir_version=8), path)
+    failed(run(path, "--runs", 1), 6)
+
+
+def test_more_runs_than_the_profile_of_onnx_runtime_holds(run: Run, tmp_path: Path) -> None:
+    names = [f"x{i}" for i in range(1001)]
+    value, result = (
+        onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [1, 2])
+        for name in (names[0], names[-1])
+    )
+    # Every other one is something else, or they would be joined.
+    nodes = [onnx.helper.make_node(("Neg", "Exp")[i % 2], [names[i]], [names[i + 1]]) for i in range(1000)]
+    graph = onnx.helper.make_graph(nodes, "g", [value], [result])
+    path = tmp_path / "long.onnx"
+    opset = onnx.helper.make_opsetid("", 13)
+    onnx.save(onnx.helper.make_model(graph, opset_imports=[opset], ir_version=8), path)
+    done = run(path, "--per-op", "--warmup", 1200, "--runs", 900, "--json", "-")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)  # its schema takes a minute for so many figures
+    assert len(found["latency"]["samples"]) == 900
+    assert {len(op["samples"]) for op in found["ops"]} == {len(found["ops_latency"]["samples"])} == {248}
+    assert len(found["ops"]) == 1000
+
+
+def test_a_profile_does_not_outlive_who_is_told_to_end(
+    run: Run, beside: Path, resnet20_capsules: dict[str, Any], tmp_path: Path
+) -> None:
+    for number in (signal.SIGTERM, signal.SIGINT):
+        process = subprocess.Popen(
+            [
+                *(str(beside / "fdabnn-runner"), str(resnet20_capsules["onnx"].model), "--per-op"),
+                *("--seconds", "3", "--warmup", "0"),
+            ],
+            env=os.environ | {"TMPDIR": str(tmp_path)},
+            stdout=subprocess.DEVNULL,
+        )
+        while not list(tmp_path.glob("fdabnn-runner-*/*")):
+            assert process.poll() is None
+            time.sleep(0.001)
+        process.send_signal(number)
+        assert process.wait(timeout=10) == 128 + number
+        assert list(tmp_path.glob("fdabnn-runner-*")) == []
 
 
 def test_the_profile_of_onnx_runtime_does_not_stay(
