@@ -158,9 +158,9 @@ def other_settings(old: Path, new: Path) -> tuple[str, ...]:
     ]
     for address in devices[0].keys() & devices[1].keys():
         for name, what in (("version", "the runtime's version"), ("kernels", "the level of the kernels")):
-            was, now = (each[address].get(name) for each in devices)
-            if was != now:
-                found.append(f"{address}: {what} was {_shown(was)} and is now {_shown(now)}")
+            values = [each[address].get(name) for each in devices]
+            if values[0] != values[1]:
+                found.append(f"{address}: {what} was {_shown(values[0])} and is now {_shown(values[1])}")
     return tuple(sorted(found))
 
 

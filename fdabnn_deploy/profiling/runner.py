@@ -111,6 +111,9 @@ def _error(where: str, done: Completed) -> FdabnnError:
     """The runner's exit codes are those of `fdabnn_deploy.errors`."""
     said = done.last_line.removeprefix("fdabnn-runner: ") or f"it ended with status {done.status}"
     for kind in FdabnnError.__subclasses__():
-        if kind.exit_code == done.status:
+        if kind.exit_code == done.status and kind is not RunnerFailedError:
             return kind(f"{where}: {said}")
-    return RunnerFailedError(f"fdabnn-runner on {where}: {said}: this is a bug, please report it")
+    last = f" ({done.last_line})" if done.last_line else ""
+    return RunnerFailedError(
+        f"fdabnn-runner on {where} ended with status {done.status}{last}: this is a bug, please report it"
+    )
