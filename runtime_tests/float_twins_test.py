@@ -30,6 +30,8 @@ from fdabnn_deploy.runtimes import registry
 from fdabnn_deploy.runtimes.tflite_file import TfliteFile, read_tflite
 from fdabnn_models.layers import FDAConv2d
 from fdabnn_models.resnet18 import resnet18
+from fdabnn_models.shake_testing import shake
+from fdabnn_models.vgg_small import vgg_small
 from fdabnn_tflite.saved_model import import_tensorflow
 from runtime_tests.conftest import SHIPPED
 
@@ -47,14 +49,16 @@ MIRRORING = Counter({"RESHAPE": 2, "REVERSE_V2": 1})
 
 
 @pytest.fixture(scope="module")
-def networks(random_vgg_small: nn.Module) -> dict[str, nn.Module]:
+def networks() -> dict[str, nn.Module]:
+    torch.manual_seed(0)
+    vgg = shake(vgg_small(), alpha=0.0)
     torch.manual_seed(0)
     wide = resnet18(num_classes=10)
     wide.train()
     with torch.no_grad():
         # Statistics of noise, so that signs are not all alike.
         wide(torch.randn(4, 3, 96, 96))
-    return {"resnet20": checkpoint.read(SHIPPED[0]).module, "resnet18": wide.eval(), "vgg_small": random_vgg_small}  # fmt: skip
+    return {"resnet20": checkpoint.read(SHIPPED[0]).module, "resnet18": wide.eval(), "vgg_small": vgg}
 
 
 @pytest.fixture(scope="module")
