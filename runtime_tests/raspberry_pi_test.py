@@ -63,7 +63,7 @@ def test_the_page(pi: Device, home: Path) -> None:
 
     (found,) = json.loads((home / "pi.json").read_text())["devices"]
     assert found["selftest"]["passed"]
-    assert found["selftest"]["packed_tensors_checked"] == 18
+    assert found["selftest"]["packed"] == 18
     assert [measured["threads"] for measured in found["measurements"]] == [1]
 
     model = home / "resnet20-cifar10.tflite"
