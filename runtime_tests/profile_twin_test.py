@@ -54,6 +54,9 @@ def test_binary_layers_against_float_ones(suffix: str, tmp_path: Path) -> None:
         assert shapes[0] == shapes[1]
     assert bool(made.alone) == (suffix == ".tflite")
     result = fdabnn_deploy.profile(path, runs=20, baseline="fp32")
+    # As it is written, and read again by --compare.
+    result.write_json(tmp_path / "profile.json")
+    assert fdabnn_deploy.compare_profiles(tmp_path / "profile.json", tmp_path / "profile.json")
     assert result.baseline is not None
     assert result.baseline.kind == "fp32"
     layers = measured(result).model.layers

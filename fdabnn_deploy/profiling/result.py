@@ -242,8 +242,14 @@ class Profile:
         for device, row in zip(self.devices, content["devices"], strict=True):
             for measured, entry in zip(device.measurements, row["measurements"], strict=True):
                 entry["speedup"] = measured.speedup
-                for layer, shown in zip(measured.model.layers, entry["model"]["layers"], strict=True):
-                    shown["speedup"] = layer.speedup
+                for timing, side in (
+                    (measured.model, entry["model"]),
+                    (measured.baseline, entry["baseline"]),
+                ):
+                    for layer, shown in zip(
+                        timing.layers if timing else (), side["layers"] if side else (), strict=True
+                    ):
+                        shown["speedup"] = layer.speedup
         return {
             "schema": SCHEMA,
             "version": SCHEMA_VERSION,
