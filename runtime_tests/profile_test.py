@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -22,6 +24,8 @@ from arm_root import library
 from fdabnn_deploy import capsule as capsules
 from fdabnn_deploy.cli import profile as cli
 from fdabnn_deploy.converter import ConvertOptions, find_converter
+from fdabnn_deploy.devices import adb
+from fdabnn_deploy.devices.adb_server_testing import run_server
 from fdabnn_deploy.devices.sshd_testing import Sshd, run_sshd
 from fdabnn_deploy.errors import ParityError, RuntimeMissingError, UsageError
 from fdabnn_deploy.graph import Graph, Node
@@ -112,6 +116,31 @@ def test_this_machine_and_ssh_side_by_side(
     for words in ("governor", "frequency", "temperature", "throttling", "64-bit", "not pinned", "LiteRT"):
         assert words in out
     assert content["model"]["sha256"][:12] in out
+
+
+def test_over_adb(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the real client, from a server of the tests' own whose device is this machine."""
+    client = shutil.which("adb")
+    if client is None:
+        assert not os.environ.get("CI"), "CI has to have adb"
+        pytest.skip("no adb: apt install adb")
+    said = subprocess.run([client, "version"], capture_output=True, text=True, check=True).stdout
+    version = re.search(r"version 1\.0\.(\d+)", said)
+    assert version is not None
+    monkeypatch.setattr(adb, "_FOLDER", str(tmp_path / "phone"))
+    with run_server(int(version[1]), {"0123AB": "device"}) as running:
+        monkeypatch.setenv("ANDROID_ADB_SERVER_PORT", str(running.port))
+        profile = fdabnn_deploy.profile(model, ["adb:0123AB"], runs=RUNS)
+    (device,) = profile.devices
+    assert device.failure is None
+    assert device.selftest is not None
+    assert (device.selftest.passed, device.selftest.packed) == (True, 3)
+    (measured,) = device.measurements
+    assert len(measured.model.samples) == RUNS
+    # Files stay there by their hash, and nothing of the run.
+    kept = {path.name for path in (tmp_path / "phone").rglob("*") if path.is_file()}
+    assert {"fdabnn-runner", "libfdabnn_delegate.so", "libLiteRt.so", model.name} <= kept
+    assert not any(name.endswith(".json") for name in kept)
 
 
 def test_noisy_runs_print_no_figures(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
