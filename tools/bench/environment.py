@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import os
 import platform
 import subprocess
@@ -16,6 +15,7 @@ from bench import cc
 from fdabnn_deploy.latency import cpu_name
 from fdabnn_deploy.native import delegate_path
 from fdabnn_deploy.native.library import chosen_level, levels
+from native import build as builder
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = (
@@ -34,7 +34,6 @@ def describe(cpus: list[int]) -> dict[str, Any]:
     Args:
         cpus: that the benchmark runs on.
     """
-    builder = _builder()
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "cpu": cpu_name(),
@@ -65,16 +64,6 @@ def busy() -> dict[str, int]:
     line = (_text(Path("/proc/stat")) or "").partition("\n")[0].split()[1:]
     ticks = [int(value) for value in line]
     return {"ticks": sum(ticks), "stolen": ticks[7] if len(ticks) > 7 else 0}
-
-
-def _builder() -> Any:
-    """tools/native/build.py by its path: the name `build` belongs to a package."""
-    spec = importlib.util.spec_from_file_location("fdabnn_native_build", ROOT / "tools/native/build.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def _cpu_flags() -> set[str]:
