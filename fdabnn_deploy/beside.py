@@ -8,7 +8,7 @@ from pathlib import Path
 
 from fdabnn_deploy import parity
 from fdabnn_deploy.errors import ModelRefusedError, RuntimeMissingError
-from fdabnn_deploy.ops import FloatArray
+from fdabnn_deploy.ops import Array, FloatArray
 from fdabnn_deploy.parity import Comparison
 from fdabnn_deploy.runtimes import registry
 from fdabnn_deploy.runtimes.base import Session
@@ -87,12 +87,19 @@ def compare_beside(
     judged: bool,
     runtimes: Sequence[Beside],
     images: FloatArray,
-    outputs: list[FloatArray],
+    outputs: list[Array],
     atol: float | None,
 ) -> Iterator[RuntimeRow]:
     """Runs a file on the further runtimes and compares with the outputs on its default one; see `RuntimeRow`."""
     for beside in runtimes:
-        comparison = None
+        comparison, refused = None, beside.refused
         if beside.session is not None:
-            comparison = parity.compare_outputs(outputs, run_in_batches(beside.session, images), atol)
-        yield RuntimeRow(path, beside.runtime, beside.version, against, judged, beside.refused, comparison)
+            try:
+                computed = run_in_batches(beside.session, images)
+            except ModelRefusedError as error:
+                if judged:
+                    raise
+                refused = str(error)
+            else:
+                comparison = parity.compare_outputs(outputs, computed, atol)
+        yield RuntimeRow(path, beside.runtime, beside.version, against, judged, refused, comparison)

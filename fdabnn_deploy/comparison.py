@@ -32,7 +32,7 @@ from fdabnn_deploy import parity, report, reproduction, sides
 from fdabnn_deploy import samples as sample_sets
 from fdabnn_deploy.beside import RuntimeRow, compare_beside
 from fdabnn_deploy.comparison_report import ComparisonReport, LayerRow, SideReport
-from fdabnn_deploy.errors import UsageError
+from fdabnn_deploy.errors import ModelRefusedError, UsageError
 from fdabnn_deploy.model_info import ModelInfo
 from fdabnn_deploy.ops import FloatArray
 from fdabnn_deploy.runtimes import registry
@@ -105,6 +105,10 @@ def compare_models(
         with stages.run("run", f"{side.name}, {len(samples)} inputs"):
             outputs.append(side.run(samples.images))
     comparison = parity.compare_outputs(outputs[0], outputs[1], atol)
+    if comparison.values == 0:
+        raise ModelRefusedError(
+            f"the outputs of {first.name} and {second.name} hold no values on these inputs: there is nothing to compare"
+        )
     rows = [
         row
         for side, computed in zip((first, second), outputs, strict=True)
@@ -239,7 +243,7 @@ def _layer_rows(
         comparison, first = found.comparison, found.comparison.first
         if first is not None:
             moved = (int(images[first.index[0]]), *first.index[1:])
-            comparison = replace(comparison, first=parity.Difference(moved, first.a, first.b))
+            comparison = replace(comparison, first=replace(first, index=moved))
         layer = layers.get(found.tensor) or found.tensor.rpartition("/")[0]
         rows.append(LayerRow(layer, found.tensor, found.shape, comparison))
     return tuple(rows)

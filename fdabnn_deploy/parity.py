@@ -2,15 +2,20 @@
 
 The rules:
 
-- Two values are equal when their 32 bits are. There are two exceptions: +0 and -0 count as equal, since runtimes
-  do not agree on the sign of a zero (such pairs are counted, `Comparison.zero_signs`), and any NaN equals any NaN.
+- Two values are equal when their bits are, in the type that they have: floats of 16, 32 or 64 bits, integers, booleans
+  (`fdabnn_deploy.number_types`). There are two exceptions: +0 and -0 count as equal, since runtimes do not agree on the
+  sign of a zero (such pairs are counted, `Comparison.zero_signs`), and any NaN equals any NaN.
+- Every value of one side has its counterpart on the other, or the two cannot be compared: types, shapes and numbers of
+  tensors have to be the same. Outputs whose shape is another for every image (`fdabnn_deploy.runtimes.batches`) are
+  compared image by image.
 - `atol`, an absolute tolerance that has to be asked for, lets values pass that differ by no more than it; how many
   did is counted (`Comparison.tolerated`). A NaN beside a number is never within it.
-- Their distance in ulps (units in the last place) is the number of float32 values between them, plus one;
+- Their distance in ulps (units in the last place) is the number of values of their type between them, plus one;
   equal values are at 0. NaN beside a number has no distance: it is counted apart, and the largest and the mean
   distance are then infinite.
 - The decision for a picture is the position of the largest of its values, the first among equals (as `argmax`
-  of every framework); of a single value it is its sign. A picture with a NaN on either side never agrees.
+  of every framework); of a single float it is its sign, a single integer is itself the decision. A picture with a NaN
+  on either side never agrees.
 
 Distances and decisions describe a difference. Only bits, or the tolerance asked for, decide whether two runs agree.
 """
@@ -19,17 +24,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fdabnn_deploy.errors import UsageError
-from fdabnn_deploy.ops import FloatArray
+from fdabnn_deploy import number_types
+from fdabnn_deploy.errors import ModelRefusedError, ParityError, UsageError
+from fdabnn_deploy.ops import Array
 
 TOP1_THRESHOLD = 0.995
-_NO_SIGN = np.uint32(0x7FFFFFFF)
-_INFINITY = np.uint32(0x7F800000)
+NO_DECISION = int(np.iinfo(np.int64).min)
 
 
 @dataclass(frozen=True)
@@ -40,19 +46,21 @@ class Difference:
         index: in the tensor [N, ...].
         a: what one side has there.
         b: what the other has.
-        a_bits: the bits of `a` as a float32, such as `0x3f800000`.
+        dtype: of both, as NumPy calls it.
+        a_bits: the bits of `a`, such as `0x3f800000` of a float32.
         b_bits: those of `b`.
     """
 
     index: tuple[int, ...]
     a: float
     b: float
+    dtype: str = "float32"
     a_bits: str = field(init=False)
     b_bits: str = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "a_bits", _hex(self.a))
-        object.__setattr__(self, "b_bits", _hex(self.b))
+        object.__setattr__(self, "a_bits", number_types.hex_bits(self.a, self.dtype))
+        object.__setattr__(self, "b_bits", number_types.hex_bits(self.b, self.dtype))
 
 
 @dataclass(frozen=True)
@@ -117,110 +125,127 @@ class LayerComparison:
     comparison: Comparison
 
 
-def _unlike(a: FloatArray, b: FloatArray) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Where the two differ, and where they are zeros of opposite sign, which is no difference.
-
-    Whole numbers throughout: where a library has told the processor to flush denormals, `==` calls them zero.
-    """
-    bits_a, bits_b = _bits(a), _bits(b)
-    unlike = bits_a != bits_b
-    magnitude_a, magnitude_b = bits_a & _NO_SIGN, bits_b & _NO_SIGN
-    zeros = unlike & ((magnitude_a | magnitude_b) == 0)
-    both_nan = (magnitude_a > _INFINITY) & (magnitude_b > _INFINITY)
-    return unlike & ~zeros & ~both_nan, zeros
-
-
-def _bits(values: FloatArray) -> NDArray[np.uint32]:
-    return np.ascontiguousarray(values, dtype=np.float32).reshape(np.shape(values)).view(np.uint32)
-
-
-def _hex(value: float) -> str:
-    return f"0x{int(np.float32(value).view(np.uint32)):08x}"
-
-
-def ordinals(values: FloatArray) -> NDArray[np.int64]:
-    """Numbers the float32 values in their order: neighbours get neighbouring integers, -0 and +0 both 0."""
-    bits = np.ascontiguousarray(values, dtype=np.float32).view(np.int32).astype(np.int64)
-    return np.where(bits < 0, -(bits & 0x7FFFFFFF), bits)
-
-
-def compare(a: FloatArray, b: FloatArray, atol: float | None = None) -> Comparison:
-    """Compares two float32 tensors of one shape.
+def compare(a: Array, b: Array, atol: float | None = None, what: str = "a tensor") -> Comparison:
+    """Compares two tensors of one shape and type.
 
     Args:
         a: one side.
         b: the other.
         atol: the absolute tolerance, None for bits alone.
+        what: they are, for messages.
 
     Raises:
-        UsageError: the shapes differ.
+        ModelRefusedError: the shapes or the types differ.
     """
+    if a.dtype == b.dtype == object:
+        return _compare_objects(a, b, atol, what)
+    if object in (a.dtype, b.dtype):
+        raise ModelRefusedError(f"{what} has one shape on one side, and one per input on the other")
     if a.shape != b.shape:
-        raise UsageError(f"shapes {list(a.shape)} and {list(b.shape)} cannot be compared")
-    differs, zeros = _unlike(a, b)
+        raise ModelRefusedError(f"{what}: shapes {list(a.shape)} and {list(b.shape)} cannot be compared")
+    a, b = number_types.in_one_type(a, b, what)
+    differs, zeros = number_types.unlike(a, b)
     count, zero_signs = int(np.count_nonzero(differs)), int(np.count_nonzero(zeros))
     if count == 0:
         return Comparison(a.size, 0, 0, 0.0, None, zero_signs)
     # Of numbers only, and of the differing ones only: two equal infinities would subtract to NaN.
-    numbers = differs & ~np.isnan(a) & ~np.isnan(b)
+    numbers = differs & ~number_types.nans(a) & ~number_types.nans(b)
     ulps: float = math.inf
     absolute = mean = math.inf
-    distances = np.abs(a[numbers].astype(np.float64) - b[numbers].astype(np.float64))
+    distances = number_types.distances(a[numbers], b[numbers])
     if len(distances) == count:
-        ulps = int(np.abs(ordinals(a[numbers]) - ordinals(b[numbers])).max())
+        ulps = number_types.max_ulps(a[numbers], b[numbers])
         absolute, mean = float(distances.max()), float(distances.sum() / a.size)
     tolerated = 0 if atol is None else int(np.count_nonzero(distances <= atol))
     where = tuple(int(i) for i in np.unravel_index(int(np.argmax(differs)), a.shape))
-    first = Difference(where, float(a[where]), float(b[where]))
+    first = Difference(where, _plain(a[where]), _plain(b[where]), a.dtype.name)
     return Comparison(a.size, count, ulps, absolute, first, zero_signs, mean, tolerated)
 
 
-def compare_outputs(
-    a: Sequence[FloatArray], b: Sequence[FloatArray], atol: float | None = None
-) -> Comparison:
+def _plain(value: Any) -> float:
+    """A Python number; of a boolean 0 or 1."""
+    return (
+        int(value) if value.dtype.kind == "b" else float(value) if value.dtype.kind == "f" else value.item()
+    )
+
+
+def _compare_objects(a: Array, b: Array, atol: float | None, what: str) -> Comparison:
+    """Compares outputs that are arrays of tuples of tensors, one tuple per image."""
+    parts = []
+    for image, (ours, theirs) in enumerate(zip(a, b, strict=True)):
+        here = f"{what} of input {image}"
+        if len(ours) != len(theirs):
+            raise ParityError(
+                f"{here} is a sequence of {len(ours)} tensors on one side and of {len(theirs)} on the other"
+            )
+        for place, (x, y) in enumerate(zip(ours, theirs, strict=True)):
+            if x.shape != y.shape:
+                raise ParityError(f"{here} is {list(x.shape)} on one side and {list(y.shape)} on the other")
+            found = compare(np.asarray(x), np.asarray(y), atol, here)
+            if found.first is not None:
+                found = replace(found, first=replace(found.first, index=(image, place, *found.first.index)))
+            parts.append(found)
+    return _together(parts)
+
+
+def compare_outputs(a: Sequence[Array], b: Sequence[Array], atol: float | None = None) -> Comparison:
     """Compares all outputs of a model together; `first` is of the first output that differs.
 
     Raises:
-        UsageError: numbers or shapes of outputs differ.
+        ModelRefusedError: numbers, shapes or types of outputs differ.
+        ParityError: the shapes of one image's outputs differ, where they may be others for every image.
     """
     if len(a) != len(b):
-        raise UsageError(f"{len(a)} outputs cannot be compared with {len(b)}")
-    parts = [compare(x, y, atol) for x, y in zip(a, b, strict=True)]
+        raise ModelRefusedError(f"{len(a)} outputs cannot be compared with {len(b)}")
+    return _together([compare(x, y, atol, f"output {i}") for i, (x, y) in enumerate(zip(a, b, strict=True))])
+
+
+def _together(parts: Sequence[Comparison]) -> Comparison:
     values = sum(part.values for part in parts)
     return Comparison(
         values,
         sum(part.differing for part in parts),
-        max(part.max_ulps for part in parts),
-        max(part.max_abs for part in parts),
+        max((part.max_ulps for part in parts), default=0),
+        max((part.max_abs for part in parts), default=0.0),
         next((part.first for part in parts if part.first is not None), None),
         sum(part.zero_signs for part in parts),
-        sum(part.mean_abs * part.values for part in parts) / values,
+        sum(part.mean_abs * part.values for part in parts) / max(values, 1),
         sum(part.tolerated for part in parts),
     )
 
 
-def differing_images(a: Sequence[FloatArray], b: Sequence[FloatArray]) -> NDArray[np.int64]:
+def differing_images(a: Sequence[Array], b: Sequence[Array]) -> NDArray[np.int64]:
     """The positions of the pictures of which any output value differs, ascending; outputs as in `compare_outputs`."""
     differs = np.zeros(len(a[0]), dtype=bool)
     for x, y in zip(a, b, strict=True):
-        differs |= _unlike(x, y)[0].reshape(len(x), -1).any(axis=1)
+        if x.dtype == object:
+            differs |= [not compare_outputs(ours, theirs).equal for ours, theirs in zip(x, y, strict=True)]
+            continue
+        unlike = number_types.unlike(*number_types.in_one_type(x, y, "an output"))[0]
+        differs |= unlike.reshape(len(x), math.prod(x.shape[1:])).any(axis=1)
     return np.flatnonzero(differs)
 
 
-def decisions(output: FloatArray) -> NDArray[np.int64]:
-    """The decision per picture of an output [N, ...], -1 where it holds a NaN."""
-    flat = output.reshape(len(output), -1)
-    chosen = (flat[:, 0] >= 0).astype(np.int64) if flat.shape[1] == 1 else np.argmax(flat, axis=1)
-    return np.where(np.isnan(flat).any(axis=1), -1, chosen).astype(np.int64)
+def decisions(output: Array) -> NDArray[np.int64]:
+    """The decision per picture of an output [N, ...], `NO_DECISION` where it holds a NaN or nothing."""
+    if output.dtype == object:
+        flats = [np.concatenate([np.ravel(part) for part in image] or [np.zeros(0)]) for image in output]
+        return np.array([decisions(flat[None])[0] for flat in flats], np.int64)
+    flat = output.reshape(len(output), math.prod(output.shape[1:]))
+    if flat.shape[1] == 0:
+        return np.full(len(output), NO_DECISION)
+    single = flat[:, 0] >= 0 if flat.dtype.kind == "f" else flat[:, 0]
+    chosen = single if flat.shape[1] == 1 else np.argmax(flat, axis=1)
+    return np.where(number_types.nans(flat).any(axis=1), NO_DECISION, chosen.astype(np.int64))
 
 
-def agreement(a: Sequence[FloatArray], b: Sequence[FloatArray]) -> Agreement:
+def agreement(a: Sequence[Array], b: Sequence[Array]) -> Agreement:
     """Counts the pictures for which both sides decide the same, by their first output."""
     chosen_a, chosen_b = decisions(a[0]), decisions(b[0])
-    return Agreement(len(chosen_a), int(np.count_nonzero((chosen_a == chosen_b) & (chosen_a >= 0))))
+    return Agreement(len(chosen_a), int(np.count_nonzero((chosen_a == chosen_b) & (chosen_a != NO_DECISION))))
 
 
-def accuracy(outputs: Sequence[FloatArray], labels: NDArray[np.int64] | None) -> float | None:
+def accuracy(outputs: Sequence[Array], labels: NDArray[np.int64] | None) -> float | None:
     """The share of pictures whose decision is their label, or None without labels."""
     if labels is None:
         return None
@@ -228,8 +253,8 @@ def accuracy(outputs: Sequence[FloatArray], labels: NDArray[np.int64] | None) ->
 
 
 def compare_layers(
-    a: Mapping[str, FloatArray],
-    b: Mapping[str, FloatArray],
+    a: Mapping[str, Array],
+    b: Mapping[str, Array],
     order: Iterable[str],
     atol: float | None = None,
 ) -> list[LayerComparison]:

@@ -15,6 +15,7 @@ from fdabnn_deploy import cifar10, pictures
 from fdabnn_deploy.errors import UsageError
 from fdabnn_deploy.model_info import ModelInfo
 from fdabnn_deploy.ops import Array, FloatArray
+from fdabnn_deploy.runtimes import batches
 from fdabnn_deploy.runtimes.base import Session
 
 DEFAULT_COUNT = 512
@@ -94,10 +95,10 @@ def load(spec: str | Path | None, info: ModelInfo) -> Samples:
     return _npz(path, limit, info)
 
 
-def run_in_batches(session: Session, images: FloatArray) -> list[FloatArray]:
+def run_in_batches(session: Session, images: FloatArray) -> list[Array]:
     """A session's outputs for any number of images; a runtime holds the activations of a batch in memory."""
     parts = [session.run([images[i : i + BATCH_SIZE]]) for i in range(0, len(images), BATCH_SIZE)]
-    return [np.concatenate(column) for column in zip(*parts, strict=True)]
+    return [batches.join(column) for column in zip(*parts, strict=True)]
 
 
 def from_array(array: Array, info: ModelInfo) -> Samples:

@@ -223,7 +223,8 @@ def _describe(row: LayerRow) -> str:
     where = ", ".join(map(str, first.index))
     layer = f"layer {row.layer}, " if row.layer else ""
     a, b = (
-        f"{np.float32(value)} ({bits})" for value, bits in ((first.a, first.a_bits), (first.b, first.b_bits))
+        f"{np.dtype(first.dtype).type(value)} ({bits})"
+        for value, bits in ((first.a, first.a_bits), (first.b, first.b_bits))
     )
     return f"{layer}tensor {row.tensor}, index [{where}]: A {a}, B {b}"
 

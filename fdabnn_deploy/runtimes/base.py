@@ -1,6 +1,8 @@
 """The one interface behind which every runtime stands.
 
 Arrays go in and come out in the graph's convention, whatever the file's: float32, NCHW, never flipped, outputs in the graph's order.
+Files of other tools may put out other types, which stay what they are, and outputs that do not have the batch in front: see
+`fdabnn_deploy.runtimes.batches`.
 """
 
 from __future__ import annotations
@@ -10,22 +12,23 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from fdabnn_deploy.ops import FloatArray
+from fdabnn_deploy.ops import Array, FloatArray
 
 
 class Session(ABC):
     """A model loaded on a runtime."""
 
     @abstractmethod
-    def run(self, inputs: Sequence[FloatArray]) -> list[FloatArray]:
+    def run(self, inputs: Sequence[FloatArray]) -> list[Array]:
         """Computes the outputs for a batch of any size (a runtime that takes one image at a time is fed one at a time).
 
         Raises:
             UsageError: the inputs do not have the model's shapes.
+            ModelRefusedError: an output cannot be split into images.
         """
 
     @abstractmethod
-    def run_all(self, inputs: Sequence[FloatArray]) -> dict[str, FloatArray]:
+    def run_all(self, inputs: Sequence[FloatArray]) -> dict[str, Array]:
         """Computes every tensor of the deployed graph that exists in this file, by the graph's tensor name.
 
         A runtime may have to load a second copy of the model whose inner tensors are outputs.

@@ -19,6 +19,7 @@ import numpy as np
 
 from fdabnn_deploy.errors import RuntimeMissingError, UsageError
 from fdabnn_deploy.ops import Array, FloatArray
+from fdabnn_deploy.runtimes import batches
 from fdabnn_deploy.runtimes.tflite_file import TfliteFile, read_tflite
 from fdabnn_deploy.runtimes.tflite_session import TfliteSession
 from fdabnn_deploy.runtimes.tflite_stderr import native_stderr
@@ -60,15 +61,14 @@ class LceSession(TfliteSession):
         except RuntimeError as error:
             raise self._not_taken(log.text or str(error)) from None
 
-    def _predict(self, interpreter: Any, stored: Sequence[FloatArray]) -> list[Array]:
-        try:
-            # Slices, because the interpreter multiplies shape and stride, and a new axis has stride 0.
-            results = [
-                interpreter.predict([values[i : i + 1] for values in stored]) for i in range(len(stored[0]))
-            ]
-        except RuntimeError as error:
-            raise self._not_run(str(error)) from None
-        return [np.concatenate(images) for images in zip(*results, strict=True)]
+    def _predict(self, interpreter: Any, stored: Sequence[FloatArray]) -> list[Array | str]:
+        def call(image: list[FloatArray]) -> list[Array]:
+            try:
+                return list(interpreter.predict(image))
+            except RuntimeError as error:
+                raise self._not_run(str(error)) from None
+
+        return batches.run_where_possible(call, stored, 1)
 
     def native_inputs(self, inputs: Sequence[FloatArray]) -> object:
         return [value[:1] for value in self._to_file(inputs)]

@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from fdabnn_deploy import number_types
 from fdabnn_deploy.errors import ModelRefusedError, RuntimeMissingError, UsageError
 from fdabnn_deploy.native import custom_ops_path
-from fdabnn_deploy.ops import FloatArray
-from fdabnn_deploy.runtimes import onnx_file
+from fdabnn_deploy.ops import Array, FloatArray
+from fdabnn_deploy.runtimes import batches, onnx_file
 from fdabnn_deploy.runtimes.base import Session
 from fdabnn_deploy.runtimes.inputs import check_inputs
 
@@ -24,6 +25,9 @@ OPTIMIZATIONS: dict[str, str] = {
 }
 """ONNX Runtime's levels of graph optimisation. From "basic" on it folds multipliers and addends into float convolutions."""
 
+
+_ELEMENTS = frozenset((*(number_types.NAMES - set(number_types.FLOATS)), "float16", "float", "double"))
+"""The types of outputs that are run, as ONNX Runtime calls them."""
 
 CUSTOM_OPS = "fdabnn"
 """The domain of the operators for packed binary layers."""
@@ -107,7 +111,8 @@ class OnnxRuntimeSession(Session):
         self._session = self._load(content)
         self._inputs: list[str] = []
         shapes: list[tuple[int, ...]] = []
-        batches: set[int | None] = set()
+        sizes: set[int | None] = set()
+        symbols: set[object] = set()
         for value in self._session.get_inputs():
             if (
                 value.type != "tensor(float)"
@@ -119,12 +124,19 @@ class OnnxRuntimeSession(Session):
                 )
             self._inputs.append(value.name)
             shapes.append(tuple(value.shape[1:]))
-            batches.add(value.shape[0] if isinstance(value.shape[0], int) else None)
-        if len(batches) != 1:
+            sizes.add(value.shape[0] if isinstance(value.shape[0], int) else None)
+            symbols.add(value.shape[0])
+        if len(sizes) != 1:
             raise ModelRefusedError(f"{name}: its inputs have different batch sizes, or there are none")
         self._shapes = tuple(shapes)
-        self._batch = batches.pop()
+        self._batch = sizes.pop()
+        for value in self._session.get_outputs():
+            _check_output(value, name)
         self._outputs = [value.name for value in self._session.get_outputs()]
+        # A free batch is the first axis of an output where the file says so, by the name of the size.
+        self._by_row = self._batch is not None or all(
+            value.shape and value.shape[0] in symbols for value in self._session.get_outputs()
+        )
 
     @property
     def input_shapes(self) -> tuple[tuple[int, ...], ...]:
@@ -146,23 +158,33 @@ class OnnxRuntimeSession(Session):
         """The batch size written in the file, or None for any."""
         return self._batch
 
-    def run(self, inputs: Sequence[FloatArray]) -> list[FloatArray]:
+    def run(self, inputs: Sequence[FloatArray]) -> list[Array]:
         """Computes the outputs; see `Session.run`. A file of fixed batch size is fed in pieces, the last one filled up with zeros."""
-        return self._run(self._session, self._outputs, inputs)
+        check_inputs(inputs, self._shapes)
+        size = self._batch if self._by_row else 1
+        return batches.run(
+            self._caller(self._session, self._outputs), inputs, size, self._outputs, self._name
+        )
 
-    def run_all(self, inputs: Sequence[FloatArray]) -> dict[str, FloatArray]:
-        """Computes every float tensor of the file and the inputs, by name; see `Session.run_all`.
+    def run_all(self, inputs: Sequence[FloatArray]) -> dict[str, Array]:
+        """Computes the outputs, every float tensor of the file and the inputs, by name; see `Session.run_all`.
 
         A second copy of the model makes every tensor an output. That keeps ONNX Runtime from fusing operators, so float sums may round
         otherwise than in `run`. The file's own intermediate tensors, called `<tensor>/<part>`, are among the results.
         """
+        check_inputs(inputs, self._shapes)
         if self._inner is None:
             session = self._load_inner()
-            floats = [value.name for value in session.get_outputs() if value.type == "tensor(float)"]
-            self._inner = (session, floats)
+            wanted = [
+                value.name
+                for value in session.get_outputs()
+                if value.type == "tensor(float)" or value.name in self._outputs
+            ]
+            self._inner = (session, wanted)
         session, names = self._inner
-        values = self._run(session, names, inputs)
-        return dict(zip([*self._inputs, *names], [*inputs, *values], strict=True))
+        values = batches.run_where_possible(self._caller(session, names), inputs, self._batch)
+        found = zip([*self._inputs, *names], [*inputs, *values], strict=True)
+        return {name: value for name, value in found if not isinstance(value, str)}
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """The shape of every tensor that a node makes, for one image or the file's fixed batch, by name."""
@@ -214,25 +236,14 @@ class OnnxRuntimeSession(Session):
         except Exception as error:  # noqa: BLE001 - damage meets a dozen classes without a common base
             raise _damaged(self._name, error) from None
 
-    def _run(self, session: Any, names: list[str], inputs: Sequence[FloatArray]) -> list[FloatArray]:
-        count = check_inputs(inputs, self._shapes)
-        size = self._batch or count
-        pieces: list[list[FloatArray]] = []
-        for start in range(0, count, size):
-            feeds = {}
-            for name, value in zip(self._inputs, inputs, strict=True):
-                piece = value[start : start + size]
-                if len(piece) < size:
-                    piece = np.concatenate(
-                        [piece, np.zeros((size - len(piece), *piece.shape[1:]), dtype=np.float32)]
-                    )
-                feeds[name] = np.ascontiguousarray(piece)
+    def _caller(self, session: Any, names: list[str]) -> batches.Call:
+        def call(inputs: list[FloatArray]) -> list[batches.Result]:
             try:
-                results = session.run(names, feeds)
+                return list(session.run(names, dict(zip(self._inputs, inputs, strict=True))))
             except Exception as error:  # noqa: BLE001 - as in _load
                 raise _damaged(self._name, error) from None
-            pieces.append([result[: count - start] for result in results])
-        return [np.concatenate(parts) if len(parts) > 1 else parts[0] for parts in zip(*pieces, strict=True)]
+
+        return call
 
 
 def register_custom_ops(options: Any, content: bytes) -> None:
@@ -279,6 +290,25 @@ def _check(content: bytes, name: str) -> None:
         onnx.checker.check_model(content, full_check=True)
     except Exception as error:  # noqa: BLE001 - as in _load, and UnicodeDecodeError
         raise _damaged(name, error) from None
+
+
+def _check_output(value: Any, name: str) -> None:
+    """Refuses what is no tensor, or sequence of tensors, of numbers.
+
+    Raises:
+        ModelRefusedError: it is none.
+    """
+    kind = str(value.type)
+    element = kind.removeprefix("seq(").removeprefix("tensor(").rstrip(")")
+    if kind not in {f"tensor({element})", f"seq(tensor({element}))"} or element not in _ELEMENTS:
+        advice = (
+            "convert it without ZipMap (skl2onnx: options={'zipmap': False})"
+            if "map(" in kind
+            else "leave it out of the file's outputs, or cast it to a type of numbers"
+        )
+        raise ModelRefusedError(
+            f"{name}: output {value.name} is {kind}; tensors of numbers and booleans, and sequences of these, are run: {advice}"
+        )
 
 
 def _read(path: Path) -> bytes:

@@ -11,11 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-
 from fdabnn_deploy.errors import ModelRefusedError, UsageError
 from fdabnn_deploy.native import delegate_path
 from fdabnn_deploy.ops import Array, FloatArray
+from fdabnn_deploy.runtimes import batches
 from fdabnn_deploy.runtimes.tflite_file import TfliteFile, read_tflite
 from fdabnn_deploy.runtimes.tflite_session import TfliteSession
 from fdabnn_deploy.runtimes.tflite_stderr import native_stderr
@@ -124,13 +123,14 @@ class InterpreterSession(TfliteSession):
             raise self._not_taken(str(error)) from None
         return interpreter, outputs
 
-    def _predict(self, interpreter: tuple[Any, tuple[int, ...]], stored: Sequence[FloatArray]) -> list[Array]:
-        count, size = len(stored[0]), self._batch
-        pieces = []
-        for start in range(0, count, size):
-            self._set(interpreter[0], [_piece(values, start, size) for values in stored])
-            pieces.append([result[: count - start] for result in self._invoke(interpreter)])
-        return [np.concatenate(parts) for parts in zip(*pieces, strict=True)]
+    def _predict(
+        self, interpreter: tuple[Any, tuple[int, ...]], stored: Sequence[FloatArray]
+    ) -> list[Array | str]:
+        def call(piece: list[FloatArray]) -> list[Array]:
+            self._set(interpreter[0], piece)
+            return self._invoke(interpreter)
+
+        return batches.run_where_possible(call, stored, self._batch)
 
     def _set(self, interpreter: Any, stored: Sequence[FloatArray]) -> None:
         for index, values in zip(self._file.inputs, stored, strict=True):
@@ -145,7 +145,7 @@ class InterpreterSession(TfliteSession):
             raise self._not_run(str(error)) from None
 
     def native_inputs(self, inputs: Sequence[FloatArray]) -> object:
-        return [_piece(values[:1], 0, self._batch) for values in self._to_file(inputs)]
+        return batches.piece([values[:1] for values in self._to_file(inputs)], 0, self._batch)
 
     def run_native(self, prepared: object) -> None:
         assert isinstance(prepared, list)
@@ -214,10 +214,3 @@ class InterpreterRuntime(ABC):
             ModelRefusedError: it is damaged.
         """
         return read_tflite(path).metadata
-
-
-def _piece(values: FloatArray, start: int, size: int) -> FloatArray:
-    piece = values[start : start + size]
-    if len(piece) == size:
-        return piece
-    return np.concatenate([piece, np.zeros((size - len(piece), *piece.shape[1:]), dtype=np.float32)])

@@ -11,7 +11,7 @@ from fdabnn_deploy.errors import ModelRefusedError
 from fdabnn_deploy.ops import Array, FloatArray
 from fdabnn_deploy.runtimes.base import Session
 from fdabnn_deploy.runtimes.inputs import check_inputs
-from fdabnn_deploy.runtimes.tflite_file import FLOAT32, INT32, TfliteFile
+from fdabnn_deploy.runtimes.tflite_file import FLOAT32, INT32, OUTPUT_TYPES, TfliteFile
 from fdabnn_deploy.runtimes.tflite_tensors import TENSORS_KEY, Layout, TensorMap, TensorPlace
 
 
@@ -39,24 +39,29 @@ class TfliteSession(Session):
         """An interpreter of a copy of the file whose outputs are these tensors."""
 
     @abstractmethod
-    def _predict(self, interpreter: Any, stored: Sequence[FloatArray]) -> list[Array]:
-        """Computes the outputs, [N, ...] each, from inputs as they lie in the file."""
+    def _predict(self, interpreter: Any, stored: Sequence[FloatArray]) -> list[Array | str]:
+        """Computes the outputs from inputs as they lie in the file; see `fdabnn_deploy.runtimes.batches.run_where_possible`."""
 
     @property
     def input_shapes(self) -> tuple[tuple[int, ...], ...]:
         return tuple(place.shape for place in self._map.inputs)
 
-    def run(self, inputs: Sequence[FloatArray]) -> list[FloatArray]:
-        stored = self._predict(self._interpreter, self._to_file(inputs))
+    def run(self, inputs: Sequence[FloatArray]) -> list[Array]:
+        stored = self._all(self._interpreter, self._map.outputs, inputs)
         return [self._restore(place, values) for place, values in zip(self._map.outputs, stored, strict=True)]
 
-    def run_all(self, inputs: Sequence[FloatArray]) -> dict[str, FloatArray]:
+    def run_all(self, inputs: Sequence[FloatArray]) -> dict[str, Array]:
         indices = tuple(dict.fromkeys(place.tensor for place in self._map.tensors))
         if self._inner is None:
             self._inner = self._load(indices)
         values = dict(zip(indices, self._predict(self._inner, self._to_file(inputs)), strict=True))
-        found = {place.name: value for place, value in zip(self._map.inputs, inputs, strict=True)}
-        found.update((place.name, self._restore(place, values[place.tensor])) for place in self._map.tensors)
+        found: dict[str, Array] = {
+            place.name: value for place, value in zip(self._map.inputs, inputs, strict=True)
+        }
+        for place in self._map.tensors:
+            value = values[place.tensor]
+            if not isinstance(value, str):
+                found[place.name] = self._restore(place, value)
         return found
 
     @property
@@ -80,10 +85,33 @@ class TfliteSession(Session):
             UsageError: the inputs do not have the model's shapes.
         """
         wanted = tuple(dict.fromkeys(tensors))
-        found = dict(zip(wanted, self._predict(self._load(wanted), self._to_file(inputs)), strict=True))
+        places = [_plain_place(self._file, index) for index in wanted]
+        found = dict(zip(wanted, self._all(self._load(wanted), places, inputs), strict=True))
         return [found[index] for index in tensors]
 
-    def _restore(self, place: TensorPlace, stored: Array) -> FloatArray:
+    def _all(
+        self, interpreter: Any, places: Sequence[TensorPlace], inputs: Sequence[FloatArray]
+    ) -> list[Array]:
+        """What the interpreter computes for all of its outputs.
+
+        Raises:
+            ModelRefusedError: one of them cannot be split into images.
+        """
+        values = []
+        for place, value in zip(places, self._predict(interpreter, self._to_file(inputs)), strict=True):
+            if isinstance(value, str):
+                raise ModelRefusedError(
+                    f"{self._path} computes several inputs at once, and its output {place.name} {value}"
+                )
+            values.append(value)
+        return values
+
+    def _restore(self, place: TensorPlace, stored: Array) -> Array:
+        if TENSORS_KEY not in self._file.metadata and stored.shape[1:] != place.stored_shape:
+            # A size that is known only when it is computed.
+            return (
+                stored.transpose(0, 3, 1, 2) if place.layout is Layout.NHWC and stored.ndim == 4 else stored
+            )
         if stored.shape[1:] != place.stored_shape:
             raise ModelRefusedError(
                 f"{self._path}: {self._interpreter_name} computes {place.name} with shape {stored.shape}, "
@@ -110,16 +138,24 @@ def _tensor_map(file: TfliteFile, path: Path) -> TensorMap:
     """The file's tensor map; for a file of other origin, its inputs and outputs, pictures taken as NHWC.
 
     Raises:
-        ModelRefusedError: the map is damaged, or an input or output is not float32.
+        ModelRefusedError: the map is damaged, an input is not float32, or an output is of no type of numbers.
     """
-    for index in (*file.inputs, *file.outputs):
-        if file.tensors[index].type != FLOAT32:
+    for index in file.inputs:
+        tensor = file.tensors[index]
+        if tensor.type != FLOAT32 or not tensor.shape:
+            kind = "a scalar" if not tensor.shape else "not float32"
             raise ModelRefusedError(
-                f"{path}: {file.tensors[index].name} is not float32, and inputs and outputs of other types are not supported"
+                f"{path}: input {tensor.name} is {kind}; inputs are float32 [N, ...]: export it so"
+            )
+    for index in file.outputs:
+        if file.tensors[index].type not in OUTPUT_TYPES:
+            raise ModelRefusedError(
+                f"{path}: output {file.tensors[index].name} is of TensorType {file.tensors[index].type}; outputs of numbers and "
+                "booleans are run: leave it out of the file's outputs, or cast it"
             )
     text = file.metadata.get(TENSORS_KEY)
     if text is None:
-        outputs = tuple(_foreign_place(file, index) for index in file.outputs)
+        outputs = tuple(_foreign_output(file, index) for index in file.outputs)
         return TensorMap(tuple(_foreign_place(file, index) for index in file.inputs), outputs, outputs)
     try:
         places = TensorMap.loads(text)
@@ -153,3 +189,17 @@ def _foreign_place(file: TfliteFile, index: int) -> TensorPlace:
     if len(shape) == 3:
         return TensorPlace(tensor.name, index, (shape[2], *shape[:2]), Layout.NHWC)
     return TensorPlace(tensor.name, index, shape, Layout.PLAIN)
+
+
+def _foreign_output(file: TfliteFile, index: int) -> TensorPlace:
+    tensor = file.tensors[index]
+    batch = next((file.tensors[i].shape[:1] for i in file.inputs), ())
+    if tensor.shape[:1] == batch:
+        return _foreign_place(file, index)
+    # Not one row per image: it belongs to the images of its call as a whole.
+    return TensorPlace(tensor.name, index, tensor.shape, Layout.PLAIN)
+
+
+def _plain_place(file: TfliteFile, index: int) -> TensorPlace:
+    tensor = file.tensors[index]
+    return TensorPlace(tensor.name, index, tensor.shape[1:], Layout.PLAIN)

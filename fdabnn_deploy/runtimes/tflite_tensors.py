@@ -114,8 +114,8 @@ class TensorPlace:
         moved = values.transpose(0, 2, 3, 1) if self.layout is Layout.NHWC else values
         return np.ascontiguousarray(moved, dtype=np.float32)
 
-    def restore(self, stored: Array) -> FloatArray:
-        """The graph's tensor [N, ...] from the file's."""
+    def restore(self, stored: Array) -> Array:
+        """The graph's tensor [N, ...] from the file's, in its type; packed signs as float32."""
         batch = stored.shape[0]
         if self.layout is Layout.PACKED:
             octets = np.ascontiguousarray(stored, dtype="<i4").view(np.uint8)
@@ -127,7 +127,7 @@ class TensorPlace:
             channels, height, width = picture
             stored = stored.reshape(batch, height, width, channels)
             stored = (stored[:, ::-1, ::-1] if self.flipped else stored).transpose(0, 3, 1, 2)
-        return np.ascontiguousarray(stored.reshape(batch, *self.shape), dtype=np.float32)
+        return np.ascontiguousarray(stored.reshape(batch, *self.shape))
 
 
 @dataclass(frozen=True)

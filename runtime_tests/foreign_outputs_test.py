@@ -1,0 +1,196 @@
+"""`fdabnn-parity` on models of other tools: outputs of other types, and outputs that do not have the batch in front."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from fdabnn_deploy.cli.parity import main
+from fdabnn_deploy.comparison import compare_models
+from fdabnn_deploy.errors import ModelRefusedError, ParityError
+from fdabnn_deploy.ops import Array
+
+FLOAT = TensorProto.FLOAT
+
+
+def save(
+    path: Path,
+    nodes: Sequence[onnx.NodeProto],
+    outputs: Sequence[onnx.ValueInfoProto],
+    constants: dict[str, Array],
+    shape: Sequence[int | str] = (1, 4),
+) -> Path:
+    """A model of the input x float32 `shape`."""
+    graph = helper.make_graph(
+        list(nodes),
+        "g",
+        [helper.make_tensor_value_info("x", FLOAT, shape)],
+        list(outputs),
+        [numpy_helper.from_array(value, name) for name, value in constants.items()],
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
+    return path
+
+
+def value(name: str, kind: int, shape: Sequence[int | str | None] | None) -> onnx.ValueInfoProto:
+    return helper.make_tensor_value_info(name, kind, shape)
+
+
+@pytest.mark.parametrize("count", [1, 2, 200])
+@pytest.mark.parametrize("batch", [1, "N"])
+def test_rows_behind_the_first_are_compared(tmp_path: Path, count: int, batch: int | str) -> None:
+    """Time first: [6, N, 4], of which rows 2 to 5 differ."""
+    paths = []
+    for name, last in (("a", 1.0), ("b", -1.0)):
+        scale = np.ones((6, 1, 4), np.float32)
+        scale[2:] = last
+        nodes = [helper.make_node("Mul", ["x", "c"], ["y"])]
+        outputs = [value("y", FLOAT, [6, batch, 4])]
+        paths.append(save(tmp_path / f"{name}.onnx", nodes, outputs, {"c": scale}, (batch, 4)))
+    result = compare_models(paths[0], paths[1], f"random:{count}")
+    assert result.comparison.values == 24 * count
+    assert result.comparison.differing == 16 * count
+    assert not result.passed
+    assert main([*map(str, paths), "--inputs", f"random:{count}"]) == ParityError.exit_code
+    assert compare_models(paths[0], paths[0], f"random:{count}").comparison.values == 24 * count
+
+
+BIG = 1.5 * (1 + 2.0**-40)
+
+
+@pytest.mark.parametrize(
+    ("kind", "one", "other"),
+    [
+        (TensorProto.INT64, np.full((1, 4), 16777216), np.full((1, 4), 16777217)),
+        (TensorProto.DOUBLE, np.full((1, 4), 1.5), np.full((1, 4), BIG)),
+        (TensorProto.INT8, np.full((1, 4), -128, np.int8), np.full((1, 4), 127, np.int8)),
+        (TensorProto.FLOAT16, np.full((1, 4), 1, np.float16), np.full((1, 4), 1.001, np.float16)),
+        (TensorProto.UINT64, np.full((1, 4), 2**63, np.uint64), np.full((1, 4), 2**63 + 1, np.uint64)),
+    ],
+)
+def test_values_of_other_types_are_not_rounded(tmp_path: Path, kind: int, one: Array, other: Array) -> None:
+    paths = []
+    for name, constant in (("a", one), ("b", other)):
+        nodes = [
+            helper.make_node("Mul", ["x", "zero"], ["z"]),
+            helper.make_node("Cast", ["z"], ["i"], to=kind),
+            helper.make_node("Add", ["i", "c"], ["y"]),
+        ]
+        constants = {"zero": np.zeros((), np.float32), "c": constant}
+        paths.append(save(tmp_path / f"{name}.onnx", nodes, [value("y", kind, [1, 4])], constants))
+    result = compare_models(paths[0], paths[1], "random:2")
+    assert (result.comparison.values, result.comparison.differing, result.passed) == (8, 8, False)
+    assert result.comparison.first is not None
+    assert result.comparison.first.b == other.flat[0]
+    assert compare_models(paths[0], paths[0], "random:2").comparison.equal
+    target = tmp_path / "result.json"
+    assert main([*map(str, paths), "--inputs", "random:2", "--json", str(target), "--per-layer"]) == 4
+    assert json.loads(target.read_text())["comparison"]["first"]["dtype"] == one.dtype.name
+
+
+def test_booleans_scalars_and_sequences_are_compared(tmp_path: Path) -> None:
+    paths = []
+    for name, limit in (("a", 0.0), ("b", 0.25)):
+        nodes = [
+            helper.make_node("Greater", ["x", "limit"], ["mask"]),
+            helper.make_node("ReduceSum", ["x"], ["sum"], keepdims=0),
+            helper.make_node("Add", ["x", "limit"], ["moved"]),
+            helper.make_node("SequenceConstruct", ["x", "moved"], ["parts"]),
+        ]
+        outputs = [
+            value("mask", TensorProto.BOOL, [1, 4]),
+            value("sum", FLOAT, []),
+            helper.make_tensor_sequence_value_info("parts", FLOAT, None),
+        ]
+        constants = {"limit": np.full((), limit, np.float32)}
+        paths.append(save(tmp_path / f"{name}.onnx", nodes, outputs, constants))
+    same = compare_models(paths[0], paths[0], "random:40")
+    assert (same.comparison.values, same.passed) == (40 * (4 + 1 + 8), True)
+    result = compare_models(paths[0], paths[1], "random:40")
+    assert result.comparison.values == 40 * 13
+    assert result.comparison.differing > 40 * 4
+    assert result.comparison.first is not None
+    assert result.comparison.first.dtype == "bool"
+
+
+def test_as_many_values_as_every_input_has(tmp_path: Path) -> None:
+    """NonZero gives as many rows as there are: other shapes for other inputs."""
+    nodes = [
+        helper.make_node("Greater", ["x", "limit"], ["mask"]),
+        helper.make_node("NonZero", ["mask"], ["where"]),
+    ]
+    paths = [
+        save(
+            tmp_path / f"{name}.onnx",
+            nodes,
+            [value("where", TensorProto.INT64, [2, "count"])],
+            {"limit": np.full((), limit, np.float32)},
+        )
+        for name, limit in (("a", 0.0), ("b", 0.5))
+    ]
+    inputs = np.random.default_rng(0).standard_normal((40, 4)).astype(np.float32)
+    same = compare_models(paths[0], paths[0], inputs)
+    assert same.comparison.values == 2 * int((inputs > 0).sum())
+    with pytest.raises(
+        ParityError, match=r"output 0 of input \d+ is \[2, \d\] on one side and \[2, \d\] on the other"
+    ):
+        compare_models(paths[0], paths[1], inputs)
+
+
+def test_nothing_to_compare_is_refused(tmp_path: Path) -> None:
+    nodes = [helper.make_node("Slice", ["x", "zero", "zero", "one"], ["y"])]
+    constants = {"zero": np.zeros(1, np.int64), "one": np.ones(1, np.int64)}
+    path = save(tmp_path / "a.onnx", nodes, [value("y", FLOAT, [1, 0])], constants)
+    with pytest.raises(ModelRefusedError, match="hold no values on these inputs"):
+        compare_models(path, path, "random:2")
+
+
+def test_outputs_of_two_types_are_refused(tmp_path: Path) -> None:
+    paths = [
+        save(
+            tmp_path / f"{name}.onnx",
+            [helper.make_node("Cast", ["x"], ["y"], to=kind)],
+            [value("y", kind, [1, 4])],
+            {},
+        )
+        for name, kind in (("a", TensorProto.INT32), ("b", TensorProto.DOUBLE))
+    ]
+    with pytest.raises(ModelRefusedError, match="output 0 is int32 on one side and float64 on the other"):
+        compare_models(paths[0], paths[1], "random:2")
+
+
+def test_strings_and_maps_are_refused_in_one_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    string = save(
+        tmp_path / "string.onnx",
+        [helper.make_node("Cast", ["x"], ["y"], to=TensorProto.STRING)],
+        [value("y", TensorProto.STRING, [1, 4])],
+        {},
+    )
+    assert main([str(string), str(string), "--inputs", "random:1"]) == ModelRefusedError.exit_code
+    assert "output y is tensor(string)" in " ".join(capsys.readouterr().err.split())
+    nodes = [helper.make_node("ZipMap", ["x"], ["y"], domain="ai.onnx.ml", classlabels_int64s=[0, 1, 2, 3])]
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        [value("x", FLOAT, [1, 4])],
+        [
+            helper.make_value_info(
+                "y",
+                helper.make_sequence_type_proto(
+                    helper.make_map_type_proto(TensorProto.INT64, helper.make_tensor_type_proto(FLOAT, []))
+                ),
+            )
+        ],
+    )
+    opsets = [helper.make_opsetid("", 17), helper.make_opsetid("ai.onnx.ml", 3)]
+    onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=8), tmp_path / "map.onnx")
+    assert main([str(tmp_path / "map.onnx")] * 2) == ModelRefusedError.exit_code
+    assert "convert it without ZipMap" in " ".join(capsys.readouterr().err.split())
