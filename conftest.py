@@ -69,10 +69,9 @@ def pi() -> Device:
     """An arm64 system with nothing of ours on it; skips where it cannot be made, which CI must not."""
     from arm_root.device import make_device
     from fdabnn_deploy.errors import RuntimeMissingError
+    from fdabnn_deploy.programs_testing import skip
 
     try:
         return make_device()
     except RuntimeMissingError as error:
-        if os.environ.get("CI"):
-            raise
-        pytest.skip(str(error))
+        skip(str(error))

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from fdabnn_deploy.errors import ModelRefusedError, ParityError, UsageError
@@ -22,6 +22,7 @@ from fdabnn_deploy.parity import (
     differing_images,
 )
 
+LARGEST = float(np.finfo(np.float32).max)
 FLOATS = st.floats(width=32, allow_nan=False, allow_infinity=True)
 
 
@@ -67,6 +68,8 @@ def test_bits_decide(a: list[int], data: st.DataObject) -> None:
 
 
 @given(FLOATS)
+@example(LARGEST)
+@example(-math.inf)
 def test_neighbours_differ_by_one_ulp_however_small(value: float) -> None:
     x = np.float32(value)
     with np.errstate(over="ignore"):  # behind the largest float32 comes infinity

@@ -11,6 +11,8 @@ import pytest
 from arm_root.make import TESTS
 from fdabnn_deploy.runtimes.arm_root import Guest
 
+pytestmark = pytest.mark.programs
+
 ROOT = Path(__file__).parents[1]
 SUITE = sorted((ROOT / "fdabnn_deploy" / "native" / "kernels").glob("*_test.py"))
 

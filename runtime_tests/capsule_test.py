@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import struct
 import subprocess
 import zlib
@@ -19,6 +18,7 @@ from fdabnn_deploy.errors import ParityError
 from fdabnn_deploy.graph import Graph, Node
 from fdabnn_deploy.model_info import ModelInfo
 from fdabnn_deploy.ops import Affine, BinaryConv2d, FloatArray, GlobalAvgPool, Input, Sign
+from fdabnn_deploy.programs_testing import wanted_compiler
 from fdabnn_deploy.reference import evaluate_all
 from fdabnn_deploy.replay import DEFAULT_INPUTS, build, packed_tensors, replay, write_golden
 from fdabnn_deploy.runtimes.lce import LceRuntime
@@ -26,6 +26,8 @@ from fdabnn_deploy.runtimes.litert import LiteRtRuntime
 from fdabnn_deploy.runtimes.onnxruntime import OnnxRuntime
 from fdabnn_deploy.runtimes.tflite_file import read_tflite
 from fdabnn_deploy.runtimes.tflite_tensors import Layout
+
+pytestmark = pytest.mark.programs
 
 READER = Path(__file__).parents[1] / "tools" / "capsule" / "read_capsule.c"
 COUNT = 3
@@ -144,11 +146,9 @@ def test_an_export_has_one_capsule(files: dict[str, Path], tmp_path: Path) -> No
 @pytest.fixture(scope="module")
 def reader(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The C program, compiled."""
-    compiler = shutil.which("cc")
-    if compiler is None:
-        pytest.skip("no C compiler: cc is missing")
-    program = tmp_path_factory.mktemp("reader") / "read_capsule"
     flags = ["-std=c99", "-O2", "-Wall", "-Wextra", "-pedantic", "-Werror"]
+    compiler = wanted_compiler("cc", flags)
+    program = tmp_path_factory.mktemp("reader") / "read_capsule"
     subprocess.run([compiler, *flags, "-o", str(program), str(READER)], check=True, timeout=120)
     return program
 

@@ -22,6 +22,8 @@ from fdabnn_deploy.runtimes.qemu_aarch64 import QemuRuntime
 from fdabnn_deploy.runtimes.tflite_file import INT32, parse_tflite
 from fdabnn_models.layers import FDAConv2d, FDALinear
 
+pytestmark = pytest.mark.programs
+
 SAMPLES = "random:40"
 
 

@@ -15,6 +15,8 @@ from fdabnn_deploy.runtimes import registry
 from fdabnn_deploy.runtimes.arm_root import Guest
 from instruction_counts.model_files import Files
 
+pytestmark = pytest.mark.programs
+
 ROOT = Path(__file__).parents[1]
 OLDEST = "1.17.3"
 PROGRAM = """

@@ -13,6 +13,8 @@ from fdabnn_deploy.profiling.compare import WHOLE, change_of
 from fdabnn_deploy.profiling.texts import duration
 from runtime_tests.conftest import SHIPPED
 
+pytestmark = pytest.mark.programs
+
 ROUNDS = 10
 
 

@@ -13,10 +13,14 @@ import pytest
 from fdabnn_deploy.cli import profile as cli
 from fdabnn_deploy.conformance import network
 from fdabnn_deploy.converter import ConvertOptions, find_converter
+from fdabnn_deploy.errors import RuntimeMissingError
 from fdabnn_deploy.model_info import ModelInfo
+from fdabnn_deploy.profiling import static_model
 from fdabnn_deploy.profiling.result import SCHEMA_FILE
 from fdabnn_deploy.runtimes.arm_root import Guest
 from runtime_tests.profile_test import write_model
+
+pytestmark = pytest.mark.programs
 
 
 @pytest.mark.parametrize("suffix", [".tflite", ".onnx"])
@@ -40,8 +44,16 @@ def test_instructions_and_no_times(
     assert counts["vector"] + counts["loads"] + counts["stores"] < counts["instructions"] * 1.5
     left_out = "the baseline is left out: an emulator tells no times that could be compared"
     assert left_out in device["notes"]
-    assert (device["static_model"] != []) == (device["notes"] == [left_out])
-    assert device["static_model"] or not os.environ.get("CI"), "CI has to have LLVM"
+    try:
+        missing = "" if static_model.llvm_version() else "?"
+    except RuntimeMissingError as error:
+        missing = str(error)
+    assert not (missing and os.environ.get("CI")), "CI has to have LLVM"
+    assert (device["static_model"] == []) == bool(missing)
+    notes = [f"no static model of the inner loops: {missing}"] if missing else []
+    assert device["notes"] == [*notes, left_out]
+    assert all(note in out for note in device["notes"])
+    assert all(note.endswith("install it with  apt install llvm-19") for note in notes)
     for text in (out, (tmp_path / "p.html").read_text()):
         assert f"{counts['instructions']:,}" in text
         assert "no times" in text

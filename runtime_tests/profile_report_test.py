@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import re
-import shutil
 import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
@@ -20,6 +18,9 @@ from fdabnn_deploy.model_info import ModelInfo
 from fdabnn_deploy.profiling import figures, texts
 from fdabnn_deploy.profiling.html import render
 from fdabnn_deploy.profiling.result import Counting, Profile, StaticRow
+from fdabnn_deploy.programs_testing import CHROMIUM, wanted
+
+pytestmark = pytest.mark.programs
 
 SIZE = (1100, 2400)
 
@@ -69,13 +70,7 @@ def profile(tmp_path_factory: pytest.TempPathFactory) -> Profile:
 @pytest.fixture(scope="module")
 def chromium() -> str:
     """The browser; skips where there is none, which CI must not."""
-    found = next(
-        filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None
-    )
-    if found is None:
-        assert not os.environ.get("CI"), "CI has to have chromium"
-        pytest.skip("no Chromium: apt install chromium")
-    return found
+    return wanted(CHROMIUM)
 
 
 def browse(chromium: str, folder: Path, page: Path, *options: str) -> subprocess.CompletedProcess[str]:

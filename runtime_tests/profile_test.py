@@ -6,7 +6,6 @@ import dataclasses
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -34,6 +33,10 @@ from fdabnn_deploy.numerics.record import Numerics
 from fdabnn_deploy.ops import Affine, BinaryConv2d, GlobalAvgPool, Input, Sign
 from fdabnn_deploy.profiling import golden
 from fdabnn_deploy.profiling.result import SCHEMA_FILE
+from fdabnn_deploy.programs import ADB, SSH
+from fdabnn_deploy.programs_testing import wanted
+
+pytestmark = pytest.mark.programs
 
 RUNS = 20
 
@@ -120,10 +123,7 @@ def test_this_machine_and_ssh_side_by_side(
 
 def test_over_adb(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """By the real client, from a server of the tests' own whose device is this machine."""
-    client = shutil.which("adb")
-    if client is None:
-        assert not os.environ.get("CI"), "CI has to have adb"
-        pytest.skip("no adb: apt install adb")
+    client = wanted(ADB)
     said = subprocess.run([client, "version"], capture_output=True, text=True, check=True).stdout
     version = re.search(r"version 1\.0\.(\d+)", said)
     assert version is not None
@@ -213,6 +213,7 @@ def test_damaged_models_are_refused(model: Path, tmp_path: Path, capsys: pytest.
 def test_one_device_fails_and_the_others_are_measured(
     model: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
+    wanted(SSH)
     arguments = ["--device", "local", "--device", "ssh://me@127.0.0.1:1", "--runs", RUNS]
     assert run(model, *arguments, "--json", tmp_path / "p.json") == RuntimeMissingError.exit_code
     found = capsys.readouterr()

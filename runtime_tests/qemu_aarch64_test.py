@@ -20,6 +20,8 @@ from fdabnn_deploy.runtimes.tflite_interpreter import SETTINGS
 from fdabnn_deploy.testing import assert_bit_exact
 from instruction_counts import model_files
 
+pytestmark = pytest.mark.programs
+
 Files = tuple[Path, Path, Path]
 FEW, MANY = 8, 64
 

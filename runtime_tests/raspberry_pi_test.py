@@ -18,6 +18,8 @@ from arm_root.device import Device
 from fdabnn_deploy.runtimes import registry
 from native.wheels import build_wheel
 
+pytestmark = pytest.mark.programs
+
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "raspberry-pi.md").read_text()
 WORKSTATION, PI = PAGE.split("## On the Pi")

@@ -16,6 +16,8 @@ from fdabnn_deploy.capsule import read_capsule
 from fdabnn_deploy.native import delegate_path, runner_path
 from fdabnn_deploy.runtimes.arm_root import Guest
 
+pytestmark = pytest.mark.programs
+
 SCHEMA = Path(__file__).parents[1] / "fdabnn_deploy" / "schemas" / "runner.schema.json"
 LIBRARIES = {"tflite": "ai_edge_litert/libLiteRt.so", "onnx": "onnxruntime/capi/libonnxruntime.so.*"}
 MARKS = (0xD503201F | 0x70 << 5, 0xD503201F | 0x71 << 5)

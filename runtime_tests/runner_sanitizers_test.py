@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import subprocess
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +17,9 @@ import onnxruntime
 import pytest
 
 from fdabnn_deploy.native import delegate_path
+from fdabnn_deploy.programs_testing import wanted_compiler
+
+pytestmark = pytest.mark.programs
 
 NATIVE = Path(__file__).parents[1] / "fdabnn_deploy" / "native"
 SCHEMA = NATIVE.parent / "schemas" / "runner.schema.json"
@@ -45,9 +47,8 @@ class Built(NamedTuple):
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
-    compiler = shutil.which("g++")
-    if compiler is None:
-        pytest.skip("no g++ on this machine; the compiler of the PyPI package ziglang brings no sanitizers")
+    # The compiler of the PyPI package ziglang brings no sanitizers.
+    compiler = wanted_compiler("g++", FLAGS)
     folder = tmp_path_factory.mktemp("sanitized")
     sources = sorted((NATIVE / "runner").glob("*.cc"))
     driver = NATIVE / "tests" / "runner_driver.cc"

@@ -21,6 +21,8 @@ from instruction_counts.model_files import Files
 from native.build import supported_machine
 from native.wheels import build_wheel
 
+pytestmark = pytest.mark.programs
+
 ROOT = Path(__file__).parents[1]
 FRAMEWORKS = ("larq_compute_engine", "onnx", "tensorflow", "torch")
 UNIQUE = "import numpy; numpy.set_printoptions(floatmode='unique')\n"

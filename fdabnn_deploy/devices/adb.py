@@ -8,7 +8,6 @@ The programs are made for glibc, which Android does not have: a board with Linux
 from __future__ import annotations
 
 import shlex
-import shutil
 from pathlib import Path
 from typing import Literal
 
@@ -16,6 +15,7 @@ from fdabnn_deploy.devices.address import Address
 from fdabnn_deploy.devices.device import Completed
 from fdabnn_deploy.devices.shell_device import ShellDevice
 from fdabnn_deploy.errors import RuntimeMissingError
+from fdabnn_deploy.programs import ADB, find
 
 _FOLDER = "/data/local/tmp/fdabnn-profile"
 _SHORT = 30.0
@@ -36,15 +36,12 @@ class AdbDevice(ShellDevice):
         address: of kind adb.
 
     Raises:
-        RuntimeMissingError: no `adb` is installed, or the device is not there or not ready; the message says why.
+        RuntimeMissingError: no `adb` that works is installed, or the device is not there or not ready; the message says why.
     """
 
     def __init__(self, address: Address) -> None:
         super().__init__(address, _FOLDER)
-        client = shutil.which("adb")
-        if client is None:
-            raise RuntimeMissingError("adb is missing: install it with  apt install adb")
-        self._client = client
+        self._client = find(ADB).path
         self._serial = self._choose(self._devices())
 
     def _devices(self) -> dict[str, str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +15,10 @@ from fdabnn_deploy.devices.adb import AdbDevice
 from fdabnn_deploy.devices.adb_server_testing import Server, run_server
 from fdabnn_deploy.devices.address import parse
 from fdabnn_deploy.errors import RuntimeMissingError
+from fdabnn_deploy.programs import ADB
+from fdabnn_deploy.programs_testing import wanted
+
+pytestmark = pytest.mark.programs
 
 READY, LOCKED, ASLEEP = "0123AB", "10.0.0.7:5555", "emulator-5554"
 DEVICES = {READY: "device", LOCKED: "unauthorized", ASLEEP: "offline"}
@@ -24,11 +27,7 @@ DEVICES = {READY: "device", LOCKED: "unauthorized", ASLEEP: "offline"}
 @pytest.fixture(scope="module")
 def client() -> str:
     """The client; skips where there is none, which CI must not."""
-    found = shutil.which("adb")
-    if found is None:
-        assert not os.environ.get("CI"), "CI has to have adb"
-        pytest.skip("no adb: apt install adb")
-    return found
+    return wanted(ADB)
 
 
 @pytest.fixture

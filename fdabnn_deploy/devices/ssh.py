@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import os
 import shlex
-import shutil
 import subprocess
 import tempfile
 import time
@@ -21,6 +20,7 @@ from fdabnn_deploy.devices.address import Address
 from fdabnn_deploy.devices.device import Completed, end_process
 from fdabnn_deploy.devices.shell_device import ShellDevice
 from fdabnn_deploy.errors import RuntimeMissingError, UsageError
+from fdabnn_deploy.programs import SSH, find
 
 CONNECT_SECONDS = 10
 _ALIVE_SECONDS, _ALIVE_COUNT = 5, 3
@@ -76,14 +76,12 @@ class SshDevice(ShellDevice):
 
     Raises:
         UsageError: an option names a file that is not there.
-        RuntimeMissingError: no client is installed, or the device cannot be reached; the message says why.
+        RuntimeMissingError: no client that works is installed, or the device cannot be reached; the message says why.
     """
 
     def __init__(self, address: Address, options: SshOptions | None = None) -> None:
         super().__init__(address, _FOLDER)
-        client = shutil.which("ssh")
-        if client is None:
-            raise RuntimeMissingError("ssh is missing: install it with  apt install openssh-client")
+        client = find(SSH).path
         self._options = options or SshOptions()
         arguments = self._options.arguments()
         # Short: the path of a socket has at most 107 characters.

@@ -18,6 +18,9 @@ from fdabnn_deploy.devices.device import sha256_of
 from fdabnn_deploy.devices.ssh import SshDevice, SshOptions
 from fdabnn_deploy.devices.sshd_testing import Sshd, run_sshd
 from fdabnn_deploy.errors import RuntimeMissingError, UsageError
+from fdabnn_deploy.programs_testing import wanted_compiler
+
+pytestmark = pytest.mark.programs
 
 
 def quiet(_: str) -> None:
@@ -241,9 +244,7 @@ def test_a_program_for_another_processor(server: Sshd, tmp_path: Path) -> None:
 
 def test_a_processor_without_the_instructions(server: Sshd, tmp_path: Path) -> None:
     """A program that meets an instruction the processor does not know."""
-    compiler = shutil.which("cc")
-    if compiler is None:
-        pytest.skip("no C compiler: cc is missing")
+    compiler = wanted_compiler("cc")
     source = tmp_path / "trap.c"
     source.write_text("int main(void) { __builtin_trap(); }\n")
     subprocess.run([compiler, "-o", str(tmp_path / "trap"), str(source)], check=True, timeout=60)

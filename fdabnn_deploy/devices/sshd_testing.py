@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from getpass import getuser
 from pathlib import Path
 
-import pytest
-
 from fdabnn_deploy.devices.ssh import SshOptions
+from fdabnn_deploy.programs import SSH
+from fdabnn_deploy.programs_testing import SSHD, skip, wanted
 
 
 @dataclass
@@ -69,16 +69,11 @@ def run_sshd(folder: Path, *, environment: dict[str, str] | None = None, command
         environment: of its sessions.
         command: that sessions run instead of what the client asks for, which is in SSH_ORIGINAL_COMMAND.
     """
-    program = shutil.which("sshd", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
-    if program is None or shutil.which("ssh-keygen") is None:
-        assert not os.environ.get("CI"), "CI has to have openssh-server and openssh-client"
-        pytest.skip("no sshd: apt install openssh-server openssh-client")
+    program, _ = wanted(SSHD), wanted(SSH)
     if os.geteuid() == 0:
         Path("/run/sshd").mkdir(exist_ok=True)
     for name in ("host_key", "key", "stranger"):
-        subprocess.run(
-            ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / name)], check=True, timeout=60
-        )
+        make_key(folder / name)
     shutil.copy(folder / "key.pub", folder / "authorized_keys")
     port = _free_port()
     host_key = (folder / "host_key.pub").read_text().split()
@@ -112,6 +107,15 @@ def run_sshd(folder: Path, *, environment: dict[str, str] | None = None, command
         server.cut()
         process.terminate()
         process.wait(timeout=10)
+
+
+def make_key(path: Path) -> None:
+    """Makes a pair of keys; skips where there is no program that does."""
+    command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(path)]
+    try:
+        subprocess.run(command, check=True, capture_output=True, timeout=60)
+    except (OSError, subprocess.CalledProcessError) as error:
+        skip(f"ssh-keygen is missing or does not work ({error}): install it with  apt install openssh-client")
 
 
 def _wait_for(server: Sshd) -> None:

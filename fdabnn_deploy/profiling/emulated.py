@@ -55,7 +55,7 @@ def count(device: QemuDevice, placed: Placed, capsule: str, threads: int) -> Cou
         runs=len(totals),
         smallest=min(totals),
         largest=max(totals),
-        emulator=f"qemu-aarch64 {arm_root.qemu_version(guest.qemu)}",
+        emulator=f"qemu-aarch64 {guest.qemu_version}",
         cpu=os.environ.get("QEMU_CPU", arm_root.CPU),
     )
 

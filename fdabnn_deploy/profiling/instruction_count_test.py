@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,6 +16,10 @@ from fdabnn_deploy import native
 from fdabnn_deploy.errors import RuntimeMissingError, UsageError
 from fdabnn_deploy.native import instruction_count_path
 from fdabnn_deploy.profiling.instruction_count import Counts, Section, check_emulator, count, counting, parse
+from fdabnn_deploy.programs import QEMU
+from fdabnn_deploy.programs_testing import skip, wanted
+
+pytestmark = pytest.mark.programs
 
 NATIVE = Path(native.__file__).parent
 LOOP = 2001
@@ -43,14 +47,12 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, int], P
 @pytest.fixture(scope="module")
 def program(compiled: Callable[[str, int], Path]) -> Build:
     """The command that runs a case under the emulator; skips where there is none that counts."""
-    qemu = shutil.which("qemu-aarch64")
-    if qemu is None:
-        pytest.skip("no qemu-aarch64 on this machine")
+    qemu = wanted(QEMU)
     try:
         check_emulator(qemu)
         instruction_count_path()
     except RuntimeMissingError as error:
-        pytest.skip(str(error))
+        skip(str(error))
     return lambda case: [qemu, str(compiled("aarch64", case))]
 
 
@@ -142,9 +144,7 @@ def test_the_plugin_says_what_it_does_not_take(
 
 
 def test_the_plugin_is_for_aarch64(program: Build) -> None:
-    other = shutil.which("qemu-arm")
-    if other is None:
-        pytest.skip("no other emulator on this machine")
+    other = wanted(replace(QEMU, names=("qemu-arm",)))
     done = subprocess.run(
         [other, "-plugin", f"{instruction_count_path()},out=x", "/bin/true"],
         capture_output=True,

@@ -11,12 +11,15 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from fdabnn_deploy.errors import RuntimeMissingError, UsageError
+from fdabnn_deploy.errors import UsageError
+from fdabnn_deploy.programs import Program, find
+
+LLVM = 19
+"""The oldest version whose models will do; the figures in the documentation and the tests are its own."""
 
 ITERATIONS = 1000
 """Of a loop, in a run of the model: what its first one takes longer does not show."""
@@ -81,22 +84,28 @@ class LoopModel:
         return self.loop.macs / self.cycles
 
 
+def llvm(name: str) -> Program:
+    """One of LLVM's programs, version 19 before others that may be newer."""
+    need = "older ones have no models of some of the cores"
+    return Program((f"{name}-{LLVM}", name), f"llvm-{LLVM}", (LLVM,), need=need)
+
+
 def tool(name: str) -> str:
-    """The path of one of LLVM's programs, version 19 before others.
+    """The path of one of LLVM's programs.
 
     Raises:
-        RuntimeMissingError: it is not installed.
+        RuntimeMissingError: it is not installed, too old, or does not work.
     """
-    found = shutil.which(f"{name}-19") or shutil.which(name)
-    if found is None:
-        raise RuntimeMissingError(f"{name} is missing: install it with  apt install llvm-19")
-    return found
+    return find(llvm(name)).path
 
 
 def llvm_version() -> str:
-    """Of the models, such as `19.1.7`: another version may have others."""
-    found = re.search(r"version ([\d.]+\d)", _run([tool("llvm-mca"), "--version"]))
-    return "?" if found is None else found[1]
+    """Of the models, such as `19.1.7`: another version may have others.
+
+    Raises:
+        RuntimeMissingError: as `tool`.
+    """
+    return find(llvm("llvm-mca")).version
 
 
 def _run(command: list[str], text: str = "") -> str:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import shutil
+import re
 from pathlib import Path
 
 import pytest
@@ -13,28 +12,32 @@ from fdabnn_deploy.errors import RuntimeMissingError, UsageError
 from fdabnn_deploy.profiling.static_model import (
     CORES,
     INNER_LOOPS,
+    LLVM,
     THREE_OPERATIONS,
     disassemble,
     find_loop,
+    llvm,
     llvm_version,
     model_cycles,
     model_loop,
     tool,
 )
+from fdabnn_deploy.programs_testing import skip, wanted
+
+pytestmark = pytest.mark.programs
 
 COUNT, LOOKUP = INNER_LOOPS
 
 
 @pytest.fixture(scope="module")
 def shipped() -> Path:
-    """The library for aarch64; skips where LLVM is not installed, which CI must not."""
-    try:
-        tool("llvm-mca")
-        tool("llvm-objdump")
-    except RuntimeMissingError as error:
-        if os.environ.get("CI"):
-            raise
-        pytest.skip(str(error))
+    """The library for aarch64; skips where LLVM 19 is not installed, which CI must not."""
+    for name in ("llvm-mca", "llvm-objdump"):
+        wanted(llvm(name))
+    if int(llvm_version().split(".")[0]) != LLVM:
+        skip(
+            f"the figures are of LLVM {LLVM}, and this is {llvm_version()}: install it with  apt install llvm-{LLVM}"
+        )
     return library.build()
 
 
@@ -115,9 +118,17 @@ def test_mistakes_are_named(shipped: Path, tmp_path: Path) -> None:
             disassemble(damaged, COUNT.symbol)
 
 
-def test_without_llvm_the_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shutil, "which", lambda _: None)
+def test_without_llvm_the_package_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(
-        RuntimeMissingError, match=r"llvm-mca is missing: install it with  apt install llvm-19"
+        RuntimeMissingError, match=r"llvm-mca-19 is missing: install it with  apt install llvm-19"
     ):
         tool("llvm-mca")
+    for version in (14, 18):
+        (tmp_path / "llvm-mca").write_text(f"#!/bin/sh\necho 'Debian LLVM version {version}.1.0'\n")
+        (tmp_path / "llvm-mca").chmod(0o755)
+        reason = f"it is version {version}.1.0, and 19 or newer is wanted (older ones have no models of some of the cores)"
+        with pytest.raises(
+            RuntimeMissingError, match=re.escape(f"{reason}: install it with  apt install llvm-19")
+        ):
+            llvm_version()

@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import json
 import os
-import re
-import shutil
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+from fdabnn_deploy import programs
 from fdabnn_deploy.errors import RuntimeMissingError
 
 VARIABLE = "FDABNN_ARM_ROOT"
@@ -41,6 +39,15 @@ class Guest:
     root: Path
     python: Path
     qemu: str
+
+    @property
+    def qemu_version(self) -> str:
+        """Of the emulator, such as `7.2.22`.
+
+        Raises:
+            RuntimeMissingError: it does not work.
+        """
+        return programs.version(self.qemu, programs.QEMU)
 
     def command(self, *arguments: str) -> list[str]:
         """The command that runs the root's Python with these arguments."""
@@ -79,19 +86,9 @@ def find_qemu() -> str:
     """The emulator.
 
     Raises:
-        RuntimeMissingError: it is not installed.
+        RuntimeMissingError: it is not installed, too old, or does not work.
     """
-    found = shutil.which("qemu-aarch64") or shutil.which("qemu-aarch64-static")
-    if found is None:
-        raise RuntimeMissingError("qemu-aarch64 is missing: install it with  apt install qemu-user")
-    return found
-
-
-def qemu_version(qemu: str) -> str:
-    """Of an emulator, such as `7.2.22`, or `?`."""
-    done = subprocess.run([qemu, "--version"], capture_output=True, text=True, check=False)  # noqa: S603 - found by `find_qemu`
-    found = re.search(r"version ([\d.]+\d)", done.stdout)
-    return "?" if found is None else found[1]
+    return programs.find(programs.QEMU).path
 
 
 def open_root(folder: Path) -> Guest:

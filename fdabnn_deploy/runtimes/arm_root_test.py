@@ -9,6 +9,8 @@ from fdabnn_deploy.errors import RuntimeMissingError
 from fdabnn_deploy.runtimes import arm_root
 from fdabnn_deploy.runtimes.qemu_aarch64 import QemuRuntime
 
+pytestmark = pytest.mark.programs
+
 
 @pytest.fixture
 def emulator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:

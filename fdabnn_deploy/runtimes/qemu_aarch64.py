@@ -184,7 +184,7 @@ class QemuRuntime:
         """The emulator's version, and those of the runtimes in the root; see `Runtime.version`."""
         guest = arm_root.find()
         inner = ", ".join(f"{name} {guest.package_version(package)}" for name, package in _PACKAGES.values())
-        return f"{arm_root.qemu_version(guest.qemu)} ({inner})"
+        return f"{guest.qemu_version} ({inner})"
 
     def open(self, path: Path, threads: int = 1) -> QemuSession:
         """Loads a file on the runtime for its suffix, in the root; see `Runtime.open`.

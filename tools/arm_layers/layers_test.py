@@ -18,6 +18,8 @@ from fdabnn_deploy.profiling.static_model import (
 )
 from fdabnn_deploy.runtimes import arm_root
 
+pytestmark = pytest.mark.programs
+
 
 @pytest.mark.long
 def test_a_layer_executes_its_inner_loop_as_often_as_its_size_says(tmp_path: Path) -> None:

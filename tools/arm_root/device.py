@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 import subprocess
 import tempfile
 from collections.abc import Mapping
@@ -17,11 +16,14 @@ from pathlib import Path
 
 from arm_root import apt, make
 from arm_root.release import Release, read_release
-from fdabnn_deploy.errors import RuntimeMissingError
+from fdabnn_deploy.programs import Program, find
 from fdabnn_deploy.runtimes import arm_root
 
 FORMAT = 2
 PACKAGES = ("bash", "ca-certificates", "coreutils", "dash")
+PROOT = Program(
+    ("proot",), "proot", (5, 1), pattern=r"(\d+\.\d+(?:\.\d+)*)", need="older ones were not tried"
+)
 HOME = "/home/pi"
 _FROM_THE_MACHINE = ("/dev", "/proc", "/sys", "/etc/resolv.conf")
 
@@ -77,12 +79,9 @@ def find_proot() -> str:
     """The program proot.
 
     Raises:
-        RuntimeMissingError: it is not installed.
+        RuntimeMissingError: it is not installed, too old, or does not work.
     """
-    found = shutil.which("proot")
-    if found is None:
-        raise RuntimeMissingError("proot is missing: install it with  apt install proot")
-    return found
+    return find(PROOT).path
 
 
 def key(release: Release) -> str:

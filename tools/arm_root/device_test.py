@@ -11,6 +11,8 @@ from arm_root.release import ARCHIVES, Release
 from fdabnn_deploy.errors import RuntimeMissingError
 from fdabnn_deploy.runtimes import arm_root
 
+pytestmark = pytest.mark.programs
+
 NOWHERE = "http://127.0.0.1:9/debian"
 RELEASE = Release("Debian 12", "bookworm", ARCHIVES["debian"])
 

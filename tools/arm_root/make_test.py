@@ -13,6 +13,8 @@ from arm_root.release import ARCHIVES, Release
 from fdabnn_deploy.errors import RuntimeMissingError, UsageError
 from fdabnn_deploy.runtimes import arm_root
 
+pytestmark = pytest.mark.programs
+
 TOOL = Path(__file__).parent
 RELEASE = Release("Debian 12", "bookworm", ARCHIVES["debian"])
 NOWHERE = "http://127.0.0.1:9/debian"

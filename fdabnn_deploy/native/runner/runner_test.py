@@ -19,6 +19,9 @@ from hypothesis import strategies as st
 
 from fdabnn_deploy.capsule import Capsule, Floats, PackedSigns, to_bytes
 from fdabnn_deploy.native import delegate_path, runner_path
+from fdabnn_deploy.programs_testing import wanted_compiler
+
+pytestmark = pytest.mark.programs
 
 CAPSULE = to_bytes(
     Capsule(
@@ -201,9 +204,7 @@ def test_a_library_that_is_not_beside_it_is_named(tmp_path: Path) -> None:
 
 def test_a_crash_inside_a_library_is_told(tmp_path: Path) -> None:
     """A library whose first function does what damaged files have made runtimes do."""
-    compiler = shutil.which("cc")
-    if compiler is None:
-        pytest.skip("no C compiler on this machine")
+    compiler = wanted_compiler("cc", ["-fPIC"])
     model = onnx_file(tmp_path / "a.onnx")
     for name, code, status in (
         ("SIGSEGV", "*(volatile int *)8 = 1;", 3),
@@ -223,9 +224,7 @@ def test_a_crash_inside_a_library_is_told(tmp_path: Path) -> None:
 
 def test_it_ends_when_it_is_told_to(tmp_path: Path) -> None:
     """And its child with it; quietly."""
-    compiler = shutil.which("cc")
-    if compiler is None:
-        pytest.skip("no C compiler on this machine")
+    compiler = wanted_compiler("cc", ["-fPIC"])
     model = onnx_file(tmp_path / "a.onnx")
     source, library, ready = tmp_path / "sleep.c", tmp_path / "libsleep.so", tmp_path / "ready"
     source.write_text(

@@ -6,13 +6,16 @@ import importlib.util
 import os
 import platform
 import re
-import shutil
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+
+from fdabnn_deploy.programs_testing import wanted_compiler
+
+pytestmark = pytest.mark.programs
 
 NATIVE = Path(__file__).parents[1]
 SANITIZERS = {
@@ -39,9 +42,8 @@ def load_build() -> ModuleType:
 @pytest.fixture(scope="module", params=SANITIZERS)
 def drivers(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
     """A sanitizer, and the folder with the drivers built for it."""
-    compiler = shutil.which("g++")
-    if compiler is None:
-        pytest.skip("no g++ on this machine; the compiler of the PyPI package ziglang brings no sanitizers")
+    # The compiler of the PyPI package ziglang brings no sanitizers.
+    compiler = wanted_compiler("g++", ["-std=c++17", *SANITIZERS[request.param]])
     build, folder = load_build(), tmp_path_factory.mktemp(request.param)
     # -O1: the sanitizers look at what the source says; at -O3 they take minutes to compile it.
     flags = ["-std=c++17", "-O1", "-g1", "-ffp-contract=off", "-pthread", "-I.", *SANITIZERS[request.param]]
