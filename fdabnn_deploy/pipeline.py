@@ -18,12 +18,12 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import torch
 
-from fdabnn_deploy import checkpoint, parity, replay, report, verification
+from fdabnn_deploy import checkpoint, choices, parity, replay, report, verification
 from fdabnn_deploy import samples as sample_sets
 from fdabnn_deploy.capture import Captured, capture, count_sign_zeros
 from fdabnn_deploy.converter import Converter, ConvertOptions, Kernels, find_converter
@@ -52,7 +52,7 @@ def export(
     targets: str | Iterable[str] = "all",
     out: str | Path = ".",
     samples: str | Path | Samples | FloatArray | None = None,
-    batch: int | None = 1,
+    batch: int | str | None = 1,
     allow_float: Iterable[str] = (),
     numerics: Mode = "exact",
     kernels: Kernels = "standard",
@@ -68,7 +68,7 @@ def export(
         targets: such as "onnx"; "all" is every installed one.
         out: folder of the files `<name>.<suffix>`; made if missing.
         samples: what to verify on: as `fdabnn_deploy.samples.load` takes it, or normalised [N, C, H, W].
-        batch: the batch size written into the files, None for any.
+        batch: the batch size written into the files, None or "dynamic" for any.
         kernels: of ONNX files: "standard" operators, which every runtime has, or "packed" ones (docs/custom-ops.md). TFLite files are
             always packed.
         allow_float: module paths of binary layers that may come out as float layers.
@@ -89,6 +89,9 @@ def export(
     """
     begin = time.perf_counter()
     stages = Stages(progress)
+    choices.one_of(numerics, get_args(Mode), "numerics")
+    choices.one_of(kernels, get_args(Kernels), "kernels")
+    file_batch = choices.batch_size(batch)
     converters = _converters(targets)
     if kernels == "packed" and not any(converter.target == "onnx" for converter in converters):
         raise UsageError("packed kernels are a choice for ONNX files: add the target onnx, or leave it out")
@@ -119,7 +122,7 @@ def export(
             zeros = _sign_zeros(captured, inputs)
             noise = _dropped_noise(network, truth)
     with _work_folder(out) as work:
-        options = ConvertOptions(batch, kernels)
+        options = ConvertOptions(file_batch, kernels)
         record = Numerics() if exact is None else exact.numerics
         info = replace(network.info, numerics=record.to_text())
         checked = [

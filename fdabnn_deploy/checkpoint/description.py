@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import numbers
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -117,7 +118,7 @@ def read_training(header: Mapping[str, Any], what: str) -> dict[str, Any]:
 
 
 def _finite(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _plain(value: Any) -> Any:
@@ -131,10 +132,10 @@ def _shape(value: Any, what: str, blame: type[FdabnnError] = ModelRefusedError) 
         return None
     good = isinstance(value, Sequence) and not isinstance(value, str) and 0 < len(value) <= 4
     if not good or not all(
-        isinstance(size, int) and not isinstance(size, bool) and size > 0 for size in value
+        isinstance(size, numbers.Integral) and not isinstance(size, bool) and size > 0 for size in value
     ):
         raise blame(f"{what} is a list of positive sizes without the batch, such as 3,32,32, not {value!r}")
-    return tuple(value)
+    return tuple(int(size) for size in value)
 
 
 def _numbers(

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal, Protocol
 
+from fdabnn_deploy import choices
 from fdabnn_deploy.devices.address import Address, parse
 from fdabnn_deploy.devices.connect import connect
 from fdabnn_deploy.devices.device import Device, sha256_of
@@ -94,8 +95,10 @@ def profile(
         raise UsageError(f"{path} cannot be profiled: give a file that ends in {' or '.join(RUNTIMES)}")
     if not path.is_file():
         raise UsageError(f"no such file: {path}")
-    if not threads or min(threads) < 1 or runs < 1 or warmup < 0:
-        raise UsageError("--threads and --runs have to be at least 1")
+    threads = tuple(choices.whole_number(count, "a number of threads") for count in threads)
+    runs, warmup = choices.whole_number(runs, "runs"), choices.whole_number(warmup, "warmup", 0)
+    if not threads:
+        raise UsageError("threads names no number of threads: give one or more, such as 1,4")
     with tempfile.TemporaryDirectory(prefix="fdabnn-profile-") as folder:
         scratch = Path(folder)
         progress.tell(HERE, "reading the model")
