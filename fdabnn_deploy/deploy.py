@@ -6,11 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from fdabnn_deploy.capture import Captured, TrainedLayer
-from fdabnn_deploy.errors import ModelRefusedError
 from fdabnn_deploy.graph import Graph
-from fdabnn_deploy.ops import DEPLOYED, BinaryConv2d, BinaryLinear, Opaque
+from fdabnn_deploy.ops import BinaryConv2d, BinaryLinear
 from fdabnn_deploy.passes import PASSES
 from fdabnn_deploy.passes.recognise_binary import Verdict, judge
+from fdabnn_deploy.undeployable import refuse_undeployable
 
 
 @dataclass(frozen=True)
@@ -67,15 +67,18 @@ class Deployed:
     dropped_layers: int
 
 
-def deploy(captured: Captured, observe: Callable[[str, Graph], None] | None = None) -> Deployed:
+def deploy(
+    captured: Captured, observe: Callable[[str, Graph], None] | None = None, *, exact: bool = False
+) -> Deployed:
     """Runs the passes.
 
     Args:
         captured: the module.
         observe: called with each pass's name and resulting graph, for tests and debugging.
+        exact: whether the graph is to become exact: operators that cannot are refused with the others.
 
     Raises:
-        ModelRefusedError: an operator is left that no target has; the message names it, its module path and its source line.
+        ModelRefusedError: operators are left that no target has: all of them, with module path, source line and remedy.
     """
     graph = captured.graph
     reports: list[PassReport] = []
@@ -92,28 +95,12 @@ def deploy(captured: Captured, observe: Callable[[str, Graph], None] | None = No
         reports.append(PassReport(name, outcome.applied, outcome.notes, outcome.skipped))
         if observe is not None:
             observe(name, graph)
-    _refuse_leftovers(graph, reports)
+    refuse_undeployable(graph, [line for report in reports for line in report.skipped], exact=exact)
     binary = {node.name: node.module for node in graph.nodes_of(BinaryConv2d, BinaryLinear)}
     reaching = [layer for layer in captured.layers if layer.node in verdicts]
     coverage = tuple(_coverage(layer, verdicts[layer.node], binary) for layer in reaching)
     zeros = {layer.module: verdicts[layer.node].zeros for layer in reaching if verdicts[layer.node].zeros}
     return Deployed(graph, coverage, tuple(reports), zeros, len(captured.layers) - len(reaching))
-
-
-def _refuse_leftovers(graph: Graph, reports: list[PassReport]) -> None:
-    for node in graph:
-        if type(node.op) in DEPLOYED:
-            continue
-        if isinstance(node.op, Opaque):
-            raise ModelRefusedError(node.op.refusal)
-        readers = [reader for reader in graph.consumers(node.name) if type(reader.op) in DEPLOYED]
-        shown = readers[0] if node.op.kind == "Constant" and readers else node
-        reasons = [line for report in reports for line in report.skipped if line.startswith(f"{shown.name}:")]
-        because = f" ({reasons[0].split(': ', 1)[1]})" if reasons else ""
-        raise ModelRefusedError(
-            f"operator {shown.op.describe()} in module '{shown.module or 'the model itself'}' at {shown.source or 'an unknown line'} "
-            f"cannot be deployed{because}; replace it by convolutions, pooling, activations and arithmetic with constants"
-        )
 
 
 def _coverage(layer: TrainedLayer, verdict: Verdict, binary: dict[str, str]) -> LayerCoverage:

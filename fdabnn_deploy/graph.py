@@ -22,6 +22,7 @@ class Node:
         inputs: the names of the tensors it reads.
         module: the path of the PyTorch module it comes from, such as `layer1.0.conv1`.
         source: `file:line` of the Python statement it comes from.
+        text: that statement.
     """
 
     name: str
@@ -29,6 +30,7 @@ class Node:
     inputs: tuple[str, ...] = ()
     module: str = ""
     source: str = ""
+    text: str = ""
 
     def __str__(self) -> str:
         return f"{self.name} = {self.op.describe()}({', '.join(self.inputs)})"

@@ -110,7 +110,7 @@ def export(
     with ThreadPoolExecutor(1) as pool:
         # Unpacking a data set takes seconds; it does so while PyTorch traces.
         loading = pool.submit(_samples, samples, network)
-        captured, deployed = _deploy(network, stages)
+        captured, deployed = _deploy(network, stages, exact=numerics == "exact")
         coverage = _coverage(deployed, tuple(allow_float))
         with stages.run("samples") as stage:
             inputs = loading.result()
@@ -118,9 +118,11 @@ def export(
         exact = _exact(deployed.graph, network, inputs, stages) if numerics == "exact" else None
         graph = deployed.graph if exact is None else exact.graph
         with stages.run("reference", "PyTorch"):
-            truth = verification.reference(network.module, graph, inputs, numerics == "exact")
+            truth = verification.reference(
+                network.module, graph, inputs, numerics == "exact", captured.outputs
+            )
             zeros = _sign_zeros(captured, inputs)
-            noise = _dropped_noise(network, truth)
+            noise = _dropped_noise(network, captured, truth)
     with _work_folder(out) as work:
         options = ConvertOptions(file_batch, kernels)
         record = Numerics() if exact is None else exact.numerics
@@ -154,7 +156,7 @@ def export(
             twins=tuple(row for file in checked for row in file.twins),
             latency=latency,
             sizes=_sizes(deployed.graph, network.bytes),
-            notes=network.notes,
+            notes=(*network.notes, *captured.notes),
             failures=failures,
             seconds=time.perf_counter() - begin,
         )
@@ -202,12 +204,12 @@ def _samples(given: str | Path | Samples | FloatArray | None, network: checkpoin
     return sample_sets.load(given, network.info)
 
 
-def _deploy(network: checkpoint.Source, stages: Stages) -> tuple[Captured, Deployed]:
+def _deploy(network: checkpoint.Source, stages: Stages, *, exact: bool) -> tuple[Captured, Deployed]:
     with stages.run("capture") as stage:
         captured = capture(network.module, network.info.input_shape)
         stage.detail = f"{len(captured.graph)} operators"
     with stages.run("passes") as stage:
-        deployed = deploy(captured)
+        deployed = deploy(captured, exact=exact)
         applied = sum(done.applied for done in deployed.passes)
         stage.detail = f"{applied} rewrites, {len(deployed.graph)} operators left"
     return captured, deployed
@@ -278,10 +280,12 @@ def _sign_zeros(captured: Captured, inputs: Samples) -> report.SignZeros:
     )
 
 
-def _dropped_noise(network: checkpoint.Source, truth: verification.Reference) -> report.DroppedNoise | None:
+def _dropped_noise(
+    network: checkpoint.Source, captured: Captured, truth: verification.Reference
+) -> report.DroppedNoise | None:
     if network.noisy_module is None:
         return None
-    noisy = run_module(network.noisy_module, truth.samples.images)
+    noisy = run_module(network.noisy_module, truth.samples.images, captured.outputs)
     return report.DroppedNoise(
         alpha={layer.name: layer.alpha for layer in network.noise.noisy},
         top1_agreement=parity.agreement(noisy, truth.trained).share,

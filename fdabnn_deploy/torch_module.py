@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.utils import _pytree
 
 from fdabnn_deploy.errors import ModelRefusedError
 from fdabnn_deploy.ops import FloatArray
@@ -14,10 +15,18 @@ from fdabnn_deploy.ops import FloatArray
 BATCH_SIZE = 32
 
 
-def run_module(module: torch.nn.Module, images: FloatArray) -> list[FloatArray]:
-    """The module's outputs for pictures [N, C, H, W], computed in batches.
+def run_module(
+    module: torch.nn.Module, images: FloatArray, outputs: Sequence[int] | None = None
+) -> list[FloatArray]:
+    """The module's outputs for images [N, C, H, W], computed in batches.
 
     NNPACK is kept out: its Winograd convolution is off by up to 1e-3.
+
+    Args:
+        module: in eval mode.
+        images: normalised.
+        outputs: which ones, by their position among all that stand in tuples, lists and dicts (`Captured.outputs`); by default those
+            that are tensors.
 
     Raises:
         ModelRefusedError: an output is not a float tensor with the batch in front.
@@ -26,17 +35,24 @@ def run_module(module: torch.nn.Module, images: FloatArray) -> list[FloatArray]:
     with torch.inference_mode(), torch.backends.nnpack.flags(enabled=False):
         for start in range(0, len(images), BATCH_SIZE):
             batch = torch.from_numpy(np.ascontiguousarray(images[start : start + BATCH_SIZE]))
-            parts.append([_to_array(output, len(batch)) for output in _flatten(module(batch))])
+            returned = _pytree.tree_leaves(module(batch))
+            chosen = (
+                [item for item in returned if isinstance(item, torch.Tensor)]
+                if outputs is None
+                else [returned[position] for position in outputs]
+            )
+            parts.append([_to_array(output, len(batch)) for output in chosen])
     return [np.concatenate(column) for column in zip(*parts, strict=True)]
-
-
-def _flatten(outputs: Any) -> Sequence[Any]:
-    return list(outputs) if isinstance(outputs, list | tuple) else [outputs]
 
 
 def _to_array(output: Any, count: int) -> FloatArray:
     if not isinstance(output, torch.Tensor) or output.ndim == 0 or len(output) != count:
+        what = (
+            f"a tensor {list(output.shape)}"
+            if isinstance(output, torch.Tensor)
+            else f"a {type(output).__name__}"
+        )
         raise ModelRefusedError(
-            "the model's outputs are not tensors with the batch in front: return the logits only"
+            f"an output of the model for {count} inputs is {what}, without the batch in front: return the logits only"
         )
     return np.asarray(output.float().numpy())

@@ -74,9 +74,15 @@ class CheckedFile:
     proofs: tuple[ProofTable, ...] = field(default=())
 
 
-def reference(module: torch.nn.Module, graph: Graph, samples: Samples, exact: bool) -> Reference:
-    """Runs the module and the deployed graph on the samples."""
-    trained = run_module(module, samples.images)
+def reference(
+    module: torch.nn.Module,
+    graph: Graph,
+    samples: Samples,
+    exact: bool,
+    outputs: Sequence[int] | None = None,
+) -> Reference:
+    """Runs the module and the deployed graph on the samples; `outputs` are the module's that the graph has (`Captured.outputs`)."""
+    trained = run_module(module, samples.images, outputs)
     session = TorchGraphSession(graph)
     deployed = run_in_batches(session, samples.images)
     truth = Truth(

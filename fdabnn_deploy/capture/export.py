@@ -2,32 +2,33 @@
 
 from __future__ import annotations
 
-import logging
 import operator
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
 
 from fdabnn_deploy.capture import lower_layers, lower_pointwise, lower_shape  # noqa: F401 (they register their rules)
-from fdabnn_deploy.capture.lowering import LOWERINGS, PASS_THROUGH, Lowering
+from fdabnn_deploy.capture.lowering import LOWERINGS, PASS_THROUGH, Lowering, pass_through
+from fdabnn_deploy.capture.rehearse import repeats_itself
+from fdabnn_deploy.capture.remedies import remedy_for
+from fdabnn_deploy.capture.trace import Traced, trace
 from fdabnn_deploy.capture.values import (
     CAPTURE_BATCH,
     Tensor,
-    Value,
     arguments,
     function_name,
     module_path,
     refuse,
     source_line,
+    source_text,
 )
 from fdabnn_deploy.errors import ModelRefusedError
 from fdabnn_deploy.expression import Expression, literal
 from fdabnn_deploy.graph import Graph
+from fdabnn_deploy.memory import check_memory
 from fdabnn_deploy.ops import (
     BATCH,
     Add,
@@ -89,25 +90,32 @@ class Captured:
         layers: every convolution and dense layer. Which of them are binary is counted here, from the signs in the code, before and
             independently of any recognition.
         program: the exported program, to run the module's own arithmetic.
+        outputs: which of the module's outputs the graph has: positions among all that stand in its tuples, lists and dicts.
+        notes: what was left out, one sentence each.
     """
 
     graph: Graph
     layers: tuple[TrainedLayer, ...]
     program: torch.export.ExportedProgram
+    outputs: tuple[int, ...] = (0,)
+    notes: tuple[str, ...] = ()
 
 
 def capture(module: torch.nn.Module, input_shape: Sequence[int]) -> Captured:
-    """Captures an eval-mode module.
+    """Captures an eval-mode module; what no output depends on is left out.
 
     Args:
         module: on the CPU, float32, in eval mode.
         input_shape: of one picture, such as (3, 32, 32).
 
     Raises:
-        ModelRefusedError: the module cannot be traced, or uses an operator that cannot be deployed; the message names the operator, its
-            module path and its source line.
+        ModelRefusedError: the module cannot be traced, computes something else at every call, or has no output that depends on its input.
+            Operators that cannot be deployed become `Opaque`: `fdabnn_deploy.deploy` lists them all.
     """
-    program = _trace(module, tuple(input_shape))
+    traced = trace(module, tuple(input_shape))
+    program = traced.program
+    live = _live(traced)
+    _refuse_state(module, program, live, tuple(input_shape))
     tensors: dict[str, torch.Tensor] = {**dict(program.state_dict), **dict(program.constants)}
     signature = program.graph_signature
     stored = {
@@ -117,7 +125,6 @@ def capture(module: torch.nn.Module, input_shape: Sequence[int]) -> Captured:
     }
     lowering = Lowering()
     values: dict[torch.fx.Node, Any] = {}
-    outputs: list[Value] = []
     for node in program.graph.nodes:
         if node.op == "placeholder":
             if node.name in stored:
@@ -126,60 +133,74 @@ def capture(module: torch.nn.Module, input_shape: Sequence[int]) -> Captured:
                 values[node] = Expression("parameter", (), tensor.detach().numpy(), label)
             else:
                 values[node] = lowering.input("input", tuple(input_shape))
-        elif node.op == "call_function":
+        elif node in live:
+            if node.op != "call_function":
+                raise refuse(node, f"'{node.op}' node", "only plain tensor code can be captured")
             values[node] = _call(lowering, node, values)
-        elif node.op == "output":
-            outputs = _outputs(node, values)
-        else:
-            raise refuse(node, f"'{node.op}' node", "only plain tensor code can be captured")
-    if any(not isinstance(value, Tensor) for value in outputs):
-        raise ModelRefusedError("an output of the model does not depend on its input; return the logits only")
-    graph = Graph(lowering.nodes, [value.name for value in outputs if isinstance(value, Tensor)])
-    return Captured(graph, _layers(graph), program)
+    kept, notes = _outputs(traced, values)
+    graph = Graph(lowering.nodes, [values[traced.outputs[position]].name for position in kept])
+    return Captured(graph, _layers(graph), program, kept, notes)
 
 
-def _trace(module: torch.nn.Module, input_shape: tuple[int, ...]) -> torch.export.ExportedProgram:
-    training = next((name for name, child in module.named_modules() if child.training), None)
-    if training is not None:
+def _live(traced: Traced) -> set[torch.fx.Node]:
+    """The nodes that an output of the module depends on."""
+    live: set[torch.fx.Node] = set()
+    stack = [output for output in traced.outputs if isinstance(output, torch.fx.Node)]
+    while stack:
+        node = stack.pop()
+        if node not in live:
+            live.add(node)
+            stack.extend(node.all_input_nodes)
+    return live
+
+
+def _refuse_state(
+    module: torch.nn.Module,
+    program: torch.export.ExportedProgram,
+    live: set[torch.fx.Node],
+    input_shape: tuple[int, ...],
+) -> None:
+    """Refuses outputs that depend on what forward() changes at every call, such as a running count.
+
+    Raises:
+        ModelRefusedError: a second call on the same input gives other values.
+    """
+    signature = program.graph_signature
+    changed = {
+        *signature.buffers_to_mutate.values(),
+        *getattr(signature, "parameters_to_mutate", {}).values(),
+    }
+    names = {**signature.inputs_to_buffers, **signature.inputs_to_parameters}
+    read = sorted({names[node.name] for node in live if node.op == "placeholder" and node.name in names})
+    state = [name for name in read if name in changed]
+    if state and not repeats_itself(module, torch.ones(CAPTURE_BATCH, *input_shape)):
         raise ModelRefusedError(
-            f"module '{training or 'model'}' is in training mode; call model.eval() first"
+            f"the outputs depend on {', '.join(state)}, which forward() changes at every call, so the same input gives other values the "
+            "second time; a file keeps no state: use the value without changing it, such as a constant buffer"
         )
-    example = torch.zeros(CAPTURE_BATCH, *input_shape)
-    with _quiet():
-        try:
-            with torch.no_grad():
-                program = torch.export.export(module, (example,), strict=False)
-            if any(
-                isinstance(node.target, torch._ops.OpOverload) and node.target._schema.is_mutable
-                for node in program.graph.nodes
-            ):
-                program = program.run_decompositions({})
-        except Exception as error:
-            reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-            raise ModelRefusedError(
-                f"the model cannot be traced on an input of shape {tuple(example.shape)}: {reason}; forward() has to be plain tensor code, "
-                "without branches on tensor values (run with --debug for the whole message)"
-            ) from error
-    return program
 
 
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Tracing warns and logs about its own inner workings; what matters arrives as an exception."""
-    before = logging.root.manager.disable
-    logging.disable(logging.CRITICAL)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(before)
+def _outputs(traced: Traced, values: dict[torch.fx.Node, Any]) -> tuple[tuple[int, ...], tuple[str, ...]]:
+    """The positions of the outputs that depend on the input, and a note on each of the others.
 
-
-def _outputs(node: torch.fx.Node, values: dict[torch.fx.Node, Any]) -> list[Value]:
-    returned = node.args[0]
-    assert isinstance(returned, tuple | list)
-    return [values[item] if isinstance(item, torch.fx.Node) else literal(np.zeros(())) for item in returned]
+    Raises:
+        ModelRefusedError: there is none.
+    """
+    kept: list[int] = []
+    notes: list[str] = []
+    for position, output in enumerate(traced.outputs):
+        if isinstance(output, torch.fx.Node) and isinstance(values[output], Tensor):
+            kept.append(position)
+            continue
+        what = "does not depend on the input" if isinstance(output, torch.fx.Node) else f"is {output!r:.40}"
+        notes.append(f"output {position + 1} of {len(traced.outputs)} {what} and was left out")
+    if not kept:
+        raise ModelRefusedError(
+            "no output of the model depends on its input"
+            + (f" ({'; '.join(notes)})" if notes else "")
+            + ": forward() has to return the logits"
+        )
+    return tuple(kept), tuple(notes)
 
 
 def _call(lowering: Lowering, node: torch.fx.Node, values: dict[torch.fx.Node, Any]) -> Any:
@@ -203,17 +224,17 @@ def _call(lowering: Lowering, node: torch.fx.Node, values: dict[torch.fx.Node, A
     args = [resolve(a) for a in arguments(node)]
     if not _activations(args):
         return _constant(name, node, args, values)
-    if name in PASS_THROUGH:
-        return args[0]
-    rule = LOWERINGS.get(name)
-    lowering.at(module_path(node), source_line(node))
+    if any(tensor.refused for tensor in _tensors(args)):
+        # Its shape is none that an operator here has; what reads it has the same fault, and no other that is known.
+        known = name in LOWERINGS or name in PASS_THROUGH
+        return _opaque(lowering, node, name, values, None if known else _unsupported(node, name))
+    lowering.at(module_path(node), source_line(node), source_text(node))
     try:
+        if name in PASS_THROUGH:
+            return pass_through(node, name, args)
+        rule = LOWERINGS.get(name)
         if rule is None:
-            raise refuse(
-                node,
-                f"operator '{name}' is not supported",
-                "replace it, or move it out of the exported module",
-            )
+            raise _unsupported(node, name)
         return rule(lowering, node, *args)
     except GraphError as error:
         refusal = refuse(node, f"operator '{name}': {error}", "this use of it is not supported")
@@ -222,23 +243,55 @@ def _call(lowering: Lowering, node: torch.fx.Node, values: dict[torch.fx.Node, A
     return _opaque(lowering, node, name, values, refusal)
 
 
+def _unsupported(node: torch.fx.Node, name: str) -> ModelRefusedError:
+    return refuse(node, f"operator '{name}' is not supported", remedy_for(name))
+
+
 def _opaque(
     lowering: Lowering,
     node: torch.fx.Node,
     name: str,
     values: dict[torch.fx.Node, Any],
-    refusal: ModelRefusedError,
-) -> Tensor:
+    refusal: ModelRefusedError | None,
+) -> Any:
     """A node that only PyTorch can compute: allowed where later passes drop it, such as inside a noise module.
 
+    Args:
+        lowering: that it is added to.
+        node: in the program.
+        name: of its function.
+        values: of the nodes before.
+        refusal: why it cannot be deployed; None where what it reads says that already.
+
     Raises:
-        ModelRefusedError: the refusal itself, where the result is not one float tensor with the batch first.
+        ModelRefusedError: the refusal itself, where the result is no tensor.
     """
     result = node.meta.get("val")
-    if not isinstance(result, torch.Tensor) or not result.dim() or result.shape[0] != CAPTURE_BATCH:
-        raise refusal
-    sources = [source for source in node.all_input_nodes if isinstance(values[source], Tensor)]
+    results = list(result) if isinstance(result, list | tuple) else [result]
+    if not all(isinstance(one, torch.Tensor) for one in results):
+        raise refusal or refuse(
+            node, f"operator '{name}' gives no tensor", "take it out of the exported module"
+        )
+    sources = [source for source in node.all_input_nodes if _activations(values[source])]
     known = {source: values[source] for source in node.all_input_nodes if source not in sources}
+    lowering.at(module_path(node), source_line(node), source_text(node))
+    text = "" if refusal is None else str(refusal)
+    made: list[Tensor] = []
+    for position, one in enumerate(results):
+        batched = bool(one.dim()) and one.shape[0] == CAPTURE_BATCH
+        shape = tuple(int(d) for d in one.shape)
+        compute = _computing(node, sources, known, position if isinstance(result, list | tuple) else None)
+        op = Opaque(name, (BATCH, *shape[1:]) if batched else shape, compute, text if position == 0 else "")
+        inputs = [tensor for source in sources for tensor in _tensors(values[source])]
+        tensor = lowering.add(op, inputs, name)
+        made.append(replace(tensor, shape=shape, refused=not batched or isinstance(result, list | tuple)))
+    return made if isinstance(result, list | tuple) else made[0]
+
+
+def _computing(
+    node: torch.fx.Node, sources: list[torch.fx.Node], known: dict[torch.fx.Node, Any], position: int | None
+) -> Callable[..., np.ndarray[Any, Any]]:
+    """What computes a node from the arrays of its sources, by PyTorch itself; `position` picks one of several results."""
 
     def compute(*arrays: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         given: dict[torch.fx.Node, Any] = {
@@ -252,16 +305,35 @@ def _opaque(
         kwargs = torch.fx.node.map_arg(node.kwargs, lambda source: given[source])
         assert callable(node.target)
         with torch.no_grad():
-            return np.asarray(node.target(*args, **kwargs).numpy())
+            result = node.target(*args, **kwargs)
+        return np.asarray((result if position is None else result[position]).numpy())
 
-    shape = (BATCH, *(int(d) for d in result.shape[1:]))
-    return lowering.add(Opaque(name, shape, compute, str(refusal)), [values[s] for s in sources], name)
+    return compute
+
+
+def _tensors(items: Any) -> list[Tensor]:
+    """The activations among arguments."""
+    if isinstance(items, list | tuple):
+        return [tensor for item in items for tensor in _tensors(item)]
+    return [items] if isinstance(items, Tensor) else []
+
+
+def _check_constant(node: torch.fx.Node, name: str) -> None:
+    """Refuses a constant that does not fit into memory, such as one that was expanded.
+
+    Raises:
+        ModelRefusedError: it does not.
+    """
+    result = node.meta.get("val")
+    for one in result if isinstance(result, list | tuple) else [result]:
+        if isinstance(one, torch.Tensor):
+            size = one.numel() * max(one.element_size(), 8)
+            what = f"the constant {list(one.shape)} that operator '{name}' makes in module '{module_path(node) or 'the model itself'}'"
+            check_memory(size, what, "let the next operation broadcast it", ModelRefusedError)
 
 
 def _activations(items: Any) -> bool:
-    if isinstance(items, list | tuple):
-        return any(_activations(i) for i in items)
-    return isinstance(items, Tensor)
+    return bool(_tensors(items))
 
 
 def _constant(name: str, node: torch.fx.Node, args: list[Any], values: dict[torch.fx.Node, Any]) -> Any:
@@ -276,8 +348,13 @@ def _constant(name: str, node: torch.fx.Node, args: list[Any], values: dict[torc
         return item
 
     assert callable(node.target)
-    with torch.no_grad():
-        result = node.target(*tensor(node.args), **{k: tensor(v) for k, v in node.kwargs.items()})
+    _check_constant(node, name)
+    try:
+        with torch.no_grad():
+            result = node.target(*tensor(node.args), **{k: tensor(v) for k, v in node.kwargs.items()})
+    except (RuntimeError, TypeError, ValueError) as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise refuse(node, f"operator '{name}' on constants fails: {reason}", remedy_for(name)) from error
     if isinstance(result, list | tuple):
         return [literal(np.array(r.numpy())) for r in result]
     if not isinstance(result, torch.Tensor):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 import torch
 
 from fdabnn_deploy.capture.lowering import Lowering, constant_of, lowers
+from fdabnn_deploy.capture.remedies import remedy_for
 from fdabnn_deploy.capture.values import Tensor, Value, pair, refuse
 from fdabnn_deploy.expression import Expression
 from fdabnn_deploy.ops import (
@@ -15,6 +17,7 @@ from fdabnn_deploy.ops import (
     BatchNorm,
     GlobalAvgPool,
     MaxPool2d,
+    Permute,
     Reshape,
     Softmax,
     TrainedConv2d,
@@ -65,26 +68,57 @@ def conv2d(
 
 @lowers("linear")
 def linear(lowering: Lowering, node: torch.fx.Node, x: Value, weight: Value, bias: Any = None) -> Tensor:
-    """`aten.linear`: x [N, C], weight [O, C]."""
-    return lowering.add(
-        TrainedLinear(constant_of(node, weight, "dense weight"), _bias(node, bias)), [x], "linear"
-    )
+    """`aten.linear`: x [N, ..., C], weight [O, C]."""
+    return _dense(lowering, node, x, constant_of(node, weight, "dense weight"), bias)
 
 
 @lowers("mm", "matmul")
 def matmul(lowering: Lowering, node: torch.fx.Node, x: Value, weight: Value) -> Tensor:
     """`x @ w` with a constant w [C, O]."""
-    expression = constant_of(node, weight, "second factor of the matrix product")
-    transposed = Expression("t", (expression,), np.ascontiguousarray(expression.value.T))
-    return lowering.add(TrainedLinear(transposed, None), [x], "linear")
+    return _dense(lowering, node, x, _transposed(node, weight), None)
 
 
 @lowers("addmm")
 def addmm(lowering: Lowering, node: torch.fx.Node, bias: Value, x: Value, weight: Value) -> Tensor:
     """`bias + x @ w` with constant bias [O] and w [C, O]."""
+    return _dense(lowering, node, x, _transposed(node, weight), bias)
+
+
+def _transposed(node: torch.fx.Node, weight: Value) -> Expression:
     expression = constant_of(node, weight, "second factor of the matrix product")
-    transposed = Expression("t", (expression,), np.ascontiguousarray(expression.value.T))
-    return lowering.add(TrainedLinear(transposed, _bias(node, bias)), [x], "linear")
+    if expression.value.ndim != 2:
+        raise refuse(
+            node,
+            f"a matrix product with a constant {list(expression.value.shape)} is not supported",
+            "the constant has to be a matrix [C, O], as that of a dense layer is",
+        )
+    return Expression("t", (expression,), np.ascontiguousarray(expression.value.T))
+
+
+def _dense(lowering: Lowering, node: torch.fx.Node, x: Value, weight: Expression, bias: Any) -> Tensor:
+    """A dense layer. On tokens [N, ..., C] it is a 1x1 convolution of an image C x tokens x 1."""
+    if not isinstance(x, Tensor):
+        raise refuse(node, "a constant times a weight that depends on the input", remedy_for("matmul"))
+    if weight.value.ndim != 2:
+        raise refuse(
+            node, f"a dense layer with a weight {list(weight.value.shape)}", "give it a matrix [O, C]"
+        )
+    if len(x.shape) == 2:
+        return lowering.add(TrainedLinear(weight, _bias(node, bias)), [x], "linear")
+    if len(x.shape) < 2:
+        raise refuse(node, f"a dense layer on a tensor {list(x.shape)} is not supported", "keep [N, ..., C]")
+    out, channels = weight.value.shape
+    *positions, _ = x.shape[1:]
+    tokens = math.prod(positions)
+    kernel = Expression("reshape", (weight, [out, channels, 1, 1]), weight.value.reshape(out, channels, 1, 1))
+    if len(positions) > 1:
+        x = lowering.add(Reshape((tokens, channels)), [x], "reshape")
+    x = lowering.add(Permute((2, 1)), [x], "permute")
+    x = lowering.add(Reshape((channels, tokens, 1)), [x], "reshape")
+    x = lowering.add(TrainedConv2d(kernel, _bias(node, bias), (1, 1), (0, 0), (1, 1), 1), [x], "conv")
+    x = lowering.add(Reshape((out, tokens)), [x], "reshape")
+    x = lowering.add(Permute((2, 1)), [x], "permute")
+    return lowering.add(Reshape((*positions, out)), [x], "reshape") if len(positions) > 1 else x
 
 
 @lowers("batch_norm", "_native_batch_norm_legit_no_training")
@@ -202,21 +236,27 @@ def adaptive_avg_pool2d(lowering: Lowering, node: torch.fx.Node, x: Tensor, outp
 def mean(
     lowering: Lowering, node: torch.fx.Node, x: Tensor, dims: Any = None, keepdim: bool = False
 ) -> Tensor:
-    """Mean over height and width."""
+    """Mean over dimensions of each image: a global pool of an image whose rows are the values that are averaged."""
     rank = len(x.shape)
-    axes = sorted(d % rank for d in ([dims] if isinstance(dims, int) else dims or []))
+    listed = [dims] if isinstance(dims, int) else list(dims) if dims else list(range(rank))
+    axes = sorted(d % rank for d in listed)
+    if 0 in axes:
+        raise refuse(
+            node,
+            f"mean over dimensions {listed} averages the images of a batch",
+            "keep dimension 0 for the batch",
+        )
     if rank == 4 and axes == [2, 3]:
         return lowering.add(GlobalAvgPool(bool(keepdim)), [x], "mean")
-    if rank == 3 and axes == [2]:
-        channels, positions = x.shape[1:]
-        square = lowering.add(Reshape((channels, positions, 1)), [x], "reshape")
-        pooled = lowering.add(GlobalAvgPool(keepdims=True), [square], "mean")
-        return lowering.add(Reshape((channels, 1) if keepdim else (channels,)), [pooled], "reshape")
-    raise refuse(
-        node,
-        f"mean over dimensions {dims} of an activation is not supported",
-        "only the mean over height and width is",
-    )
+    kept = [d for d in range(1, rank) if d not in axes]
+    if kept + axes != list(range(1, rank)):
+        x = lowering.add(Permute((*kept, *axes)), [x], "permute")
+    sizes = x.shape[1:]
+    channels, averaged = math.prod(sizes[: len(kept)]), math.prod(sizes[len(kept) :])
+    image = lowering.add(Reshape((channels, averaged, 1)), [x], "reshape")
+    pooled = lowering.add(GlobalAvgPool(keepdims=False), [image], "mean")
+    shape = tuple(int(d) for d in node.meta["val"].shape[1:])
+    return pooled if shape == (channels,) else lowering.add(Reshape(shape), [pooled], "reshape")
 
 
 @lowers("softmax", "_softmax")

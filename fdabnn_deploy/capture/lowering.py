@@ -28,12 +28,13 @@ class Lowering:
         self._taken: set[str] = set()
         self._module = ""
         self._source = ""
+        self._text = ""
         self._shapes: dict[str, tuple[int, ...]] = {}
         self._constants: dict[Expression, Tensor] = {}
 
-    def at(self, module: str, source: str) -> None:
-        """Says which call the nodes added from now on come from."""
-        self._module, self._source = module, source
+    def at(self, module: str, source: str, text: str = "") -> None:
+        """Says which call the nodes added from now on come from: module path, `file:line`, and the statement there."""
+        self._module, self._source, self._text = module, source, text
 
     def input(self, name: str, shape: tuple[int, ...]) -> Tensor:
         """Adds a graph input of this per-image shape."""
@@ -52,7 +53,7 @@ class Lowering:
             name = f"{base}_{count}"
         self._taken.add(name)
         shape = op.infer(*(self._shapes[n] for n in names))
-        self.nodes.append(Node(name, op, tuple(names), module, self._source))
+        self.nodes.append(Node(name, op, tuple(names), module, self._source, self._text))
         self._shapes[name] = shape
         return Tensor(name, tuple(CAPTURE_BATCH if d == -1 else d for d in shape))
 
@@ -93,6 +94,21 @@ def collapse_batch(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
             raise GraphError("a constant that differs between the images of a batch")
         return array[:1]
     return array
+
+
+def pass_through(node: torch.fx.Node, name: str, args: list[Any]) -> Any:
+    """The operand of a function of `PASS_THROUGH`.
+
+    Raises:
+        ModelRefusedError: dropout that stays on in eval mode.
+    """
+    if name.endswith("dropout") and len(args) > 2 and args[2]:
+        raise refuse(
+            node,
+            f"'{name}' is on in eval mode: every call gives other values",
+            "give it training=self.training, or use nn.Dropout",
+        )
+    return args[0]
 
 
 Rule = Callable[..., Any]

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch.utils import _pytree
 
 from fdabnn_deploy.capture.export import Captured
 from fdabnn_deploy.capture.values import CAPTURE_BATCH, function_name, module_path
@@ -105,13 +106,13 @@ def count_sign_zeros(captured: Captured, images: FloatArray) -> SignZeros:
             count = len(batch)
             if count < CAPTURE_BATCH:
                 batch = torch.cat([batch, batch[-1:].expand(CAPTURE_BATCH - count, *batch.shape[1:])])
-            a, b = (_first(runner.run(batch))[:count] for runner in (written, resolved))
+            a, b = (_output(runner.run(batch), captured.outputs[0])[:count] for runner in (written, resolved))
             agree += int((a.flatten(1).argmax(1) == b.flatten(1).argmax(1)).sum())
             largest = max(largest, float((a - b).abs().max()))
     return SignZeros(len(images), written.zeros, written.values, agree / max(len(images), 1), largest)
 
 
-def _first(outputs: Any) -> torch.Tensor:
-    tensor = outputs[0] if isinstance(outputs, list | tuple) else outputs
+def _output(outputs: Any, position: int) -> torch.Tensor:
+    tensor = _pytree.tree_leaves(outputs)[position]
     assert isinstance(tensor, torch.Tensor)
     return tensor

@@ -21,10 +21,17 @@ CAPTURE_BATCH = 2
 
 @dataclass(frozen=True)
 class Tensor:
-    """An activation: the name of a tensor of the graph, and its traced shape (batch included)."""
+    """An activation.
+
+    Attributes:
+        name: of its tensor in the graph.
+        shape: as traced, the batch included.
+        refused: it is the result of an operator that cannot be deployed, and no rule applies to it.
+    """
 
     name: str
     shape: tuple[int, ...]
+    refused: bool = False
 
 
 Value = Tensor | Expression

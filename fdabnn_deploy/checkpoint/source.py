@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +18,7 @@ from fdabnn_deploy.checkpoint.build import (
     fitting_architectures,
     load_strictly,
 )
+from fdabnn_deploy.checkpoint.copying import check_copyable, copy_module, without_wrapper
 from fdabnn_deploy.checkpoint.description import describe_model, read_ranges, read_training
 from fdabnn_deploy.checkpoint.dialects import Recognised, recognise
 from fdabnn_deploy.checkpoint.noise import NoiseReport, drop_noise, find_noise, refuse_noise
@@ -157,7 +157,7 @@ def from_module(
 
     Raises:
         UsageError: the arguments are not a module and a batched float tensor, or the module cannot be copied.
-        ModelRefusedError: tensors that are not finite; some alpha is not exactly 0.
+        ModelRefusedError: a module without Python code or without weights; tensors that are not finite; some alpha is not exactly 0.
     """
     if not isinstance(module, nn.Module):
         raise UsageError(
@@ -173,13 +173,11 @@ def from_module(
             "the example input is a float tensor with the batch as its first dimension, such as "
             "torch.zeros(1, 3, 32, 32)"
         )
+    module = without_wrapper(module)
     label = type(module).__name__
     what = f"the module {label}"
-    try:
-        own = copy.deepcopy(module)
-    except Exception as error:
-        raise UsageError(f"{what} cannot be copied: {error}") from error
-    own = _to_plain_cpu(own)
+    check_copyable(module, what)
+    own = _to_plain_cpu(copy_module(module, what))
     info = describe_model(
         {"classes": list(classes)},
         what=what,
@@ -248,5 +246,5 @@ def _without_noise(
         return module, report, None
     if not drop:
         refuse_noise(what, report)
-    noisy = copy.deepcopy(module)
+    noisy = copy_module(module, what)
     return module, drop_noise(module, report), noisy

@@ -1,0 +1,94 @@
+"""What to write instead of an operator that cannot be deployed. Each was tried: `remedies_test.py` exports the rewritten networks."""
+
+from __future__ import annotations
+
+GENERAL = (
+    "rewrite it with convolutions, dense layers, pooling, activations that clamp (ReLU, PReLU, Hardtanh) and arithmetic with constants, or "
+    "move it out of the exported module"
+)
+
+_SMOOTH = "replace it by one that clamps and train on: {} (smooth functions are rounded differently by every runtime)"
+_REARRANGE = "write it as view, permute and reshape: {}"
+_FROM_INPUT = (
+    "it is computed from the input: leave it out where only a sign reads it and it scales all values alike, else replace it by a constant "
+    "such as a BatchNorm's statistics and train on"
+)
+
+_REMEDIES: dict[str, str] = {
+    "round": "leave the rounding out and keep the clamp, and check the accuracy, or train on without it",
+    "floor": "leave the rounding out and keep the clamp, and check the accuracy, or train on without it",
+    "ceil": "leave the rounding out and keep the clamp, and check the accuracy, or train on without it",
+    "sigmoid": _SMOOTH.format("torch.clamp(x / 6 + 0.5, 0, 1)"),
+    "hardsigmoid": "write it as torch.clamp(x / 6 + 0.5, 0, 1), which is the same",
+    "tanh": _SMOOTH.format("F.hardtanh(x)"),
+    "gelu": _SMOOTH.format("nn.PReLU or nn.ReLU"),
+    "silu": _SMOOTH.format("nn.PReLU or nn.ReLU"),
+    "hardswish": _SMOOTH.format("nn.PReLU or nn.ReLU"),
+    "elu": _SMOOTH.format("nn.PReLU or nn.LeakyReLU"),
+    "selu": _SMOOTH.format("nn.PReLU or nn.LeakyReLU"),
+    "mish": _SMOOTH.format("nn.PReLU or nn.ReLU"),
+    "softplus": _SMOOTH.format("nn.ReLU"),
+    "exp": _SMOOTH.format("nn.PReLU or nn.ReLU"),
+    "sin": _SMOOTH.format("F.hardtanh(x)"),
+    "layer_norm": "replace it by a BatchNorm, whose statistics are constants, and train on",
+    "native_layer_norm": "replace it by a BatchNorm, whose statistics are constants, and train on",
+    "group_norm": "replace it by a BatchNorm, whose statistics are constants, and train on",
+    "native_group_norm": "replace it by a BatchNorm, whose statistics are constants, and train on",
+    "instance_norm": "replace it by a BatchNorm, whose statistics are constants, and train on",
+    "abs": _FROM_INPUT,
+    "sqrt": _FROM_INPUT,
+    "rsqrt": _FROM_INPUT,
+    "square": _FROM_INPUT,
+    "reciprocal": _FROM_INPUT,
+    "var": _FROM_INPUT,
+    "var_mean": _FROM_INPUT,
+    "std": _FROM_INPUT,
+    "norm": _FROM_INPUT,
+    "linalg_vector_norm": _FROM_INPUT,
+    "mean": _FROM_INPUT,
+    "sum": _FROM_INPUT,
+    "div": _FROM_INPUT,
+    "pixel_shuffle": _REARRANGE.format(
+        "y.view(n, c, r, r, h, w).permute(0, 1, 4, 2, 5, 3).reshape(n, c, h * r, w * r)"
+    ),
+    "pixel_unshuffle": _REARRANGE.format(
+        "y.view(n, c, h, r, w, r).permute(0, 1, 3, 5, 2, 4).reshape(n, c * r * r, h, w)"
+    ),
+    "upsample_nearest2d": (
+        "twice as large is torch.cat([y] * 4, 1).view(n, 2, 2, c, h, w).permute(0, 3, 4, 1, 5, 2).reshape(n, c, 2 * h, 2 * w)"
+    ),
+    "upsample_bilinear2d": (
+        "take the nearest neighbour and train on: twice as large is torch.cat([y] * 4, 1).view(n, 2, 2, c, h, w)"
+        ".permute(0, 3, 4, 1, 5, 2).reshape(n, c, 2 * h, 2 * w)"
+    ),
+    "conv_transpose2d": (
+        "with a kernel as large as its stride r it is a 1x1 convolution to c * r * r channels, and then view(n, c, r, r, h, w)"
+        ".permute(0, 1, 4, 2, 5, 3).reshape(n, c, h * r, w * r)"
+    ),
+    "conv1d": "write it as nn.Conv2d with a 1 x K kernel on x.unsqueeze(2), and squeeze(2) behind it",
+    "conv3d": "only 2-D convolutions can be deployed: split it into convolutions of the frames, joined as channels",
+    "max_pool1d": "write it as nn.MaxPool2d((1, K)) on x.unsqueeze(2), and squeeze(2) behind it",
+    "avg_pool1d": "write it as nn.AvgPool2d((1, K)) on x.unsqueeze(2), and squeeze(2) behind it",
+    "adaptive_avg_pool1d": "write it as x.mean(2, keepdim=True) where it gives one value",
+    "max": "the maximum over all positions is F.max_pool2d(x.unsqueeze(-1), (x.shape[2], 1)), then flatten(1)",
+    "amax": "the maximum over all positions is F.max_pool2d(x.unsqueeze(-1), (x.shape[2], 1)), then flatten(1)",
+    "adaptive_max_pool2d": "the maximum over the whole image is F.max_pool2d(x, (x.shape[2], x.shape[3]))",
+    "argmax": "return the logits, and choose the largest outside of the model",
+    "topk": "return the logits, and choose the largest outside of the model",
+    "softmax": "return the logits: they rank the classes alike",
+    "matmul": "a product of two activations, as in attention, cannot be deployed: replace it by a dense layer with trained weights",
+    "bmm": "a product of two activations, as in attention, cannot be deployed: replace it by a dense layer with trained weights",
+    "baddbmm": "a product of two activations, as in attention, cannot be deployed: replace it by a dense layer with trained weights",
+    "scaled_dot_product_attention": (
+        "attention multiplies two activations, which cannot be deployed: replace it by a dense layer over the tokens"
+    ),
+    "einsum": "write a product with a constant as a convolution or dense layer",
+    "lstm": "recurrent layers cannot be deployed: export the layers in front of them",
+    "gru": "recurrent layers cannot be deployed: export the layers in front of them",
+    "embedding": "look the embedding up outside, and export what takes its result",
+}  # fmt: skip
+
+
+def remedy_for(function: str) -> str:
+    """The remedy for an ATen function by its name."""
+    return _REMEDIES.get(function, GENERAL)
