@@ -14,11 +14,22 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-from fdabnn_deploy.checkpoint.unwrap import StateDict, shorten, strip_prefixes, without_counter
+from fdabnn_deploy.checkpoint.fit import Fitted, describe_fit, fit_keys
+from fdabnn_deploy.checkpoint.unwrap import StateDict, shorten
 from fdabnn_deploy.errors import FdabnnError, ModelRefusedError, UsageError
 from fdabnn_deploy.plugins import load, names
 
 GROUP = "fdabnn_deploy.architectures"
+_CLASS_ARGUMENTS = (
+    "num_classes",
+    "classes",
+    "n_classes",
+    "nb_classes",
+    "class_num",
+    "out_features",
+    "num_outputs",
+)
+"""What factories call the number of their outputs, the usual ones first."""
 
 
 def architecture_names() -> list[str]:
@@ -65,14 +76,11 @@ def build_architecture(
     return _call(load(GROUP, name, "architecture"), f"architecture '{name}'", args, blame)
 
 
-def build_from_factory(spec: str, args: Mapping[str, Any]) -> nn.Module:
-    """Makes the user's own network from `package.module:factory`, with the current folder on the import path.
-
-    The factory is a function or class that returns a `torch.nn.Module`, or such a module itself. This runs
-    the user's code.
+def find_factory(spec: str) -> Any:
+    """The user's own `package.module:factory`, imported with the current folder on the import path. This runs the user's code.
 
     Raises:
-        UsageError: the text has another form, or the import or the call fails: the reason is named.
+        UsageError: the text has another form, or the import fails: the reason is named.
     """
     module_name, colon, attribute = spec.partition(":")
     if not colon or not module_name or not attribute or "/" in module_name:
@@ -96,7 +104,37 @@ def build_from_factory(spec: str, args: Mapping[str, Any]) -> nn.Module:
         raise UsageError(f"--model {spec}: importing {module_name} failed: {_brief(error)}") from error
     finally:
         sys.path.remove(here)
-    return _call(factory, f"--model {spec}", args, UsageError)
+    return factory
+
+
+def call_factory(factory: Any, what: str, args: Mapping[str, Any]) -> nn.Module:
+    """Makes the user's own network: the factory is a function or class that returns a `torch.nn.Module`, or such a module itself.
+
+    Raises:
+        UsageError: the call fails: the reason is named.
+    """
+    return _call(factory, what, args, UsageError)
+
+
+def factory_parameters(factory: Any) -> tuple[str, ...]:
+    """The names of the arguments that a factory takes; empty for a module, or where Python cannot tell."""
+    if isinstance(factory, nn.Module):
+        return ()
+    try:
+        return tuple(inspect.signature(factory).parameters)
+    except (TypeError, ValueError):
+        return ()
+
+
+def factory_shape(factory: Any) -> Any:
+    """The `input_shape` that a factory function says of its networks, or None."""
+    while factory is not None:
+        shape = getattr(factory, "input_shape", None)
+        if shape is not None:
+            return shape
+        # functools.partial and functools.wraps keep what they hold.
+        factory = getattr(factory, "func", None) or getattr(factory, "__wrapped__", None)
+    return None
 
 
 def _call(factory: Any, what: str, args: Mapping[str, Any], blame: type[FdabnnError]) -> nn.Module:
@@ -135,11 +173,16 @@ def defaults_used(name: str, args: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def load_strictly(
-    module: nn.Module, state: StateDict, what: str, network: str, sample: Tensor | None
-) -> None:
-    """Copies a state dict into a module, every key accounted for.
+    module: nn.Module,
+    state: StateDict,
+    what: str,
+    network: str,
+    sample: Tensor | None,
+    parameters: Sequence[str] = ("num_classes",),
+) -> tuple[str, ...]:
+    """Copies a state dict into a module, every key accounted for (see `fit_keys`); returns notes on what was left out.
 
-    Wrappers' prefixes come off the keys. `num_batches_tracked` may be missing (it came late to PyTorch and
+    `num_batches_tracked` may be missing (it came late to PyTorch and
     evaluation ignores it). A module that makes parameters in its first forward (lazy modules, BiBench's noise
     on activations) is run once on `sample` if its keys do not fit before.
 
@@ -149,15 +192,15 @@ def load_strictly(
         what: how errors call the file.
         network: how errors call the module.
         sample: an input, or None where its shape is not known.
+        parameters: the names of the arguments that the factory of the network takes, for advice.
 
     Raises:
         ModelRefusedError: missing, extra or misshapen tensors, all in one message with the likeliest cause.
     """
-    state = strip_prefixes(state, module.state_dict().keys())
+    given = state
     target = module.state_dict()
-    if "n_averaged" not in target:
-        state = without_counter(state)
-    if sample is not None and (state.keys() - target.keys() or _is_lazy(module)):
+    fitted = fit_keys(given, target.keys(), what)
+    if sample is not None and (fitted.state.keys() - target.keys() or _is_lazy(module)):
         with torch.no_grad():
             module.eval()
             try:
@@ -168,6 +211,8 @@ def load_strictly(
                     "name its shape with --input-shape C,H,W"
                 ) from error
         target = module.state_dict()
+        fitted = fit_keys(given, target.keys(), what)
+    state = fitted.state
     missing = [key for key in target if key not in state and not key.endswith("num_batches_tracked")]
     extra = [key for key in state if key not in target]
     misshapen = [
@@ -186,9 +231,13 @@ def load_strictly(
                 f"{key} is {list(state[key].shape)}, not {list(target[key].shape)}" for key in misshapen
             ]
             lines.append(f"  other shapes ({len(misshapen)}): {shorten(shapes, 4)}")
-        lines.append(_likeliest_cause(state, target, missing, extra, misshapen))
+        told = describe_fit(fitted, target)
+        if told and not misshapen:
+            lines.append(f"  {told}")
+        lines.append(_likeliest_cause(fitted, target, missing, extra, misshapen, parameters))
         raise ModelRefusedError("\n".join(lines))
     module.load_state_dict(state, strict=False)
+    return fitted.notes
 
 
 def _shape(tensor: Tensor) -> Sequence[int] | None:
@@ -200,25 +249,47 @@ def _is_lazy(module: nn.Module) -> bool:
 
 
 def _likeliest_cause(
-    state: StateDict, target: Mapping[str, Tensor], missing: list[str], extra: list[str], misshapen: list[str]
+    fitted: Fitted,
+    target: Mapping[str, Tensor],
+    missing: list[str],
+    extra: list[str],
+    misshapen: list[str],
+    parameters: Sequence[str],
 ) -> str:
+    state = fitted.state
     if misshapen and not missing and not extra:
         last = [key.rpartition(".")[0] for key in target][-1]
         if {key.rpartition(".")[0] for key in misshapen} == {last}:
-            classes = state[misshapen[0]].shape[:1].numel()
-            return f"only the last layer differs, in its classes: --arch-arg num_classes={classes}"
+            return _other_classes(state[misshapen[0]].shape[0], target[misshapen[0]].shape[0], parameters)
     fitting = fitting_architectures(state)
     if fitting:
         return f"its keys and shapes fit {' and '.join(fitting)}: choose with --arch"
+    change = "see --arch-arg" if parameters else "change the factory"
     if misshapen and not missing and not extra:
-        return "the network has other widths: see --arch-arg"
+        return f"the network has other widths: {change}"
     if missing and not extra and not misshapen:
-        return "the file is incomplete, or the network has more layers than were trained: see --arch-arg"
+        return f"the file is incomplete, or the network has more layers than were trained: {change}"
     if extra and not missing and not misshapen:
-        return "the file has more layers than the network: another --arch or --arch-arg"
+        if fitted.prefix and all(f"{fitted.prefix}{key}" not in state for key in extra):
+            return (
+                "the network is complete; the file has more beside it: if it belongs to the network, give a factory of the whole; if not, "
+                "save the network's own state_dict alone"
+            )
+        return "the file has more layers than the network: another factory, --arch or --arch-arg"
     if not target.keys() & state.keys():
-        return "no key is the same: it belongs to another network (--arch or --model)"
+        return "no key is the same: it belongs to another network (--arch or --model), or its layers have other names there than here"
     return "it belongs to another network or another version of it (--arch, --arch-arg or --model)"
+
+
+def _other_classes(trained: int, made: int, parameters: Sequence[str]) -> str:
+    said = f"only the last layer differs, in its classes: {trained} in the file, {made} in the network"
+    named = next((name for name in _CLASS_ARGUMENTS if name in parameters), None)
+    named = named or next((name for name in parameters if "class" in name.lower()), None)
+    if named:
+        return f"{said}: --arch-arg {named}={trained}"
+    if parameters:
+        return f"{said}: the factory takes {shorten(parameters)} (--arch-arg NAME=VALUE)"
+    return f"{said}: give a factory that makes {trained}"
 
 
 def fitting_architectures(state: StateDict) -> list[str]:
@@ -231,7 +302,11 @@ def fitting_architectures(state: StateDict) -> list[str]:
                 target = factory().state_dict()
         except Exception:  # noqa: S112, BLE001 - a search for a hint: an architecture that cannot be made does not fit
             continue
-        shapes = {key: value.shape for key, value in strip_prefixes(state, target.keys()).items()}
+        try:
+            fitted = fit_keys(state, target.keys()).state
+        except ModelRefusedError:
+            continue
+        shapes = {key: value.shape for key, value in fitted.items()}
         if shapes == {key: value.shape for key, value in target.items()}:
             fitting.append(name)
     return fitting

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,10 @@ from torch import nn
 
 from fdabnn_deploy.checkpoint.build import (
     build_architecture,
-    build_from_factory,
+    call_factory,
+    factory_parameters,
+    factory_shape,
+    find_factory,
     fitting_architectures,
     load_strictly,
     parse_arch_args,
@@ -72,6 +76,10 @@ def broken():
 def none():
     return None
 """
+
+
+def build_from_factory(spec: str, args: dict[str, Any]) -> nn.Module:
+    return call_factory(find_factory(spec), f"--model {spec}", args)
 
 
 def test_the_users_own_factory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -144,6 +152,48 @@ def test_what_does_not_fit_is_listed_with_its_likeliest_cause(
     for text in ["a.pt does not fit net", *texts]:
         assert text in str(error.value)
     assert all(torch.equal(value, before[key]) for key, value in module.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("parameters", "advice"),
+    [
+        (("width", "num_classes"), "100 in the file, 10 in the network: --arch-arg num_classes=100"),
+        (("classes",), "--arch-arg classes=100"),
+        (("depth", "nClasses"), "--arch-arg nClasses=100"),
+        (("depth", "width"), "the factory takes depth, width"),
+        ((), "give a factory that makes 100"),
+    ],
+)
+def test_the_argument_for_the_classes_is_the_factorys_own(parameters: tuple[str, ...], advice: str) -> None:
+    with pytest.raises(ModelRefusedError) as error:
+        load_strictly(net(), net(classes=100).state_dict(), "a.pt", "net", None, parameters)
+    assert advice in str(error.value)
+
+
+def test_what_a_factory_says_of_itself() -> None:
+    def make(classes: int = 3, *, width: int = 4) -> nn.Module:
+        return net(classes, width)
+
+    make.input_shape = (3, 8, 8)  # type: ignore[attr-defined]
+    assert factory_parameters(make) == ("classes", "width")
+    assert factory_shape(make) == factory_shape(functools.partial(make, width=7)) == (3, 8, 8)
+    assert factory_shape(functools.wraps(make)(net)) == (3, 8, 8)
+    assert factory_parameters(net()) == ()
+    assert factory_shape(net) is None
+
+
+def test_more_beside_a_complete_network_is_not_taken_for_another_one() -> None:
+    state = {f"backbone.{k}": v for k, v in net().state_dict().items()}
+    with pytest.raises(ModelRefusedError, match="the network is complete; the file has more beside it"):
+        load(net(), {**state, "head.fc.weight": torch.ones(2, 2)})
+
+
+def test_what_is_missing_under_a_prefix_is_said_with_it() -> None:
+    state = {f"backbone.{k}": v for k, v in net().state_dict().items() if k != "2.bias"}
+    with pytest.raises(ModelRefusedError) as error:
+        load(net(), state)
+    assert "missing (1): 2.bias" in str(error.value)
+    assert "8 of the network's 9 tensors are there, under the prefix 'backbone.'" in str(error.value)
 
 
 def test_the_architecture_that_would_fit_is_named() -> None:

@@ -36,12 +36,17 @@ def describe(data: bytes) -> str:
     for offset, magic, name in _MAGICS:
         if data[offset : offset + len(magic)] == magic:
             return name
+    if _is_safetensors(data):
+        return "a safetensors file: load it with the safetensors package and torch.save the dict of tensors"
     if data[:2] == b"\x80\x02" and LEGACY_MAGIC.startswith(data[: len(LEGACY_MAGIC)]):
         return "a checkpoint that was cut off in its first bytes"
     if data[:1] == b"\x80" and len(data) > 1 and data[1] <= 5:
         return "a plain pickle, which can run code when it is opened"
-    if _is_safetensors(data):
-        return "a safetensors file: load it with the safetensors package and torch.save the dict of tensors"
+    if _is_mindspore(data):
+        return (
+            "a MindSpore checkpoint: load it there with mindspore.load_checkpoint, and torch.save its arrays as tensors, under PyTorch's "
+            "names (gamma, beta, moving_mean and moving_variance are weight, bias, running_mean and running_var)"
+        )
     text = _as_text(data[:512])
     if text is not None:
         start = text.lstrip().lower()
@@ -78,8 +83,26 @@ def describe_zip(data: bytes) -> str | None:
 
 
 def _is_safetensors(data: bytes) -> bool:
-    # Eight bytes of header length, then a JSON object.
-    return len(data) > 9 and int.from_bytes(data[:8], "little") <= 100_000_000 and data[8:9] == b"{"
+    # Eight bytes of header length, then a JSON object of that length, padded with spaces.
+    size = int.from_bytes(data[:8], "little")
+    if len(data) <= 9 or not 2 <= size <= 100_000_000 or data[8:9] != b"{":
+        return False
+    header = data[8 : 8 + size]
+    return b'"' in header[:64] and (len(header) < size or header.rstrip(b" ").endswith(b"}"))
+
+
+def _is_mindspore(data: bytes) -> bool:
+    # Checkpoint { repeated Value { string tag = 1; TensorProto tensor = 2 { dims, type name, content } } } of checkpoint.proto.
+    if data[:1] != b"\x0a":
+        return False
+    at = 1
+    while at < min(len(data), 11) and data[at] & 0x80:
+        at += 1
+    head = data[at + 1 : at + 3]
+    if len(head) < 2 or head[0] != 0x0A:
+        return False
+    tag, rest = data[at + 3 : at + 3 + head[1]], data[at + 3 + head[1] : at + 4 + head[1]]
+    return bool(tag) and tag.isascii() and tag.decode().isprintable() and rest in (b"\x12", b"\x1a")
 
 
 def _as_text(head: bytes) -> str | None:

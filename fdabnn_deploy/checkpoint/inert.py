@@ -61,6 +61,10 @@ class Attributes:
     """`argparse.Namespace` and its like: attributes without behaviour."""
 
 
+class AttributeDict(dict[str, Any]):
+    """A dict whose keys are attributes in the original, as Lightning keeps hyper-parameters."""
+
+
 def numpy_scalar(dtype: NumpyDtype, data: bytes | str) -> Any:
     """A NumPy scalar as the Python number of the same value."""
     (value,) = dtype.unpack(data)
@@ -83,6 +87,10 @@ STAND_INS: tuple[tuple[Callable[..., Any], str], ...] = (
     (numpy_array, "numpy._core.multiarray._reconstruct"),
     (Attributes, "argparse.Namespace"),
     (Attributes, "types.SimpleNamespace"),
+    (Attributes, "mmengine.logging.history_buffer.HistoryBuffer"),
+    (AttributeDict, "lightning_fabric.utilities.data.AttributeDict"),
+    (AttributeDict, "lightning.fabric.utilities.data.AttributeDict"),
+    (AttributeDict, "pytorch_lightning.utilities.parsing.AttributeDict"),
     (PurePosixPath, "pathlib.PosixPath"),
     (PurePosixPath, "pathlib.PurePosixPath"),
     (PureWindowsPath, "pathlib.WindowsPath"),

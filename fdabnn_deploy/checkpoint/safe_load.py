@@ -22,7 +22,9 @@ import torch
 
 from fdabnn_deploy.checkpoint.file_kind import LEGACY_MAGIC, ZIP_MAGIC, describe, describe_zip
 from fdabnn_deploy.checkpoint.inert import STAND_INS
-from fdabnn_deploy.errors import ModelRefusedError, UsageError
+from fdabnn_deploy.errors import ModelRefusedError
+from fdabnn_deploy.memory import check_expanded
+from fdabnn_deploy.read_file import read_whole
 
 # What zipfile raises on damaged archives.
 _ZIP_ERRORS = (
@@ -47,37 +49,39 @@ class LoadedFile:
     bytes: int
 
 
-def load_file(path: Path) -> LoadedFile:
+def load_file(path: Path, memory_limit: int | None = None) -> LoadedFile:
     """Reads a file of `torch.save`, in its zip or its legacy form, without running code from it.
 
+    Args:
+        path: of the file.
+        memory_limit: bytes that a compressed archive may expand to, by default `fdabnn_deploy.memory.EXPANDED`.
+
     Raises:
-        UsageError: there is no such file, or it cannot be read.
+        UsageError: there is no such file, it cannot be read, never ends, or does not fit into memory.
         ModelRefusedError: it is empty, damaged, of another kind, or holds more than tensors and plain values.
     """
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError:
-        raise UsageError(f"there is no file {path}") from None
-    except IsADirectoryError:
-        raise UsageError(f"{path} is a folder; name the checkpoint file in it") from None
-    except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror or error}") from None
+    # Its bytes, the tensors in them, and the network that they are copied into.
+    data = read_whole(path, "checkpoint file", copies=3)
     if not data:
         raise ModelRefusedError(f"{path} is empty: the copy, download or save was not finished")
     if data.startswith(ZIP_MAGIC):
-        _check_zip(path, data)
+        _check_zip(path, data, memory_limit)
     elif not data.startswith(LEGACY_MAGIC):
         raise ModelRefusedError(f"{path} is not a PyTorch checkpoint: it looks like {describe(data)}")
     content = _unpickle(path, data)
     return LoadedFile(content=content, sha256=hashlib.sha256(data).hexdigest(), bytes=len(data))
 
 
-def _check_zip(path: Path, data: bytes) -> None:
+def _check_zip(path: Path, data: bytes, memory_limit: int | None) -> None:
     # PyTorch's own reader does not compare the checksums: a flipped bit would come through as another weight.
     try:
         kind = describe_zip(data)
         if kind is None:
             with zipfile.ZipFile(io.BytesIO(data)) as archive:
+                # torch.save does not compress, so that more than the file itself was made to expand.
+                expanded = sum(entry.file_size for entry in archive.infolist())
+                if expanded > len(data):
+                    check_expanded(expanded, memory_limit, str(path))
                 broken = archive.testzip()
             if broken is not None:
                 raise zipfile.BadZipFile(f"the checksum of {broken} does not match")

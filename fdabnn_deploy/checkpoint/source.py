@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,10 +12,14 @@ import torch
 from torch import Tensor, nn
 
 from fdabnn_deploy.checkpoint.build import (
+    GROUP,
     architecture_names,
     build_architecture,
-    build_from_factory,
+    call_factory,
     defaults_used,
+    factory_parameters,
+    factory_shape,
+    find_factory,
     fitting_architectures,
     load_strictly,
 )
@@ -25,7 +30,9 @@ from fdabnn_deploy.checkpoint.noise import NoiseReport, drop_noise, find_noise, 
 from fdabnn_deploy.checkpoint.safe_load import load_file
 from fdabnn_deploy.checkpoint.values import check_values
 from fdabnn_deploy.errors import ModelRefusedError, UsageError
+from fdabnn_deploy.memory import check_memory
 from fdabnn_deploy.model_info import ModelInfo
+from fdabnn_deploy.plugins import load
 
 
 @dataclass(frozen=True)
@@ -69,6 +76,7 @@ def read(
     std: Sequence[float] | None = None,
     input_range: Sequence[float] | None = None,
     name: str | None = None,
+    memory_limit: int | None = None,
 ) -> Source:
     """Reads a checkpoint file, without running code from it, and makes its network.
 
@@ -84,6 +92,7 @@ def read(
         std: likewise.
         input_range: smallest and largest normalised input value; overrides the file.
         name: of the model; by default the file's name without its ending.
+        memory_limit: bytes that a compressed file may expand to, by default `fdabnn_deploy.memory.EXPANDED`.
 
     Raises:
         UsageError: no such file, an unknown architecture, missing or contradicting arguments.
@@ -97,14 +106,15 @@ def read(
             "--arch and --model exclude each other: the first is an installed architecture, the second your "
             "own"
         )
-    file = load_file(path)
+    file = load_file(path, memory_limit)
     what = str(path)
     found = recognise(file.content, what)
     check_values(found.state, what)
-    module, label, notes = _build(found, what, arch, dict(arch_args or {}), model)
+    built = _build(found, what, arch, dict(arch_args or {}), model)
+    module, notes = built.module, list(built.notes)
     if found.norm_note and mean is None:
         notes.append(found.norm_note)
-    shape = input_shape if input_shape is not None else found.header.get("input_shape", _own_shape(module))
+    shape = input_shape if input_shape is not None else found.header.get("input_shape", built.shape)
     info = describe_model(
         {**found.header, "input_shape": shape},
         what=what,
@@ -116,13 +126,15 @@ def read(
         input_range=input_range,
     )
     module = _to_plain_cpu(module)
-    load_strictly(module, found.state, what, label, torch.zeros(1, *info.input_shape))
+    _check_input(info.input_shape, what)
+    sample = torch.zeros(1, *info.input_shape)
+    notes += load_strictly(module, found.state, what, built.label, sample, built.parameters)
     module, noise, noisy = _without_noise(module, what, drop_noise)
     return Source(
         module=module,
         info=info,
         dialect=found.dialect,
-        arch=label,
+        arch=built.label,
         noise=noise,
         noisy_module=noisy,
         ranges=read_ranges(found.header, what),
@@ -177,6 +189,7 @@ def from_module(
     label = type(module).__name__
     what = f"the module {label}"
     check_copyable(module, what)
+    check_values(module.state_dict(), what)
     own = _to_plain_cpu(copy_module(module, what))
     info = describe_model(
         {"classes": list(classes)},
@@ -188,17 +201,33 @@ def from_module(
         std=std,
         input_range=input_range,
     )
-    check_values(own.state_dict(), what)
     own, noise, noisy = _without_noise(own, what, drop_noise)
     return Source(module=own, info=info, dialect="module", arch=label, noise=noise, noisy_module=noisy)
 
 
-def _build(
-    found: Recognised, what: str, arch: str | None, args: dict[str, Any], model: str | None
-) -> tuple[nn.Module, str, list[str]]:
-    """The module, how it is called, and the notes."""
+@dataclass(frozen=True)
+class _Built:
+    """A network without its weights.
+
+    Attributes:
+        module: of the factory.
+        label: how it is called.
+        notes: what was assumed.
+        parameters: the names of the factory's arguments.
+        shape: what the module, or else the factory, says of its inputs; None where neither does.
+    """
+
+    module: nn.Module
+    label: str
+    notes: tuple[str, ...]
+    parameters: tuple[str, ...]
+    shape: Any
+
+
+def _build(found: Recognised, what: str, arch: str | None, args: dict[str, Any], model: str | None) -> _Built:
     if model is not None:
-        return build_from_factory(model, args), model, []
+        factory = find_factory(model)
+        return _built(call_factory(factory, f"--model {model}", args), model, (), factory)
     if arch is None and found.arch is None:
         if found.obstacle:
             raise ModelRefusedError(
@@ -221,17 +250,28 @@ def _build(
             )
         merged = {**found.arch_args, **args}
         module = build_architecture(label, merged, blame=UsageError if args else ModelRefusedError)
-        return module, label, [note for key, note in found.arch_notes.items() if key not in args]
+        notes = tuple(note for key, note in found.arch_notes.items() if key not in args)
+        return _built(module, label, notes, load(GROUP, label, "architecture"))
     module = build_architecture(arch, args)
     assumed = ", ".join(f"{key}={value!r}" for key, value in defaults_used(arch, args).items())
     note = (
         f"{arch} was built with {assumed}, which the file does not say; change it with --arch-arg NAME=VALUE"
     )
-    return module, arch, [note] if assumed else []
+    return _built(module, arch, (note,) if assumed else (), load(GROUP, arch, "architecture"))
 
 
-def _own_shape(module: nn.Module) -> Any:
-    return getattr(module, "input_shape", None)
+def _built(module: nn.Module, label: str, notes: tuple[str, ...], factory: Any) -> _Built:
+    shape = getattr(module, "input_shape", None)
+    return _Built(
+        module, label, notes, factory_parameters(factory), factory_shape(factory) if shape is None else shape
+    )
+
+
+def _check_input(shape: tuple[int, ...], what: str) -> None:
+    """Refuses an input that alone does not fit into memory."""
+    check_memory(
+        16 * math.prod(shape), f"{what} with inputs of {'x'.join(map(str, shape))}", "check the input shape"
+    )
 
 
 def _to_plain_cpu(module: nn.Module) -> nn.Module:

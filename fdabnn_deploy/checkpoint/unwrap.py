@@ -1,4 +1,4 @@
-"""Finding the state dict in what a training script saved, and taking off the prefixes of wrappers."""
+"""Finding the state dict in what a training script saved."""
 
 from __future__ import annotations
 
@@ -25,8 +25,6 @@ _USUAL_NAMES = (
     "params",
 )
 _AVERAGE_MARKS = ("ema", "swa", "averag", "teacher", "best")
-# DataParallel, torch.compile, Lightning and hand-written wrappers, BiBench.
-_WRAPPERS = ("module", "_orig_mod", "model", "net", "network", "arch")
 _MAX_DEPTH = 3
 
 
@@ -90,35 +88,6 @@ def _is_rival(path: str, state: StateDict, chosen: StateDict) -> bool:
 
 def _subscript(path: str) -> str:
     return "" if path == "(top level)" else "".join(f"[{part!r}]" for part in path.split("/"))
-
-
-def strip_prefixes(state: StateDict, wanted: Collection[str]) -> StateDict:
-    """The state dict without wrappers' prefixes, so that its keys are the wanted ones as far as possible.
-
-    Prefixes come off one at a time, each only where every key has it; of the forms in between, the one with
-    the most wanted keys is returned, the longer keys among equals.
-    """
-    best, best_hits = state, _hits(state, wanted)
-    current = without_counter(state)
-    while True:
-        first = {key.partition(".")[0] for key in current}
-        if len(first) != 1 or next(iter(first)) not in _WRAPPERS:
-            return best
-        current = {key.partition(".")[2]: value for key, value in current.items()}
-        if "" in current:
-            return best
-        hits = _hits(current, wanted)
-        if hits > best_hits:
-            best, best_hits = current, hits
-
-
-def without_counter(state: StateDict) -> StateDict:
-    """The state dict without the `n_averaged` of `torch.optim.swa_utils.AveragedModel`."""
-    return {key: value for key, value in state.items() if key != "n_averaged"}
-
-
-def _hits(state: StateDict, wanted: Collection[str]) -> int:
-    return len(state.keys() & set(wanted))
 
 
 def shorten(names: Collection[str], limit: int = 8) -> str:

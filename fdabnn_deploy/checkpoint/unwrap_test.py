@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from fdabnn_deploy.checkpoint.unwrap import find_state_dict, shorten, strip_prefixes
+from fdabnn_deploy.checkpoint.unwrap import find_state_dict, shorten
 from fdabnn_deploy.errors import ModelRefusedError
 
 STATE = {"conv.weight": torch.ones(2), "fc.weight": torch.zeros(1)}
@@ -64,28 +64,6 @@ def test_no_state_dict(content: dict[str, Any]) -> None:
 def test_not_a_dict() -> None:
     with pytest.raises(ModelRefusedError, match="holds a Tensor"):
         find_state_dict(torch.ones(1), "a.pt")
-
-
-@pytest.mark.parametrize("prefix", ["", "module.", "_orig_mod.", "module._orig_mod.", "model.net."])
-def test_prefixes_of_wrappers_come_off(prefix: str) -> None:
-    state = {prefix + key: value for key, value in STATE.items()}
-    assert strip_prefixes(state, STATE.keys()).keys() == STATE.keys()
-
-
-def test_prefixes_that_the_network_has_stay() -> None:
-    wanted = {"model.conv.weight", "model.fc.weight"}
-    state = {f"module.model.{key}": value for key, value in STATE.items()}
-    assert strip_prefixes(state, wanted).keys() == wanted
-
-
-def test_the_counter_of_an_averaged_model_goes_with_its_prefix() -> None:
-    state = {"n_averaged": torch.tensor(3), **{f"module.{key}": value for key, value in STATE.items()}}
-    assert strip_prefixes(state, STATE.keys()).keys() == STATE.keys()
-
-
-def test_a_prefix_that_not_all_keys_have_stays() -> None:
-    state = {"module.conv.weight": torch.ones(1), "fc.weight": torch.ones(1)}
-    assert strip_prefixes(state, STATE.keys()) == state
 
 
 def test_long_lists_are_cut() -> None:
