@@ -31,7 +31,8 @@ def whole_number(value: Any, what: str, least: int = 1) -> int:
     Raises:
         UsageError: it is something else.
     """
-    if not isinstance(value, numbers.Integral) or isinstance(value, bool) or int(value) < least:
+    # A bool is an int to Python.
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or int(value) < least:
         raise UsageError(f"{what} is a whole number of at least {least}, not {value!r}")
     return int(value)
 

@@ -267,8 +267,10 @@ def _opaque(
         ModelRefusedError: the refusal itself, where the result is no tensor.
     """
     result = node.meta.get("val")
-    results = list(result) if isinstance(result, list | tuple) else [result]
-    if not all(isinstance(one, torch.Tensor) for one in results):
+    several = isinstance(result, list | tuple)
+    listed = list(result) if isinstance(result, list | tuple) else [result]
+    results = [one for one in listed if isinstance(one, torch.Tensor)]
+    if len(results) < len(listed):
         raise refusal or refuse(
             node, f"operator '{name}' gives no tensor", "take it out of the exported module"
         )
@@ -280,12 +282,12 @@ def _opaque(
     for position, one in enumerate(results):
         batched = bool(one.dim()) and one.shape[0] == CAPTURE_BATCH
         shape = tuple(int(d) for d in one.shape)
-        compute = _computing(node, sources, known, position if isinstance(result, list | tuple) else None)
+        compute = _computing(node, sources, known, position if several else None)
         op = Opaque(name, (BATCH, *shape[1:]) if batched else shape, compute, text if position == 0 else "")
         inputs = [tensor for source in sources for tensor in _tensors(values[source])]
         tensor = lowering.add(op, inputs, name)
-        made.append(replace(tensor, shape=shape, refused=not batched or isinstance(result, list | tuple)))
-    return made if isinstance(result, list | tuple) else made[0]
+        made.append(replace(tensor, shape=shape, refused=not batched or several))
+    return made if several else made[0]
 
 
 def _computing(

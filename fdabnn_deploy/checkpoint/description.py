@@ -118,7 +118,7 @@ def read_training(header: Mapping[str, Any], what: str) -> dict[str, Any]:
 
 
 def _finite(value: Any) -> bool:
-    return isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value)
+    return not isinstance(value, bool) and isinstance(value, numbers.Real) and math.isfinite(value)
 
 
 def _plain(value: Any) -> Any:
@@ -132,7 +132,7 @@ def _shape(value: Any, what: str, blame: type[FdabnnError] = ModelRefusedError) 
         return None
     good = isinstance(value, Sequence) and not isinstance(value, str) and 0 < len(value) <= 4
     if not good or not all(
-        isinstance(size, numbers.Integral) and not isinstance(size, bool) and size > 0 for size in value
+        not isinstance(size, bool) and isinstance(size, numbers.Integral) and int(size) > 0 for size in value
     ):
         raise blame(f"{what} is a list of positive sizes without the batch, such as 3,32,32, not {value!r}")
     return tuple(int(size) for size in value)
