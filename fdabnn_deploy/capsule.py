@@ -17,26 +17,32 @@ from numpy.typing import NDArray
 
 from fdabnn_deploy.errors import ModelRefusedError, UsageError
 from fdabnn_deploy.files import write_whole
-from fdabnn_deploy.ops import FloatArray
+from fdabnn_deploy.ops import Array, FloatArray
 
 MAGIC, VERSION = b"FDABNCAP", 1
 EXACT = 1
 """Flag: every runtime computes these bits, not only the one that wrote the capsule."""
 INPUT, OUTPUT, PACKED = 0, 1, 2
 MAX_RANK = 8
+TYPES = (
+    "float32", "float64", "float16", "int8", "uint8", "bool", "int16", "uint16", "int32", "uint32", "int64", "uint64",
+)  # fmt: skip
+"""Of the values of inputs and outputs, by their number in an entry; packed signs have number 0."""
 _HEADER = struct.Struct("<8sIIQ16sQQQIIII")
 _ENTRY = struct.Struct("<QQQII8I")
 _CHECKED_FROM = 16
 _ALIGNMENT = 64
+_KIND, _TYPE_SHIFT = 0xFF, 8
+"""Of an entry's kind: the bits of the kind itself, and where the type's number begins."""
 _FNV_BASIS, _FNV_PRIME = np.uint64(0xCBF29CE484222325), np.uint64(0x100000001B3)
 
 
 @dataclass(frozen=True)
-class Floats:
-    """An input or output of the model in the file's own layout: `values` float32 [N, *shape], row by row."""
+class Tensor:
+    """An input or output of the model in the file's own layout: `values` [N, *shape], row by row, of one of `TYPES`."""
 
     name: str
-    values: FloatArray
+    values: Array
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -75,8 +81,8 @@ class Capsule:
     target: str
     exact: bool
     model: bytes
-    inputs: tuple[Floats, ...]
-    outputs: tuple[Floats, ...]
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
     packed: tuple[PackedSigns, ...] = ()
 
     def __len__(self) -> int:
@@ -116,14 +122,19 @@ def pack_signs(signs: FloatArray) -> NDArray[np.int32]:
 
 def to_bytes(capsule: Capsule) -> bytes:
     """The content of a capsule file; the same capsule gives the same bytes."""
-    floats = [(INPUT, tensor) for tensor in capsule.inputs] + [(OUTPUT, tensor) for tensor in capsule.outputs]
-    blocks = [(kind, t.name, t.shape, np.ascontiguousarray(t.values, "<f4").tobytes()) for kind, t in floats]
+    tensors = [(INPUT, tensor) for tensor in capsule.inputs] + [
+        (OUTPUT, tensor) for tensor in capsule.outputs
+    ]
+    blocks = [
+        (kind | TYPES.index(t.values.dtype.name) << _TYPE_SHIFT, t.name, t.shape, _content(t.values))
+        for kind, t in tensors
+    ]
     blocks += [(PACKED, t.name, t.shape, t.hashes.astype("<u8").tobytes()) for t in capsule.packed]
     table = _HEADER.size
     content = bytearray(table + _ENTRY.size * len(blocks))
     for i, (kind, name, shape, data) in enumerate(blocks):
         sizes = (*shape, *(0,) * (MAX_RANK - len(shape)))
-        size = 4 * int(np.prod(shape, dtype=np.int64))
+        size = _item_size(kind) * int(np.prod(shape, dtype=np.int64))
         text, place = _put(content, name.encode() + b"\0", 1), _put(content, data, _ALIGNMENT)
         _ENTRY.pack_into(content, table + i * _ENTRY.size, text, place, size, kind, len(shape), *sizes)
     model = _put(content, capsule.model, _ALIGNMENT)
@@ -187,33 +198,46 @@ def from_bytes(content: bytes) -> Capsule:
     if zlib.crc32(memoryview(content)[_CHECKED_FROM:]) != checksum:
         raise ValueError("its checksum does not fit")
     _part(content, table, entries * _ENTRY.size)
-    floats: dict[int, list[Floats]] = {INPUT: [], OUTPUT: []}
+    tensors: dict[int, list[Tensor]] = {INPUT: [], OUTPUT: []}
     packed: list[PackedSigns] = []
     for i in range(entries):
         text, place, octets, kind, rank, *sizes = _ENTRY.unpack_from(content, table + i * _ENTRY.size)
         end = content.find(b"\0", text)
         shape = tuple(sizes[:rank])
-        if end < 0 or rank > MAX_RANK or octets != 4 * int(np.prod(shape, dtype=object)):
+        if kind >> _TYPE_SHIFT >= len(TYPES):
+            raise ValueError(f"entry {i} is of unknown type {kind >> _TYPE_SHIFT}")
+        if end < 0 or rank > MAX_RANK or octets != _item_size(kind) * int(np.prod(shape, dtype=object)):
             raise ValueError(f"entry {i} contradicts itself")
         name = content[text:end].decode()
         if kind == PACKED:
             hashes = np.frombuffer(_part(content, place, 8 * count), "<u8").astype(np.uint64)
             packed.append(PackedSigns(name, shape, hashes))
-        elif kind in floats:
-            values = np.frombuffer(_part(content, place, octets * count), "<f4").astype(np.float32)
-            floats[kind].append(Floats(name, values.reshape(count, *shape)))
+        elif kind & _KIND in tensors:
+            dtype = np.dtype(TYPES[kind >> _TYPE_SHIFT])
+            values = np.frombuffer(_part(content, place, octets * count), dtype.newbyteorder("<")).astype(
+                dtype
+            )
+            tensors[kind & _KIND].append(Tensor(name, values.reshape(count, *shape)))
         else:
             raise ValueError(f"entry {i} is of unknown kind {kind}")
-    if not (floats[INPUT] and floats[OUTPUT]):
+    if not (tensors[INPUT] and tensors[OUTPUT]):
         raise ValueError("it lacks inputs or outputs")
     return Capsule(
         target=target.rstrip(b"\0").decode(),
         exact=bool(flags & EXACT),
         model=bytes(_part(content, model, model_size)),
-        inputs=tuple(floats[INPUT]),
-        outputs=tuple(floats[OUTPUT]),
+        inputs=tuple(tensors[INPUT]),
+        outputs=tuple(tensors[OUTPUT]),
         packed=tuple(packed),
     )
+
+
+def _content(values: Array) -> bytes:
+    return np.ascontiguousarray(values, values.dtype.newbyteorder("<")).tobytes()
+
+
+def _item_size(kind: int) -> int:
+    return np.dtype(TYPES[kind >> _TYPE_SHIFT]).itemsize
 
 
 def _put(content: bytearray, data: bytes, alignment: int) -> int:

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fdabnn_deploy import capsule as capsules
-from fdabnn_deploy.capsule import Capsule, Floats, PackedSigns, fnv1a64, hash_words, pack_signs
+from fdabnn_deploy.capsule import Capsule, PackedSigns, Tensor, fnv1a64, hash_words, pack_signs
 from fdabnn_deploy.errors import ModelRefusedError, UsageError
 
 
@@ -25,8 +25,8 @@ def example(count: int = 3, seed: int = 0) -> Capsule:
         target="tflite",
         exact=True,
         model=rng.bytes(1001),
-        inputs=(Floats("picture", bits.view(np.float32)), Floats("bias", np.zeros((count, 4), np.float32))),
-        outputs=(Floats("output", rng.standard_normal((count, 10)).astype(np.float32)),),
+        inputs=(Tensor("picture", bits.view(np.float32)), Tensor("bias", np.zeros((count, 4), np.float32))),
+        outputs=(Tensor("output", rng.standard_normal((count, 10)).astype(np.float32)),),
         packed=(PackedSigns("größe/sign", (4, 5, 1), rng.integers(0, 2**64, count, np.uint64)),),
     )
 

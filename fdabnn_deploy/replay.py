@@ -11,7 +11,7 @@ import numpy as np
 
 from fdabnn_deploy import capsule as capsules
 from fdabnn_deploy import parity
-from fdabnn_deploy.capsule import Capsule, Floats, PackedSigns, hash_words
+from fdabnn_deploy.capsule import Capsule, PackedSigns, Tensor, hash_words
 from fdabnn_deploy.errors import ModelRefusedError, ParityError, UsageError
 from fdabnn_deploy.numerics.record import KEY, Numerics
 from fdabnn_deploy.ops import Array, FloatArray
@@ -21,6 +21,7 @@ from fdabnn_deploy.runtimes.base import Session
 from fdabnn_deploy.runtimes.onnxruntime import OnnxRuntimeSession
 from fdabnn_deploy.runtimes.tflite_file import INT32, TfliteFile
 from fdabnn_deploy.runtimes.tflite_session import TfliteSession
+from fdabnn_deploy.runtimes.tflite_tensors import Layout
 
 DEFAULT_INPUTS = 16
 _PACKERS = frozenset({"LceQuantize", "LceBconv2d", "LceBMaxPool2d"})
@@ -80,13 +81,18 @@ def build(path: Path, inputs: Sequence[FloatArray], expected: Sequence[FloatArra
 
     Raises:
         UsageError: the file cannot be opened, or the inputs do not have its shapes.
-        ModelRefusedError: the file is damaged.
+        ModelRefusedError: the file is damaged, or an output has another shape for every input.
         RuntimeMissingError: its runtime is not installed.
         ParityError: the runtime computes other bits than expected.
     """
     runtime = registry.for_file(path)
     session = runtime.open(path)
     outputs = session.run(inputs)
+    if any(value.dtype == object for value in outputs):
+        raise ModelRefusedError(
+            f"{path} has an output that is a sequence, or of another shape for every input: a capsule holds tensors of one shape; "
+            "leave that output out of the file"
+        )
     found = parity.compare_outputs(outputs if expected is None else expected, outputs)
     if not found.equal:
         raise ParityError(
@@ -113,8 +119,14 @@ def build(path: Path, inputs: Sequence[FloatArray], expected: Sequence[FloatArra
         target=target,
         exact=record.mode == "exact",
         model=path.read_bytes(),
-        inputs=tuple(Floats(n, _to_file(v, target)) for n, v in zip(names[0], inputs, strict=True)),
-        outputs=tuple(Floats(n, _to_file(v, target)) for n, v in zip(names[1], outputs, strict=True)),
+        inputs=tuple(
+            Tensor(name, _to_file(value, _has_pictures(session, target, value)))
+            for name, value in zip(names[0], inputs, strict=True)
+        ),
+        outputs=tuple(
+            Tensor(name, _to_file(value, _has_pictures(session, target, value, i)))
+            for i, (name, value) in enumerate(zip(names[1], outputs, strict=True))
+        ),
         packed=_packed(session, inputs),
     )
 
@@ -135,8 +147,12 @@ def replay(capsule: Capsule | Path, session: Session | None = None) -> Replay:
     if isinstance(capsule, Path):
         capsule = capsules.read_capsule(capsule)
     session = session or _open(capsule)
-    inputs = [_to_graph(tensor.values, capsule.target) for tensor in capsule.inputs]
-    expected = [_to_graph(tensor.values, capsule.target) for tensor in capsule.outputs]
+    target = capsule.target
+    inputs = [_to_graph(t.values, _has_pictures(session, target, t.values)) for t in capsule.inputs]
+    expected = [
+        _to_graph(t.values, _has_pictures(session, target, t.values, i))
+        for i, t in enumerate(capsule.outputs)
+    ]
     outputs = parity.compare_outputs(expected, session.run(inputs))
     wanted = {tensor.name: tensor for tensor in capsule.packed}
     packed = [tensor for tensor in _packed(session, inputs) if tensor.name in wanted]
@@ -177,12 +193,16 @@ def _open(capsule: Capsule) -> Session:
         return runtime.open(path)
 
 
-def _to_file(values: FloatArray, target: str) -> FloatArray:
-    """TFLite holds pictures as NHWC, ONNX as the graph does."""
-    nhwc = target == "tflite" and values.ndim == 4
-    return np.ascontiguousarray(values.transpose(0, 2, 3, 1) if nhwc else values)
+def _has_pictures(session: Session, target: str, values: Array, output: int | None = None) -> bool:
+    """Whether an input, or the output of this number, lies as NHWC in the file: TFLite holds pictures so, ONNX as the graph does."""
+    if output is not None and isinstance(session, TfliteSession):
+        return session.tensor_map.outputs[output].layout is Layout.NHWC
+    return target == "tflite" and values.ndim == 4
 
 
-def _to_graph(values: FloatArray, target: str) -> FloatArray:
-    nhwc = target == "tflite" and values.ndim == 4
-    return np.ascontiguousarray(values.transpose(0, 3, 1, 2) if nhwc else values)
+def _to_file(values: Array, pictures: bool) -> Array:
+    return np.ascontiguousarray(values.transpose(0, 2, 3, 1) if pictures else values)
+
+
+def _to_graph(values: Array, pictures: bool) -> Array:
+    return np.ascontiguousarray(values.transpose(0, 3, 1, 2) if pictures else values)

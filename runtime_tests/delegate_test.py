@@ -19,6 +19,7 @@ import pytest
 from numpy.typing import NDArray
 
 from fdabnn_deploy import delegate_path
+from fdabnn_deploy.native import library
 from fdabnn_deploy.ops import FloatArray
 from fdabnn_deploy.runtimes.lce import Kernels, LceRuntime, _extension
 from fdabnn_deploy.runtimes.litert import LiteRtRuntime
@@ -226,11 +227,14 @@ def on_lce(data: bytes, inputs: Sequence[NDArray[Any]], kernels: Kernels) -> lis
     return list(interpreter.predict(list(inputs)))
 
 
-def on_stock(runtime: InterpreterRuntime, data: bytes, inputs: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
+def on_stock(
+    runtime: InterpreterRuntime, data: bytes, inputs: Sequence[NDArray[Any]], level: str | None = None
+) -> list[NDArray[Any]]:
     """The tensors that the file calls its outputs, in its order."""
     file, package = parse_tflite(data), runtime.package()
+    options = {} if level is None else {"kernels": level}
     interpreter = package.interpreter(
-        model_content=data, experimental_delegates=[package.load_delegate(delegate_path())]
+        model_content=data, experimental_delegates=[package.load_delegate(delegate_path(), options)]
     )
     interpreter.allocate_tensors()
     for index, values in zip(file.inputs, inputs, strict=True):
@@ -272,24 +276,37 @@ def test_int8(runtime: InterpreterRuntime) -> None:
             assert np.array_equal(a, b), what
 
 
-def with_unpacked_type(data: bytes, kind: str, scale: float, zero_point: int) -> bytes:
-    """The file with another type behind its LceDequantize: LCE's converter writes only floats."""
+def edited(data: bytes, edit: Callable[[Any, Any], None]) -> bytes:
+    """The file after `edit(schema, model)`, for what LCE's converter does not write."""
     # Comes with TensorFlow, without type information.
     import flatbuffers  # type: ignore[import-untyped]
     from larq_compute_engine.mlir.python import tflite_schema as schema
 
     model = schema.ModelT.InitFromPackedBuf(data, 0)
-    main = model.subgraphs[0]
-    for operator in main.operators:
-        if model.operatorCodes[operator.opcodeIndex].customCode == b"LceDequantize":
-            tensor = main.tensors[operator.outputs[0]]
+    edit(schema, model)
+    builder = flatbuffers.Builder(len(data))
+    builder.Finish(model.Pack(builder), b"TFL3")
+    return bytes(builder.Output())
+
+
+def operators_of(model: Any, name: bytes) -> list[Any]:
+    return [
+        op for op in model.subgraphs[0].operators if model.operatorCodes[op.opcodeIndex].customCode == name
+    ]
+
+
+def with_unpacked_type(data: bytes, kind: str, scale: float, zero_point: int) -> bytes:
+    """The file with another type behind its LceDequantize: LCE's converter writes only floats."""
+
+    def edit(schema: Any, model: Any) -> None:
+        for operator in operators_of(model, b"LceDequantize"):
+            tensor = model.subgraphs[0].tensors[operator.outputs[0]]
             tensor.type = getattr(schema.TensorType, kind)
             tensor.quantization = schema.QuantizationParametersT()
             tensor.quantization.scale = np.array([scale], np.float32)
             tensor.quantization.zeroPoint = np.array([zero_point], np.int64)
-    builder = flatbuffers.Builder(len(data))
-    builder.Finish(model.Pack(builder), b"TFL3")
-    return bytes(builder.Output())
+
+    return edited(data, edit)
 
 
 def test_signs_are_unpacked_to_every_type() -> None:
@@ -307,3 +324,64 @@ def test_signs_are_unpacked_to_every_type() -> None:
             for what, a, b in zip(operators, expected, on_stock(runtime, typed, inputs), strict=True):
                 assert a.dtype == b.dtype
                 assert np.array_equal(a, b), (kind, what)
+
+
+def test_int8_of_halves_and_beyond_the_limits() -> None:
+    """Multipliers and biases of quarter and half steps: many values are halves, many are clipped, in both signs; at every level."""
+    data, operators = binary_operators(convert(cases := quantized(), 1))
+    for zero_point in (-128, -7, 0, 3, 127):
+        check_int8(data, operators, cases, zero_point)
+
+
+def check_int8(data: bytes, operators: list[str], cases: Sequence[Case], zero_point: int) -> None:
+    rng = np.random.default_rng(200 + zero_point)
+    scale = 2.0**-5
+
+    def edit(schema: Any, model: Any) -> None:
+        tensors, buffers = model.subgraphs[0].tensors, model.buffers
+        for tensor in tensors:
+            # All of them: a max-pool has one scale for what it reads and writes.
+            if tensor.type == schema.TensorType.INT8:
+                tensor.quantization.scale = np.array([scale], np.float32)
+                tensor.quantization.zeroPoint = np.array([zero_point], np.int64)
+        for operator in operators_of(model, b"LceBconv2d"):
+            if tensors[operator.outputs[0]].type != schema.TensorType.INT8:
+                continue
+            for index, step in zip(operator.inputs[2:4], (scale / 4, scale / 2), strict=True):
+                # A tensor of its own: equal constants share one.
+                count = int(tensors[index].shape[0])
+                drawn = (rng.integers(-20, 21, count) * step).astype(np.float32)
+                buffers[tensors[index].buffer].data = np.frombuffer(drawn.tobytes(), np.uint8)
+
+    changed = edited(data, edit)
+    inputs = [rng.normal(0, 3, (1, *cases[i].shape)).astype(np.float32) for i in order(changed)]
+    expected = {kernels: on_lce(changed, inputs, kernels) for kernels in get_args(Kernels)}
+    int8 = [value for value in expected["default"] if value.dtype == np.int8]
+    assert len(int8) >= 10
+    clipped = {-128, 127} & set(np.concatenate([value.ravel() for value in int8]).tolist())
+    assert clipped if zero_point in {-128, 127} else len(clipped) == 2
+    for level in library.levels():
+        computed = on_stock(STOCK[0], changed, inputs, level)
+        for kernels, wanted in expected.items():
+            for what, a, b in zip(operators, wanted, computed, strict=True):
+                assert np.array_equal(a, b), (kernels, level, what)
+
+
+@pytest.mark.parametrize("runtime", STOCK, ids=lambda runtime: runtime.name)
+def test_bits_behind_a_filter_s_last_channel_are_refused(runtime: InterpreterRuntime) -> None:
+    """Levels would count them or not, and LCE's kernels do."""
+    filters = signs(np.random.default_rng(9), 3, 3, 16, 8)
+    case = Case((5, 5, 16), lambda tf, x: [tf.nn.conv2d(sign(tf, x), filters, 1, "VALID")], 1)
+    data = convert([case], 1)
+
+    def edit(_: Any, model: Any) -> None:
+        (operator,) = operators_of(model, b"LceBconv2d")
+        buffer = model.buffers[model.subgraphs[0].tensors[operator.inputs[1]].buffer]
+        words = np.array(buffer.data, np.uint8).view(np.uint32)
+        words[40] |= np.uint32(1 << 20)
+        buffer.data = words.view(np.uint8)
+
+    x = np.ones((1, 5, 5, 16), np.float32)
+    assert np.array_equal(on_lce(data, [x], "default")[0], on_stock(runtime, data, [x])[0])
+    with pytest.raises(RuntimeError, match=r"LceBconv2d.*its filter has bits behind its last channel"):
+        on_stock(runtime, edited(data, edit), [x])

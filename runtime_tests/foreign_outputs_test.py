@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +13,14 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from fdabnn_deploy.capsule import read_capsule, write_capsule
+from fdabnn_deploy.cli import runner
 from fdabnn_deploy.cli.parity import main
 from fdabnn_deploy.comparison import compare_models
 from fdabnn_deploy.errors import ModelRefusedError, ParityError
 from fdabnn_deploy.ops import Array
+from fdabnn_deploy.profiling import golden
+from fdabnn_deploy.replay import build, replay
 
 FLOAT = TensorProto.FLOAT
 
@@ -194,3 +200,61 @@ def test_strings_and_maps_are_refused_in_one_sentence(
     onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=8), tmp_path / "map.onnx")
     assert main([str(tmp_path / "map.onnx")] * 2) == ModelRefusedError.exit_code
     assert "convert it without ZipMap" in " ".join(capsys.readouterr().err.split())
+
+
+def run_runner(arguments: list[str]) -> int:
+    return subprocess.run(runner.command(arguments), capture_output=True, check=False, timeout=120).returncode
+
+
+def test_capsules_hold_every_value_in_its_type(tmp_path: Path) -> None:
+    """Time first and two types: what Python records, the runner replays, and what differs is named in its type."""
+    nodes = [
+        helper.make_node("Mul", ["x", "c"], ["y"]),
+        helper.make_node("Cast", ["y"], ["whole"], to=TensorProto.INT64),
+        helper.make_node("Add", ["whole", "big"], ["z"]),
+        helper.make_node("Cast", ["y"], ["d"], to=TensorProto.DOUBLE),
+        helper.make_node("Greater", ["x", "zero"], ["b"]),
+    ]
+    outputs = [
+        value("y", FLOAT, [6, 1, 4]),
+        value("z", TensorProto.INT64, [6, 1, 4]),
+        value("d", TensorProto.DOUBLE, [6, 1, 4]),
+        value("b", TensorProto.BOOL, [1, 4]),
+    ]
+    constants: dict[str, Array] = {
+        "c": np.full((6, 1, 4), 1 + 2.0**-20, np.float32),
+        "big": np.array(2**60),
+        "zero": np.zeros((), np.float32),
+    }
+    model = save(tmp_path / "a.onnx", nodes, outputs, constants)
+    path = golden.make(model, tmp_path / "a.capsule")
+    capsule = read_capsule(path)
+    assert [(t.name, t.values.dtype.name, t.shape) for t in capsule.outputs] == [
+        ("y", "float32", (6, 1, 4)),
+        ("z", "int64", (6, 1, 4)),
+        ("d", "float64", (6, 1, 4)),
+        ("b", "bool", (4,)),
+    ]
+    assert capsule.outputs[1].values.min() > 2**59
+    assert replay(path).passed
+    assert run_runner(["--selftest", str(path), "--selftest-only"]) == 0
+    changed = capsule.outputs[1].values.copy()
+    changed[3, 5, 0, 2] += 1
+    wrong = tmp_path / "wrong.capsule"
+    tensors = list(capsule.outputs)
+    tensors[1] = replace(tensors[1], values=changed)
+    write_capsule(wrong, replace(capsule, outputs=tuple(tensors)))
+    assert not replay(wrong).passed
+    target = tmp_path / "report.json"
+    assert run_runner(["--selftest", str(wrong), "--selftest-only", "--json", str(target)]) == 4
+    first = json.loads(target.read_text())["selftest"]["first_difference"]
+    assert (first["tensor"], first["dtype"], first["input"], first["index"]) == ("z", "int64", 3, [5, 0, 2])
+    assert first["expected_bits"] == f"0x{int(changed[3, 5, 0, 2]):016x}"
+
+
+def test_a_shape_for_every_input_fits_no_capsule(tmp_path: Path) -> None:
+    nodes = [helper.make_node("NonZero", ["x"], ["where"])]
+    model = save(tmp_path / "a.onnx", nodes, [value("where", TensorProto.INT64, [2, "count"])], {}, (1, 4))
+    inputs = np.array([[1, 0, 1, 1], [0, 0, 0, 1]], np.float32)
+    with pytest.raises(ModelRefusedError, match="a capsule holds tensors of one shape"):
+        build(model, [inputs])

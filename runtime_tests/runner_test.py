@@ -152,7 +152,7 @@ def test_a_wrong_byte_is_found(
     bits = [int(array.view(np.uint32)[3, 7]) for array in (values, output.values)]
     assert found["selftest"]["first_difference"] == {
         "tensor": output.name, "kind": "output", "input": 3, "index": [7],
-        "expected": float(values[3, 7]), "expected_bits": f"0x{bits[0]:08x}",
+        "dtype": "float32", "expected": float(values[3, 7]), "expected_bits": f"0x{bits[0]:08x}",
         "found": float(output.values[3, 7]), "found_bits": f"0x{bits[1]:08x}",
     }  # fmt: skip
     assert (found["selftest"]["passed"], found["latency"]) == (False, None)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from fdabnn_deploy import native
-from fdabnn_deploy.capsule import Capsule, Floats, write_capsule
+from fdabnn_deploy.capsule import Capsule, Tensor, write_capsule
 from fdabnn_deploy.cli import runner
 from fdabnn_deploy.devices import libraries
 from fdabnn_deploy.devices.libraries import RUNTIMES
@@ -34,7 +34,7 @@ def library(suffix: str) -> str:
 
 def capsule(path: Path, target: str) -> Path:
     values = np.zeros((1, 1, 1, 1), np.float32)
-    write_capsule(path, Capsule(target, True, b"no model", (Floats("x", values),), (Floats("y", values),)))
+    write_capsule(path, Capsule(target, True, b"no model", (Tensor("x", values),), (Tensor("y", values),)))
     return path
 
 

@@ -7,7 +7,7 @@
 
 struct header { char magic[8]; uint32_t version, crc; uint64_t bytes; char target[16];
                 uint64_t model, model_bytes, table; uint32_t entries, inputs, flags, zero; };
-struct entry { uint64_t name, data, bytes; uint32_t kind, rank, shape[8]; };
+struct entry { uint64_t name, data, bytes; uint8_t kind, type[3]; uint32_t rank, shape[8]; };
 static const char *const kinds[] = {"input", "output", "packed"};
 
 static uint64_t fnv1a64(const unsigned char *data, uint64_t bytes) {

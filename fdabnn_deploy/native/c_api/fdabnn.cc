@@ -177,7 +177,8 @@ FDABNN_EXPORT size_t fdabnn_bconv_workspace_bytes(const fdabnn_bconv* conv, int 
 
 FDABNN_EXPORT int fdabnn_bconv_run(const fdabnn_bconv* conv, const uint32_t* input, int batch, void* output, fdabnn_pool* pool,
                                    void* workspace, char* error) {
-  return RunPrepared(conv, batch, workspace, error, [&](const auto& kernel) { kernel.Run(input, batch, output, pool->pool, workspace); });
+  return RunPrepared(conv, batch, workspace, error,
+                     [&](const auto& kernel) { return kernel.Run(input, batch, output, pool->pool, workspace); });
 }
 
 FDABNN_EXPORT void fdabnn_bconv_destroy(fdabnn_bconv* conv) { delete conv; }

@@ -76,7 +76,7 @@ typedef struct fdabnn_bconv_params {
 } fdabnn_bconv_params;
 
 /* filter [channels_out, kernel_h, kernel_w, W(channels_in / groups)]; multiplier and bias [channels_out] for float and int8 output,
- * thresholds [channels_out] for packed output, NULL otherwise. All are copied. */
+ * thresholds [channels_out] for packed output, NULL otherwise. All are copied. Bits behind the last channel have to be 0. */
 typedef struct fdabnn_bconv fdabnn_bconv;
 fdabnn_bconv* fdabnn_bconv_create(const fdabnn_bconv_params* params, const uint32_t* filter, const float* multiplier, const float* bias,
                                   const int32_t* thresholds, int level, char* error);
@@ -85,7 +85,7 @@ int fdabnn_bconv_resize(fdabnn_bconv* conv, int in_height, int in_width, int* ou
 /* Of memory that a run needs, aligned to 64 bytes, with a pool of so many threads. */
 size_t fdabnn_bconv_workspace_bytes(const fdabnn_bconv* conv, int threads);
 /* input [batch, in_height, in_width, W(channels_in)] to output [batch, out_height, out_width, channels_out] or W(channels_out) words.
- * Any number of runs at a time, each with a pool and a workspace of its own. */
+ * Any number of runs at a time, each with a pool and a workspace of its own. An input with bits behind the last channel is refused. */
 int fdabnn_bconv_run(const fdabnn_bconv* conv, const uint32_t* input, int batch, void* output, fdabnn_pool* pool, void* workspace,
                      char* error);
 void fdabnn_bconv_destroy(fdabnn_bconv* conv);

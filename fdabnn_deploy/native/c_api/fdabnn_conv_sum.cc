@@ -44,7 +44,10 @@ FDABNN_EXPORT size_t fdabnn_conv_sum_workspace_bytes(const fdabnn_conv_sum* conv
 
 FDABNN_EXPORT int fdabnn_conv_sum_run(const fdabnn_conv_sum* conv, const float* const* inputs, int batch, float* output, fdabnn_pool* pool,
                                       void* workspace, char* error) {
-  return RunPrepared(conv, batch, workspace, error, [&](const auto& kernel) { kernel.Run(inputs, batch, output, pool->pool, workspace); });
+  return RunPrepared(conv, batch, workspace, error, [&](const auto& kernel) -> const char* {
+    kernel.Run(inputs, batch, output, pool->pool, workspace);
+    return nullptr;
+  });
 }
 
 FDABNN_EXPORT void fdabnn_conv_sum_destroy(fdabnn_conv_sum* conv) { delete conv; }

@@ -28,7 +28,7 @@ FDABNN_EXPORT size_t fdabnn_layer_workspace_bytes(const fdabnn_layer* layer, int
 FDABNN_EXPORT int fdabnn_layer_run(const fdabnn_layer* layer, const uint32_t* input, const float* residual, int batch, float* values,
                                    uint32_t* signs, fdabnn_pool* pool, void* workspace, char* error) {
   return RunPrepared(layer, batch, workspace, error,
-                     [&](const auto& kernel) { kernel.Run({input, residual, values, signs}, batch, pool->pool, workspace); });
+                     [&](const auto& kernel) { return kernel.Run({input, residual, values, signs}, batch, pool->pool, workspace); });
 }
 
 FDABNN_EXPORT void fdabnn_layer_destroy(fdabnn_layer* layer) { delete layer; }

@@ -73,15 +73,15 @@ std::size_t PreparedWorkspaceBytes(const Prepared<Kernel>* prepared, int threads
   return prepared->sized ? prepared->kernel->WorkspaceBytes(threads) : 0;
 }
 
-// Calls run(kernel) where everything is set for it.
+// Calls run(kernel) where everything is set for it; it returns null, or why it refuses.
 template <class Kernel, class Run>
 int RunPrepared(const Prepared<Kernel>* prepared, int batch, const void* workspace, char* error, Run run) {
   return Guard(-1, error, [&] {
     if (!prepared->sized) return Refuse("no size of the input has been set", error);
     if (batch < 0) return Refuse("a batch of " + std::to_string(batch), error);
     if (reinterpret_cast<std::uintptr_t>(workspace) % 64 != 0) return Refuse("the workspace is not aligned to 64 bytes", error);
-    run(*prepared->kernel);
-    return 0;
+    const char* reason = run(*prepared->kernel);
+    return reason == nullptr ? 0 : Refuse(reason, error);
   });
 }
 

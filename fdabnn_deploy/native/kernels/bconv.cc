@@ -24,6 +24,9 @@ const char* Refusal(const BconvParams& p, const BconvConstants& constants) {
   if (p.same_padding && p.pad_value == 0 && p.output != OutputType::kFloat) return "zero padding needs float output";
   if (p.same_padding && p.pad_value == 0 && p.activation != Activation::kNone) return "zero padding excludes an activation";
   if (constants.filter == nullptr) return "its filter is missing";
+  if (!OnlyChannels(constants.filter, std::size_t{1} * p.channels_out * p.kernel_h * p.kernel_w, p.channels_in / p.groups)) {
+    return kFilterBits;
+  }
   if (p.output == OutputType::kPacked) return constants.thresholds ? nullptr : "its thresholds are missing";
   if (constants.multiplier == nullptr || constants.bias == nullptr) return "its multiplier or bias is missing";
   if (p.output == OutputType::kInt8 && !(std::isfinite(p.output_scale) && p.output_scale > 0)) return "its output's scale is not positive";
@@ -103,16 +106,18 @@ class BconvImpl : public Bconv {
 
   std::size_t WorkspaceBytes(int threads) const override { return WorkerBytes() * static_cast<std::size_t>(std::max(threads, 1)); }
 
-  void Run(const Word* input, int batch, void* output, ThreadPool& pool, void* workspace) const override {
+  const char* Run(const Word* input, int batch, void* output, ThreadPool& pool, void* workspace) const override {
+    if (!OnlyChannels(input, std::size_t{1} * batch * shape_.in_h * shape_.in_w, params_.channels_in)) return kInputBits;
     if (dense_) {
       RunDense(params_, batch, kDenseImages, pool, [&](int worker, const DensePart& part) {
         RunDensePart(input, static_cast<char*>(output), part, static_cast<char*>(workspace) + worker * WorkerBytes());
       });
-      return;
+      return nullptr;
     }
     RunParts(params_, shape_, batch, pool, [&](int worker, std::int64_t image, int begin, int end) {
       RunRows(input, static_cast<char*>(output), image, begin, end, static_cast<char*>(workspace) + worker * WorkerBytes());
     });
+    return nullptr;
   }
 
  private:

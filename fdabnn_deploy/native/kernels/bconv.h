@@ -69,8 +69,8 @@ class Bconv {
   virtual std::size_t WorkspaceBytes(int threads) const = 0;
 
   // input [batch, in_height, in_width, WordsFor(channels_in)] -> output [batch, out_height, out_width, channels_out or words of it].
-  // Any number of calls may run at a time, each with a workspace and a pool of its own.
-  virtual void Run(const Word* input, int batch, void* output, ThreadPool& pool, void* workspace) const = 0;
+  // Any number of calls may run at a time, each with a workspace and a pool of its own. Returns null, or why the input is refused.
+  [[nodiscard]] virtual const char* Run(const Word* input, int batch, void* output, ThreadPool& pool, void* workspace) const = 0;
 };
 
 }  // namespace fdabnn

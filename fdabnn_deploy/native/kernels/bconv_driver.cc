@@ -44,6 +44,19 @@ const char* RefuseShape(const BconvParams& p) {
   return nullptr;
 }
 
+bool OnlyChannels(const Word* words, std::size_t rows, int channels) {
+  const int used = channels % kWordBits;
+  if (used == 0) return true;
+  const std::size_t step = static_cast<std::size_t>(WordsFor(channels));
+  Word found = 0;
+  if (step == 1) {  // a loop of its own, for vectors
+    for (std::size_t row = 0; row < rows; ++row) found |= words[row];
+  } else {
+    for (std::size_t row = 0; row < rows; ++row) found |= words[row * step + step - 1];
+  }
+  return found >> used == 0;
+}
+
 std::vector<std::pair<int, int>> ClassesOf(int out, int in, int kernel, int stride, int dilation, int pad,
                                            std::vector<std::int32_t>* numbers) {
   std::vector<std::pair<int, int>> classes{{0, 0}};

@@ -28,6 +28,12 @@ inline std::int64_t TapsOf(const BconvParams& p) { return std::int64_t{p.kernel_
 // Null, or why sizes, groups or strides are refused.
 const char* RefuseShape(const BconvParams& p);
 
+// Whether packed signs [rows, WordsFor(channels)] have nothing but zeros behind the last channel. Some levels would count what is there,
+// some not, so filters and inputs with more are refused.
+bool OnlyChannels(const Word* words, std::size_t rows, int channels);
+constexpr char kFilterBits[] = "its filter has bits behind its last channel, which have to be 0";
+constexpr char kInputBits[] = "its input has bits behind its last channel, which have to be 0";
+
 // Numbers the different pairs (taps before the picture, taps behind it) along an axis; (0, 0) is number 0.
 std::vector<std::pair<int, int>> ClassesOf(int out, int in, int kernel, int stride, int dilation, int pad,
                                            std::vector<std::int32_t>* numbers);

@@ -126,6 +126,32 @@ def check(params: BconvParams, shape: tuple[int, int, int], seed: int, threads: 
         np.testing.assert_array_equal(bits_of(result), expected, err_msg=f"{level}: {params}")
 
 
+@given(convolutions(), st.integers(0, 2**32 - 1), st.data())
+@settings(
+    deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much]
+)
+def test_bits_behind_the_last_channel_are_refused_at_every_level(
+    case: tuple[BconvParams, tuple[int, int, int]], seed: int, data: st.DataObject
+) -> None:
+    """Levels would count them or not. In a filter and in an input, in any pixel and of any such bit."""
+    params, shape = case
+    used = params.channels_in % 32
+    assume(used)
+    words, filters, constants = draw_arrays(params, shape, seed)
+    bit = np.uint32(1 << data.draw(st.integers(used, 31)))
+    more_words, more_filters = words.copy(), filters.copy()
+    for more in (more_words, more_filters):
+        rows = more.reshape(-1, more.shape[-1])
+        rows[data.draw(st.integers(0, len(rows) - 1)), -1] |= bit
+    for level in library.levels():
+        with pytest.raises(UsageError, match="its filter has bits behind its last channel"):
+            Bconv(params, more_filters, level=level, **constants)
+        conv = Bconv(params, filters, level=level, **constants)
+        with pytest.raises(UsageError, match="its input has bits behind its last channel"):
+            conv(more_words)
+        conv(words)
+
+
 CASES = {
     "64": BconvParams(64, 64, 3, 3, same_padding=True),
     "128": BconvParams(128, 32, 3, 3, same_padding=True, pad_value=1, output="packed"),

@@ -39,7 +39,9 @@ const char* Refusal(const BinaryLayerParams& p, const BinaryLayerConstants& cons
     if (!Between(pad, 0, reach_w)) return "its padding is negative, or not smaller than its dilated filter";
   }
   if (!Between(p.pad_value, 0, 1)) return "its pad value is neither 0 nor 1";
-  return constants.filter ? nullptr : "its filter is missing";
+  if (constants.filter == nullptr) return "its filter is missing";
+  const std::size_t taps = std::size_t{1} * p.channels_out * p.kernel_h * p.kernel_w;
+  return OnlyChannels(constants.filter, taps, p.channels_in / p.groups) ? nullptr : kFilterBits;
 }
 
 class BinaryLayerImpl : public BinaryLayer {
@@ -102,16 +104,18 @@ class BinaryLayerImpl : public BinaryLayer {
 
   std::size_t WorkspaceBytes(int threads) const override { return WorkerBytes() * static_cast<std::size_t>(std::max(threads, 1)); }
 
-  void Run(const BinaryLayerTensors& tensors, int batch, ThreadPool& pool, void* workspace) const override {
+  const char* Run(const BinaryLayerTensors& tensors, int batch, ThreadPool& pool, void* workspace) const override {
+    if (!OnlyChannels(tensors.input, std::size_t{1} * batch * shape_.in_h * shape_.in_w, params_.channels_in)) return kInputBits;
     if (dense_) {
       RunDense(conv_, batch, DenseImages(), pool, [&](int worker, const DensePart& part) {
         RunDensePart(tensors, part, static_cast<char*>(workspace) + worker * WorkerBytes());
       });
-      return;
+      return nullptr;
     }
     RunParts(conv_, shape_, batch, pool, [&](int worker, std::int64_t image, int begin, int end) {
       RunRows(tensors, image, begin, end, static_cast<char*>(workspace) + worker * WorkerBytes());
     });
+    return nullptr;
   }
 
  private:

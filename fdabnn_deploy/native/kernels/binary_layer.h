@@ -72,8 +72,8 @@ class BinaryLayer {
   // Bytes of scratch memory that Run wants for a number of threads, aligned to 64.
   virtual std::size_t WorkspaceBytes(int threads) const = 0;
 
-  // Any number of calls may run at a time, each with a workspace and a pool of its own.
-  virtual void Run(const BinaryLayerTensors& tensors, int batch, ThreadPool& pool, void* workspace) const = 0;
+  // Any number of calls may run at a time, each with a workspace and a pool of its own. Returns null, or why the input is refused.
+  [[nodiscard]] virtual const char* Run(const BinaryLayerTensors& tensors, int batch, ThreadPool& pool, void* workspace) const = 0;
 };
 
 // The signs of values [batch, channels, pixels] -> words [batch, pixels, WordsFor(channels)]; the bit is `value < 0`.

@@ -113,6 +113,31 @@ def test_drawn(
     check(*case, has, seed, threads)
 
 
+@pytest.mark.parametrize("size", [(1, 1, 1), (2, 5, 6)])
+@pytest.mark.parametrize("channels", [1, 16, 31, 33, 63, 100, 257])
+def test_bits_behind_the_last_channel_are_refused_at_every_level(
+    channels: int, size: tuple[int, int, int]
+) -> None:
+    """Levels would count them or not."""
+    generator = np.random.default_rng(channels)
+    kernel = 1 if size == (1, 1, 1) else 3
+    params = BinaryLayerParams(channels, 20, 1, kernel, kernel)
+    words = pack(generator.random((*size, channels)) < 0.5)
+    filters = pack(generator.random((20, kernel, kernel, channels)) < 0.5)
+    for bit in range(channels % 32, 32):
+        more_words, more_filters = words.copy(), filters.copy()
+        for more in (more_words, more_filters):
+            rows = more.reshape(-1, more.shape[-1])
+            rows[generator.integers(len(rows)), -1] |= np.uint32(1 << bit)
+        for level in library.levels():
+            with pytest.raises(UsageError, match="its filter has bits behind its last channel"):
+                BinaryLayer(params, more_filters, Finish(), level=level)
+            layer = BinaryLayer(params, filters, Finish(), level=level)
+            with pytest.raises(UsageError, match="its input has bits behind its last channel"):
+                layer(more_words)
+            layer(words)
+
+
 @pytest.mark.parametrize("planes", [False, True])
 @pytest.mark.parametrize("channels", [16, 31, 32, 33, 64, 80])
 def test_every_number_of_pixels_of_a_tile(channels: int, planes: bool) -> None:

@@ -88,7 +88,8 @@ class BconvOp : public Op {
     void* result = AlignedBytes(output, params_.output == OutputType::kInt8 ? 1 : 4);
     if (in[0] == 0) return;
     ThreadPool& pool = session.Pool(tensors.recommended_threads());
-    bconv_->Run(words, in[0], result, pool, session.Workspace(bconv_->WorkspaceBytes(pool.threads())));
+    void* workspace = session.Workspace(bconv_->WorkspaceBytes(pool.threads()));
+    if (const char* reason = bconv_->Run(words, in[0], result, pool, workspace)) throw Refusal(reason);
   }
 
  private:

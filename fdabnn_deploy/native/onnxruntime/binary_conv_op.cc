@@ -48,8 +48,11 @@ class BinaryConv : public Kernel {
     tensors.signs = static_cast<Word*>(call.Output(kNextSigns, {batch, out_h, out_w, WordsFor(params_.channels_out)}));
     const int threads = threads_.count();
     Workspaces::Space space = workspaces_.Take(layer_->WorkspaceBytes(threads));
-    threads_.Run(call, threads, [&](ThreadPool& pool) { layer_->Run(tensors, static_cast<int>(batch), pool, space.buffer.as<void>()); });
+    const char* reason = nullptr;
+    threads_.Run(call, threads,
+                 [&](ThreadPool& pool) { reason = layer_->Run(tensors, static_cast<int>(batch), pool, space.buffer.as<void>()); });
     workspaces_.Return(std::move(space));
+    if (reason != nullptr) throw Refusal(reason);
   }
 
  private:

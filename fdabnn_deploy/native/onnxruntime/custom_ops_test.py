@@ -311,3 +311,19 @@ def test_a_filter_larger_than_its_input_is_refused() -> None:
     )
     with pytest.raises(Exception, match="its input is smaller than its filter"):
         session.run(None, {"s": signs})
+
+
+@pytest.mark.parametrize("channels", [16, 40, 100])
+def test_bits_behind_the_last_channel_are_refused(channels: int) -> None:
+    """Not every level would count them: of a filter when the session is made, of an input when it runs."""
+    params = BinaryLayerParams(channels, 8, 1, 3, 3, planes=True)
+    inputs, constants, expected = layer(params, Finish(), False, 0, (1, 5, 5))
+    more = {name: value.copy() for name, value in {**inputs, **constants}.items()}
+    for value in more.values():
+        value[..., -1] |= np.int32(1 << 29)
+    with pytest.raises(Exception, match="BinaryConv: its filter has bits behind its last channel"):
+        open_layer(params, inputs, {"filter": more["filter"]}, ("y", ""))
+    session = open_layer(params, inputs, constants, ("y", ""))
+    with pytest.raises(Exception, match="BinaryConv: its input has bits behind its last channel"):
+        session.run(None, {"signs": more["signs"]})
+    np.testing.assert_array_equal(session.run(None, inputs)[0], expected["y"])

@@ -24,7 +24,20 @@ struct OrtCustomOpDomain;
 struct OrtCustomOp;
 
 enum OrtErrorCode { kOrtFail = 1, kOrtInvalidArgument = 2 };
-enum OrtElementType { kOrtFloat = 1, kOrtUint8 = 2, kOrtInt8 = 3, kOrtInt32 = 6, kOrtInt64 = 7, kOrtBool = 9 };
+enum OrtElementType {
+  kOrtFloat = 1,
+  kOrtUint8 = 2,
+  kOrtInt8 = 3,
+  kOrtUint16 = 4,
+  kOrtInt16 = 5,
+  kOrtInt32 = 6,
+  kOrtInt64 = 7,
+  kOrtBool = 9,
+  kOrtFloat16 = 10,
+  kOrtDouble = 11,
+  kOrtUint32 = 12,
+  kOrtUint64 = 13
+};
 enum OrtCharacteristic { kOrtRequired = 0, kOrtOptional = 1 };
 
 constexpr std::uint32_t kOrtApiVersion = 16;

@@ -31,7 +31,7 @@ const char kHelp[] =
     "  --inputs CAPSULE    measures with its first picture instead of a generated one\n"
     "  --selftest CAPSULE  replays it first\n"
     "  --selftest-only     measures nothing\n"
-    "  --outputs FILE      writes the outputs of all inputs of the capsule, float32\n"
+    "  --outputs FILE      writes the outputs of all inputs of the capsule\n"
     "  --markers           marks every measured run for the counter of instructions (aarch64 under qemu)\n"
     "  --json FILE|-       writes the report\n"
     "  --version, --help\n"

@@ -15,6 +15,8 @@ constexpr std::uint32_t kExact = 1;
 constexpr std::size_t kMaxRank = 8;
 
 enum Kind : std::uint32_t { kInput = 0, kOutput = 1, kPacked = 2 };
+// Of an entry's kind: the bits of the kind itself, and where the number of the type begins.
+constexpr std::uint32_t kKindBits = 0xff, kTypeShift = 8;
 
 struct Header {
   char magic[8];
@@ -59,12 +61,6 @@ std::string Name(const Bytes& content, std::uint64_t place) {
 
 }  // namespace
 
-std::size_t Floats::size() const {
-  std::size_t product = 1;
-  for (const std::int64_t size : shape) product *= static_cast<std::size_t>(size);
-  return product;
-}
-
 std::uint64_t Fnv1a64(const void* data, std::size_t size) {
   const auto* bytes = static_cast<const std::uint8_t*>(data);
   std::uint64_t hash = 0xcbf29ce484222325u;
@@ -99,7 +95,9 @@ Capsule ParseCapsule(const Bytes& content) {
     const std::string name = Name(content, entry.name);
     take(name.size());
     if (entry.rank > kMaxRank) throw Damaged("entry " + std::to_string(i) + " contradicts itself");
-    std::uint64_t bytes = 4;
+    const std::uint32_t type = entry.kind >> kTypeShift;
+    if (type >= kElementTypes) throw Damaged("entry " + std::to_string(i) + " is of unknown type " + std::to_string(type));
+    std::uint64_t bytes = SizeOf(static_cast<ElementType>(type));
     for (std::uint32_t axis = 0; axis < entry.rank; ++axis) {
       if (__builtin_mul_overflow(bytes, entry.shape[axis], &bytes)) throw Damaged("a part lies outside");
     }
@@ -110,14 +108,13 @@ Capsule ParseCapsule(const Bytes& content) {
       PackedSigns packed{name, static_cast<std::size_t>(entry.bytes), std::vector<std::uint64_t>(header.count)};
       std::memcpy(packed.hashes.data(), data, 8 * packed.hashes.size());
       capsule.packed.push_back(std::move(packed));
-    } else if (entry.kind == kInput || entry.kind == kOutput) {
+    } else if ((entry.kind & kKindBits) == kInput || (entry.kind & kKindBits) == kOutput) {
       const std::uint8_t* data = Part(content, entry.data, entry.bytes, header.count);
       if (entry.bytes == 0) throw Damaged("entry " + std::to_string(i) + " is empty");
       take(entry.bytes * header.count);
-      Floats floats{name, std::vector<std::int64_t>(entry.shape, entry.shape + entry.rank),
-                    std::vector<float>(entry.bytes / 4 * header.count)};
-      std::memcpy(floats.values.data(), data, 4 * floats.values.size());
-      (entry.kind == kInput ? capsule.inputs : capsule.outputs).push_back(std::move(floats));
+      Tensor tensor{name, static_cast<ElementType>(type), std::vector<std::int64_t>(entry.shape, entry.shape + entry.rank),
+                    static_cast<std::size_t>(entry.bytes), Bytes(data, data + entry.bytes * header.count)};
+      ((entry.kind & kKindBits) == kInput ? capsule.inputs : capsule.outputs).push_back(std::move(tensor));
     } else {
       throw Damaged("entry " + std::to_string(i) + " is of unknown kind " + std::to_string(entry.kind));
     }

@@ -5,17 +5,18 @@
 #include <string>
 #include <vector>
 
+#include "runner/element_type.h"
 #include "runner/file.h"
 
 namespace fdabnn::runner {
 
 // An input or output of the model: its values for all pictures, one picture behind the other.
-struct Floats {
+struct Tensor {
   std::string name;
-  std::vector<std::int64_t> shape;  // without the batch
-  std::vector<float> values;
-
-  std::size_t size() const;  // values of one picture
+  ElementType type;
+  std::vector<std::int64_t> shape;  // of one picture
+  std::size_t bytes;                // likewise
+  Bytes values;
 };
 
 // A packed tensor inside the model.
@@ -30,8 +31,8 @@ struct Capsule {
   bool exact = false;
   std::size_t count = 0;  // pictures, at least one
   Bytes model;
-  std::vector<Floats> inputs;   // at least one
-  std::vector<Floats> outputs;  // at least one
+  std::vector<Tensor> inputs;   // at least one
+  std::vector<Tensor> outputs;  // at least one
   std::vector<PackedSigns> packed;
 };
 

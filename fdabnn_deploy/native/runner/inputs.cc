@@ -28,18 +28,20 @@ std::string Shape(const std::vector<std::int64_t>& shape) {
   return text + "]";
 }
 
-void CheckTensors(const char* kind, const std::vector<TensorInfo>& infos, const std::vector<Floats>& floats, std::size_t batch,
+void CheckTensors(const char* kind, const std::vector<TensorInfo>& infos, const std::vector<Tensor>& tensors, std::size_t batch,
                   const std::string& name) {
-  if (infos.size() != floats.size()) {
-    throw Failure(Exit::kRefused, name + " has " + std::to_string(floats.size()) + " " + kind + "s, the model " +
+  if (infos.size() != tensors.size()) {
+    throw Failure(Exit::kRefused, name + " has " + std::to_string(tensors.size()) + " " + kind + "s, the model " +
                                       std::to_string(infos.size()) + ": it is of another model");
   }
   for (std::size_t i = 0; i < infos.size(); ++i) {
-    std::vector<std::int64_t> shape = floats[i].shape;
+    std::vector<std::int64_t> shape = tensors[i].shape;
+    // An output that does not have the batch in front is one picture's as a whole.
+    const bool whole = batch == 1 && infos[i].shape == shape;
     shape.insert(shape.begin(), static_cast<std::int64_t>(batch));
-    if (infos[i].type != ElementType::kFloat32 || infos[i].shape != shape) {
-      throw Failure(Exit::kRefused, name + ": its " + kind + " " + floats[i].name + " is float32 " + Shape(shape) + ", the model's " +
-                                        infos[i].name + " " + NameOf(infos[i].type) + " " + Shape(infos[i].shape) +
+    if (infos[i].type != tensors[i].type || !(whole || infos[i].shape == shape)) {
+      throw Failure(Exit::kRefused, name + ": its " + kind + " " + tensors[i].name + " is " + NameOf(tensors[i].type) + " " + Shape(shape) +
+                                        ", the model's " + infos[i].name + " " + NameOf(infos[i].type) + " " + Shape(infos[i].shape) +
                                         ": it is of another model");
     }
   }
@@ -61,10 +63,10 @@ void FillFrom(const Capsule& capsule, std::size_t first, Session* session) {
   const std::size_t batch = Batch(*session);
   const std::size_t count = first < capsule.count ? std::min(batch, capsule.count - first) : 0;
   for (std::size_t i = 0; i < capsule.inputs.size(); ++i) {
-    const Floats& input = capsule.inputs[i];
-    auto* memory = static_cast<float*>(session->Input(i));
-    std::copy_n(input.values.data() + first * input.size(), count * input.size(), memory);
-    std::fill_n(memory + count * input.size(), (batch - count) * input.size(), 0.0f);
+    const Tensor& input = capsule.inputs[i];
+    auto* memory = static_cast<std::uint8_t*>(session->Input(i));
+    std::copy_n(input.values.data() + first * input.bytes, count * input.bytes, memory);
+    std::fill_n(memory + count * input.bytes, (batch - count) * input.bytes, std::uint8_t{0});
   }
 }
 

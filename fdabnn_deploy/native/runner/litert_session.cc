@@ -115,28 +115,21 @@ std::string VersionBeside(const std::string& library) {
 }
 
 bool ToElementType(int type, ElementType* out) {
-  switch (type) {
-    case 1:
-      *out = ElementType::kFloat32;
-      return true;
-    case 2:
-      *out = ElementType::kInt32;
-      return true;
-    case 3:
-      *out = ElementType::kUint8;
-      return true;
-    case 4:
-      *out = ElementType::kInt64;
-      return true;
-    case 6:
-      *out = ElementType::kBool;
-      return true;
-    case 9:
-      *out = ElementType::kInt8;
-      return true;
-    default:
-      return false;
+  struct Pair {
+    int litert;
+    ElementType ours;
+  };
+  constexpr Pair kTypes[] = {
+      {1, ElementType::kFloat32},  {2, ElementType::kInt32},   {3, ElementType::kUint8},   {4, ElementType::kInt64},
+      {6, ElementType::kBool},     {7, ElementType::kInt16},   {9, ElementType::kInt8},    {10, ElementType::kFloat16},
+      {11, ElementType::kFloat64}, {13, ElementType::kUint64}, {16, ElementType::kUint32}, {17, ElementType::kUint16},
+  };
+  for (const Pair& pair : kTypes) {
+    if (pair.litert != type) continue;
+    *out = pair.ours;
+    return true;
   }
+  return false;
 }
 
 class LitertRuntime;
@@ -304,7 +297,7 @@ void LitertSession::MakeBuffers(bool inputs, const TfliteFile& file, LiteRtSigna
     info.name = name;
     if (!ToElementType(type.element_type, &info.type)) {
       throw Failure(Exit::kRefused, name_ + ": tensor " + info.name + " is of type " + std::to_string(type.element_type) +
-                                        "; the runner knows float32, int8, uint8, bool, int32 and int64");
+                                        "; the runner knows numbers and booleans");
     }
     info.bytes = SizeOf(info.type);
     for (unsigned axis = 0; axis < type.layout.rank && axis < 8; ++axis) {

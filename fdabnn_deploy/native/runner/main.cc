@@ -117,13 +117,13 @@ class Run {
   }
 
   void WriteOutputs() {
-    std::vector<float> outputs;
+    Bytes outputs;
     if (inputs_) {
       outputs = ReplayCapsule(*inputs_, arguments().inputs, Open(false, arguments().xnnpack).get()).outputs;
     } else {
       outputs = report_.selftest->replay.outputs;
     }
-    WriteFile(arguments().outputs, outputs.data(), outputs.size() * sizeof(float));
+    WriteFile(arguments().outputs, outputs.data(), outputs.size());
   }
 
   // A session with its inputs set.

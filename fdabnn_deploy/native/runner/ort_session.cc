@@ -70,46 +70,31 @@ class Api {
   const OrtApi* table_ = nullptr;
 };
 
+struct TypePair {
+  OrtElementType ort;
+  ElementType ours;
+};
+constexpr TypePair kTypes[] = {
+    {kOrtFloat, ElementType::kFloat32},  {kOrtUint8, ElementType::kUint8},   {kOrtInt8, ElementType::kInt8},
+    {kOrtUint16, ElementType::kUint16},  {kOrtInt16, ElementType::kInt16},   {kOrtInt32, ElementType::kInt32},
+    {kOrtInt64, ElementType::kInt64},    {kOrtBool, ElementType::kBool},     {kOrtFloat16, ElementType::kFloat16},
+    {kOrtDouble, ElementType::kFloat64}, {kOrtUint32, ElementType::kUint32}, {kOrtUint64, ElementType::kUint64},
+};
+
 bool ToElementType(OrtElementType type, ElementType* out) {
-  switch (type) {
-    case kOrtFloat:
-      *out = ElementType::kFloat32;
-      return true;
-    case kOrtUint8:
-      *out = ElementType::kUint8;
-      return true;
-    case kOrtInt8:
-      *out = ElementType::kInt8;
-      return true;
-    case kOrtInt32:
-      *out = ElementType::kInt32;
-      return true;
-    case kOrtInt64:
-      *out = ElementType::kInt64;
-      return true;
-    case kOrtBool:
-      *out = ElementType::kBool;
-      return true;
-    default:
-      return false;
+  for (const TypePair& pair : kTypes) {
+    if (pair.ort != type) continue;
+    *out = pair.ours;
+    return true;
   }
+  return false;
 }
 
 OrtElementType ToOrt(ElementType type) {
-  switch (type) {
-    case ElementType::kFloat32:
-      return kOrtFloat;
-    case ElementType::kUint8:
-      return kOrtUint8;
-    case ElementType::kInt8:
-      return kOrtInt8;
-    case ElementType::kInt32:
-      return kOrtInt32;
-    case ElementType::kInt64:
-      return kOrtInt64;
-    default:
-      return kOrtBool;
+  for (const TypePair& pair : kTypes) {
+    if (pair.ours == type) return pair.ort;
   }
+  return kOrtFloat;  // not reached: all are there
 }
 
 class OrtRunnerSession : public Session {
@@ -224,8 +209,8 @@ TensorInfo OrtRunnerSession::Describe(bool input, std::size_t index) const {
     api_.Check(api_->GetDimensionsCount(tensor, &rank), "shows no shape");
   }
   if (tensor == nullptr || !ToElementType(element, &info.type)) {
-    throw Failure(Exit::kRefused,
-                  api_.name() + ": " + info.name + " is no tensor of float32, int8, uint8, bool, int32 or int64, which the runner knows");
+    throw Failure(Exit::kRefused, api_.name() + ": " + info.name +
+                                      " is no tensor of numbers or booleans, which the runner knows; leave it out of the file's outputs");
   }
   info.shape.resize(rank);
   api_.Check(api_->GetDimensions(tensor, info.shape.data(), rank), "shows no shape");

@@ -34,12 +34,10 @@ std::string Hex(std::uint64_t bits, int digits) {
   return text;
 }
 
-void PutValue(Json* json, const char* name, bool packed, std::uint64_t bits) {
-  const auto word = static_cast<std::uint32_t>(bits);
-  float value;
-  std::memcpy(&value, &word, sizeof value);
-  packed ? json->Null(name) : json->Number(name, static_cast<double>(value));
-  json->Text((std::string(name) + "_bits").c_str(), Hex(bits, packed ? 16 : 8));
+void PutValue(Json* json, const char* name, const Difference& difference, std::uint64_t bits) {
+  difference.packed ? json->Null(name) : json->Number(name, NumberOf(bits, difference.type));
+  const std::size_t bytes = difference.packed ? sizeof bits : SizeOf(difference.type);
+  json->Text((std::string(name) + "_bits").c_str(), Hex(bits, static_cast<int>(2 * bytes)));
 }
 
 void PutSelftest(Json* json, const std::optional<SelftestFacts>& facts) {
@@ -54,8 +52,9 @@ void PutSelftest(Json* json, const std::optional<SelftestFacts>& facts) {
   if (difference) {
     json->Object("first_difference").Text("tensor", difference->tensor).Text("kind", difference->packed ? "packed" : "output");
     json->Integer("input", static_cast<std::int64_t>(difference->input)).Integers("index", difference->index);
-    PutValue(json, "expected", difference->packed, difference->expected);
-    PutValue(json, "found", difference->packed, difference->found);
+    json->TextOrNull("dtype", difference->packed ? "" : NameOf(difference->type));
+    PutValue(json, "expected", *difference, difference->expected);
+    PutValue(json, "found", *difference, difference->found);
     json->End();
   } else {
     json->Null("first_difference");

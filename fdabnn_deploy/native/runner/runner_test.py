@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fdabnn_deploy.capsule import Capsule, Floats, PackedSigns, to_bytes
+from fdabnn_deploy.capsule import Capsule, PackedSigns, Tensor, to_bytes
 from fdabnn_deploy.native import delegate_path, runner_path
 from fdabnn_deploy.programs_testing import wanted_compiler
 
@@ -28,8 +28,8 @@ CAPSULE = to_bytes(
         target="tflite",
         exact=True,
         model=b"\x1c\0\0\0TFL3 no more than a beginning",
-        inputs=(Floats("input", np.arange(24, dtype=np.float32).reshape(2, 3, 4)),),
-        outputs=(Floats("output", np.ones((2, 5), np.float32)),),
+        inputs=(Tensor("input", np.arange(24, dtype=np.float32).reshape(2, 3, 4)),),
+        outputs=(Tensor("output", np.ones((2, 5), np.float32)),),
         packed=(PackedSigns("sign", (3, 1), np.array([1, 2], np.uint64)),),
     )
 )

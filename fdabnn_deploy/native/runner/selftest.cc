@@ -1,23 +1,15 @@
 #include "runner/selftest.h"
 
 #include <algorithm>
-#include <cmath>
 #include <cstdio>
 #include <cstring>
 #include <map>
 
 #include "runner/inputs.h"
-#include "runner/json.h"
 #include "runner/supervisor.h"
 
 namespace fdabnn::runner {
 namespace {
-
-std::uint32_t BitsOf(float value) {
-  std::uint32_t bits;
-  std::memcpy(&bits, &value, sizeof bits);
-  return bits;
-}
 
 std::vector<std::int64_t> IndexOf(std::size_t place, const std::vector<std::int64_t>& shape) {
   std::vector<std::int64_t> index(shape.size());
@@ -56,7 +48,7 @@ class PackedHashes {
     for (std::size_t i = 0; i < found_.size(); ++i) {
       const PackedSigns& packed = capsule_.packed[i];
       if (found_[i].empty() || found_[i][n] == packed.hashes[input]) continue;
-      return Difference{packed.name, true, input, {}, packed.hashes[input], found_[i][n]};
+      return Difference{packed.name, true, input, {}, ElementType::kFloat32, packed.hashes[input], found_[i][n]};
     }
     return std::nullopt;
   }
@@ -70,29 +62,27 @@ class PackedHashes {
 
 std::optional<Difference> CompareOutputs(const Capsule& capsule, Session* session, std::size_t n, std::size_t input) {
   for (std::size_t i = 0; i < capsule.outputs.size(); ++i) {
-    const Floats& output = capsule.outputs[i];
-    const float* expected = output.values.data() + input * output.size();
-    const float* found = static_cast<const float*>(session->Output(i)) + n * output.size();
-    for (std::size_t place = 0; place < output.size(); ++place) {
-      if (SameValue(expected[place], found[place])) continue;
-      return Difference{output.name, false, input, IndexOf(place, output.shape), BitsOf(expected[place]), BitsOf(found[place])};
+    const Tensor& output = capsule.outputs[i];
+    const std::uint8_t* expected = output.values.data() + input * output.bytes;
+    const std::uint8_t* found = static_cast<const std::uint8_t*>(session->Output(i)) + n * output.bytes;
+    if (std::memcmp(expected, found, output.bytes) == 0) continue;
+    const std::size_t size = SizeOf(output.type);
+    for (std::size_t place = 0; place < output.bytes; place += size) {
+      const std::uint64_t wanted = BitsAt(expected + place, output.type), bits = BitsAt(found + place, output.type);
+      if (SameBits(wanted, bits, output.type)) continue;
+      return Difference{output.name, false, input, IndexOf(place / size, output.shape), output.type, wanted, bits};
     }
   }
   return std::nullopt;
 }
 
-std::string Value(std::uint64_t bits) {
-  const auto word = static_cast<std::uint32_t>(bits);
-  float value;
-  std::memcpy(&value, &word, sizeof value);
-  char text[16];
-  std::snprintf(text, sizeof text, "0x%08x", word);
-  return (std::isfinite(value) ? Digits(value) : std::isnan(value) ? "nan" : value > 0 ? "inf" : "-inf") + " (" + text + ")";
+std::string Value(std::uint64_t bits, ElementType type) {
+  char text[24];
+  std::snprintf(text, sizeof text, "0x%0*llx", static_cast<int>(2 * SizeOf(type)), static_cast<unsigned long long>(bits));
+  return TextOf(bits, type) + " (" + text + ")";
 }
 
 }  // namespace
-
-bool SameValue(float a, float b) { return BitsOf(a) == BitsOf(b) || (a == 0 && b == 0); }
 
 std::string Sentence(const Difference& difference) {
   const std::string where = "input " + std::to_string(difference.input) + ", tensor " + difference.tensor;
@@ -104,7 +94,8 @@ std::string Sentence(const Difference& difference) {
   }
   std::string index;
   for (const std::int64_t place : difference.index) index += (index.empty() ? "" : ", ") + std::to_string(place);
-  return where + ", index [" + index + "]: expected " + Value(difference.expected) + ", found " + Value(difference.found);
+  return where + ", index [" + index + "]: expected " + Value(difference.expected, difference.type) + ", found " +
+         Value(difference.found, difference.type);
 }
 
 Replay ReplayCapsule(const Capsule& capsule, const std::string& name, Session* session) {
@@ -113,7 +104,7 @@ Replay ReplayCapsule(const Capsule& capsule, const std::string& name, Session* s
   PackedHashes hashes(capsule, batch);
   session->Observe([&](const std::string& tensor, const void* data, std::size_t bytes) { hashes.See(tensor, data, bytes); });
   Replay replay;
-  std::vector<std::vector<float>> outputs(capsule.outputs.size());
+  std::vector<Bytes> outputs(capsule.outputs.size());
   const InRuntime stage("running the model");
   for (std::size_t first = 0; first < capsule.count; first += batch) {
     FillFrom(capsule, first, session);
@@ -125,12 +116,12 @@ Replay ReplayCapsule(const Capsule& capsule, const std::string& name, Session* s
       if (!replay.difference) replay.difference = CompareOutputs(capsule, session, n, first + n);
     }
     for (std::size_t i = 0; i < outputs.size(); ++i) {
-      const auto* values = static_cast<const float*>(session->Output(i));
-      outputs[i].insert(outputs[i].end(), values, values + count * capsule.outputs[i].size());
+      const auto* values = static_cast<const std::uint8_t*>(session->Output(i));
+      outputs[i].insert(outputs[i].end(), values, values + count * capsule.outputs[i].bytes);
     }
   }
   session->Observe(nullptr);
-  for (const std::vector<float>& output : outputs) replay.outputs.insert(replay.outputs.end(), output.begin(), output.end());
+  for (const Bytes& output : outputs) replay.outputs.insert(replay.outputs.end(), output.begin(), output.end());
   return replay;
 }
 

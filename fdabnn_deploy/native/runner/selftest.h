@@ -13,24 +13,22 @@ namespace fdabnn::runner {
 // Where a replay first differs: of the first picture that does, the first tensor in the order of computation.
 struct Difference {
   std::string tensor;
-  bool packed = false;              // packed signs, of which only hashes are known
-  std::size_t input = 0;            // number of the picture
-  std::vector<std::int64_t> index;  // of the value, without the batch; of packed signs empty
-  std::uint64_t expected = 0;       // bits of a float32, or a hash
+  bool packed = false;                       // packed signs, of which only hashes are known
+  std::size_t input = 0;                     // number of the picture
+  std::vector<std::int64_t> index;           // of the value, without the batch; of packed signs empty
+  ElementType type = ElementType::kFloat32;  // of the value
+  std::uint64_t expected = 0;                // its bits, or a hash
   std::uint64_t found = 0;
 };
 
 struct Replay {
   std::optional<Difference> difference;
   std::size_t packed_checked = 0;  // packed tensors whose hashes were compared
-  std::vector<float> outputs;      // output after output, each of all pictures
+  Bytes outputs;                   // output after output, each of all pictures
 };
 
 // `session` should trace, so that packed tensors are seen. Throws Failure where the capsule does not fit or the runtime fails.
 Replay ReplayCapsule(const Capsule& capsule, const std::string& name, Session* session);
-
-// Two floats are equal when their bits are, but for the sign of a zero, on which runtimes do not agree.
-bool SameValue(float a, float b);
 
 // The difference in one sentence.
 std::string Sentence(const Difference& difference);

@@ -8,15 +8,10 @@
 #include <string>
 #include <vector>
 
+#include "runner/element_type.h"
 #include "runner/file.h"
 
 namespace fdabnn::runner {
-
-enum class ElementType { kFloat32, kInt8, kUint8, kBool, kInt32, kInt64 };
-
-// Bytes of a value, and the name as messages call it.
-std::size_t SizeOf(ElementType type);
-const char* NameOf(ElementType type);
 
 struct TensorInfo {
   std::string name;

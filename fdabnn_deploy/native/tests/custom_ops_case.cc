@@ -84,6 +84,13 @@ struct Node {
 
 std::int64_t Words(std::int64_t channels) { return (channels + 31) / 32; }
 
+// Bits behind the last channel.
+void ClearBehind(std::int64_t channels, OrtValue* packed) {
+  const std::size_t words = static_cast<std::size_t>(Words(channels));
+  if (channels % 32 == 0) return;
+  for (std::size_t i = words - 1; i < OrtValue::Count(packed->shape); i += words) packed->data[i] &= (1u << channels % 32) - 1;
+}
+
 void MakePackSigns(Draw& draw, Node* node) {
   node->op = "PackSigns";
   std::vector<std::int64_t> shape = {draw.Of(3), 1 + draw.Of(70)};
@@ -141,8 +148,10 @@ void MakeBinaryConv(Draw& draw, Node* node) {
   const std::int64_t groups = draw.Of(4) == 3 ? 2 : 1;
   if (groups == 2) g.channels = 64, g.outputs *= 2;
   node->info.ints = {{"channels", g.channels}, {"group", groups}, {"pad_value", draw.Of(2)}};
-  node->Add(draw, 0, {g.batch, g.height, g.width, Words(g.channels)}, false);
-  node->Add(draw, 1, {g.outputs, g.kernel_h, g.kernel_w, Words(g.channels / groups)}, true);
+  OrtValue* signs = node->Add(draw, 0, {g.batch, g.height, g.width, Words(g.channels)}, false);
+  OrtValue* filter = node->Add(draw, 1, {g.outputs, g.kernel_h, g.kernel_w, Words(g.channels / groups)}, true);
+  if (!draw.Asks()) ClearBehind(g.channels, signs);
+  if (!draw.Asks()) ClearBehind(g.channels / groups, filter);
   for (std::size_t index : {2, 3, 4}) {
     if (draw.Of(2)) node->Add(draw, index, {draw.Of(3) ? g.outputs : 1}, true);
   }

@@ -123,6 +123,8 @@ Drawn DrawOperator(Bytes& bytes, int kind) {
     drawn.file.tensors = {Make(kTfLiteInt32, {batch, height, width, WordsFor(channels_in)}), Make(result, {1}),
                           Make(kTfLiteInt32, {channels_out, bytes.Between(1, 3), bytes.Between(1, 3), words}, true),
                           Make(output == 1 ? kTfLiteInt32 : kTfLiteFloat32, {channels_out}, true)};
+    drawn.file.tensors[0].channels = channels_in;
+    drawn.file.tensors[2].channels = channels_in / groups;
     node.inputs = output == 1 ? std::vector<int>{0, 2, -1, -1, 3} : std::vector<int>{0, 2, 3, 3, -1};
   }
   drawn.file.nodes = {node};
@@ -191,7 +193,7 @@ void Damage(Bytes& bytes, Drawn* drawn) {
   File& file = drawn->file;
   FileTensor& tensor = file.tensors[bytes.Next() % file.tensors.size()];
   FileNode& node = file.nodes[file.nodes.size() == 1 ? 0 : bytes.Next() % file.nodes.size()];
-  switch (bytes.Next() % 13) {
+  switch (bytes.Next() % 14) {
     case 0:
     case 1:
       DamageOption(bytes, drawn, &node);
@@ -222,7 +224,10 @@ void Damage(Bytes& bytes, Drawn* drawn) {
     case 10:
       tensor.constant = !tensor.constant;
       break;
-    case 11: {
+    case 11:
+      tensor.channels = 0;
+      break;
+    case 12: {
       std::vector<int>& indices = bytes.Next() % 2 ? node.inputs : node.outputs;
       if (bytes.Next() % 2 && !indices.empty()) {
         indices[bytes.Next() % indices.size()] = static_cast<int>(bytes.Number());

@@ -34,6 +34,11 @@ void Fill(const FileTensor& source, TfLiteTensor* tensor) {
   if (source.no_data) return;
   auto* values = static_cast<std::uint8_t*>(std::calloc(1, tensor->bytes));
   for (std::size_t i = 0; i < std::min<std::size_t>(tensor->bytes, 4096); ++i) values[i] = static_cast<std::uint8_t>(i * 37 + 11);
+  if (source.channels % 32 != 0) {
+    const std::size_t words = static_cast<std::size_t>((source.channels + 31) / 32), count = tensor->bytes / 4;
+    auto* packed = reinterpret_cast<std::uint32_t*>(values);
+    for (std::size_t i = words - 1; i < count; i += words) packed[i] &= (1u << source.channels % 32) - 1;
+  }
   tensor->data = values;
 }
 

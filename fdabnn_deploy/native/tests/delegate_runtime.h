@@ -13,6 +13,7 @@ namespace fdabnn {
 
 struct FileTensor {
   TfLiteType type = kTfLiteInt32;
+  int channels = 0;  // of packed signs: bits behind the last one are 0; nothing is cleared where it is 0
   std::vector<int> dims;
   bool constant = false;
   std::int64_t bytes = -1;  // of its buffer where not those of its shape

@@ -190,6 +190,16 @@ Exact<Word> DrawSigns(Random& random, std::size_t rows, int channels) {
   return signs;
 }
 
+// With one of the bits behind the last channel.
+Exact<Word> WithBitBehind(Random& random, const Exact<Word>& signs, int channels) {
+  Exact<Word> more(signs.size());
+  std::copy_n(signs.data(), signs.size(), more.data());
+  const std::size_t words = static_cast<std::size_t>(WordsFor(channels));
+  const int row = random.Between(0, static_cast<int>(signs.size() / words) - 1);
+  more.data()[(static_cast<std::size_t>(row) + 1) * words - 1] |= Word{1} << random.Between(channels % kWordBits, kWordBits - 1);
+  return more;
+}
+
 // Constants of one convolution, each in memory of exactly its size, gone once the convolution is prepared.
 std::unique_ptr<Bconv> Prepare(const BconvParams& p, unsigned seed, Level level) {
   Random random(seed);
@@ -203,6 +213,12 @@ std::unique_ptr<Bconv> Prepare(const BconvParams& p, unsigned seed, Level level)
   std::string error;
   auto conv = Bconv::Create(p, {filter.data(), multiplier.data(), bias.data(), thresholds.data()}, level, &error);
   Expect(conv != nullptr, Describe(p) + ": " + error);
+  if (channels % kWordBits != 0) {
+    const Exact<Word> more = WithBitBehind(random, filter, channels);
+    const auto none = Bconv::Create(p, {more.data(), multiplier.data(), bias.data(), thresholds.data()}, level, &error);
+    Expect(none == nullptr && error.find("filter has bits behind") != std::string::npos,
+           Describe(p) + ": bits behind a filter's last channel");
+  }
   return conv;
 }
 
@@ -211,7 +227,13 @@ Exact<char> RunConvolution(const BconvParams& p, const Bconv& conv, const Exact<
   std::unique_ptr<void, decltype(&std::free)> workspace(std::aligned_alloc(64, (bytes + 63) / 64 * 64), std::free);
   // Outputs are floats or words: the element in front of the data is one of those.
   Exact<float> output((OutputBytes(p, conv, batch) + sizeof(float) - 1) / sizeof(float));
-  conv.Run(input.data(), batch, output.data(), pool, workspace.get());
+  Expect(conv.Run(input.data(), batch, output.data(), pool, workspace.get()) == nullptr, "a sound input is refused");
+  if (input.size() > 0 && p.channels_in % kWordBits != 0) {
+    Random random(static_cast<unsigned>(input.size()));
+    const Exact<Word> more = WithBitBehind(random, input, p.channels_in);
+    Expect(conv.Run(more.data(), batch, Exact<char>(OutputBytes(p, conv, batch)).data(), pool, workspace.get()) != nullptr,
+           Describe(p) + ": bits behind the input's last channel");
+  }
   Exact<char> result(OutputBytes(p, conv, batch));
   std::memcpy(result.data(), output.data(), result.size());
   return result;
