@@ -11,6 +11,7 @@ DELEGATE = "libfdabnn_delegate.so"
 DELEGATE_MACOS = "libfdabnn_delegate.dylib"
 INSTRUCTION_COUNT = "libfdabnn_instruction_count.so"
 RUNNER = "fdabnn-runner"
+TRAINING = "libfdabnn_training.so"
 _FOLDER = Path(__file__).parent / "lib"
 
 
@@ -44,6 +45,15 @@ def runner_path(machine: str | None = None) -> str:
         RuntimeMissingError: this installation has no runner.
     """
     return _find(RUNNER, "runner", machine)
+
+
+def training_path() -> str:
+    """The path of the loops that `fdabnn_models` trains with.
+
+    Raises:
+        RuntimeMissingError: this installation has none; they exist for x86-64.
+    """
+    return _find(TRAINING, "library for training", None)
 
 
 def custom_ops_path(machine: str | None = None) -> str:

@@ -13,7 +13,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fdabnn_models.nam import NoiseAdaptation
+from fdabnn_models import fused
+from fdabnn_models.nam import ETA, NoiseAdaptation
+from fdabnn_models.norm import as_rows, from_rows
 from fdabnn_models.sign import fda_sign
 
 Scale = Literal["tensor", "channel"]
@@ -46,6 +48,24 @@ class _FDALayer(nn.Module):
     def _sign(self, t: Tensor) -> Tensor:
         return fda_sign(t, self.n, omega=self.omega, clip=self.clip)
 
+    def _fused(self, t: Tensor, channels: int) -> bool:
+        """Whether the sign and noise of ``t``, in rows of ``channels``, are left to the fused pass."""
+        if not (self.training and self.clip and fused.serves(t, channels)):
+            return False
+        return (2 * int(self.n) + 1) * self.omega <= fused.MOST_RADIANS
+
+    def _fused_binarise(self, rows: Tensor, noise: NoiseAdaptation, scale: Tensor | None = None) -> Tensor:
+        return fused.binarise(
+            rows,
+            noise.fc1.weight,
+            noise.fc2.weight,
+            alpha=float(self.alpha),
+            eta=ETA,
+            series=fused.series_polynomial(int(self.n), self.omega),
+            scale=scale,
+            dtype=fused.result_type(rows),
+        )
+
     def weight_scale(self) -> Tensor:
         """Mean of ``|weight|``: one value for the tensor (DoReFa), or one per output channel.
 
@@ -58,7 +78,13 @@ class _FDALayer(nn.Module):
 
     def effective_weight(self) -> Tensor:
         """``(sign(w) + alpha e(w)) * scale``, in the shape of the weight."""
-        noise: Tensor = self.weight_noise(self.weight.flatten(1)).view(self.weight.shape)
+        filters = self.weight.flatten(1)
+        if self._fused(filters, filters.shape[1]):
+            scale = self.weight_scale().flatten().expand(len(filters)).contiguous()
+            return self._fused_binarise(filters.contiguous(), self.weight_noise, scale).view(
+                self.weight.shape
+            )
+        noise: Tensor = self.weight_noise(filters).view(self.weight.shape)
         return (self._sign(self.weight) + self.alpha * noise) * self.weight_scale()
 
 
@@ -94,8 +120,11 @@ class FDAConv2d(_FDALayer):
         self.padding = padding
 
     def forward(self, x: Tensor) -> Tensor:
-        noise = self.act_noise(x.movedim(1, -1)).movedim(-1, 1)
-        binary = self._sign(x) + self.alpha * noise
+        if self._fused(x, x.shape[1]):
+            binary = from_rows(self._fused_binarise(as_rows(x), self.act_noise), x)
+        else:
+            noise = self.act_noise(x.movedim(1, -1)).movedim(-1, 1)
+            binary = self._sign(x) + self.alpha * noise
         return F.conv2d(binary, self.effective_weight(), self.bias, self.stride, self.padding)
 
 
@@ -118,5 +147,8 @@ class FDALinear(_FDALayer):
         super().__init__((out_features, in_features), bias=bias, scale=scale, omega=omega, clip=clip)
 
     def forward(self, x: Tensor) -> Tensor:
-        binary = self._sign(x) + self.alpha * self.act_noise(x)
+        if x.ndim == 2 and self._fused(x, x.shape[1]):
+            binary = self._fused_binarise(x.contiguous(), self.act_noise)
+        else:
+            binary = self._sign(x) + self.alpha * self.act_noise(x)
         return F.linear(binary, self.effective_weight(), self.bias)

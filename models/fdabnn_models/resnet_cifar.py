@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fdabnn_models.layers import FDAConv2d, Scale
+from fdabnn_models.norm import prelu_norm
 
 Shortcut = Literal["block", "conv"]
 WIDTHS = (16, 32, 64)
@@ -44,11 +45,12 @@ class BasicBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         identity = shortcut_a(x, self.channels, self.stride)
-        y: Tensor = self.bn1(self.prelu1(self.conv1(x)))
         if self.shortcut == "conv":
-            y = identity = y + identity
-        z: Tensor = self.bn2(self.prelu2(self.conv2(y)))
-        return z + identity
+            identity = prelu_norm(self.conv1(x), self.prelu1, self.bn1, identity)
+            y = identity
+        else:
+            y = prelu_norm(self.conv1(x), self.prelu1, self.bn1)
+        return prelu_norm(self.conv2(y), self.prelu2, self.bn2, identity)
 
 
 class ResNetCifar(nn.Module):
@@ -79,7 +81,7 @@ class ResNetCifar(nn.Module):
         nn.init.kaiming_normal_(self.conv1.weight)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.bn1(self.conv1(x))
+        x = prelu_norm(self.conv1(x), None, self.bn1)
         x = self.layer3(self.layer2(self.layer1(x)))
         x = self.pool(self.relu(x)).flatten(1)
         logits: Tensor = self.linear(x)

@@ -74,7 +74,17 @@ RUNNER = Product("fdabnn-runner", ("runner",), ("-ldl",))
 INSTRUCTION_COUNT = Product(
     "libfdabnn_instruction_count.so", ("qemu",), ("-shared", "-Wl,-z,undefs"), machines=("x86_64",)
 )
-PRODUCTS = (DELEGATE, RUNNER, INSTRUCTION_COUNT)
+# For training only. Of `kernels/` it takes the levels and the threads; the linker drops the rest.
+TRAINING = Product(
+    "libfdabnn_training.so",
+    ("training", "kernels"),
+    (
+        *("-shared", "-Wl,-soname,libfdabnn_training.so"),
+        *(f"-Wl,--version-script={EXPORTS}", "-Wl,--undefined-version"),
+    ),
+    machines=("x86_64",),
+)
+PRODUCTS = (DELEGATE, RUNNER, INSTRUCTION_COUNT, TRAINING)
 LIBRARY = LIB / DELEGATE.name
 
 # zig's linker has no list of exports for macOS: the compiler's flags for visibility hide what is ours, and of its C++ library

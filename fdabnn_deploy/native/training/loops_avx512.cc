@@ -1,0 +1,6 @@
+#if defined(__x86_64__)
+
+#define FDABNN_TRAINING_LEVEL kLoopsAvx512
+#include "training/loops.h"
+
+#endif  // defined(__x86_64__)
