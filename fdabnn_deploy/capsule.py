@@ -15,9 +15,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from fdabnn_deploy.errors import ModelRefusedError, UsageError
+from fdabnn_deploy.errors import ModelRefusedError
 from fdabnn_deploy.files import write_whole
 from fdabnn_deploy.ops import Array, FloatArray
+from fdabnn_deploy.read_file import read_whole
 
 MAGIC, VERSION = b"FDABNCAP", 1
 EXACT = 1
@@ -170,10 +171,7 @@ def read_capsule(path: Path) -> Capsule:
         UsageError: the file cannot be read.
         ModelRefusedError: it is damaged or no capsule.
     """
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise UsageError(f"cannot read {path}: {error.strerror or error}") from None
+    content = read_whole(path, "capsule", copies=2)
     try:
         return from_bytes(content)
     except ValueError as error:

@@ -33,6 +33,7 @@ from fdabnn_deploy import samples as sample_sets
 from fdabnn_deploy.beside import RuntimeRow, compare_beside
 from fdabnn_deploy.comparison_report import ComparisonReport, LayerRow, SideReport
 from fdabnn_deploy.errors import ModelRefusedError, UsageError
+from fdabnn_deploy.labels import check_labels
 from fdabnn_deploy.model_info import ModelInfo
 from fdabnn_deploy.ops import FloatArray
 from fdabnn_deploy.runtimes import registry
@@ -59,6 +60,7 @@ def compare_models(
     mean: tuple[float, ...] | None = None,
     std: tuple[float, ...] | None = None,
     progress: Progress | None = None,
+    memory_limit: int | None = None,
     **reading: Any,
 ) -> ComparisonReport:
     """Runs two models on the same inputs and compares what they compute; see the module.
@@ -76,6 +78,7 @@ def compare_models(
         mean: per channel, of pixels 0..1, where neither side says it.
         std: likewise.
         progress: told of every stage.
+        memory_limit: bytes that a compressed checkpoint or inputs may expand to, by default `fdabnn_deploy.memory.EXPANDED`.
         **reading: of `fdabnn_deploy.checkpoint.read` or `from_module`, for sides that are checkpoints or modules.
 
     Raises:
@@ -94,16 +97,23 @@ def compare_models(
     per_layer = per_layer or folder is not None
     stages = Stages(progress)
     _check_runtimes(runtimes, models)
-    first, second = _open(models, {**reading, "mean": mean, "std": std}, per_layer, runtimes, stages)
+    first, second = _open(
+        models, {**reading, "mean": mean, "std": std}, per_layer, runtimes, memory_limit, stages
+    )
     info = _common_info(first, second, mean, std)
     with stages.run("inputs") as stage:
-        given = sample_sets.from_array if isinstance(inputs, np.ndarray) else sample_sets.load
-        samples = given(inputs, info)  # type: ignore[arg-type]
+        samples = (
+            sample_sets.from_array(inputs, info)
+            if isinstance(inputs, np.ndarray)
+            else sample_sets.load(inputs, info, memory_limit)
+        )
         stage.detail = samples.description
     outputs = []
     for side in (first, second):
         with stages.run("run", f"{side.name}, {len(samples)} inputs"):
             outputs.append(side.run(samples.images))
+        if outputs[-1][0].ndim == 2:
+            check_labels(samples.labels, outputs[-1][0].shape[1], samples.description)
     comparison = parity.compare_outputs(outputs[0], outputs[1], atol)
     if comparison.values == 0:
         raise ModelRefusedError(
@@ -163,6 +173,7 @@ def _open(
     reading: dict[str, Any],
     inner: bool,
     runtimes: Sequence[str],
+    memory_limit: int | None,
     stages: Stages,
 ) -> tuple[Side, Side]:
     """Opens both, files first: a checkpoint takes its numerics from the file beside it, and a module its input shape too."""
@@ -174,7 +185,9 @@ def _open(
             if not isinstance(model, Path):
                 side = sides.open_module(model, reading, other, inner=inner)
             elif sides.is_checkpoint(model):
-                side = sides.open_checkpoint(model, reading, other, inner=inner)
+                side = sides.open_checkpoint(
+                    model, {**reading, "memory_limit": memory_limit}, other, inner=inner
+                )
             else:
                 side = sides.open_file(model, runtimes)
             stage.detail = f"{side.name} on {side.runtime} {side.version}"

@@ -38,6 +38,7 @@ from fdabnn_deploy.report import ExportParityError, Report
 from fdabnn_deploy.samples import Samples
 from fdabnn_deploy.stages import Progress, Stages
 from fdabnn_deploy.torch_module import run_module
+from fdabnn_deploy.work import check_work
 
 SIGN_ZERO_IMAGES = 64
 CALIBRATION_IMAGES = 64
@@ -58,6 +59,7 @@ def export(
     kernels: Kernels = "standard",
     capsule: str | Path | None = None,
     progress: Progress | None = None,
+    memory_limit: int | None = None,
     **reading: Any,
 ) -> Report:
     """Exports a trained network and verifies every file on its runtime.
@@ -75,6 +77,7 @@ def export(
         capsule: write a golden capsule (docs/capsule.md) of the export: of its TFLite file, else of the first one.
         numerics: "exact" promises equal bits on every runtime, "float" keeps the float weights and reports differences.
         progress: told of every stage.
+        memory_limit: bytes that a compressed checkpoint or samples may expand to, by default `fdabnn_deploy.memory.EXPANDED`.
         **reading: of `fdabnn_deploy.checkpoint.read` (arch, arch_args, model, drop_noise, input_shape, mean,
             std, input_range, name) or, with a module, of `fdabnn_deploy.checkpoint.from_module`.
 
@@ -99,7 +102,7 @@ def export(
         raise UsageError("a capsule holds bits that every runtime has to compute: it needs exact numerics")
     out = Path(out)
     with stages.run("read") as stage:
-        network = _read(source, example_input, reading)
+        network = _read(source, example_input, reading, memory_limit)
         if Path(network.info.name).name != network.info.name:
             raise UsageError(
                 f"the name '{network.info.name}' is not that of a file: choose another with --name"
@@ -109,12 +112,13 @@ def export(
         stage.bytes = network.bytes or None
     with ThreadPoolExecutor(1) as pool:
         # Unpacking a data set takes seconds; it does so while PyTorch traces.
-        loading = pool.submit(_samples, samples, network)
+        loading = pool.submit(_samples, samples, network, memory_limit)
         captured, deployed = _deploy(network, stages, exact=numerics == "exact")
         coverage = _coverage(deployed, tuple(allow_float))
         with stages.run("samples") as stage:
             inputs = loading.result()
             stage.detail = inputs.description
+            check_work(deployed.graph, inputs, file_batch)
         exact = _exact(deployed.graph, network, inputs, stages) if numerics == "exact" else None
         graph = deployed.graph if exact is None else exact.graph
         with stages.run("reference", "PyTorch"):
@@ -156,7 +160,7 @@ def export(
             twins=tuple(row for file in checked for row in file.twins),
             latency=latency,
             sizes=_sizes(deployed.graph, network.bytes),
-            notes=(*network.notes, *captured.notes),
+            notes=(*network.notes, *captured.notes, *inputs.notes),
             failures=failures,
             seconds=time.perf_counter() - begin,
         )
@@ -184,24 +188,27 @@ def _read(
     source: str | Path | torch.nn.Module | checkpoint.Source,
     example_input: torch.Tensor | None,
     options: Mapping[str, Any],
+    memory_limit: int | None,
 ) -> checkpoint.Source:
     if isinstance(source, checkpoint.Source):
         return source
     if isinstance(source, str | Path):
         if example_input is not None:
             raise UsageError("an example input goes with a module; a checkpoint says its input shape itself")
-        return checkpoint.read(source, **options)
+        return checkpoint.read(source, memory_limit=memory_limit, **options)
     if example_input is None:
         raise UsageError("a module needs an example input: export(module, torch.zeros(1, 3, 32, 32))")
     return checkpoint.from_module(source, example_input, **options)
 
 
-def _samples(given: str | Path | Samples | FloatArray | None, network: checkpoint.Source) -> Samples:
+def _samples(
+    given: str | Path | Samples | FloatArray | None, network: checkpoint.Source, memory_limit: int | None
+) -> Samples:
     if isinstance(given, Samples):
         return given
     if isinstance(given, np.ndarray):
         return sample_sets.from_array(given, network.info)
-    return sample_sets.load(given, network.info)
+    return sample_sets.load(given, network.info, memory_limit)
 
 
 def _deploy(network: checkpoint.Source, stages: Stages, *, exact: bool) -> tuple[Captured, Deployed]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
-import zipfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,7 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fdabnn_deploy import cifar10, pictures
+from fdabnn_deploy.arrays_file import check_samples_file, read_arrays
 from fdabnn_deploy.errors import UsageError
+from fdabnn_deploy.labels import check_labels
+from fdabnn_deploy.memory import check_memory
 from fdabnn_deploy.model_info import ModelInfo
 from fdabnn_deploy.ops import Array, FloatArray
 from fdabnn_deploy.runtimes import batches
@@ -36,6 +39,7 @@ class Samples:
         description: what they are, as the output says it.
         synthetic: whether they were made up.
         argument: what to type after `--samples` or `--inputs` to get the same again.
+        notes: what the user should know about them, one sentence each.
     """
 
     images: FloatArray
@@ -43,6 +47,7 @@ class Samples:
     description: str
     synthetic: bool
     argument: str
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.images)
@@ -54,19 +59,20 @@ class Samples:
         )
 
 
-def load(spec: str | Path | None, info: ModelInfo) -> Samples:
+def load(spec: str | Path | None, info: ModelInfo, memory_limit: int | None = None) -> Samples:
     """Reads or makes samples.
 
     Args:
         spec: one of
             `set.npz`: the array `images`, `x` or `inputs`, or the only one; floats are taken as they are,
-            bytes are pixels and get normalised; NCHW or NHWC; optional `labels`; a folder with CIFAR-10's
-            test batch; a folder of PNG or JPEG files (see `pictures.read_folder`); `random:N`: seeded made-up
+            bytes are pixels and get normalised; NCHW or NHWC; optional `labels`; `set.npy`: that array alone; a folder with
+            CIFAR-10's test batch; a folder of PNG or JPEG files (see `pictures.read_folder`); `random:N`: seeded made-up
             pictures. A folder or file may be followed by `:N` or `:all`; folders give their first 512
             otherwise.
             None: CIFAR-10's test pictures where the model takes them and `FDABNN_DATA` (default `data`) has
                 them, else `random:200`.
-        info: of the model: its input shape, mean and std.
+        info: of the model: its input shape, mean, std and classes.
+        memory_limit: bytes that files may expand to, by default `fdabnn_deploy.memory.EXPANDED`.
 
     Raises:
         UsageError: the samples are missing, damaged or do not fit the model.
@@ -81,18 +87,23 @@ def load(spec: str | Path | None, info: ModelInfo) -> Samples:
     path, limit = _split(text)
     if path.is_dir():
         batch = cifar10.find_test_batch(path)
-        if batch is not None and not _has_pictures(path):
+        if batch is not None and not pictures.has_images(path):
             return _cifar10(batch, path, limit, info)
         count = {"default": DEFAULT_COUNT, "all": None}.get(str(limit), limit)
-        pixels, labels = pictures.read_folder(path, info.input_shape, None if count is None else int(count))
+        found = pictures.read_folder(
+            path, info.input_shape, None if count is None else int(count), info.classes, memory_limit
+        )
         return Samples(
-            normalise(pixels, info, str(path)), labels, f"{_pictures(len(pixels))} of {path}", False, text
+            normalise(found.pixels, info, str(path)),
+            found.labels.values,
+            f"{_pictures(len(found.pixels))} of {path}",
+            False,
+            text,
+            found.labels.notes,
         )
-    if not path.is_file():
-        raise UsageError(
-            f"no samples at {path}: give an .npz file, a folder of pictures, a CIFAR-10 folder or random:N"
-        )
-    return _npz(path, limit, info)
+    check_samples_file(path, text)
+    arrays = read_arrays(path, memory_limit)
+    return _npz(path, arrays, limit, info)
 
 
 def run_in_batches(session: Session, images: FloatArray) -> list[Array]:
@@ -150,10 +161,6 @@ def _split(text: str) -> tuple[Path, int | str]:
     return Path(text), "default"
 
 
-def _has_pictures(folder: Path) -> bool:
-    return any(path.suffix.lower() in pictures.SUFFIXES for path in folder.iterdir())
-
-
 def _default(info: ModelInfo) -> Samples:
     folder = Path(os.environ.get(DATA_VARIABLE, "data"))
     if info.input_shape == cifar10.SHAPE and info.mean is not None and info.std is not None:
@@ -180,6 +187,7 @@ def _random(count: int, info: ModelInfo) -> Samples:
         raise UsageError("random:0: zero samples compare nothing")
     shape = info.input_shape
     argument = f"random:{count}"
+    check_memory(12 * count * math.prod(shape), f"{argument} of {_shape(shape)}", "take fewer")
     if len(shape) != 3:
         low, high = info.input_range or (-3.0, 3.0)
         values = np.random.default_rng(0).standard_normal((count, *shape)).clip(low, high).astype(np.float32)
@@ -193,14 +201,7 @@ def _random(count: int, info: ModelInfo) -> Samples:
     return Samples(images, None, f"{count} seeded synthetic pictures", True, argument)
 
 
-def _npz(path: Path, limit: int | str, info: ModelInfo) -> Samples:
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            if not isinstance(archive, np.lib.npyio.NpzFile):
-                raise UsageError(f"{path} is a single array; samples come as .npz")
-            arrays = {name: archive[name] for name in archive.files}
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile, AttributeError) as error:
-        raise UsageError(f"{path} is not a readable .npz file of plain arrays ({error})") from None
+def _npz(path: Path, arrays: dict[str, Array], limit: int | str, info: ModelInfo) -> Samples:
     labels = next((arrays.pop(key) for key in _LABEL_KEYS if key in arrays), None)
     key = next((key for key in _IMAGE_KEYS if key in arrays), None)
     if key is None:
@@ -214,6 +215,8 @@ def _npz(path: Path, limit: int | str, info: ModelInfo) -> Samples:
         raise UsageError(
             f"{path}: labels are {labels.dtype} {list(labels.shape)}, not {len(images)} integers"
         )
+    if labels is not None:
+        check_labels(np.minimum(labels, 1 << 40).astype(np.int64), len(info.classes) or 1 << 31, str(path))
     if not isinstance(limit, str):
         images = images[:limit]
         labels = None if labels is None else labels[:limit]
@@ -243,7 +246,8 @@ def _as_nchw(array: Array, info: ModelInfo, what: str) -> FloatArray:
         return normalise(array, info, what)
     if array.dtype.kind != "f":
         raise UsageError(f"{what} is {array.dtype}: give floats (normalised) or bytes (pixels)")
-    images = np.ascontiguousarray(array, dtype=np.float32)
+    with np.errstate(over="ignore"):
+        images = np.ascontiguousarray(array, dtype=np.float32)
     if not np.isfinite(images).all():
         raise UsageError(f"{what} holds values that are not finite")
     return images

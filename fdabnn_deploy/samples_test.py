@@ -168,6 +168,40 @@ def test_npz_that_does_not_fit(tmp_path: Path, arrays: dict[str, Array], message
         samples.load(tmp_path / "a.npz", INFO)
 
 
+def test_npy_is_the_array_alone(tmp_path: Path) -> None:
+    x = np.random.default_rng(0).standard_normal((4, 3, 32, 32)).astype(np.float32)
+    np.save(tmp_path / "x.npy", x)
+    np.testing.assert_array_equal(samples.load(tmp_path / "x.npy", BARE).images, x)
+    np.testing.assert_array_equal(samples.load(f"{tmp_path / 'x.npy'}:3", BARE).images, x[:3])
+
+
+def test_labels_outside_of_the_classes_are_refused(tmp_path: Path) -> None:
+    info = ModelInfo("net", (3, 32, 32), classes=("cat", "dog"))
+    for labels in ([0, 2], [-1, 0], np.array([0, 1 << 63], np.uint64)):
+        np.savez(tmp_path / "a.npz", x=np.zeros((2, 3, 32, 32)), y=labels)
+        with pytest.raises(UsageError, match=r"1 of 2 labels are outside of the model's 2 classes"):
+            samples.load(tmp_path / "a.npz", info)
+    np.savez(tmp_path / "a.npz", x=np.zeros((2, 3, 32, 32)), y=[-1, 0])
+    with pytest.raises(UsageError, match="the first -1 at position 0"):
+        samples.load(tmp_path / "a.npz", BARE)
+
+
+def test_made_up_samples_beyond_memory_are_refused() -> None:
+    with pytest.raises(UsageError, match=r"random:\d+ of 3x32x32 needs .* are available.*: take fewer"):
+        samples.load("random:1000000000000", INFO)
+
+
+def test_values_beyond_float32_are_not_finite(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", x=np.full((1, 3, 32, 32), 1e300))
+    with pytest.raises(UsageError, match="not finite"):
+        samples.load(tmp_path / "a.npz", INFO)
+
+
+def test_a_nul_in_the_name() -> None:
+    with pytest.raises(UsageError, match="NUL character"):
+        samples.load("a\0b", INFO)
+
+
 def test_npz_with_objects_is_not_unpickled(tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", x=np.array([print], dtype=object))
     with pytest.raises(UsageError, match="plain arrays"):
@@ -202,6 +236,7 @@ def test_folder_of_pictures(tmp_path: Path) -> None:
     labels = samples.load(tmp_path, INFO).labels
     assert labels is not None
     assert labels.tolist() == [3, 1]
+    (tmp_path / "labels.csv").unlink()
     (tmp_path / "c.png").write_bytes(b"\x89PNG no")
     with pytest.raises(UsageError, match=r"c\.png is not a readable picture"):
         samples.load(tmp_path, INFO)

@@ -8,6 +8,22 @@ from typing import Any
 import click
 
 from fdabnn_deploy.cli.console import Numbers
+from fdabnn_deploy.errors import UsageError
+from fdabnn_deploy.memory import parse_memory
+
+
+class MemorySize(click.ParamType[Any]):
+    """A size of memory: `8G`, `500M`, or bytes."""
+
+    name = "size"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The bytes."""
+        try:
+            return value if isinstance(value, int) else parse_memory(str(value))
+        except UsageError as error:
+            self.fail(str(error), param, ctx)
+
 
 _OPTIONS = (
     click.option("--arch", metavar="NAME", help="Architecture of a bare state_dict, for example resnet20."),
@@ -23,9 +39,21 @@ _OPTIONS = (
                  help="Likewise."),
     click.option("--input-range", type=Numbers(float, "two numbers such as -2,2", 2), metavar="LO,HI",
                  help="Smallest and largest normalised input value."),
+    click.option("--memory-limit", type=MemorySize(), metavar="SIZE",
+                 help="What compressed files and images may expand to, such as 8G.  [default: 4G]"),
     click.option("--debug", is_flag=True, help="Show the traceback of an error."),
 )  # fmt: skip
-NAMES = ("arch", "model", "arch_args", "drop_noise", "input_shape", "mean", "std", "input_range")
+NAMES = (
+    "arch",
+    "model",
+    "arch_args",
+    "drop_noise",
+    "input_shape",
+    "mean",
+    "std",
+    "input_range",
+    "memory_limit",
+)
 
 
 def reading_options(command: Callable[..., Any]) -> Callable[..., Any]:

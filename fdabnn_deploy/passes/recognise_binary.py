@@ -55,7 +55,12 @@ def judge(graph: Graph, node: Node) -> tuple[Verdict, BinaryWeight | None, float
         if np.any(source.op.offset) or np.ptp(source.op.scale):
             low, high = source.op.offset[0] - source.op.scale[0], source.op.offset[0] + source.op.scale[0]
             reason = f"its input takes the values {low:g} and {high:g}, not -s and +s"
-            return Verdict(node.name, False, reason, "binarise activations to -1 and +1"), None, 1.0, ""
+            return (
+                Verdict(node.name, False, reason, "binarise activations to -1 and +1 and train on"),
+                None,
+                1.0,
+                "",
+            )
         gain, source = float(source.op.scale[0]), graph[source.inputs[0]]
     weight = binary_weight(node.op.weight)
     if not isinstance(source.op, Sign):
@@ -70,7 +75,7 @@ def judge(graph: Graph, node: Node) -> tuple[Verdict, BinaryWeight | None, float
         return Verdict(node.name, False, reason, remedy), None, 1.0, ""
     if isinstance(weight, str):
         remedy = (
-            "finish training, so that alpha is 0"
+            "give the weight one magnitude per output channel, such as scale * torch.sign(w), and train on"
             if "magnitudes" in weight
             else "binarise its weight and retrain"
         )
