@@ -18,7 +18,7 @@ class BinaryWeight:
     Attributes:
         signs: int8 of +-1, the shape of the weight.
         scale: float64 [O], not negative (a negative scale is moved into the signs).
-        zeros: flat indices where the trained weight was exactly 0; they count as +1 here.
+        zeros: flat indices where the trained weight is exactly 0 in a channel that is not all zeros: a third value. Here they are +1.
         float32_disagreements: how many signs differ from those that PyTorch computed in float32, where the expression before the sign is
             so close to 0 that its rounding decides.
     """
@@ -28,13 +28,21 @@ class BinaryWeight:
     zeros: tuple[int, ...]
     float32_disagreements: int
 
+    def planes(self) -> tuple[NDArray[np.int8], ...]:
+        """Tensors of +-1 whose mean is the weight without its scale: one, or with zeros two, which differ there."""
+        if not self.zeros:
+            return (self.signs,)
+        other = self.signs.copy()
+        other.reshape(-1)[list(self.zeros)] = -1
+        return (self.signs, other)
 
-def binary_weight(expression: Expression) -> BinaryWeight | str:
+
+def binary_weight(expression: Expression, three_valued: bool = False) -> BinaryWeight | str:
     """Splits a weight into signs and scales, or returns the reason why it is not binary.
 
     A weight is binary when, computed in float64, all its non-zero values of one output channel have exactly the same magnitude. Zeros
-    come from `torch.sign(0)`; they are resolved as +1, the tool's rule, and listed. A weight without a sign in its expression may be
-    stored as +-s, then without zeros.
+    come from `torch.sign(0)`, from masks and from thresholds; they are a third value, and listed. A weight without a sign in its
+    expression may be stored as +-s, with zeros only where `three_valued` weights are wanted.
     """
     values = evaluate64(simplify(expression))
     if not np.all(np.isfinite(values)):
@@ -43,7 +51,7 @@ def binary_weight(expression: Expression) -> BinaryWeight | str:
     scale = rows.max(axis=1)
     zero = rows == 0
     uneven = ~zero & (rows != scale[:, None])
-    if not expression.binarised and (np.any(uneven) or np.any(zero)):
+    if not expression.binarised and (np.any(uneven) or (np.any(zero) and not three_valued)):
         return "its weight is not passed through a sign"
     if np.any(uneven):
         channel = int(np.argmax(uneven.any(axis=1)))

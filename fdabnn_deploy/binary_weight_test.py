@@ -68,7 +68,7 @@ def test_spellings_of_a_binary_weight(spelling: str) -> None:
     np.testing.assert_allclose(weight.scale[:, None] * weight.signs, effective, rtol=1e-6)
 
 
-def test_zeros_are_resolved_as_plus_one_and_listed() -> None:
+def test_zeros_are_a_third_value_and_listed() -> None:
     latent = torch.tensor([[0.5, 0.0, -0.5], [-0.0, 1.0, 1.0], [0.0, 0.0, 0.0]])
     weight = binary_weight(expression_of(latent, "channel scale")[0])
     assert isinstance(weight, BinaryWeight)
@@ -76,6 +76,8 @@ def test_zeros_are_resolved_as_plus_one_and_listed() -> None:
     # A channel whose scale is 0 has no unresolved zeros: its product is 0 whatever the signs are.
     assert weight.zeros == (1, 3)
     np.testing.assert_array_equal(weight.scale, [1 / 3, 2 / 3, 0])
+    first, second = weight.planes()
+    np.testing.assert_array_equal((first + second) / 2, [[1, 0, -1], [0, 1, 1], [1, 1, 1]])
 
 
 def test_weights_stored_as_signs_need_no_sign_in_the_code() -> None:

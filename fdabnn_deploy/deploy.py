@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from fdabnn_deploy.capture import Captured, TrainedLayer
 from fdabnn_deploy.graph import Graph
 from fdabnn_deploy.ops import BinaryConv2d, BinaryLinear
-from fdabnn_deploy.passes import PASSES
+from fdabnn_deploy.passes import passes
 from fdabnn_deploy.passes.recognise_binary import Verdict, judge
+from fdabnn_deploy.sign_zero import SignZero
 from fdabnn_deploy.undeployable import refuse_undeployable
 
 
@@ -31,21 +32,27 @@ class LayerCoverage:
         module: its module path.
         kind: `conv2d` or `linear`.
         weight_shape: of its weight.
-        one_bit: whether it became a binary operator.
+        binary_layers: how many binary operators it became: 1 for a 1-bit layer, 0 for a float one, 2 or 4 where zeros are the mean of
+            two signs (`sign_zero` "exact").
         expected: whether the module's own code puts a sign on both sides, counted before any recognition.
         why: why it is not 1-bit, empty where it is.
         remedy: what would change that.
-        node: the name of its tensor in the deployed graph, empty for a layer that is not 1-bit.
+        node: the name of its (first) binary operator's tensor in the deployed graph, empty for a float layer.
     """
 
     module: str
     kind: str
     weight_shape: tuple[int, ...]
-    one_bit: bool
+    binary_layers: int
     expected: bool
     why: str
     remedy: str
     node: str
+
+    @property
+    def one_bit(self) -> bool:
+        """Whether it became one binary operator."""
+        return self.binary_layers == 1
 
 
 @dataclass(frozen=True)
@@ -56,7 +63,7 @@ class Deployed:
         graph: contains the operators of `fdabnn_deploy.ops.DEPLOYED` only.
         coverage: every conv and dense layer whose result reaches the output.
         passes: what each pass did.
-        weight_zeros: per module path, how many trained binary weights were exactly 0 and count as +1.
+        weight_zeros: per module path, how many weights of its two or four binary layers are exactly 0.
         dropped_layers: how many dense layers went with the noise modules, or never reached the output.
     """
 
@@ -68,7 +75,11 @@ class Deployed:
 
 
 def deploy(
-    captured: Captured, observe: Callable[[str, Graph], None] | None = None, *, exact: bool = False
+    captured: Captured,
+    observe: Callable[[str, Graph], None] | None = None,
+    *,
+    exact: bool = False,
+    sign_zero: SignZero = "plus",
 ) -> Deployed:
     """Runs the passes.
 
@@ -76,6 +87,7 @@ def deploy(
         captured: the module.
         observe: called with each pass's name and resulting graph, for tests and debugging.
         exact: whether the graph is to become exact: operators that cannot are refused with the others.
+        sign_zero: what a zero counts as at a sign that is written so that it stays 0.
 
     Raises:
         ModelRefusedError: operators are left that no target has: all of them, with module path, source line and remedy.
@@ -83,10 +95,10 @@ def deploy(
     graph = captured.graph
     reports: list[PassReport] = []
     verdicts: dict[str, Verdict] = {}
-    for name, run in PASSES:
+    for name, run in passes(sign_zero):
         if name == "recognise_binary":
             verdicts = {
-                layer.node: judge(graph, graph[layer.node])[0]
+                layer.node: judge(graph, graph[layer.node], sign_zero)[0]
                 for layer in captured.layers
                 if layer.node in graph
             }
@@ -99,21 +111,23 @@ def deploy(
     binary = {node.name: node.module for node in graph.nodes_of(BinaryConv2d, BinaryLinear)}
     reaching = [layer for layer in captured.layers if layer.node in verdicts]
     coverage = tuple(_coverage(layer, verdicts[layer.node], binary) for layer in reaching)
-    zeros = {layer.module: verdicts[layer.node].zeros for layer in reaching if verdicts[layer.node].zeros}
+    counted = [(layer.module, verdicts[layer.node]) for layer in reaching]
+    zeros = {module: verdict.zeros for module, verdict in counted if verdict.zeros and verdict.binary_layers}
     return Deployed(graph, coverage, tuple(reports), zeros, len(captured.layers) - len(reaching))
 
 
 def _coverage(layer: TrainedLayer, verdict: Verdict, binary: dict[str, str]) -> LayerCoverage:
     """The row of one layer; `binary` maps the deployed binary nodes to their modules, and loses those that were claimed."""
-    node = next((name for name, module in binary.items() if verdict.one_bit and module == layer.module), "")
-    binary.pop(node, None)
+    own = [name for name, module in binary.items() if module == layer.module][: verdict.binary_layers]
+    for name in own:
+        binary.pop(name)
     return LayerCoverage(
         layer.module,
         layer.kind,
         layer.weight_shape,
-        verdict.one_bit,
+        verdict.binary_layers,
         layer.expected_binary,
         verdict.reason,
         verdict.remedy,
-        node,
+        own[0] if own else "",
     )

@@ -25,7 +25,7 @@ import torch
 
 from fdabnn_deploy import checkpoint, choices, parity, replay, report, verification
 from fdabnn_deploy import samples as sample_sets
-from fdabnn_deploy.capture import Captured, capture, count_sign_zeros
+from fdabnn_deploy.capture import Captured, capture
 from fdabnn_deploy.converter import Converter, ConvertOptions, Kernels, find_converter
 from fdabnn_deploy.converter import targets as known_targets
 from fdabnn_deploy.deploy import Deployed, LayerCoverage, deploy
@@ -33,12 +33,14 @@ from fdabnn_deploy.errors import ModelRefusedError, UsageError
 from fdabnn_deploy.graph import Graph
 from fdabnn_deploy.numerics.exact import Exact, make_exact
 from fdabnn_deploy.numerics.record import Mode, Numerics
-from fdabnn_deploy.ops import BinaryConv2d, BinaryLinear, Compare, FloatArray, TorchSign
+from fdabnn_deploy.ops import BinaryConv2d, BinaryLinear, FloatArray
 from fdabnn_deploy.report import ExportParityError, Report
 from fdabnn_deploy.samples import Samples
+from fdabnn_deploy.sign_zero import CHOICES, SignZero
 from fdabnn_deploy.stages import Progress, Stages
 from fdabnn_deploy.torch_module import run_module
 from fdabnn_deploy.work import check_work
+from fdabnn_deploy.zeros_at_signs import count_sign_zeros
 
 SIGN_ZERO_IMAGES = 64
 CALIBRATION_IMAGES = 64
@@ -57,6 +59,7 @@ def export(
     allow_float: Iterable[str] = (),
     numerics: Mode = "exact",
     kernels: Kernels = "standard",
+    sign_zero: SignZero = "plus",
     capsule: str | Path | None = None,
     progress: Progress | None = None,
     memory_limit: int | None = None,
@@ -76,6 +79,8 @@ def export(
         allow_float: module paths of binary layers that may come out as float layers.
         capsule: write a golden capsule (docs/capsule.md) of the export: of its TFLite file, else of the first one.
         numerics: "exact" promises equal bits on every runtime, "float" keeps the float weights and reports differences.
+        sign_zero: what a zero counts as at a sign that is written so that it stays 0, such as `torch.sign`: "plus" and "minus" +1 and -1,
+            "exact" 0, as the mean of two signs. Only "exact" takes weights with zeros among them.
         progress: told of every stage.
         memory_limit: bytes that a compressed checkpoint or samples may expand to, by default `fdabnn_deploy.memory.EXPANDED`.
         **reading: of `fdabnn_deploy.checkpoint.read` (arch, arch_args, model, drop_noise, input_shape, mean,
@@ -94,6 +99,7 @@ def export(
     stages = Stages(progress)
     choices.one_of(numerics, get_args(Mode), "numerics")
     choices.one_of(kernels, get_args(Kernels), "kernels")
+    choices.one_of(sign_zero, CHOICES, "sign_zero")
     file_batch = choices.batch_size(batch)
     converters = _converters(targets)
     if kernels == "packed" and not any(converter.target == "onnx" for converter in converters):
@@ -113,7 +119,7 @@ def export(
     with ThreadPoolExecutor(1) as pool:
         # Unpacking a data set takes seconds; it does so while PyTorch traces.
         loading = pool.submit(_samples, samples, network, memory_limit)
-        captured, deployed = _deploy(network, stages, exact=numerics == "exact")
+        captured, deployed = _deploy(network, stages, sign_zero, exact=numerics == "exact")
         coverage = _coverage(deployed, tuple(allow_float))
         with stages.run("samples") as stage:
             inputs = loading.result()
@@ -125,11 +131,11 @@ def export(
             truth = verification.reference(
                 network.module, graph, inputs, numerics == "exact", captured.outputs
             )
-            zeros = _sign_zeros(captured, inputs)
+            zeros = _sign_zeros(captured, inputs, sign_zero)
             noise = _dropped_noise(network, captured, truth)
     with _work_folder(out) as work:
         options = ConvertOptions(file_batch, kernels)
-        record = Numerics() if exact is None else exact.numerics
+        record = replace(Numerics() if exact is None else exact.numerics, sign_zero=sign_zero)
         info = replace(network.info, numerics=record.to_text())
         checked = [
             verification.convert_and_check(c, graph, info, work, options, truth, stages) for c in converters
@@ -211,12 +217,14 @@ def _samples(
     return sample_sets.load(given, network.info, memory_limit)
 
 
-def _deploy(network: checkpoint.Source, stages: Stages, *, exact: bool) -> tuple[Captured, Deployed]:
+def _deploy(
+    network: checkpoint.Source, stages: Stages, sign_zero: SignZero, *, exact: bool
+) -> tuple[Captured, Deployed]:
     with stages.run("capture") as stage:
         captured = capture(network.module, network.info.input_shape)
         stage.detail = f"{len(captured.graph)} operators"
     with stages.run("passes") as stage:
-        deployed = deploy(captured, exact=exact)
+        deployed = deploy(captured, exact=exact, sign_zero=sign_zero)
         applied = sum(done.applied for done in deployed.passes)
         stage.detail = f"{applied} rewrites, {len(deployed.graph)} operators left"
     return captured, deployed
@@ -244,7 +252,7 @@ def _coverage(deployed: Deployed, allowed: tuple[str, ...]) -> tuple[report.Laye
             raise UsageError(
                 f"--allow-float {name}: no such layer" + (f"; did you mean {near[0]}?" if near else "")
             )
-    lost = [c for c in deployed.coverage if c.expected and not c.one_bit and c.module not in allowed]
+    lost = [c for c in deployed.coverage if c.expected and not c.binary_layers and c.module not in allowed]
     if lost:
         raise ModelRefusedError(_describe_lost(lost))
     return tuple(
@@ -258,6 +266,7 @@ def _coverage(deployed: Deployed, allowed: tuple[str, ...]) -> tuple[report.Laye
             why=layer.why,
             remedy=layer.remedy,
             node=layer.node,
+            binary_layers=layer.binary_layers,
         )
         for layer in deployed.coverage
     )
@@ -271,19 +280,17 @@ def _describe_lost(layers: Sequence[LayerCoverage]) -> str:
     )
 
 
-def _sign_zeros(captured: Captured, inputs: Samples) -> report.SignZeros:
-    # Comparisons `x < 0` and `x >= 0` are the deployed sign already; running the program for them tells nothing.
-    ternary = captured.graph.nodes_of(TorchSign)
-    shifted = [node.op.relation in ("gt", "le") for node in captured.graph if isinstance(node.op, Compare)]
-    if not ternary and not any(shifted):
-        return report.SignZeros(images=0, sign_values=0, zeros={}, top1_agreement=1.0, max_abs=0.0)
-    found = count_sign_zeros(captured, inputs.head(SIGN_ZERO_IMAGES).images)
+def _sign_zeros(captured: Captured, inputs: Samples, sign_zero: SignZero) -> report.SignZeros:
+    found = count_sign_zeros(captured, inputs.head(SIGN_ZERO_IMAGES).images, sign_zero)
     return report.SignZeros(
         images=found.images,
         sign_values=found.values,
         zeros=dict(found.zeros),
         top1_agreement=found.top1_agreement,
         max_abs=found.largest_change,
+        sign_zero=sign_zero,
+        changed=found.changed,
+        structural=dict(found.structural),
     )
 
 

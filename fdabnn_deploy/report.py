@@ -82,7 +82,11 @@ class Stage:
 
 @dataclass(frozen=True)
 class Layer:
-    """A convolution or dense layer: whether it is 1-bit, and if not, why and what would change it."""
+    """A convolution or dense layer: whether it is 1-bit, and if not, why and what would change it.
+
+    `binary_layers` says how many binary operators compute it: 1 for a 1-bit layer, 0 for a float one, 2 or 4 where zeros of a side are the
+    mean of two signs.
+    """
 
     module: str
     kind: str
@@ -93,6 +97,7 @@ class Layer:
     why: str
     remedy: str
     node: str
+    binary_layers: int
 
 
 @dataclass(frozen=True)
@@ -107,13 +112,20 @@ class Pass:
 
 @dataclass(frozen=True)
 class SignZeros:
-    """Zeros met at signs on the samples, per module, and what counting them as +1 changes."""
+    """Zeros met at signs on the samples, per module, and what they count as.
+
+    `changed` of them count as something else than in the network as written, by the rule `sign_zero`; `top1_agreement` and `max_abs` say
+    what that changes. `structural` says of which modules' three-valued signs zeros are the rule, and why.
+    """
 
     images: int
     sign_values: int
     zeros: dict[str, int]
     top1_agreement: float
     max_abs: float
+    sign_zero: str
+    changed: int
+    structural: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -267,8 +279,8 @@ class Report:
         stages: the steps with their times.
         coverage: every convolution and dense layer.
         passes: what was done to the graph.
-        sign_zeros: zeros at signs, where `torch.sign` and the one sign of the tool differ.
-        weight_zeros: per module, exact zeros among its binary weights; they count as +1.
+        sign_zeros: zeros at signs, where a sign that is written with three values and a 1-bit one differ.
+        weight_zeros: per module of two or four binary layers, exact zeros among its weights.
         dropped_noise: with `--drop-noise` on a checkpoint that has noise.
         artifacts: the files.
         numerics: of the deployed graph.

@@ -236,7 +236,8 @@ def _graph(source: Source, record: Numerics) -> Graph:
     from fdabnn_deploy.capture import capture
     from fdabnn_deploy.deploy import deploy
 
-    graph = deploy(capture(source.module, source.info.input_shape)).graph
+    captured = capture(source.module, source.info.input_shape)
+    graph = deploy(captured, sign_zero=record.sign_zero).graph
     if record.mode == "float":
         return graph
     from fdabnn_deploy.numerics.exact import make_exact

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import torch
 
 from fdabnn_deploy.capture import lower_layers, lower_pointwise, lower_shape  # noqa: F401 (they register their rules)
+from fdabnn_deploy.capture.integers import check_type
 from fdabnn_deploy.capture.lowering import LOWERINGS, PASS_THROUGH, Lowering, pass_through
 from fdabnn_deploy.capture.rehearse import repeats_itself
 from fdabnn_deploy.capture.remedies import remedy_for
@@ -37,6 +38,7 @@ from fdabnn_deploy.ops import (
     Concat,
     Div,
     GraphError,
+    Logical,
     LogicalNot,
     MaxPool2d,
     Mul,
@@ -92,6 +94,7 @@ class Captured:
         program: the exported program, to run the module's own arithmetic.
         outputs: which of the module's outputs the graph has: positions among all that stand in its tuples, lists and dicts.
         notes: what was left out, one sentence each.
+        calls: by tensor of the graph, the name of the program's node that makes it.
     """
 
     graph: Graph
@@ -99,6 +102,7 @@ class Captured:
     program: torch.export.ExportedProgram
     outputs: tuple[int, ...] = (0,)
     notes: tuple[str, ...] = ()
+    calls: Mapping[str, str] = field(default_factory=dict)
 
 
 def capture(module: torch.nn.Module, input_shape: Sequence[int]) -> Captured:
@@ -139,7 +143,11 @@ def capture(module: torch.nn.Module, input_shape: Sequence[int]) -> Captured:
             values[node] = _call(lowering, node, values)
     kept, notes = _outputs(traced, values)
     graph = Graph(lowering.nodes, [values[traced.outputs[position]].name for position in kept])
-    return Captured(graph, _layers(graph), program, kept, notes)
+    calls: dict[str, str] = {}
+    for node, value in values.items():
+        if isinstance(value, Tensor):
+            calls.setdefault(value.name, node.name)
+    return Captured(graph, _layers(graph), program, kept, notes, calls)
 
 
 def _live(traced: Traced) -> set[torch.fx.Node]:
@@ -235,7 +243,7 @@ def _call(lowering: Lowering, node: torch.fx.Node, values: dict[torch.fx.Node, A
         rule = LOWERINGS.get(name)
         if rule is None:
             raise _unsupported(node, name)
-        return rule(lowering, node, *args)
+        return _checked(lowering, node, rule(lowering, node, *args))
     except GraphError as error:
         refusal = refuse(node, f"operator '{name}': {error}", "this use of it is not supported")
     except ModelRefusedError as error:
@@ -245,6 +253,21 @@ def _call(lowering: Lowering, node: torch.fx.Node, values: dict[torch.fx.Node, A
 
 def _unsupported(node: torch.fx.Node, name: str) -> ModelRefusedError:
     return refuse(node, f"operator '{name}' is not supported", remedy_for(name))
+
+
+def _checked(lowering: Lowering, node: torch.fx.Node, result: Any) -> Any:
+    """The result of a rule, if it has the type and shape that PyTorch's has.
+
+    Raises:
+        GraphError: it has not.
+    """
+    expected = node.meta.get("val")
+    if isinstance(result, Tensor) and isinstance(expected, torch.Tensor):
+        check_type(expected.dtype, lowering.integers(result))
+        shape = tuple(int(size) for size in expected.shape)
+        if result.shape != shape:
+            raise GraphError(f"expanding an activation from {result.shape} to {shape}")
+    return result
 
 
 def _opaque(
@@ -368,7 +391,7 @@ def _constant(name: str, node: torch.fx.Node, args: list[Any], values: dict[torc
 
 
 _SIGN_CARRIERS = (
-    Reshape, Permute, Pad, Slice, Concat, MaxPool2d, Add, Sub, Mul, Div, Where, ToFloat, Compare, LogicalNot, Clamp,
+    Reshape, Permute, Pad, Slice, Concat, MaxPool2d, Add, Sub, Mul, Div, Where, ToFloat, Compare, Logical, LogicalNot, Clamp,
 )  # fmt: skip
 
 

@@ -8,13 +8,15 @@ import numpy as np
 import torch
 
 from fdabnn_deploy.capture.lowering import Lowering, as_value, constant_of, lowers
-from fdabnn_deploy.capture.values import Tensor, function_name, refuse, scalar_of
-from fdabnn_deploy.expression import literal
+from fdabnn_deploy.capture.values import Tensor, Value, function_name, refuse, scalar_of
+from fdabnn_deploy.expression import Expression, literal
 from fdabnn_deploy.ops import (
     Add,
     Clamp,
     Compare,
     Div,
+    GraphError,
+    Logical,
     LogicalNot,
     Maximum,
     Mul,
@@ -39,13 +41,74 @@ def sign(lowering: Lowering, node: torch.fx.Node, x: Tensor) -> Tensor:
 def compare(lowering: Lowering, node: torch.fx.Node, a: Any, b: Any) -> Tensor:
     """A comparison with a tensor or a number."""
     name = function_name(node.target)
-    return lowering.add(Compare(name), [as_value(a), as_value(b)], name)
+    left = _threshold(a, name, up=name in ("gt", "le"))
+    right = _threshold(b, name, up=name in ("lt", "ge"))
+    return lowering.add(Compare(name), [left, right], name)
+
+
+def _threshold(item: Any, relation: str, up: bool) -> Value:
+    """A constant of float64 compared with float32 values: the float32 number next to it that decides every one of them alike.
+
+    `x < t` is `x < u` for the smallest float32 number u >= t. PyTorch takes numbers and tensors without dimensions to float32.
+
+    Raises:
+        GraphError: it is compared for equality with what is no float32 number.
+    """
+    value = as_value(item)
+    if isinstance(value, Tensor) or value.value.dtype != np.float64 or not value.value.ndim:
+        return value
+    exact = value.value
+    rounded = exact.astype(np.float32)
+    if relation in ("eq", "ne") and np.any(rounded != exact):
+        raise GraphError("comparing float32 values with float64 ones for equality")
+    with np.errstate(over="ignore"):
+        if up:
+            rounded = np.where(rounded < exact, np.nextafter(rounded, np.float32(np.inf)), rounded)
+        else:
+            rounded = np.where(rounded > exact, np.nextafter(rounded, np.float32(-np.inf)), rounded)
+    return literal(rounded)
+
+
+def _boolean(lowering: Lowering, node: torch.fx.Node, position: int, value: Any) -> Value:
+    """An operand as a truth value: numbers are true unless they are 0."""
+    source = node.args[position]
+    if isinstance(value, Tensor):
+        assert isinstance(source, torch.fx.Node)
+        if source.meta["val"].dtype != torch.bool:
+            return lowering.add(Compare("ne"), [value, literal(np.zeros((), np.float32))], "ne")
+        return value
+    if isinstance(value, Expression):
+        return literal(value.value != 0)
+    return literal(np.asarray(bool(value)))
 
 
 @lowers("logical_not", "bitwise_not")
 def logical_not(lowering: Lowering, node: torch.fx.Node, x: Tensor) -> Tensor:
-    """Negation of a boolean."""
-    return lowering.add(LogicalNot(), [x], "not")
+    """Negation of a truth value."""
+    _no_bits(node, function_name(node.target))
+    return lowering.add(LogicalNot(), [_boolean(lowering, node, 0, x)], "not")
+
+
+_LOGICAL = {
+    "logical_and": "and", "bitwise_and": "and", "__and": "and", "logical_or": "or", "bitwise_or": "or", "__or": "or",
+    "logical_xor": "xor", "bitwise_xor": "xor", "__xor": "xor",
+}  # fmt: skip
+
+
+@lowers(*_LOGICAL)
+def logical(lowering: Lowering, node: torch.fx.Node, a: Any, b: Any) -> Tensor:
+    """Two truth values."""
+    name = function_name(node.target)
+    _no_bits(node, name)
+    operands = [_boolean(lowering, node, 0, a), _boolean(lowering, node, 1, b)]
+    return lowering.add(Logical(_LOGICAL[name]), operands, _LOGICAL[name])
+
+
+def _no_bits(node: torch.fx.Node, name: str) -> None:
+    if not name.startswith("logical") and node.meta["val"].dtype != torch.bool:
+        raise refuse(
+            node, f"'{name}' on the bits of integers is not supported", "compare, and combine booleans"
+        )
 
 
 @lowers("where")
@@ -54,17 +117,65 @@ def where(lowering: Lowering, node: torch.fx.Node, condition: Any, a: Any, b: An
     return lowering.add(Where(), [as_value(condition), as_value(a), as_value(b)], "where")
 
 
-@lowers("to", "_to_copy", "type_as", "float")
-def to_float(lowering: Lowering, node: torch.fx.Node, x: Tensor, *settings: Any) -> Tensor:
-    """A change of type: booleans become numbers, everything computes in float32."""
+@lowers("masked_fill")
+def masked_fill(lowering: Lowering, node: torch.fx.Node, x: Any, mask: Any, value: Any) -> Tensor:
+    """`x` with another value where a mask is true."""
+    return lowering.add(Where(), [as_value(mask), as_value(value), as_value(x)], "masked_fill")
+
+
+@lowers("index_put")
+def index_put(
+    lowering: Lowering, node: torch.fx.Node, x: Any, indices: Any, value: Any, accumulate: bool = False
+) -> Tensor:
+    """`x[mask] = number`, with one mask of the shape of x."""
+    masks = [index for index in indices if index is not None]
+    number = scalar_of(as_value(value))
+    listed = node.args[1]
+    assert isinstance(listed, list | tuple)
+    source = listed[0]
+    if (
+        len(masks) != 1
+        or len(indices) != 1
+        or number is None
+        or accumulate
+        or not isinstance(source, torch.fx.Node)
+        or source.meta["val"].dtype != torch.bool
+        or source.meta["val"].shape != node.meta["val"].shape
+    ):
+        raise refuse(
+            node,
+            "assigning to a part of an activation by index is not supported",
+            "assign one number where a mask of the same shape is true, or write torch.where(mask, a, b)",
+        )
+    return lowering.add(Where(), [masks[0], literal(np.float32(number).reshape(())), as_value(x)], "where")
+
+
+@lowers("heaviside")
+def heaviside(lowering: Lowering, node: torch.fx.Node, x: Any, value: Any) -> Tensor:
+    """0 below zero, `value` at zero, 1 above."""
+    zero, one = (literal(np.full((), number, dtype=np.float32)) for number in (0, 1))
+    negative = lowering.add(Compare("lt"), [as_value(x), zero], "lt")
+    equal = lowering.add(Compare("eq"), [as_value(x), zero], "eq")
+    inner = lowering.add(Where(), [equal, as_value(value), one], "where")
+    return lowering.add(Where(), [negative, zero, inner], "where")
+
+
+@lowers("to", "_to_copy", "type_as", "float", "bool")
+def change_type(lowering: Lowering, node: torch.fx.Node, x: Tensor, *settings: Any) -> Tensor:
+    """A change of type: everything computes in float32, so truth values and integers become numbers of it."""
     dtype = node.meta["val"].dtype
-    if dtype != torch.float32:
+    source = node.args[0]
+    assert isinstance(source, torch.fx.Node)
+    before = source.meta["val"].dtype
+    if dtype == torch.bool:
+        boolean = _boolean(lowering, node, 0, x)
+        assert isinstance(boolean, Tensor)
+        return boolean
+    if dtype != torch.float32 and before != torch.bool and lowering.integers(x) is None:
         raise refuse(
             node, f"a conversion to {dtype} is not supported", "the network has to compute in float32"
         )
-    source = node.args[0]
-    assert isinstance(source, torch.fx.Node)
-    return x if source.meta["val"].dtype == torch.float32 else lowering.add(ToFloat(), [x], "float")
+    return lowering.add(ToFloat(), [x], "float") if before == torch.bool else x
 
 
 _BINARY: dict[str, type[Op]] = {"add": Add, "sub": Sub, "mul": Mul, "div": Div, "maximum": Maximum}
@@ -78,7 +189,11 @@ def binary(lowering: Lowering, node: torch.fx.Node, a: Any, b: Any, *settings: A
         raise refuse(node, f"'{name}' with alpha is not supported", "multiply explicitly")
     if name == "div" and settings and settings[0] is not None:
         raise refuse(node, "rounding division is not supported", "divide without rounding_mode")
-    return lowering.add(_BINARY[name](), [as_value(a), as_value(b)], name)
+    op = _BINARY[name]()
+    if node.meta["val"].dtype == torch.bool:
+        # PyTorch adds and multiplies truth values as `or` and `and`.
+        op = Logical("or" if name in ("add", "maximum") else "and")
+    return lowering.add(op, [as_value(a), as_value(b)], name)
 
 
 @lowers("rsub")

@@ -29,7 +29,7 @@ def reshape(lowering: Lowering, node: torch.fx.Node, x: Tensor, *settings: Any) 
     return lowering.add(Reshape(shape[1:]), [x], "reshape")
 
 
-@lowers("expand", "expand_as", "broadcast_to")
+@lowers("expand", "expand_as", "broadcast_to", "repeat", "tile")
 def expand(lowering: Lowering, node: torch.fx.Node, x: Tensor, *settings: Any) -> Any:
     """Expansion of an activation to its own shape."""
     shape = tuple(int(d) for d in node.meta["val"].shape)

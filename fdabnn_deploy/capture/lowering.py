@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from fdabnn_deploy.capture.integers import Limits, limits_of
 from fdabnn_deploy.capture.values import CAPTURE_BATCH, Tensor, Value, refuse
 from fdabnn_deploy.expression import Expression, literal
 from fdabnn_deploy.graph import Node
@@ -31,6 +32,7 @@ class Lowering:
         self._text = ""
         self._shapes: dict[str, tuple[int, ...]] = {}
         self._constants: dict[Expression, Tensor] = {}
+        self._integers: dict[str, Limits | None] = {}
 
     def at(self, module: str, source: str, text: str = "") -> None:
         """Says which call the nodes added from now on come from: module path, `file:line`, and the statement there."""
@@ -55,7 +57,12 @@ class Lowering:
         shape = op.infer(*(self._shapes[n] for n in names))
         self.nodes.append(Node(name, op, tuple(names), module, self._source, self._text))
         self._shapes[name] = shape
+        self._integers[name] = limits_of(op, [self._integers[n] for n in names])
         return Tensor(name, tuple(CAPTURE_BATCH if d == -1 else d for d in shape))
+
+    def integers(self, tensor: Tensor) -> Limits | None:
+        """The limits of a tensor that is known to hold integers only."""
+        return self._integers[tensor.name]
 
     def _operand(self, value: Value) -> Tensor:
         if isinstance(value, Tensor):
@@ -82,17 +89,21 @@ def owner(weight: Expression, module: str) -> str:
 
 
 def collapse_batch(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """A constant that was made with the example's batch size, without the batch: uniform ones become scalars.
+    """A constant that was made in the shape of an activation, without the axes along which it does not change.
+
+    One number per channel stays one, however it was expanded, repeated or tiled; uniform constants become scalars.
 
     Raises:
         GraphError: it differs between the images of a batch.
     """
     if array.size > 1 and np.all(array == array.flat[0]):
         return np.array(array.flat[0])
+    for axis in range(array.ndim):
+        first = array.take([0], axis)
+        if array.shape[axis] > 1 and np.array_equal(np.broadcast_to(first, array.shape), array):
+            array = first
     if array.ndim == 4 and array.shape[0] == CAPTURE_BATCH:
-        if not np.all(array == array[:1]):
-            raise GraphError("a constant that differs between the images of a batch")
-        return array[:1]
+        raise GraphError("a constant that differs between the images of a batch")
     return array
 
 

@@ -25,9 +25,11 @@ from fdabnn_deploy.cli.console import (
 )
 from fdabnn_deploy.cli.export_tables import RUNTIMES, print_grids, print_parity, print_proofs, print_truth
 from fdabnn_deploy.cli.options import as_typed, reading_arguments, reading_options
+from fdabnn_deploy.cli.sign_notes import describe_zeros
 from fdabnn_deploy.converter import Kernels
 from fdabnn_deploy.numerics.record import Mode
 from fdabnn_deploy.report import ExportParityError, Report
+from fdabnn_deploy.sign_zero import CHOICES, SignZero
 
 NAME = "fdabnn-export"
 
@@ -95,6 +97,14 @@ class _Batch(click.ParamType[Any]):
     help="exact: equal bits on every runtime, proved. float: keep the float weights, report differences.",
 )
 @click.option(
+    "--sign-zero",
+    default="plus",
+    show_default=True,
+    type=click.Choice(CHOICES),
+    help="What a zero counts as at a sign that keeps it 0, such as torch.sign. plus: +1. minus: -1. exact: 0, as the mean of two "
+    "signs, with two binary layers for one; it takes weights with zeros, too.",
+)
+@click.option(
     "--capsule",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="PATH",
@@ -113,6 +123,7 @@ def _export(
     name: str | None,
     allow_float: tuple[str, ...],
     numerics: Mode,
+    sign_zero: SignZero,
     capsule: Path | None,
     debug: bool,
     **options: Any,
@@ -135,6 +146,7 @@ def _export(
             kernels=kernels,
             allow_float=allow_float,
             numerics=numerics,
+            sign_zero=sign_zero,
             capsule=capsule,
             name=name,
             progress=progress,
@@ -173,9 +185,11 @@ def _print_coverage(console: Console, report: Report) -> None:
     expected = sum(layer.expected for layer in report.coverage)
     rows = []
     for layer in report.coverage:
-        bits = Text("1 bit", "green") if layer.one_bit else Text("float", "yellow" if layer.expected else "")
+        bits = Text("float", "yellow" if layer.expected else "")
+        if layer.binary_layers:
+            bits = Text("1 bit" if layer.one_bit else f"{layer.binary_layers} x 1 bit", "green")
         why = "" if layer.one_bit else layer.why
-        if layer.expected and not layer.one_bit:
+        if layer.expected and not layer.binary_layers:
             why = f"{why}; allowed by --allow-float"
         rows.append(
             (layer.module, layer.kind, "x".join(map(str, layer.weight_shape)), bits, Text(why, "dim"))
@@ -186,19 +200,7 @@ def _print_coverage(console: Console, report: Report) -> None:
 
 def _print_notes(console: Console, report: Report) -> None:
     lines = list(report.notes)
-    zeros = report.sign_zeros
-    if zeros.zeros:
-        count = sum(zeros.zeros.values())
-        lines.append(
-            f"{count} of {zeros.sign_values} values were exactly 0 at a sign (on {zeros.images} inputs); "
-            f"they count as +1: top-1 agreement {format_share(zeros.top1_agreement)}, "
-            f"largest change of an output {format_number(zeros.max_abs)}"
-        )
-    if report.weight_zeros:
-        count = sum(report.weight_zeros.values())
-        lines.append(
-            f"{count} binary weights were exactly 0 and count as +1, in {', '.join(report.weight_zeros)}"
-        )
+    lines += describe_zeros(report)
     noise = report.dropped_noise
     if noise is not None:
         line = (

@@ -10,6 +10,8 @@ import json
 from dataclasses import asdict, dataclass, field
 from typing import Literal
 
+from fdabnn_deploy.sign_zero import CHOICES, SignZero
+
 Mode = Literal["exact", "float"]
 KEY = "numerics"
 """Of the record in a file's metadata."""
@@ -39,17 +41,21 @@ class Numerics:
     Attributes:
         mode: `exact` promises equal bits on every runtime, `float` keeps the trained weights and promises nothing.
         cuts: per reduction (or graph input), by the name of its tensor in the float graph.
+        sign_zero: what a zero counts as at a sign that is written so that it stays 0.
     """
 
     mode: Mode = "float"
     cuts: dict[str, Cut] = field(default_factory=dict)
+    sign_zero: SignZero = "plus"
 
     def to_text(self) -> str:
         """JSON on one line, keys in the order of computation; the same record gives the same text."""
-        content = {
+        content: dict[str, object] = {
             "mode": self.mode,
             "cuts": {name: list(asdict(cut).values()) for name, cut in self.cuts.items()},
         }
+        if self.sign_zero != "plus":
+            content["sign_zero"] = self.sign_zero
         return json.dumps(content, separators=(",", ":"))
 
     @classmethod
@@ -63,11 +69,14 @@ class Numerics:
             content = json.loads(text)
             mode = content["mode"]
             cuts = {str(name): _cut(values) for name, values in content["cuts"].items()}
+            sign_zero = content.get("sign_zero", "plus")
         except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"not a numerics record: {error}") from None
         if mode not in ("exact", "float"):
             raise ValueError(f"not a numerics record: mode {mode!r}")
-        return cls(mode, cuts)
+        if sign_zero not in CHOICES:
+            raise ValueError(f"not a numerics record: sign_zero {sign_zero!r}")
+        return cls(mode, cuts, sign_zero)
 
 
 def _cut(values: object) -> Cut:

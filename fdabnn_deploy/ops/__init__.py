@@ -7,6 +7,7 @@ from fdabnn_deploy.ops.captured import (
     Compare,
     Constant,
     Div,
+    Logical,
     LogicalNot,
     Opaque,
     ToFloat,
@@ -32,7 +33,7 @@ DEPLOYED: frozenset[type[Op]] = frozenset(
 
 __all__ = [
     "BATCH", "DEPLOYED", "Add", "Affine", "Array", "AvgPool2d", "BatchNorm", "BinaryConv2d", "BinaryLinear", "Clamp", "Compare",
-    "Concat", "Constant", "Conv2d", "Div", "FloatArray", "GlobalAvgPool", "GlobalSum", "GraphError", "Input", "Linear", "LogicalNot",
-    "MaxPool2d", "Maximum", "Mul", "Op", "Opaque", "PRelu", "Pad", "Permute", "Relu", "Reshape", "RoundToGrid", "Saturate", "Shape",
-    "Sign", "Slice", "Softmax", "Sub", "ToFloat", "TorchSign", "TrainedConv2d", "TrainedLinear", "Unary", "Where",
+    "Concat", "Constant", "Conv2d", "Div", "FloatArray", "GlobalAvgPool", "GlobalSum", "GraphError", "Input", "Linear", "Logical",
+    "LogicalNot", "MaxPool2d", "Maximum", "Mul", "Op", "Opaque", "PRelu", "Pad", "Permute", "Relu", "Reshape", "RoundToGrid",
+    "Saturate", "Shape", "Sign", "Slice", "Softmax", "Sub", "ToFloat", "TorchSign", "TrainedConv2d", "TrainedLinear", "Unary", "Where",
 ]  # fmt: skip

@@ -77,6 +77,28 @@ class LogicalNot(Op):
 
 
 @dataclass(frozen=True, eq=False)
+class Logical(Op):
+    """`y = a and b`, `a or b`, or `a xor b`, boolean."""
+
+    function: str
+    FUNCTIONS: ClassVar[dict[str, Callable[[Any, Any], Any]]] = {
+        "and": np.logical_and,
+        "or": np.logical_or,
+        "xor": np.logical_xor,
+    }
+    arity: ClassVar[int | None] = 2
+
+    def __post_init__(self) -> None:
+        require(self.function in self.FUNCTIONS, f"unknown function {self.function}")
+
+    def infer(self, *inputs: Shape) -> Shape:
+        return broadcast(*inputs)
+
+    def reference(self, *inputs: Array) -> Array:
+        return np.asarray(self.FUNCTIONS[self.function](inputs[0], inputs[1]))
+
+
+@dataclass(frozen=True, eq=False)
 class Where(Op):
     """`y = a where condition, else b`."""
 

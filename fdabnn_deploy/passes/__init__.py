@@ -3,6 +3,8 @@
 Each takes a verified graph and returns a verified graph with an account: how often it applied, and where it did not, why.
 """
 
+from functools import partial
+
 from fdabnn_deploy.passes.absorb_padding import absorb_padding
 from fdabnn_deploy.passes.base import Outcome, Pass
 from fdabnn_deploy.passes.canonical_sign import canonical_sign
@@ -10,25 +12,34 @@ from fdabnn_deploy.passes.drop_noise import drop_noise
 from fdabnn_deploy.passes.fold_affine import fold_affine
 from fdabnn_deploy.passes.fold_constants import fold_constants
 from fdabnn_deploy.passes.fold_norm import fold_norm
+from fdabnn_deploy.passes.lower_masks import lower_masks
 from fdabnn_deploy.passes.name_tensors import name_tensors
 from fdabnn_deploy.passes.recognise_binary import recognise_binary
 from fdabnn_deploy.passes.simplify import simplify
 from fdabnn_deploy.passes.sink_sign import sink_sign
+from fdabnn_deploy.passes.split_sign import split_sign
 from fdabnn_deploy.passes.straight_through import straight_through
+from fdabnn_deploy.sign_zero import SignZero
 
-PASSES: tuple[tuple[str, Pass], ...] = (
-    ("drop_noise", drop_noise),
-    ("straight_through", straight_through),
-    ("canonical_sign", canonical_sign),
-    ("fold_norm", fold_norm),
-    ("fold_constants", fold_constants),
-    ("absorb_padding", absorb_padding),
-    ("fold_affine (before recognition)", fold_affine),
-    ("sink_sign", sink_sign),
-    ("recognise_binary", recognise_binary),
-    ("fold_affine", fold_affine),
-    ("simplify", simplify),
-    ("name_tensors", name_tensors),
-)
 
-__all__ = ["PASSES", "Outcome", "Pass"]
+def passes(sign_zero: SignZero = "plus") -> tuple[tuple[str, Pass], ...]:
+    """The passes by name, for a choice of what zeros at signs count as."""
+    return (
+        ("drop_noise", drop_noise),
+        ("straight_through", straight_through),
+        ("canonical_sign", partial(canonical_sign, sign_zero=sign_zero)),
+        ("lower_masks", lower_masks),
+        ("fold_norm", fold_norm),
+        ("fold_constants", fold_constants),
+        ("absorb_padding", absorb_padding),
+        ("fold_affine (before recognition)", fold_affine),
+        ("sink_sign", sink_sign),
+        ("recognise_binary", partial(recognise_binary, sign_zero=sign_zero)),
+        ("split_sign", split_sign),
+        ("fold_affine", fold_affine),
+        ("simplify", simplify),
+        ("name_tensors", name_tensors),
+    )
+
+
+__all__ = ["Outcome", "Pass", "passes"]

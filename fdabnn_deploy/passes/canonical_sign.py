@@ -1,15 +1,20 @@
-"""Gives every spelling of a sign its one deployed form, `Sign`: `x < 0` is -1, all else is +1.
+"""Gives every spelling of a sign or comparison its deployed form, made of `Sign`: `x < 0` is -1, all else is +1.
 
-| written                                         | becomes                                     |
-|-------------------------------------------------|---------------------------------------------|
-| `torch.sign(x)`                                 | `Sign(x)`; zeros count as +1 from here on   |
-| `where(x < c, a, b)`, `where(x >= c, b, a)`     | `Affine(Sign(x - c))` with values a and b   |
-| `(x >= c).float()` (0 or 1)                     | `Affine(Sign(x - c))`, 1/2 and 1/2          |
-| `where(x > c, b, a)`, `where(x <= c, a, b)`     | the same; the tie `x == c` changes sides    |
-| `sign(sign(x) + c)` with `abs(c) < 1`           | `Sign(x)`                                   |
-| `sign(x) + (x == 0)`                            | `Sign(x)`                                   |
+A tensor that is constant below, at and above a threshold t of x (`steps`) becomes, with values a, b and c there,
 
-The affine of a two-valued tensor is folded by later passes: `2 * (x >= 0).float() - 1` is `Sign(x)` once that is done.
+| values                   | for instance                               | becomes                                                   |
+|--------------------------|--------------------------------------------|-----------------------------------------------------------|
+| `b == c`                 | `x >= t`, `where(x < t, a, c)`             | `Affine(Sign(x - t))` with values a and c                 |
+| `a == b`                 | `x > t`, `where(x <= t, a, c)`             | `Affine(-Sign(t - x))`: `-Sign(t - x)` is +1 where x > t  |
+| `a == b == c`            | `x * 0 == 0`                               | a constant                                                |
+| `b == (a + c) / 2`       | `torch.sign(x)`, `(x > 0) - (x < 0)`       | by the choice of `sign_zero`, see below                   |
+| others                   | `x == t`, `x != t`                         | the sum of two signs, with three scales                   |
+
+A sign that is 0 at 0 has three values and one bit has two: with `sign_zero` "plus" b becomes c, with "minus" a, and with "exact" it stays:
+`TorchSign` is kept, for later passes to write as the mean of two signs.
+
+A comparison of two tensors is one of their difference with 0, which float32 rounds to 0 only where they are equal. The affine of a
+two-valued tensor is folded by later passes: `2 * (x >= 0).float() - 1` is `Sign(x)` at once. Booleans become the numbers 0 and 1.
 """
 
 from __future__ import annotations
@@ -17,137 +22,130 @@ from __future__ import annotations
 import numpy as np
 
 from fdabnn_deploy.graph import Editor, Graph, Node
-from fdabnn_deploy.ops import (
-    Add,
-    Affine,
-    Compare,
-    Constant,
-    LogicalNot,
-    Sign,
-    Sub,
-    ToFloat,
-    TorchSign,
-    Where,
-)
+from fdabnn_deploy.ops import Add, Affine, Constant, Op, Sign, Sub, TorchSign, Unary
+from fdabnn_deploy.ops.base import DoubleArray
 from fdabnn_deploy.passes.base import Outcome
+from fdabnn_deploy.passes.steps import Step, outermost
+from fdabnn_deploy.sign_zero import SignZero
 
-_NEGATED = {"lt": "ge", "ge": "lt", "gt": "le", "le": "gt"}
-_SWAPPED = {"lt": "gt", "gt": "lt", "le": "ge", "ge": "le"}
+_WORDS = {"plus": "+1", "minus": "-1"}
 
 
-def canonical_sign(graph: Graph) -> Outcome:
-    """Rewrites all spellings of the table above."""
-    editor, applied, ties = Editor(graph), 0, 0
-    skipped: list[str] = []
-    for node in graph:
-        found = _two_valued(graph, node)
-        if isinstance(found, str):
-            skipped.append(f"{node.name}: {found}")
-        elif found is not None:
-            x, threshold, below, above, tie = found
-            _emit(editor, graph, node, x, threshold, below, above)
-            applied += 1
-            ties += tie
+def canonical_sign(graph: Graph, sign_zero: SignZero = "plus") -> Outcome:
+    """Rewrites every step function that something else reads."""
+    steps = outermost(graph)
+    rewriting = _Rewriting(graph, sign_zero)
+    for name, step in steps.items():
+        rewriting.replace(graph[name], step)
     notes = []
-    if ties:
+    if rewriting.three_valued and sign_zero != "exact":
         notes.append(
-            f"{ties} signs are written so that a zero counts as 0 or -1; deployed, a zero counts as +1"
+            f"{rewriting.three_valued} sign{'s are' if rewriting.three_valued > 1 else ' is'} written so that a zero counts as 0; "
+            f"deployed, a zero counts as {_WORDS[sign_zero]}"
         )
-    return Outcome(editor.finish() if applied else graph, applied, tuple(notes), tuple(skipped))
+    return Outcome(rewriting.editor.finish() if steps else graph, len(steps), tuple(notes))
 
 
-Found = tuple[str, float, float, float, bool]
+def is_three_valued(levels: tuple[DoubleArray, DoubleArray, DoubleArray]) -> bool:
+    """Whether a step function is 0 at 0 up to scale and offset, as `torch.sign` is."""
+    below, at, above = levels
+    return bool(np.all(at == (below + above) / 2) and np.any(below != above))
 
 
-def _two_valued(graph: Graph, node: Node) -> Found | str | None:
-    """(x, threshold, value below, value from the threshold on, whether the tie changes sides)."""
-    op = node.op
-    if isinstance(op, TorchSign):
-        return (_before_shift(graph, node.inputs[0]), 0.0, -1.0, 1.0, True)
-    if isinstance(op, Add):
-        for sign, equal in (node.inputs, node.inputs[::-1]):
-            x = graph[sign].inputs[0] if isinstance(graph[sign].op, TorchSign) else None
-            if x is not None and _is_zero_test(graph, equal, x):
-                return (x, 0.0, -1.0, 1.0, False)
-        return None
-    if isinstance(op, ToFloat):
-        comparison = _comparison(graph, node.inputs[0])
-        return None if comparison is None else _ordered(comparison, 1.0, 0.0)
-    if isinstance(op, Where):
-        comparison = _comparison(graph, node.inputs[0])
-        values = [graph.constant(name) for name in node.inputs[1:]]
-        if comparison is None:
-            return None
-        numbers = [float(v.value) for v in values if v is not None and v.value.ndim == 0]
-        if len(numbers) < 2:
-            return "where() chooses between tensors, not between two numbers"
-        return _ordered(comparison, *numbers)
-    return None
+class _Rewriting:
+    """The graph under change. Equal comparisons become one sign."""
+
+    def __init__(self, graph: Graph, sign_zero: SignZero) -> None:
+        self.graph = graph
+        self.editor = Editor(graph)
+        self.three_valued = 0
+        self._sign_zero = sign_zero
+        self._made: dict[tuple[object, ...], str] = {}
+
+    def replace(self, node: Node, step: Step) -> None:
+        """Replaces what makes a step function."""
+        shape = self.graph.shape(node.name)
+        levels = step.levels(shape)
+        assert levels is not None
+        below, at, above = levels
+        if is_three_valued(levels):
+            self.three_valued += 1
+            if self._sign_zero == "exact":
+                self._scaled(node, TorchSign(), self._difference(node, step), below, above)
+                return
+            at = above if self._sign_zero == "plus" else below
+        if np.array_equal(below, at) and np.array_equal(at, above) and not np.ptp(at):
+            self.editor.set(node.name, Constant(np.array(at[0], dtype=np.float32)), ())
+        elif np.array_equal(at, above):
+            self._scaled(node, Sign(), self._difference(node, step), below, above)
+        elif np.array_equal(below, at):
+            self._scaled(node, Sign(), self._difference(node, step, negated=True), above, below)
+        else:
+            self._both(node, step, below, at, above)
+
+    def _both(self, node: Node, step: Step, below: DoubleArray, at: DoubleArray, above: DoubleArray) -> None:
+        """All three values, by two signs that are equal at the threshold only, where both are +1."""
+        rising = self._add(node, Sign(), (self._difference(node, step),), "sign")
+        falling = self._add(node, Sign(), (self._difference(node, step, negated=True),), "sign")
+        sum_of_both = self._add(node, Add(), (rising, falling), "equal")
+        half = (at - below) / 2
+        doubled = 2 * half.astype(np.float32) + below.astype(np.float32)
+        if np.array_equal(below, above) and np.array_equal(doubled, at):
+            self.editor.set(node.name, Affine(half, below), (sum_of_both,))
+            return
+        outer = self._sum(node, _only_minus(below), rising, _only_minus(above), falling)
+        middle = self._add(node, Affine(at / 2, np.zeros_like(at)), (sum_of_both,), "scaled")
+        self.editor.set(node.name, Add(), (outer, middle))
+
+    def _scaled(self, node: Node, sign: Op, x: str, minus: DoubleArray, plus: DoubleArray) -> None:
+        """A sign whose -1 and +1 are other values."""
+        half, middle = (plus - minus) / 2, (plus + minus) / 2
+        if np.all(half == 1) and not np.any(middle):
+            self.editor.set(node.name, sign, (x,))
+            return
+        name = self._add(node, sign, (x,), "sign")
+        if _exact(half, middle, minus, plus):
+            self.editor.set(node.name, Affine(half, middle), (name,))
+            return
+        # The middle of two numbers is rounded; half a number plus or minus half of it is not.
+        self.editor.set(node.name, Add(), (
+            self._add(node, _only_minus(minus), (name,), "scaled"),
+            self._add(node, Affine(plus / 2, plus / 2), (name,), "scaled"),
+        ))  # fmt: skip
+
+    def _sum(self, node: Node, first: Op, a: str, second: Op, b: str) -> str:
+        operands = (self._add(node, first, (a,), "scaled"), self._add(node, second, (b,), "scaled"))
+        return self._add(node, Add(), operands, "sum")
+
+    def _difference(self, node: Node, step: Step, negated: bool = False) -> str:
+        """`x - t`, or `t - x`."""
+        key = (*step.key, negated)
+        if key not in self._made:
+            self._made[key] = self._subtract(node, step, negated)
+        return self._made[key]
+
+    def _subtract(self, node: Node, step: Step, negated: bool) -> str:
+        x = step.source[0]
+        if step.around_zero and self.graph.shape(x) == self.graph.shape(node.name):
+            return self._add(node, Unary("neg"), (x,), "negated") if negated else x
+        operands = step.source
+        if len(operands) == 1:
+            threshold = Constant(np.asarray(step.threshold, dtype=np.float32))
+            operands = (*operands, self._add(node, threshold, (), "threshold"))
+        return self._add(node, Sub(), operands[::-1] if negated else operands, "shifted")
+
+    def _add(self, node: Node, op: Op, inputs: tuple[str, ...], part: str) -> str:
+        name = self.editor.fresh(f"{node.module}/{part}" if node.module else part)
+        self.editor.add(Node(name, op, inputs, node.module, node.source, node.text), near=node.name)
+        return name
 
 
-def _comparison(graph: Graph, name: str) -> tuple[str, str, float] | None:
-    """(x, relation, threshold) of `x <relation> number`, through negations."""
-    node = graph[name]
-    if isinstance(node.op, LogicalNot):
-        inner = _comparison(graph, node.inputs[0])
-        return None if inner is None else (inner[0], _NEGATED[inner[1]], inner[2])
-    if not isinstance(node.op, Compare) or node.op.relation not in _NEGATED:
-        return None
-    relation = node.op.relation
-    for x, other, rel in (
-        (node.inputs[0], node.inputs[1], relation),
-        (node.inputs[1], node.inputs[0], _SWAPPED[relation]),
-    ):
-        constant = graph.constant(other)
-        if constant is not None and constant.value.ndim == 0 and graph.constant(x) is None:
-            return (x, rel, float(constant.value))
-    return None
+def _only_minus(value: DoubleArray) -> Affine:
+    """A value where a sign is -1, and 0 where it is +1."""
+    return Affine(-value / 2, value / 2)
 
 
-def _ordered(comparison: tuple[str, str, float], if_true: float, if_false: float) -> Found:
-    x, relation, threshold = comparison
-    below, above = (if_true, if_false) if relation in ("lt", "le") else (if_false, if_true)
-    return (x, threshold, below, above, relation in ("gt", "le"))
-
-
-def _before_shift(graph: Graph, name: str) -> str:
-    """X of `sign(x) + c` with |c| < 1 (whose sign is the sign of x), else the name itself."""
-    node = graph[name]
-    if isinstance(node.op, Add | Sub):
-        inner = graph[node.inputs[0]]
-        shift = graph.constant(node.inputs[1])
-        if isinstance(inner.op, TorchSign) and shift is not None and np.all(np.abs(shift.value) < 1):
-            return inner.inputs[0]
-    return name
-
-
-def _is_zero_test(graph: Graph, name: str, x: str) -> bool:
-    node = graph[name]
-    if isinstance(node.op, ToFloat):
-        node = graph[node.inputs[0]]
-    if not isinstance(node.op, Compare) or node.op.relation != "eq" or x not in node.inputs:
-        return False
-    constant = graph.constant(node.inputs[1]) or graph.constant(node.inputs[0])
-    return constant is not None and not np.any(constant.value)
-
-
-def _emit(
-    editor: Editor, graph: Graph, node: Node, x: str, threshold: float, below: float, above: float
-) -> None:
-    channels = graph.shape(node.name)[1] if len(graph.shape(node.name)) > 1 else 1
-    base = f"{node.module}/" if node.module else ""
-    if threshold:
-        constant, shifted = editor.fresh(f"{base}threshold"), editor.fresh(f"{base}shifted")
-        editor.add(
-            Node(constant, Constant(np.array(threshold, dtype=np.float32)), (), node.module, node.source),
-            near=node.name,
-        )
-        editor.add(Node(shifted, Sub(), (x, constant), node.module, node.source), near=node.name)
-        x = shifted
-    if (below, above) == (-1.0, 1.0):
-        editor.set(node.name, Sign(), (x,))
-        return
-    sign = editor.fresh(f"{base}sign")
-    editor.add(Node(sign, Sign(), (x,), node.module, node.source), near=node.name)
-    half, middle = (above - below) / 2, (above + below) / 2
-    editor.set(node.name, Affine(np.full(channels, half), np.full(channels, middle)), (sign,))
+def _exact(half: DoubleArray, middle: DoubleArray, minus: DoubleArray, plus: DoubleArray) -> bool:
+    """Whether `half s + middle` in float32 is exactly one of the two values."""
+    scale, offset = half.astype(np.float32), middle.astype(np.float32)
+    return bool(np.all(scale + offset == plus) and np.all(offset - scale == minus))

@@ -1,7 +1,15 @@
 """Finds the 1-bit layers: a convolution or dense layer whose input is a sign and whose weight is `s_o * B`, B of +-1.
 
-`conv(h * Sign(x), s_o * B) + b = (h s_o) * conv(Sign(x), B) + b`: the layer becomes a binary operator followed by an affine. What is not
-binary stays a float layer, and the reason is reported.
+`conv(h * Sign(x), s_o * B) + b = (h s_o) * conv(Sign(x), B) + b`: the layer becomes a binary operator followed by an affine; an h that is
+negative in some channels changes the sign of their weights. What is not binary stays a float layer, and the reason is reported.
+
+A third value, 0, is the mean of +1 and -1. With `sign_zero` "exact" such layers become two binary layers (four where both sides have three
+values), and their sum is divided by their number:
+
+    conv(torch.sign(x), B)        = (conv(Sign(x), B) - conv(Sign(-x), B)) / 2
+    conv(Sign(x), T), T in -1..1  = (conv(Sign(x), P) + conv(Sign(x), M)) / 2,   P with +1 and M with -1 where T is 0
+
+All sums are integers; taps outside the picture are 0 in each.
 """
 
 from __future__ import annotations
@@ -9,6 +17,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fdabnn_deploy.binary_weight import BinaryWeight, binary_weight
 from fdabnn_deploy.expression import evaluate64, simplify
@@ -21,72 +30,103 @@ from fdabnn_deploy.ops import (
     Linear,
     Op,
     Sign,
+    Sub,
+    TorchSign,
     TrainedConv2d,
     TrainedLinear,
 )
+from fdabnn_deploy.ops.base import DoubleArray
 from fdabnn_deploy.passes.base import Outcome
+from fdabnn_deploy.passes.split_sign import two_signs
+from fdabnn_deploy.sign_zero import SignZero
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether a layer is 1-bit.
+    """How many binary operators a layer becomes.
 
     Attributes:
         node: the layer's name.
-        one_bit: whether it is.
-        reason: why not, empty where it is.
-        remedy: what would change it, empty where nothing has to.
-        zeros: how many of its trained weights were exactly 0 and count as +1.
+        binary_layers: 1 for a 1-bit layer, 2 or 4 where a side has three values, 0 for a float layer.
+        reason: why not 1, empty where it is.
+        remedy: what would change a float layer, empty where nothing has to.
+        zeros: how many of its trained weights are exactly 0: a third value.
     """
 
     node: str
-    one_bit: bool
+    binary_layers: int
     reason: str = ""
     remedy: str = ""
     zeros: int = 0
 
 
-def judge(graph: Graph, node: Node) -> tuple[Verdict, BinaryWeight | None, float, str]:
-    """The verdict on a trained layer, with its weight, the scale h of its input and the name of the sign it reads."""
+@dataclass(frozen=True, eq=False)
+class Binary:
+    """What a binary layer is made of.
+
+    Attributes:
+        sign: the node of the sign that it reads.
+        weight: its weight.
+        gain: h, the scale of its input, by magnitude.
+        flips: +1 or -1 per input channel, where h is negative.
+    """
+
+    sign: Node
+    weight: BinaryWeight
+    gain: float
+    flips: DoubleArray
+
+
+def judge(graph: Graph, node: Node, sign_zero: SignZero = "plus") -> tuple[Verdict, Binary | None]:
+    """The verdict on a trained layer and, unless it is a float layer, what its binary form is made of."""
     assert isinstance(node.op, TrainedConv2d | TrainedLinear)
     source = graph[node.inputs[0]]
-    gain = 1.0
-    if isinstance(source.op, Affine) and isinstance(graph[source.inputs[0]].op, Sign):
-        if np.any(source.op.offset) or np.ptp(source.op.scale):
-            low, high = source.op.offset[0] - source.op.scale[0], source.op.offset[0] + source.op.scale[0]
+    scale = np.ones(graph.shape(source.name)[1])
+    if isinstance(source.op, Affine) and isinstance(graph[source.inputs[0]].op, Sign | TorchSign):
+        scale = source.op.scale
+        if np.any(source.op.offset) or np.ptp(np.abs(scale)) or not scale[0]:
+            low, high = sorted((source.op.offset[0] - scale[0], source.op.offset[0] + scale[0]))
             reason = f"its input takes the values {low:g} and {high:g}, not -s and +s"
-            return (
-                Verdict(node.name, False, reason, "binarise activations to -1 and +1 and train on"),
-                None,
-                1.0,
-                "",
-            )
-        gain, source = float(source.op.scale[0]), graph[source.inputs[0]]
-    weight = binary_weight(node.op.weight)
-    if not isinstance(source.op, Sign):
-        kind = source.op.kind
-        if isinstance(weight, BinaryWeight):
-            reason, remedy = (
-                f"its weight is binary, its input is not a sign ({kind} {source.name})",
-                "pass its input through a sign",
-            )
-        else:
-            reason, remedy = "full precision: neither input nor weight is a sign", "binarise both and retrain"
-        return Verdict(node.name, False, reason, remedy), None, 1.0, ""
+            return Verdict(node.name, 0, reason, "binarise activations to -1 and +1 and train on"), None
+        source = graph[source.inputs[0]]
+    exact = sign_zero == "exact"
+    weight = binary_weight(node.op.weight, three_valued=exact)
+    if not isinstance(source.op, Sign | TorchSign):
+        return Verdict(node.name, 0, *_no_sign(source, weight)), None
     if isinstance(weight, str):
         remedy = (
             "give the weight one magnitude per output channel, such as scale * torch.sign(w), and train on"
             if "magnitudes" in weight
             else "binarise its weight and retrain"
         )
-        return Verdict(node.name, False, f"its input is a sign, but {weight}", remedy), None, 1.0, ""
+        return Verdict(node.name, 0, f"its input is a sign, but {weight}", remedy), None
+    zeros = len(weight.zeros)
+    if zeros and not exact:
+        reason = f"{zeros} of its {weight.signs.size} weights are exactly 0, a third value beside -s and +s (ternary, pruned, masked)"
+        remedy = "choose --sign-zero exact, which makes two binary layers of it, or train it without zeros"
+        return Verdict(node.name, 0, reason, remedy, zeros), None
     if len(graph.shape(source.name)) not in (2, 4):
         reason = f"its input has {len(graph.shape(source.name))} dimensions"
-        return Verdict(node.name, False, reason, "flatten to [N, C] before the dense layer"), None, 1.0, ""
-    return Verdict(node.name, True, zeros=len(weight.zeros)), weight, gain, source.name
+        return Verdict(node.name, 0, reason, "flatten to [N, C] before the dense layer"), None
+    three = [("input", isinstance(source.op, TorchSign)), ("weight", bool(zeros))]
+    sides = " and ".join(name for name, found in three if found)
+    count = 2 ** sum(found for _, found in three)
+    reason = f"its {sides} may be 0, the mean of two signs: {count} binary layers" if sides else ""
+    binary = Binary(source, weight, float(abs(scale[0])), np.sign(scale))
+    return Verdict(node.name, count, reason, zeros=zeros), binary
 
 
-def recognise_binary(graph: Graph) -> Outcome:
+def _no_sign(source: Node, weight: BinaryWeight | str) -> tuple[str, str]:
+    """Why a layer is no binary one, and the remedy, where its input is not a sign."""
+    if isinstance(weight, BinaryWeight):
+        return (
+            f"its weight is binary, its input is not a sign ({source.op.kind} {source.name})",
+            "pass its input through a sign",
+        )
+    return "full precision: neither input nor weight is a sign", "binarise both and retrain"
+
+
+def recognise_binary(graph: Graph, sign_zero: SignZero = "plus") -> Outcome:
     """Replaces every trained layer by its binary or float form."""
     editor, applied = Editor(graph), 0
     notes: list[str] = []
@@ -94,32 +134,57 @@ def recognise_binary(graph: Graph) -> Outcome:
     for node in graph:
         if not isinstance(node.op, TrainedConv2d | TrainedLinear):
             continue
-        verdict, weight, gain, sign = judge(graph, node)
-        if weight is None:
+        verdict, binary = judge(graph, node, sign_zero)
+        if binary is None:
             skipped.append(f"{node.name}: {verdict.reason}")
             editor.set(node.name, _float_form(node.op), node.inputs)
             continue
-        if weight.zeros:
-            notes.append(f"{node.name}: {len(weight.zeros)} weights are exactly 0 and count as +1")
+        weight = binary.weight
         if weight.float32_disagreements:
             notes.append(
                 f"{node.name}: {weight.float32_disagreements} weight signs differ between float32 and float64; float64 is used"
             )
-        inner = editor.fresh(f"{node.name}_binary")
-        editor.add(
-            Node(inner, _binary_form(node.op, weight), (sign,), node.module, node.source), near=node.name
-        )
+        total = _sum(editor, graph, node, binary)
         bias = np.zeros(len(weight.scale)) if node.op.bias is None else node.op.bias.astype(np.float64)
-        editor.set(node.name, Affine(weight.scale * abs(gain), bias), (inner,))
-        if gain < 0:
-            editor.set(inner, _binary_form(node.op, weight, flip=True), (sign,))
+        scale = weight.scale * binary.gain / verdict.binary_layers
+        editor.set(node.name, Affine(scale, bias), (total,))
         applied += 1
     changed = applied or skipped
     return Outcome(editor.finish() if changed else graph, applied, tuple(notes), tuple(skipped))
 
 
-def _binary_form(op: TrainedConv2d | TrainedLinear, weight: BinaryWeight, flip: bool = False) -> Op:
-    signs = -weight.signs if flip else weight.signs
+def _sum(editor: Editor, graph: Graph, node: Node, binary: Binary) -> str:
+    """The binary operators of a layer, added up; returns the name of the sum."""
+    assert isinstance(node.op, TrainedConv2d | TrainedLinear)
+    signs = [(binary.sign.name, 1)]
+    if isinstance(binary.sign.op, TorchSign):
+        plus, minus = two_signs(editor, graph, binary.sign)
+        signs = [(plus, 1), (minus, -1)]
+    terms = [(sign, factor, plane) for sign, factor in signs for plane in binary.weight.planes()]
+    total = ""
+    for sign, factor, plane in terms:
+        # What is subtracted is negated instead: runtimes fuse additions into convolutions (`guard_sums`).
+        flipped = _flipped(plane, binary.flips) * np.int8(-factor if total else factor)
+        name = _add(editor, node, _binary_form(node.op, flipped), (sign,), "binary")
+        total = _add(editor, node, Sub(), (total, name), "sum") if total else name
+    return total
+
+
+def _flipped(signs: NDArray[np.int8], flips: DoubleArray) -> NDArray[np.int8]:
+    """Weights [O, C / groups, ...] for an input whose channels [C] have changed their signs."""
+    groups = len(flips) // signs.shape[1]
+    grouped = signs.reshape(groups, -1, *signs.shape[1:])
+    factors = flips.astype(np.int8).reshape(groups, 1, signs.shape[1], *(1,) * (signs.ndim - 2))
+    return (grouped * factors).reshape(signs.shape)
+
+
+def _add(editor: Editor, node: Node, op: Op, inputs: tuple[str, ...], part: str) -> str:
+    name = editor.fresh(f"{node.name}_{part}")
+    editor.add(Node(name, op, inputs, node.module, node.source, node.text), near=node.name)
+    return name
+
+
+def _binary_form(op: TrainedConv2d | TrainedLinear, signs: NDArray[np.int8]) -> Op:
     if isinstance(op, TrainedLinear):
         return BinaryLinear(signs)
     return BinaryConv2d(signs, op.stride, op.padding, op.dilation, op.groups)

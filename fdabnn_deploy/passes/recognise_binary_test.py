@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import partial
+
 import numpy as np
 import pytest
 
@@ -9,13 +12,15 @@ from fdabnn_deploy.ops import (
     BinaryConv2d,
     BinaryLinear,
     Conv2d,
+    Op,
     Reshape,
     Sign,
+    TorchSign,
     TrainedConv2d,
     TrainedLinear,
 )
 from fdabnn_deploy.passes.pass_testing import Build, check, kinds
-from fdabnn_deploy.passes.recognise_binary import recognise_binary
+from fdabnn_deploy.passes.recognise_binary import judge, recognise_binary
 
 
 def binarised(
@@ -67,11 +72,46 @@ def test_dense_layer() -> None:
     assert isinstance(outcome.graph.nodes_of(BinaryLinear)[0].op, BinaryLinear)
 
 
-def test_zeros_among_the_weights_are_noted() -> None:
+def test_zeros_among_the_weights_are_a_third_value() -> None:
     b = Build(3, 4, 4)
-    outcome = recognise_binary(b.graph(b(conv(binarised((2, 3, 3, 3), zeros=True)), b(Sign(), "x"))))
-    assert outcome.applied == 1
-    assert "1 weights are exactly 0 and count as +1" in outcome.notes[0]
+    graph = b.graph(b(conv(binarised((2, 3, 3, 3), zeros=True)), b(Sign(), "x")))
+    outcome = check(recognise_binary, graph, applied=0)
+    assert "1 of its 54 weights are exactly 0" in outcome.skipped[0]
+    assert kinds(outcome.graph) == ["Input", "Sign", "Conv2d"]
+
+
+@pytest.mark.parametrize("groups", [1, 2])
+@pytest.mark.parametrize("gain", [1.0, -0.5])
+@pytest.mark.parametrize(("zeros", "sign"), [(True, Sign()), (False, TorchSign()), (True, TorchSign())])
+def test_three_values_are_two_binary_layers(groups: int, gain: float, zeros: bool, sign: Op) -> None:
+    b = Build(4, 4, 4)
+    scaled = b(Affine(np.full(4, gain), np.zeros(4)), b(sign, "x"))
+    layer = replace(conv(binarised((4, 4 // groups, 3, 3), zeros=zeros), [1, 0, -1, 3]), groups=groups)
+    graph = b.graph(b(layer, scaled))
+    verdict, _ = judge(graph, graph[graph.outputs[0]], "exact")
+    count = 4 if zeros and isinstance(sign, TorchSign) else 2
+    assert verdict.binary_layers == count
+    assert f"{count} binary layers" in verdict.reason
+    outcome = check(partial(recognise_binary, sign_zero="exact"), graph, applied=1)
+    assert kinds(outcome.graph).count("BinaryConv2d") == count
+    assert "TorchSign" not in kinds(outcome.graph)
+
+
+def test_stored_weights_with_three_values() -> None:
+    stored = literal(np.random.default_rng(0).choice([-0.5, 0, 0.5], size=(3, 12)).astype(np.float32))
+    b = Build(12, 1, 1)
+    graph = b.graph(b(TrainedLinear(stored, None), b(Sign(), b(Reshape((12,)), "x"))))
+    assert kinds(check(recognise_binary, graph, applied=0).graph)[-1] == "Linear"
+    exact = check(partial(recognise_binary, sign_zero="exact"), graph, applied=1)
+    assert kinds(exact.graph).count("BinaryLinear") == 2
+
+
+@pytest.mark.parametrize("groups", [1, 2])
+def test_signs_negated_in_some_channels(groups: int) -> None:
+    b = Build(4, 4, 4)
+    flips = b(Affine(np.array([0.5, -0.5, -0.5, 0.5]), np.zeros(4)), b(Sign(), "x"))
+    layer = replace(conv(binarised((4, 4 // groups, 3, 3))), groups=groups)
+    check(recognise_binary, b.graph(b(layer, flips)), applied=1)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,10 @@
+"""What a zero at `torch.sign` counts as in the deployed network: one bit has no 0."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+SignZero = Literal["plus", "minus", "exact"]
+"""`plus`: +1, `minus`: -1, `exact`: 0, as the mean of two signs, `(Sign(x) - Sign(-x)) / 2`."""
+
+CHOICES: tuple[SignZero, ...] = ("plus", "minus", "exact")
