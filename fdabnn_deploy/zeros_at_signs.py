@@ -110,15 +110,14 @@ def count_sign_zeros(captured: Captured, images: FloatArray, sign_zero: SignZero
     structural = structural_zeros(graph, three)
     module = captured.program.module()
     assert isinstance(module, torch.fx.GraphModule)
+    calls = _calls(captured, module)
     watched: dict[str, _Watched] = {}
     for name, step in steps.items():
-        made = [captured.calls.get(tensor) for tensor in (name, *step.source)]
-        if None not in made:
+        if all(tensor in calls for tensor in (name, *step.source)):
             resolved = _resolved(graph, name, step, sign_zero) if name in three else None
-            sources = tuple(str(call) for call in made[1:])
-            watched[str(made[0])] = _Watched(
-                graph[name].module or "model", sources, torch.from_numpy(np.array(step.threshold)), resolved
-            )
+            sources = tuple(calls[tensor] for tensor in step.source)
+            threshold = torch.from_numpy(np.array(step.threshold))
+            watched[calls[name]] = _Watched(graph[name].module or "model", sources, threshold, resolved)
     written, deployed = (_Counting(module, watched, resolve) for resolve in (False, True))
     agree, largest = 0, 0.0
     with torch.inference_mode():
@@ -140,6 +139,15 @@ def count_sign_zeros(captured: Captured, images: FloatArray, sign_zero: SignZero
         top1_agreement=agree / len(images) if watched and len(images) else 1.0,
         largest_change=largest,
     )
+
+
+def _calls(captured: Captured, module: torch.fx.GraphModule) -> dict[str, str]:
+    """By tensor of the graph, the node of the program as a module, which may give its inputs other names."""
+    inputs = [node.name for node in module.graph.nodes if node.op == "placeholder"]
+    renamed = dict(zip(captured.program.graph_signature.user_inputs, inputs, strict=True))
+    names = {node.name for node in module.graph.nodes}
+    calls = {tensor: str(renamed.get(call, call)) for tensor, call in captured.calls.items()}
+    return {tensor: call for tensor, call in calls.items() if call in names}
 
 
 def _is_three_valued(graph: Graph, name: str, step: Step) -> bool:
