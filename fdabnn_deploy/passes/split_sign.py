@@ -20,7 +20,9 @@ def split_sign(graph: Graph) -> Outcome:
     for node in signs:
         plus, minus = two_signs(editor, graph, node)
         difference = editor.fresh(f"{node.name}_difference")
-        editor.add(Node(difference, Sub(), (plus, minus), node.module, node.source, node.text), near=node.name)
+        editor.add(
+            Node(difference, Sub(), (plus, minus), node.module, node.source, node.text), near=node.name
+        )
         channels = graph.shape(node.name)[1]
         editor.set(node.name, Affine(np.full(channels, 0.5), np.zeros(channels)), (difference,))
     return Outcome(editor.finish() if signs else graph, len(signs))
