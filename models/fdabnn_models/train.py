@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import io
-import math
-import pickle
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, fields
@@ -15,7 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fdabnn_deploy.errors import UsageError
+from fdabnn_deploy.errors import ModelRefusedError, UsageError
+from fdabnn_deploy.files import check_writable
 from fdabnn_models import cifar10
 from fdabnn_models.architectures import find_architecture
 from fdabnn_models.checkpoint import cpu_state_dict, save_checkpoint, write_atomically
@@ -23,6 +22,7 @@ from fdabnn_models.distributed import Ranks
 from fdabnn_models.layers import Scale
 from fdabnn_models.ranges import record_ranges
 from fdabnn_models.schedules import alpha_at, learning_rate_at, series_length_at, set_epoch
+from fdabnn_models.state import ADVICE, is_sound, read_state, write_state
 
 Optimizer = Literal["sgd", "adam"]
 MOMENTUM = 0.9
@@ -34,7 +34,6 @@ WARMUP_EPOCHS = 1.0
 EVAL_BATCH = 500
 # Ranges are recorded over so many training pictures, without augmentation.
 RANGE_PICTURES = 10_000
-STATE_VERSION = 1
 LOG_COLUMNS = (
     "epoch", "train_loss", "train_accuracy", "test_loss", "test_accuracy", "alpha", "n", "learning_rate",
     "seconds", "images_per_second",
@@ -166,32 +165,45 @@ class Trainer:
         """Continue from the state file beside ``out``, where there is one.
 
         Raises:
-            UsageError: the state file is damaged or belongs to a run with another recipe.
+            UsageError: the state file is damaged or belongs to a run with another recipe, network or data.
         """
         path = state_path(self.out)
         if not path.exists():
             return False
-        advice = "delete it to start again, or choose another --out"
-        try:
-            state = torch.load(path, map_location=self.device, weights_only=True)
-            version, recipe = state["state_version"], state["recipe"]
-        except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, TypeError, ValueError) as error:
-            reason = (str(error).splitlines() or [type(error).__name__])[0]
-            raise UsageError(f"{path} is not a readable training state: {reason}; {advice}") from None
-        if version != STATE_VERSION:
-            raise UsageError(f"{path} was written by another version of this tool; {advice}")
+        state = read_state(path, self.device)
         for field in fields(Recipe):
-            mine, theirs = getattr(self.recipe, field.name), recipe.get(field.name)
+            mine, theirs = getattr(self.recipe, field.name), state["recipe"].get(field.name)
             if mine != theirs:
-                raise UsageError(f"{path} belongs to a run with {field.name} {theirs}, not {mine}; {advice}")
-        self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
+                raise UsageError(f"{path} belongs to a run with {field.name} {theirs}, not {mine}; {ADVICE}")
+        if state["data"] != self.data.digest():
+            raise UsageError(f"{path} belongs to a run on other data than --data names now; {ADVICE}")
+        try:
+            self.model.load_state_dict(state["model"])
+            self.optimizer.load_state_dict(state["optimizer"])
+        except (RuntimeError, ValueError, KeyError) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise UsageError(
+                f"{path} does not fit {self.recipe.arch} as it is now: {reason}; {ADVICE}"
+            ) from None
         self.finished = state["finished"]
         self.rows = state["rows"]
         return True
 
+    def check_outputs(self) -> None:
+        """Before the first epoch: every file that the run will write can be written.
+
+        Raises:
+            UsageError: one cannot; it is named with the reason.
+        """
+        if not self.ranks.first:
+            return
+        kept = [epoch_path(self.out, epoch) for epoch in self.keep_epochs if epoch < self.recipe.epochs]
+        for path in (self.out, state_path(self.out), log_path(self.out), *kept):
+            check_writable(path)
+
     def run(self) -> float:
         """Train the epochs that are missing and write the checkpoint; returns the test accuracy, 0 .. 1."""
+        self.check_outputs()
         while self.finished < self.recipe.epochs:
             self._epoch()
             self._save_state()
@@ -208,34 +220,24 @@ class Trainer:
         order = self.batches.order(epoch)
         crop = epoch < recipe.epochs - recipe.plain_epochs
         totals = torch.zeros(2, device=self.device)
+        bad = torch.full((), steps, device=self.device)
         rate = 0.0
         for step in range(steps):
-            rate = learning_rate_at(
-                epoch * steps + step,
-                recipe.epochs * steps,
-                base=recipe.lr,
-                warmup=min(int(WARMUP_EPOCHS * steps), recipe.epochs * steps // 10),
-            )
-            for group in self.optimizer.param_groups:
-                group["lr"] = rate
-            pictures, labels = self.batches.batch(
-                epoch, step, order, self.ranks.rank, self.ranks.world, crop=crop
-            )
-            self.optimizer.zero_grad(set_to_none=True)
-            with self._autocast():
-                logits = self.compiled(pictures)
-            loss = F.cross_entropy(logits.float(), labels)
-            loss.backward()
-            self.ranks.average_gradients(self.model)
-            self.optimizer.step()
-            totals += torch.stack([loss.detach(), (logits.detach().argmax(1) == labels).float().mean()])
+            rate = self._set_learning_rate(epoch * steps + step)
+            values = self.train_step(epoch, step, order, crop=crop)
+            totals += values
+            bad = torch.where(values[0].isfinite(), bad, bad.clamp(max=step))
             if self.device.type == "cpu" or step % 50 == 0:
+                self._stop_if_not_finite(bad, steps)
                 done = (step + 1) * recipe.batch_size
                 self.progress.step(epoch, step + 1, steps, done / (time.perf_counter() - start))
+        self._stop_if_not_finite(bad, steps)
         self.ranks.average_statistics(self.model)
         train_loss, train_accuracy = (self.ranks.sum(totals) / (steps * self.ranks.world)).tolist()
-        if not math.isfinite(train_loss):
-            raise UsageError(f"the loss is no longer finite in epoch {epoch + 1}; try a smaller --lr")
+        if not is_sound(train_loss, len(cifar10.CLASSES)):
+            raise ModelRefusedError(
+                f"the run does not learn: the mean loss of epoch {epoch + 1} is {train_loss:.3g}; {self._last_good()}"
+            )
         seconds = time.perf_counter() - start
         test_loss, test_accuracy = self.evaluate()
         values = (
@@ -248,6 +250,46 @@ class Trainer:
         recent = [row["seconds"] for row in self.rows[-3:]]
         remaining = sum(recent) / len(recent) * (recipe.epochs - self.finished)
         self.progress.epoch(self.rows[-1], remaining)
+
+    def _set_learning_rate(self, step: int) -> float:
+        steps, total = self.batches.steps, self.recipe.epochs * self.batches.steps
+        warmup = min(int(WARMUP_EPOCHS * steps), total // 10)
+        rate = learning_rate_at(step, total, base=self.recipe.lr, warmup=warmup)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        return rate
+
+    def train_step(self, epoch: int, step: int, order: Tensor, *, crop: bool = True) -> Tensor:
+        """One batch forward and backward, and the optimizer's step; returns loss and accuracy on this rank, [2].
+
+        Args:
+            epoch: 0 .. epochs - 1; it decides the augmentation.
+            step: of the epoch.
+            order: of the training images, from ``batches.order``.
+            crop: random crops.
+        """
+        images, labels = self.batches.batch(epoch, step, order, self.ranks.rank, self.ranks.world, crop=crop)
+        self.optimizer.zero_grad(set_to_none=True)
+        with self._autocast():
+            logits = self.compiled(images)
+        loss = F.cross_entropy(logits.float(), labels)
+        loss.backward()
+        self.ranks.average_gradients(self.model)
+        self.optimizer.step()
+        return torch.stack([loss.detach(), (logits.detach().argmax(1) == labels).float().mean()])
+
+    def _stop_if_not_finite(self, bad: Tensor, steps: int) -> None:
+        """Raises where a step of this epoch, of which ``bad`` is the first, had a loss that is not finite."""
+        if int(bad) < steps:
+            raise ModelRefusedError(
+                f"the loss is not finite in epoch {self.finished + 1}, step {int(bad) + 1} of {steps}; {self._last_good()}"
+            )
+
+    def _last_good(self) -> str:
+        kept = (
+            f"{state_path(self.out)} holds epoch {self.finished}" if self.finished else "nothing was written"
+        )
+        return f"try a smaller --lr ({kept})"
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.recipe.amp)
@@ -277,14 +319,14 @@ class Trainer:
     def _save_state(self) -> None:
         if self.ranks.first:
             state = {
-                "state_version": STATE_VERSION,
                 "recipe": asdict(self.recipe),
+                "data": self.data.digest(),
                 "finished": self.finished,
                 "rows": self.rows,
                 "model": cpu_state_dict(self.model.state_dict()),
                 "optimizer": self.optimizer.state_dict(),
             }
-            write_atomically(state_path(self.out), lambda file: torch.save(state, file))
+            write_state(state_path(self.out), state)
             text = io.StringIO()
             text.write(",".join(LOG_COLUMNS) + "\n")
             for row in self.rows:

@@ -13,9 +13,10 @@ import pytest
 import torch
 from torch import nn
 
-from fdabnn_deploy.errors import UsageError
+from fdabnn_deploy.errors import ModelRefusedError, UsageError
 from fdabnn_models import architectures, train
 from fdabnn_models.cifar10 import load_cifar10
+from fdabnn_models.conftest import write_batches
 from fdabnn_models.distributed import Ranks
 from fdabnn_models.layers import FDAConv2d, Scale
 from fdabnn_models.train import Recipe, Trainer, epoch_path, log_path, state_path
@@ -181,6 +182,71 @@ def test_damaged_state_is_refused(tiny_cifar: Path, tmp_path: Path, damage: str)
         trainer(tiny_cifar, out).resume()
 
 
+def test_state_of_other_data_is_refused(tiny_cifar: Path, tmp_path: Path) -> None:
+    out = tmp_path / "net.pt"
+    trainer(tiny_cifar, out).run()
+    other = write_batches(tmp_path / "cifar-10", pictures_per_batch=17)
+    with pytest.raises(UsageError, match="a run on other data than --data names now; delete it"):
+        trainer(other, out).resume()
+
+
+def test_state_of_a_changed_network_is_refused(
+    tiny_cifar: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "net.pt"
+    trainer(tiny_cifar, out).run()
+
+    class Wider(Tiny):
+        def __init__(self, **kwargs: Any) -> None:
+            super().__init__(**kwargs)
+            self.more = nn.Linear(2, 2)
+
+    monkeypatch.setattr(train, "find_architecture", lambda name: Wider)
+    with pytest.raises(UsageError, match=r"does not fit tiny as it is now: .*more\.weight"):
+        trainer(tiny_cifar, out).resume()
+
+
+@pytest.mark.parametrize("taken", ["net.pt", "net.pt.state", "net.pt.csv", "net.epoch2.pt"])
+def test_outputs_that_cannot_be_written_are_said_before_the_first_epoch(
+    tiny_cifar: Path, tmp_path: Path, taken: str
+) -> None:
+    (tmp_path / taken).mkdir()
+    run = trainer(tiny_cifar, tmp_path / "net.pt", keep=(2,))
+    with pytest.raises(UsageError, match=taken.replace(".", r"\.")):
+        run.run()
+    assert run.finished == 0
+
+
+def test_run_that_does_not_learn_keeps_the_last_good_epoch(tiny_cifar: Path, tmp_path: Path) -> None:
+    out = tmp_path / "net.pt"
+    run = trainer(tiny_cifar, out)
+    run._epoch()
+    run._save_state()
+    good = state_path(out).read_bytes()
+    with torch.no_grad():
+        run.model.linear.weight.mul_(1e6)  # type: ignore[operator, union-attr]
+    with pytest.raises(ModelRefusedError, match=r"mean loss of epoch 2 is .*net\.pt\.state holds epoch 1"):
+        run.run()
+    assert state_path(out).read_bytes() == good
+    assert not out.exists()
+
+
+def test_step_that_is_not_finite_is_named(
+    tiny_cifar: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = trainer(tiny_cifar, tmp_path / "net.pt")
+    original = run.train_step
+
+    def train_step(epoch: int, step: int, *args: Any, **kwargs: Any) -> torch.Tensor:
+        values = original(epoch, step, *args, **kwargs)
+        return values * float("nan") if (epoch, step) == (1, 2) else values
+
+    monkeypatch.setattr(run, "train_step", train_step)
+    with pytest.raises(ModelRefusedError, match="not finite in epoch 2, step 3 of 4; try a smaller --lr"):
+        run.run()
+    assert torch.load(state_path(run.out), weights_only=True)["finished"] == 1
+
+
 def test_batch_must_be_shareable_and_not_too_large(tiny_cifar: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="--batch-size 20 cannot be shared by 3 ranks"):
         trainer(tiny_cifar, tmp_path / "net.pt", ranks=Ranks(0, 3))
@@ -211,6 +277,7 @@ from pathlib import Path
 import torch
 from fdabnn_models import train
 from fdabnn_models.cifar10 import load_cifar10
+from fdabnn_models.conftest import write_batches
 from fdabnn_models.distributed import join_ranks, leave_ranks
 from fdabnn_models.train_test import RECIPE, Collected, Tiny
 
