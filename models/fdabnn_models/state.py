@@ -96,7 +96,8 @@ def read_state(path: Path, device: torch.device) -> dict[str, Any]:
     if not sound or {"checksum", *state} != _KEYS:
         raise UsageError(f"{path} is damaged: its content does not fit its checksum; {ADVICE}")
     _check_values(path, state)
-    return _on_device(state, device)
+    moved: dict[str, Any] = _on_device(state, device)
+    return moved
 
 
 def _check_values(path: Path, state: Mapping[str, Any]) -> None:

@@ -224,9 +224,9 @@ class Trainer:
         rate = 0.0
         for step in range(steps):
             rate = self._set_learning_rate(epoch * steps + step)
-            values = self.train_step(epoch, step, order, crop=crop)
-            totals += values
-            bad = torch.where(values[0].isfinite(), bad, bad.clamp(max=step))
+            result = self.train_step(epoch, step, order, crop=crop)
+            totals += result
+            bad = torch.where(result[0].isfinite(), bad, bad.clamp(max=step))
             if self.device.type == "cpu" or step % 50 == 0:
                 self._stop_if_not_finite(bad, steps)
                 done = (step + 1) * recipe.batch_size

@@ -12,7 +12,7 @@ from typing import Any
 import click
 from rich.console import Console
 
-from bench import environment, report
+from bench import environment, report, training
 from bench.cc import CompileError
 from bench.layers import LAYERS
 from bench.model_files import MODELS
@@ -125,6 +125,9 @@ def _models(
         [result.record() for result in results],
     )
     _write(console, out, "models", content)
+
+
+_main.add_command(training.command)
 
 
 def _cpus(first: int | None) -> list[int]:
