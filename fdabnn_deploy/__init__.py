@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from fdabnn_deploy.errors import (
     FdabnnError,
     ModelRefusedError,
+    NotWrittenError,
     ParityError,
     RuntimeMissingError,
     SlowerError,
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 __all__ = [
     "FdabnnError",
     "ModelRefusedError",
+    "NotWrittenError",
     "ParityError",
     "RuntimeMissingError",
     "SlowerError",

@@ -159,7 +159,7 @@ def write_capsule(path: Path, capsule: Capsule) -> None:
     """Writes a capsule; a reader sees the whole file or none.
 
     Raises:
-        UsageError: the file cannot be written.
+        NotWrittenError: the file cannot be written.
     """
     write_whole(path, to_bytes(capsule))
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from fdabnn_deploy import capsule as capsules
 from fdabnn_deploy.capsule import Capsule, PackedSigns, Tensor, fnv1a64, hash_words, pack_signs
-from fdabnn_deploy.errors import ModelRefusedError, UsageError
+from fdabnn_deploy.errors import ModelRefusedError, NotWrittenError, UsageError
 
 
 def example(count: int = 3, seed: int = 0) -> Capsule:
@@ -94,7 +94,7 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
     capsules.write_capsule(path, example())
     assert same(capsules.read_capsule(path), example())
     assert [child.name for child in path.parent.iterdir()] == ["net.capsule"]
-    with pytest.raises(UsageError, match="cannot write"):
+    with pytest.raises(NotWrittenError, match="cannot write"):
         capsules.write_capsule(path / "below-a-file", example())
     with pytest.raises(UsageError, match="there is no file"):
         capsules.read_capsule(tmp_path / "nothing.capsule")

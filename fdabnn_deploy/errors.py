@@ -12,6 +12,7 @@ traceback. Anything else that escapes is a bug of ours and exits with 1.
 | 4    | parity failed                    | `ParityError`          |
 | 5    | slower than before               | `SlowerError`          |
 | 6    | device or runtime missing        | `RuntimeMissingError`  |
+| 6    | a result could not be written    | `NotWrittenError`      |
 """
 
 from __future__ import annotations
@@ -51,5 +52,11 @@ class SlowerError(FdabnnError):
 
 class RuntimeMissingError(FdabnnError):
     """A runtime, library or device that the command needs is not present."""
+
+    exit_code = 6
+
+
+class NotWrittenError(FdabnnError):
+    """A result could not be written after the work was done: a full disk, a pipe that nobody reads. What was written before stays."""
 
     exit_code = 6

@@ -8,13 +8,13 @@ one.
 from __future__ import annotations
 
 import difflib
+import errno
 import math
-import shutil
-import tempfile
+import os
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -30,18 +30,21 @@ from fdabnn_deploy.converter import Converter, ConvertOptions, Kernels, find_con
 from fdabnn_deploy.converter import targets as known_targets
 from fdabnn_deploy.deploy import Deployed, LayerCoverage, deploy
 from fdabnn_deploy.errors import ModelRefusedError, UsageError
+from fdabnn_deploy.files import check_outputs, move_whole
 from fdabnn_deploy.graph import Graph
 from fdabnn_deploy.numerics.exact import Exact, make_exact
 from fdabnn_deploy.numerics.record import Mode, Numerics
 from fdabnn_deploy.ops import BinaryConv2d, BinaryLinear, FloatArray
 from fdabnn_deploy.report import ExportParityError, Report
 from fdabnn_deploy.samples import Samples
+from fdabnn_deploy.scratch import ScratchFolder
 from fdabnn_deploy.sign_zero import CHOICES, SignZero
 from fdabnn_deploy.stages import Progress, Stages
 from fdabnn_deploy.torch_module import run_module
 from fdabnn_deploy.work import check_work
 from fdabnn_deploy.zeros_at_signs import count_sign_zeros
 
+_ATTEMPTS = 3
 SIGN_ZERO_IMAGES = 64
 CALIBRATION_IMAGES = 64
 CALIBRATION_VALUES = 1 << 25
@@ -113,6 +116,10 @@ def export(
             raise UsageError(
                 f"the name '{network.info.name}' is not that of a file: choose another with --name"
             )
+        places = {
+            converter.target: out / f"{network.info.name}{converter.suffix}" for converter in converters
+        }
+        _check_outputs(places, None if capsule is None else Path(capsule), source)
         fda = len(network.noise.layers)
         stage.detail = f"{network.arch}, {network.dialect}" + (f", {fda} FDA layers" if fda else "")
         stage.bytes = network.bytes or None
@@ -178,7 +185,7 @@ def export(
                 replay.write_golden(Path(capsule), files, [inputs.images], truth.expected)
                 stage.bytes = Path(capsule).stat().st_size
         for file in checked:
-            file.artifact.path.replace(out / file.artifact.path.name)
+            move_whole(file.artifact.path, out / file.artifact.path.name)
     return result
 
 
@@ -337,18 +344,35 @@ def _sizes(graph: Graph, checkpoint_bytes: int) -> report.Sizes:
     return report.Sizes(checkpoint_bytes, 4 * total, binary, total - binary)
 
 
+def _check_outputs(places: Mapping[str, Path], capsule: Path | None, source: object) -> None:
+    """Before the work: whether every file can be written, and takes the place of no other that is asked for or read."""
+    outputs = {f"the {target} file": path for target, path in places.items()}
+    checkpoint_file = Path(source) if isinstance(source, str | Path) else None
+    check_outputs({**outputs, "--capsule": capsule}, {"the checkpoint": checkpoint_file})
+
+
 @contextmanager
 def _work_folder(out: Path) -> Iterator[Path]:
     """A hidden folder inside `out`, on the same file system; a folder made for nothing is removed again."""
     created = not out.exists()
     try:
-        out.mkdir(parents=True, exist_ok=True)
-        work = Path(tempfile.mkdtemp(prefix=".fdabnn-export-", dir=out))
+        work = _new_folder(out)
     except OSError as error:
         raise UsageError(f"cannot write to {out}: {error.strerror}") from None
     try:
-        yield work
+        yield work.path
     finally:
-        shutil.rmtree(work, ignore_errors=True)
-        if created and not any(out.iterdir()):
-            out.rmdir()
+        work.cleanup()
+        if created:
+            # Another export may have begun to use it; then it is not empty.
+            with suppress(OSError):
+                out.rmdir()
+
+
+def _new_folder(out: Path) -> ScratchFolder:
+    for _ in range(_ATTEMPTS):
+        out.mkdir(parents=True, exist_ok=True)
+        # Another export, which had made `out` for nothing, removes it at this moment.
+        with suppress(FileNotFoundError):
+            return ScratchFolder(".fdabnn-export-", out)
+    raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))

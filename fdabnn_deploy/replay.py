@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +21,7 @@ from fdabnn_deploy.runtimes.onnxruntime import OnnxRuntimeSession
 from fdabnn_deploy.runtimes.tflite_file import INT32, TfliteFile
 from fdabnn_deploy.runtimes.tflite_session import TfliteSession
 from fdabnn_deploy.runtimes.tflite_tensors import Layout
+from fdabnn_deploy.scratch import ScratchFolder
 
 DEFAULT_INPUTS = 16
 _PACKERS = frozenset({"LceQuantize", "LceBconv2d", "LceBMaxPool2d"})
@@ -60,7 +60,7 @@ def write_golden(
         expected: the outputs of the deployed graph for `inputs`.
 
     Raises:
-        UsageError: the capsule cannot be written.
+        NotWrittenError: the capsule cannot be written.
         ParityError: a runtime computes other bits than expected.
     """
     path = next((file for file in files if file.suffix == ".tflite"), files[0])
@@ -187,8 +187,8 @@ def _packed(session: Session, inputs: Sequence[FloatArray]) -> tuple[PackedSigns
 def _open(capsule: Capsule) -> Session:
     suffix = f".{capsule.target}"
     runtime = registry.for_file(Path(f"capsule{suffix}"))
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / f"capsule{suffix}"
+    with ScratchFolder("fdabnn-replay-") as folder:
+        path = folder.path / f"capsule{suffix}"
         path.write_bytes(capsule.model)
         return runtime.open(path)
 

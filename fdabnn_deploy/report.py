@@ -371,7 +371,7 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
     """Writes JSON aside in the same folder and renames it; missing folders are made.
 
     Raises:
-        UsageError: the file cannot be written.
+        NotWrittenError: the file cannot be written.
     """
     text = json.dumps(_plain(content), indent=2, allow_nan=False) + "\n"
     write_whole(path, text.encode())

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from fdabnn_deploy import report as reports
 from fdabnn_deploy.cli.export import print_report
-from fdabnn_deploy.errors import UsageError
+from fdabnn_deploy.errors import NotWrittenError
 from fdabnn_deploy.latency import Latency
 from fdabnn_deploy.numerics.grid_row import GridRow
 from fdabnn_deploy.parity import Agreement, Comparison, Difference
@@ -121,7 +121,7 @@ def test_it_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
     example().write_json(path)
     assert json.loads(path.read_text())["model"]["name"] == "net"
     assert [child.name for child in path.parent.iterdir()] == ["report.json"]
-    with pytest.raises(UsageError, match="cannot write"):
+    with pytest.raises(NotWrittenError, match="cannot write"):
         example().write_json(path / "below-a-file.json")
 
 

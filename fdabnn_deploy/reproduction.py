@@ -8,21 +8,20 @@ A file that is right alone points at what its whole model does around the layer,
 
 from __future__ import annotations
 
-import os
-import shutil
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from fdabnn_deploy import converter, reference
-from fdabnn_deploy.errors import FdabnnError, UsageError
+from fdabnn_deploy.errors import FdabnnError, NotWrittenError, UsageError
+from fdabnn_deploy.files import check_writable
 from fdabnn_deploy.graph import Graph, Node
 from fdabnn_deploy.model_info import ModelInfo
 from fdabnn_deploy.ops import BinaryConv2d, BinaryLinear, FloatArray, Input, Sign
 from fdabnn_deploy.parity import Difference, compare
 from fdabnn_deploy.runtimes import registry
+from fdabnn_deploy.scratch import ScratchFolder
 
 READ_ME = "README.txt"
 SCRIPT = "run.py"
@@ -68,15 +67,19 @@ class Case:
 
 
 def check_folder(folder: Path) -> None:
-    """Refuses a folder that already holds something.
+    """Before the work: refuses a folder that already holds something, or that cannot be written.
 
     Raises:
-        UsageError: it does, or there is a file of this name.
+        UsageError: it does, or there is something else of this name.
     """
-    if folder.is_dir() and not any(folder.iterdir()):
+    if folder.is_dir():
+        if any(folder.iterdir()):
+            raise UsageError(f"{folder} exists: name a new folder for the reproduction")
+        check_writable(folder / READ_ME)
         return
-    if folder.exists():
-        raise UsageError(f"{folder} exists: name a new folder for the reproduction")
+    if folder.is_symlink() or folder.exists():
+        raise UsageError(f"{folder} exists and is no folder: name a new folder for the reproduction")
+    check_writable(folder)
 
 
 def cut(graph: Graph, tensor: str, known: frozenset[str]) -> tuple[Graph, dict[str, str]]:
@@ -121,24 +124,25 @@ def write(folder: Path, case: Case) -> None:
     `a.npy` and `b.npy` with the tensor that differs, `layer.<suffix>` per target, and `run.py`, which runs those.
 
     Raises:
-        UsageError: the folder exists or cannot be written.
+        UsageError: the folder holds something.
+        NotWrittenError: it cannot be written.
     """
     check_folder(folder)
+    empty = folder.is_dir()
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        work = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+        with ScratchFolder(f".{folder.name[:40]}.", folder if empty else folder.parent) as scratch:
+            work = scratch.path / "whole"
+            work.mkdir()
+            _fill(work, case)
+            if empty:
+                # It may be where a link leads, and is not replaced.
+                for path in work.iterdir():
+                    path.rename(folder / path.name)
+            else:
+                work.rename(folder)
     except OSError as error:
-        raise UsageError(f"cannot write {folder}: {error.strerror}") from None
-    try:
-        _fill(work, case)
-        umask = os.umask(0)
-        os.umask(umask)
-        work.chmod(0o777 & ~umask)
-        work.replace(folder)
-    except OSError as error:
-        raise UsageError(f"cannot write {folder}: {error.strerror}") from None
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
+        raise NotWrittenError(f"cannot write {folder}: {error.strerror or error}") from None
 
 
 def _fill(work: Path, case: Case) -> None:

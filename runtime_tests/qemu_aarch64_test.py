@@ -109,8 +109,8 @@ def test_sessions_share_a_process_that_ends_with_the_last(resnet20: Files) -> No
     first, second = (QemuRuntime().open(path) for path in resnet20[:2])
     assert first._process is second._process
     process = first._process._process
-    folder = first._process._folder.name
-    assert Path(folder).is_dir()
+    folder = first._process._folder.path
+    assert folder.is_dir()
     del first
     gc.collect()
     assert process.poll() is None
@@ -118,7 +118,7 @@ def test_sessions_share_a_process_that_ends_with_the_last(resnet20: Files) -> No
     del second
     gc.collect()
     assert process.returncode == 0
-    assert not Path(folder).exists()
+    assert not folder.exists()
 
 
 def test_what_goes_wrong_there_is_said_here(resnet20: Files, tmp_path: Path) -> None:

@@ -40,7 +40,8 @@ class OnnxConverter:
 
         Raises:
             ModelRefusedError: an operator has no form in ONNX here.
-            UsageError: the batch size is not positive, or the file cannot be written.
+            UsageError: the batch size is not positive.
+            NotWrittenError: the file cannot be written.
             RuntimeMissingError: onnx-simplifier is not installed.
         """
         if options.batch is not None and options.batch < 1:

@@ -7,7 +7,7 @@ import pytest
 
 from fdabnn_deploy.conformance import network
 from fdabnn_deploy.converter import ConvertOptions, find_converter
-from fdabnn_deploy.errors import ModelRefusedError, UsageError
+from fdabnn_deploy.errors import ModelRefusedError, NotWrittenError, UsageError
 from fdabnn_deploy.graph import Graph, Node
 from fdabnn_deploy.model_info import ModelInfo
 from fdabnn_deploy.ops import Input, TorchSign
@@ -64,14 +64,14 @@ def test_a_refused_graph_leaves_the_old_file(tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(UsageError, match=r"cannot write .*network\.onnx: File exists"):
+    with pytest.raises(NotWrittenError, match=r"cannot write .*network\.onnx: Not a directory"):
         CONVERTER.convert(network(), INFO, tmp_path / "file" / "network.onnx", ConvertOptions())
 
 
 def test_a_folder_in_the_files_place(tmp_path: Path) -> None:
     path = tmp_path / "network.onnx"
     path.mkdir()
-    with pytest.raises(UsageError, match="cannot write"):
+    with pytest.raises(NotWrittenError, match="cannot write"):
         CONVERTER.convert(network(), INFO, path, ConvertOptions())
     assert list(tmp_path.iterdir()) == [path]
 

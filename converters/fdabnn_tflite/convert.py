@@ -34,7 +34,8 @@ class TfliteConverter:
 
         Raises:
             ModelRefusedError: an operator has no TFLite form.
-            UsageError: the batch size is no positive number, or the file cannot be written.
+            UsageError: the batch size is no positive number.
+            NotWrittenError: the file cannot be written.
             RuntimeMissingError: TensorFlow or LCE is not installed.
             FdabnnError: a binary layer came out as a float one.
         """

@@ -11,7 +11,7 @@ import pytest
 
 from fdabnn_deploy.conformance import network
 from fdabnn_deploy.converter import Converter, ConvertOptions, find_converter
-from fdabnn_deploy.errors import FdabnnError, UsageError
+from fdabnn_deploy.errors import FdabnnError, NotWrittenError, UsageError
 from fdabnn_deploy.graph import Graph, Node
 from fdabnn_deploy.model_info import ModelInfo
 from fdabnn_deploy.ops import (
@@ -223,7 +223,7 @@ def test_wrong_usage_is_told_and_nothing_written(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="batch size 0"):
         CONVERTER.convert(graph, INFO, tmp_path / "a.tflite", ConvertOptions(batch=0))
     (tmp_path / "file").touch()
-    with pytest.raises(UsageError, match=r"cannot write .*file"):
+    with pytest.raises(NotWrittenError, match=r"cannot write .*file"):
         CONVERTER.convert(graph, INFO, tmp_path / "file" / "a.tflite", ConvertOptions())
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from typing import Any
 
 from fdabnn_deploy.errors import RuntimeMissingError
 from fdabnn_deploy.graph import Graph
 from fdabnn_deploy.ops import BATCH, Array
 from fdabnn_deploy.runtimes.tflite_stderr import native_stderr
+from fdabnn_deploy.scratch import ScratchFolder
 from fdabnn_tflite.emitter import Emitter
 from fdabnn_tflite.layout import natural_form, stored_shape
 from fdabnn_tflite.lower import lower_graph
@@ -75,10 +75,10 @@ def build_flatbuffer(graph: Graph, flipped: bool, batch: int | None) -> tuple[by
     # Grappler would merge constants, and that changes roundings.
     tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
     try:
-        with native_stderr() as log, tempfile.TemporaryDirectory(prefix="fdabnn-") as folder:
+        with native_stderr() as log, ScratchFolder("fdabnn-saved-") as folder:
             module.main = tf.function(function, input_signature=specs, autograph=False)
-            tf.saved_model.save(module, folder, signatures={"serving_default": module.main})
-            data = converter.convert_saved_model(folder)
+            tf.saved_model.save(module, str(folder.path), signatures={"serving_default": module.main})
+            data = converter.convert_saved_model(str(folder.path))
     except Exception as error:
         error.add_note(log.text[-4000:])
         raise

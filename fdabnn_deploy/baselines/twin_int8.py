@@ -13,11 +13,9 @@ from __future__ import annotations
 import importlib
 import logging
 import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -30,6 +28,7 @@ from fdabnn_deploy.prover.domain import Shape
 from fdabnn_deploy.prover.optimised import import_onnx
 from fdabnn_deploy.runtimes.tflite_file import parse_tflite
 from fdabnn_deploy.runtimes.tflite_stderr import native_stderr
+from fdabnn_deploy.scratch import ScratchFolder
 
 CALIBRATION_PICTURES = 8
 Found = tuple[bytes, list[TwinLayer], str]
@@ -131,8 +130,8 @@ def _onnx(content: bytes, layers: list[TwinLayer], given: FloatArray | None) -> 
         def get_next(self) -> dict[str, FloatArray] | None:
             return next(feeds, None)
 
-    with tempfile.TemporaryDirectory(prefix="fdabnn-") as folder, _quiet():
-        source, target = Path(folder, "float.onnx"), Path(folder, "int8.onnx")
+    with ScratchFolder("fdabnn-int8-") as folder, _quiet():
+        source, target = folder.path / "float.onnx", folder.path / "int8.onnx"
         source.write_bytes(content)
         tools.quantize_static(
             source,

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import math
 import os
+import signal
 import sys
 import traceback
 import warnings
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 import click
@@ -16,7 +19,10 @@ from rich.console import Console
 from rich.status import Status
 from rich.text import Text
 
+from fdabnn_deploy.cli.escaping import EscapingHook, escape_name, escape_text
+from fdabnn_deploy.cli.signals import Stopped, stopped_by_signals
 from fdabnn_deploy.errors import FdabnnError, UsageError
+from fdabnn_deploy.files import is_standard_output
 from fdabnn_deploy.report import Stage
 
 PIPE_WIDTH = 120
@@ -32,7 +38,13 @@ def make_console(*, stderr: bool = False) -> Console:
     """A console of the terminal's width, at most `MAX_WIDTH`; in a pipe plain text of `PIPE_WIDTH`."""
     console = Console(stderr=stderr, highlight=False, markup=False, emoji=False)
     console.width = min(console.width, MAX_WIDTH) if console.is_terminal else PIPE_WIDTH
+    console.push_render_hook(EscapingHook())
     return console
+
+
+def console_beside(*outputs: Path | None) -> Console:
+    """The console of a command that also writes files: on stderr where one of them goes to the standard output, to be alone there."""
+    return make_console(stderr=any(path is not None and is_standard_output(path) for path in outputs))
 
 
 class StagePrinter:
@@ -46,7 +58,9 @@ class StagePrinter:
         """Shows the spinner."""
         if self._console.is_terminal:
             self.stop()
-            self._status = self._console.status(f"{name:<{_NAME_WIDTH}}{detail}", spinner="dots")
+            self._status = self._console.status(
+                Text(f"{name:<{_NAME_WIDTH}}{escape_name(detail)}"), spinner="dots"
+            )
             self._status.start()
 
     def done(self, stage: Stage) -> None:
@@ -54,7 +68,8 @@ class StagePrinter:
         self.stop()
         size = format_bytes(stage.bytes) if stage.bytes is not None else ""
         room = self._console.width - 2 - _NAME_WIDTH - _BYTES_WIDTH - _SECONDS_WIDTH
-        detail = stage.detail if len(stage.detail) <= room else stage.detail[: room - 1] + "…"
+        detail = escape_name(stage.detail)
+        detail = detail if len(detail) <= room else detail[: room - 1] + "…"
         line = Text("  ")
         line.append(f"{stage.name:<{_NAME_WIDTH}}", "bold")
         line.append(f"{detail:<{room}}")
@@ -85,7 +100,7 @@ def print_table(
         rows: the cells. The last column is wrapped where the line gets too long.
         right: columns aligned right.
     """
-    cells = [[cell if isinstance(cell, Text) else Text(cell) for cell in row] for row in rows]
+    cells = [[cell if isinstance(cell, Text) else Text(escape_name(cell)) for cell in row] for row in rows]
     heads = [Text(column, "dim") for column in columns]
     lines = [heads, *cells] if any(columns) else cells
     last = len(columns) - 1
@@ -160,6 +175,8 @@ def run_command(command: click.Command, name: str, args: Sequence[str] | None) -
     | 2    | a usage error, click's own included               |
     | 1    | an exception that is none of ours: a bug          |
     | 130  | Ctrl-C                                            |
+    | 143  | SIGTERM                                           |
+    | 129  | SIGHUP                                            |
     | else | `FdabnnError.exit_code`                           |
     """
     arguments = list(sys.argv[1:] if args is None else args)
@@ -168,7 +185,7 @@ def run_command(command: click.Command, name: str, args: Sequence[str] | None) -
     quiet_libraries()
     try:
         # Not command.main: it would end the process by itself when the reader of a pipe goes away.
-        with command.make_context(name, arguments) as context:
+        with stopped_by_signals(), command.make_context(name, arguments) as context:
             command.invoke(context)
         sys.stdout.flush()
     except click.exceptions.Exit as end:
@@ -176,6 +193,8 @@ def run_command(command: click.Command, name: str, args: Sequence[str] | None) -
     except click.ClickException as error:
         message = " ".join(error.format_message().split())
         return _fail(errors, f"{name}: {message} (see {name} --help)", UsageError.exit_code)
+    except Stopped as error:
+        return _fail(errors, f"{name}: stopped by {signal.Signals(error.number).name}", 128 + error.number)
     except (click.Abort, KeyboardInterrupt):
         return _fail(errors, f"{name}: stopped", INTERRUPTED)
     except FdabnnError as error:
@@ -202,7 +221,9 @@ def run_command(command: click.Command, name: str, args: Sequence[str] | None) -
 
 
 def _fail(errors: Console, message: str, code: int) -> int:
-    errors.print(Text(message, "red"), soft_wrap=True)
+    # The terminal may be gone, which is one of the reasons to end.
+    with contextlib.suppress(OSError):
+        errors.print(Text(escape_text(message), "red"), soft_wrap=True)
     return code
 
 

@@ -9,6 +9,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
+from fdabnn_deploy.cli.escaping import escape_name
+
 
 class DeviceProgress:
     """Meets `fdabnn_deploy.profiling.profile.Progress`; a context manager.
@@ -41,8 +43,10 @@ class DeviceProgress:
     def tell(self, device: str, what: str) -> None:
         """Shows what a device does now."""
         if device not in self._tasks:
-            self._tasks[device] = self._progress.add_task(escape(device), total=None, what=escape(what))
-        self._progress.update(self._tasks[device], what=escape(what))
+            self._tasks[device] = self._progress.add_task(
+                escape(escape_name(device)), total=None, what=escape(escape_name(what))
+            )
+        self._progress.update(self._tasks[device], what=escape(escape_name(what)))
 
     def done(self, device: str, failure: str) -> None:
         """Stops the device's clock."""

@@ -15,18 +15,21 @@ from rich.text import Text
 import fdabnn_deploy
 from fdabnn_deploy.cli.console import (
     StagePrinter,
+    console_beside,
     format_bytes,
     format_number,
     format_share,
-    make_console,
     mark,
     print_table,
     run_command,
 )
 from fdabnn_deploy.cli.export_tables import RUNTIMES, print_grids, print_parity, print_proofs, print_truth
-from fdabnn_deploy.cli.options import as_typed, reading_arguments, reading_options
+from fdabnn_deploy.cli.options import as_typed, reading_arguments, reading_options, samples_path
 from fdabnn_deploy.cli.sign_notes import describe_zeros
 from fdabnn_deploy.converter import Kernels
+from fdabnn_deploy.devices import libraries
+from fdabnn_deploy.errors import NotWrittenError, UsageError
+from fdabnn_deploy.files import check_outputs
 from fdabnn_deploy.numerics.record import Mode
 from fdabnn_deploy.report import ExportParityError, Report
 from fdabnn_deploy.sign_zero import CHOICES, SignZero
@@ -81,7 +84,7 @@ class _Batch(click.ParamType[Any]):
 @click.option(
     "--json",
     "json_path",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=click.Path(path_type=Path),
     metavar="PATH",
     help="Write the whole report as JSON.",
 )
@@ -106,7 +109,7 @@ class _Batch(click.ParamType[Any]):
 )
 @click.option(
     "--capsule",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=click.Path(path_type=Path),
     metavar="PATH",
     help="Write a golden capsule: model, inputs, outputs and hashes in one file, to be replayed on a device.",
 )
@@ -130,9 +133,11 @@ def _export(
 ) -> None:
     """Export a trained binary network to ONNX and TFLite, and verify every file on its runtime.
 
-    Exit codes: 0 verified, 1 a bug, 2 wrong usage, 3 model refused, 4 parity failed, 6 a package is missing.
+    Exit codes: 0 verified, 1 a bug, 2 wrong usage, 3 model refused, 4 parity failed, 6 a package is missing,
+    or a file cannot be written.
     """
-    console = make_console()
+    console = console_beside(json_path)
+    _check_outputs(json_path, capsule, out, checkpoint, samples)
     progress = StagePrinter(console)
     asked = [part for target in targets for part in target.split(",") if part] or ["all"]
     console.print(Text.assemble((f"{NAME} ", "bold"), f"{checkpoint} → {', '.join(asked)}"), soft_wrap=True)
@@ -156,7 +161,11 @@ def _export(
         progress.stop()
         print_report(console, error.report)
         if json_path is not None:
-            error.report.write_json(json_path)
+            try:
+                error.report.write_json(json_path)
+            except NotWrittenError as unwritten:
+                # What the files are is said in any case.
+                raise ExportParityError(f"{error}; {unwritten}", error.report) from None
         console.print()
         raise
     finally:
@@ -165,6 +174,20 @@ def _export(
     if json_path is not None:
         report.write_json(json_path)
     _print_end(console, report, checkpoint, as_typed(options), json_path)
+
+
+def _check_outputs(
+    json_path: Path | None, capsule: Path | None, out: Path, checkpoint: Path, samples: str | None
+) -> None:
+    """Before the work: where the report and the capsule go. What the files are called is known only when the checkpoint was read."""
+    if (
+        json_path is not None
+        and json_path.suffix in libraries.RUNTIMES
+        and json_path.resolve().parent == out.resolve()
+    ):
+        raise UsageError(f"--json {json_path} ends as the exported files do: name another file")
+    inputs = {"CHECKPOINT": checkpoint, "--samples": samples_path(samples)}
+    check_outputs({"--json": json_path, "--capsule": capsule}, inputs)
 
 
 def print_report(console: Console, report: Report) -> None:

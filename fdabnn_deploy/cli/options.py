@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import click
@@ -77,6 +78,14 @@ def reading_arguments(options: dict[str, Any]) -> dict[str, Any]:
     else:
         arguments["arch_args"] = None
     return arguments
+
+
+def samples_path(samples: str | None) -> Path | None:
+    """The file or folder that `--samples` or `--inputs` names, without `:N` or `:all`; None for the default and random inputs."""
+    if samples is None or samples.startswith("random:"):
+        return None
+    path, colon, count = samples.rpartition(":")
+    return Path(path if colon and (count == "all" or count.isdecimal()) else samples)
 
 
 def as_typed(options: dict[str, Any]) -> str:

@@ -15,16 +15,17 @@ from rich.text import Text
 import fdabnn_deploy
 from fdabnn_deploy.cli.console import (
     StagePrinter,
+    console_beside,
     format_number,
     format_share,
-    make_console,
     mark,
     print_table,
     run_command,
 )
-from fdabnn_deploy.cli.options import reading_arguments, reading_options
+from fdabnn_deploy.cli.options import reading_arguments, reading_options, samples_path
 from fdabnn_deploy.comparison_report import ComparisonReport, LayerRow
 from fdabnn_deploy.errors import ParityError
+from fdabnn_deploy.files import check_outputs
 from fdabnn_deploy.runtimes import registry
 
 NAME = "fdabnn-parity"
@@ -63,7 +64,7 @@ _SHOWN_LAYERS = 12
 @click.option(
     "--json",
     "json_path",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=click.Path(path_type=Path),
     metavar="PATH",
     help="Write the result as JSON.",
 )
@@ -89,9 +90,10 @@ def _parity(
     reported, not judged.
 
     Exit codes: 0 they agree or are only reported, 4 they do not agree, 1 a bug, 2 wrong usage, 3 model refused,
-    6 a package is missing.
+    6 a package is missing, or a file cannot be written.
     """
-    console = make_console()
+    console = console_beside(json_path)
+    check_outputs({"--json": json_path}, {"A": a, "B": b, "--inputs": samples_path(inputs)})
     progress = StagePrinter(console)
     try:
         result = fdabnn_deploy.compare_models(

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import click
 
 import fdabnn_deploy
-from fdabnn_deploy.cli.console import Numbers, make_console, run_command
+from fdabnn_deploy.cli.console import Numbers, console_beside, make_console, run_command
 from fdabnn_deploy.cli.device_progress import DeviceProgress
 from fdabnn_deploy.cli.profile_tables import print_changes, print_profile
-from fdabnn_deploy.errors import SlowerError, UsageError
-from fdabnn_deploy.files import check_writable
+from fdabnn_deploy.errors import FdabnnError, NotWrittenError, SlowerError, UsageError
+from fdabnn_deploy.files import check_outputs
 from fdabnn_deploy.profiling import html
 from fdabnn_deploy.profiling.compare import other_settings
+from fdabnn_deploy.profiling.html import write_profile_html
 
 NAME = "fdabnn-profile"
 
@@ -81,14 +83,14 @@ NAME = "fdabnn-profile"
 @click.option(
     "--json",
     "json_path",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=click.Path(path_type=Path),
     metavar="PATH",
     help="Write everything as JSON.",
 )
 @click.option(
     "--html",
     "html_path",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=click.Path(path_type=Path),
     metavar="PATH",
     help="Write a report to look at: one file, no network.",
 )
@@ -124,9 +126,9 @@ def _profile(
     """Measure MODEL, a .tflite or .onnx file, on devices, after it has proved there that it computes the right bits.
 
     Exit codes: 0 done, 1 a bug, 2 wrong usage, 3 model refused, 4 self-test failed, 5 a layer got slower (--compare),
-    6 a device or runtime is missing.
+    6 a device or runtime is missing, or a file cannot be written.
     """
-    console = make_console()
+    console = console_beside(json_path, html_path)
     if compared is not None:
         if model is not None:
             raise UsageError("--compare takes two files of --json and no model")
@@ -141,9 +143,12 @@ def _profile(
         raise UsageError("no model: give a .tflite or .onnx file, or --compare OLD NEW")
     if html_path is not None:
         html.check()
-    for path in (json_path, html_path):
-        if path is not None:
-            check_writable(path)
+    inputs = {
+        "MODEL": model,
+        "--capsule": capsule,
+        "--baseline": None if baseline is None else Path(baseline),
+    }
+    check_outputs({"--json": json_path, "--html": html_path}, inputs)
     with DeviceProgress(make_console(stderr=True)) as progress:
         result = fdabnn_deploy.profile(
             model,
@@ -159,16 +164,17 @@ def _profile(
             clean=clean,
             progress=progress,
         )
-    try:
-        if json_path is not None:
-            result.write_json(json_path)
-        if html_path is not None:
-            fdabnn_deploy.write_profile_html(result, html_path)
-    finally:
-        # Last, for the reader of a pipe may go away; and also where a file cannot be written.
-        print_profile(console, result)
-    if result.errors:
-        raise result.errors[0]
+    errors: list[FdabnnError] = [*result.errors]
+    for path, write in ((json_path, result.write_json), (html_path, partial(write_profile_html, result))):
+        try:
+            if path is not None:
+                write(path)
+        except NotWrittenError as error:
+            errors.append(error)
+    # Last, for the reader of a pipe may go away; and also where a file cannot be written.
+    print_profile(console, result)
+    if errors:
+        raise errors[0]
 
 
 def main(args: Sequence[str] | None = None) -> int:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from fdabnn_deploy import native
 from fdabnn_deploy.capsule import read_capsule
+from fdabnn_deploy.cli.escaping import escape_text
 from fdabnn_deploy.devices import libraries
 from fdabnn_deploy.devices.device import known_machine
 from fdabnn_deploy.errors import FdabnnError, RuntimeMissingError
@@ -111,7 +112,7 @@ def main(args: Sequence[str] | None = None) -> int:
                 f"cannot start {argv[0]} ({error.strerror}): install the package again, where programs may be run"
             ) from None
     except FdabnnError as error:
-        print(f"{NAME}: {error}", file=sys.stderr)
+        print(f"{NAME}: {escape_text(str(error))}", file=sys.stderr)
         return error.exit_code
 
 

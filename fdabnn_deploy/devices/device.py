@@ -149,7 +149,7 @@ class Device(ABC):
                 stdout, stderr = process.communicate(timeout=timeout)
             except subprocess.TimeoutExpired:
                 raise RuntimeMissingError(
-                    f"{too_long} within {timeout:.0f} s: fewer --runs, or is the device overloaded?"
+                    f"{too_long} within {timeout:.0f} s: is the device overloaded? (fewer --runs take less time)"
                 ) from None
             finally:
                 if held is not None:
@@ -184,7 +184,7 @@ def end_process(process: subprocess.Popen[bytes]) -> None:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-    for pipe in (process.stdout, process.stderr):
+    for pipe in (process.stdin, process.stdout, process.stderr):
         if pipe is not None:
             pipe.close()
 

@@ -15,7 +15,6 @@ import platform
 import re
 import subprocess
 import sys
-import tempfile
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ from fdabnn_deploy import native
 from fdabnn_deploy.devices.device import MACHINES, Tell
 from fdabnn_deploy.errors import RuntimeMissingError, UsageError
 from fdabnn_deploy.files import write_whole
+from fdabnn_deploy.scratch import ScratchFolder
 
 _PIP_SECONDS = 600
 _GLIBC = range(17, 40)
@@ -149,10 +149,10 @@ def fetch(runtime: RuntimePackage, version: str, machine: str, tell: Tell) -> Pa
     if found:
         return found[0]
     tell(f"fetching {runtime.name} {version} for {machine}")
-    with tempfile.TemporaryDirectory(prefix="fdabnn-wheel-") as scratch:
-        command = download_command(f"{runtime.package}=={version}", machine, Path(scratch))
+    with ScratchFolder("fdabnn-wheel-") as scratch:
+        command = download_command(f"{runtime.package}=={version}", machine, scratch.path)
         status, said = _run(command)
-        wheels = list(Path(scratch).glob("*.whl"))
+        wheels = list(scratch.path.glob("*.whl"))
         if status != 0 or len(wheels) != 1:
             errors = [line for line in said.splitlines() if line.startswith("ERROR")]
             reason = errors[-1].removeprefix("ERROR: ") if errors else said.strip()[-200:] or "pip failed"

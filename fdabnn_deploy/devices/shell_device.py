@@ -23,13 +23,30 @@ KEPT_DAYS = 30
 _ENVIRONMENT = 'export LC_ALL=C PATH="$PATH:/usr/bin:/bin"; '
 _MARK = "fdabnn-profile-begins"
 """Printed before a script's own output: the start files of some shells print greetings."""
-_SHORT = 30.0
+_SHORT = 120.0
+"""For what takes no time by itself; the start files of a shell may take most of it."""
+_HASH_FAILED = 9
 _PUSH_SECONDS = 600.0
+_NO_HOME = "its user has no home folder"
 _NO_SPACE = ("No space left", "Disk quota exceeded", "Disc quota exceeded", "File too large")
 _READ_ONLY = ("Read-only file system", "Permission denied")
 _NOT_STARTED = {126, 127}
 _ILLEGAL_INSTRUCTION = 128 + 4
 _KILLED = 128 + 9
+_PLAIN = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 _-./:=,+@")
+
+
+def for_any_shell(script: str) -> str:
+    r"""A command line with which every login shell, csh and fish among them, runs a script in `sh`.
+
+    They differ in what they make of quotes, `$`, `!`, backslashes and line ends within quotes. So all that but letters, digits and some
+    harmless signs is written as `\ooo`, in octal, and the `sh` that they start puts the script together again.
+    """
+    coded = "".join(
+        chr(byte) if byte in _PLAIN else "%%" if byte == ord("%") else f"\\{byte:03o}"
+        for byte in script.encode()
+    )
+    return f"""sh -c 'eval "$(printf "{coded}")"'"""
 
 
 class ShellDevice(Device):
@@ -121,7 +138,11 @@ class ShellDevice(Device):
         if not self._folder:
             # mtime counts days since the last use: `_present` touches what it finds.
             script = (
-                f'umask 077; d={self._folder_word}; mkdir -p "$d" || exit 1\n'
+                # Where the environment has no HOME, the list of users may know it.
+                'case "${HOME:-}" in /*) ;; *) HOME=$(eval "echo ~$(id -un)"); esac\n'
+                f"umask 077; d={self._folder_word}\n"
+                f'case "$d" in "~"*) echo "{_NO_HOME}" >&2; exit 1;; esac\n'
+                'mkdir -p "$d" || exit 1\n'
                 'find "$d" -name "part.*" -mmin +10 -exec rm -f {} + 2>/dev/null\n'
                 f'find "$d" -mindepth 1 -maxdepth 1 -mtime +{KEPT_DAYS} -exec rm -rf {{}} + 2>/dev/null\n'
                 'printf "%s\\n" "$d"'
@@ -129,19 +150,19 @@ class ShellDevice(Device):
             done = self._shell(script, _SHORT)
             if done.status != 0:
                 raise self._refused(done, "its folder for files")
-            self._folder = done.stdout.strip()
+            self._folder = done.stdout.removesuffix("\n")
         return self._folder
 
     def _present(self, places: Sequence[str], digests: Sequence[str]) -> set[str]:
         """Those of the files that are there with the right content."""
-        quoted = [(shlex.quote(place), digest) for place, digest in zip(places, digests, strict=True)]
         tests = [
-            f"if [ -f {place} ]; then set -- $(sha256sum {place}); "
-            f'[ "$1" = {digest} ] && touch {shlex.quote(str(Path(raw).parent))} && echo {place}; fi'
-            for (place, digest), raw in zip(quoted, places, strict=True)
+            # The name is not sha256sum's to print, which escapes some.
+            f"if [ -f {shlex.quote(place)} ]; then set -- $(sha256sum <{shlex.quote(place)}); "
+            f'[ "$1" = {digest} ] && touch {shlex.quote(str(Path(place).parent))} && echo {number}; fi'
+            for number, (place, digest) in enumerate(zip(places, digests, strict=True))
         ]
         done = self._shell("\n".join([*tests, ":"]), _PUSH_SECONDS)
-        return set(done.stdout.splitlines())
+        return {places[int(number)] for number in done.stdout.split()}
 
     def _push(self, path: Path, digest: str, place: str) -> None:
         target = shlex.quote(place)
@@ -150,7 +171,8 @@ class ShellDevice(Device):
             f"umask 077; mkdir -p {folder} || exit 1; t={folder}/part.$$\n"
             "trap 'rm -f \"$t\"' EXIT; trap 'exit 1' HUP INT PIPE TERM\n"
             'cat >"$t" || exit 1\n'
-            'set -- $(sha256sum "$t") || exit 1\n'
+            f's=$(sha256sum <"$t") || exit {_HASH_FAILED}\n'
+            "set -- $s\n"
             f'[ "$1" = {digest} ] || {{ echo "arrived damaged: sha256 $1" >&2; exit 1; }}\n'
             f'chmod 700 "$t" && mv -f "$t" {target}'
         )
@@ -165,8 +187,16 @@ class ShellDevice(Device):
             reason = "its disk is full"
         elif any(text in said for text in _READ_ONLY):
             way_out, reason = "the user needs a folder to write to", "it cannot be written"
-        elif "sha256sum" in said and "not found" in said:
-            way_out, reason = "install coreutils there", "it has no sha256sum"
+        elif done.status == _HASH_FAILED:
+            reason = (
+                "it has no sha256sum"
+                if "not found" in said
+                else f"its sha256sum fails ({said.splitlines()[-1]})"
+            )
+            way_out = "install coreutils there"
+        elif _NO_HOME in said:
+            reason = _NO_HOME
+            way_out = "give the user a home folder, or set HOME or XDG_CACHE_HOME in the environment of its sessions"
         else:
             way_out, reason = "try again", done.last_line or said
         return RuntimeMissingError(f"{self.address.text} takes no files, {what} failed: {reason}: {way_out}")

@@ -9,23 +9,38 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shlex
+import re
 import subprocess
-import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
 from fdabnn_deploy.devices.address import Address
 from fdabnn_deploy.devices.device import Completed, end_process
-from fdabnn_deploy.devices.shell_device import ShellDevice
+from fdabnn_deploy.devices.shell_device import ShellDevice, for_any_shell
 from fdabnn_deploy.errors import RuntimeMissingError, UsageError
 from fdabnn_deploy.programs import SSH, find
+from fdabnn_deploy.scratch import ScratchFolder
 
 CONNECT_SECONDS = 10
-_ALIVE_SECONDS, _ALIVE_COUNT = 5, 3
+LOGIN_SECONDS = 120
+"""From the connection to the end of the login, which name servers and the like can delay."""
+_ALIVE_SECONDS, _ALIVE_COUNT = 15, 3
+"""A connection on which nothing comes for their product is given up, during the login, too."""
 _FOLDER = '"${XDG_CACHE_HOME:-$HOME/.cache}/fdabnn-profile"'
 _CLIENT_FAILED = 255
+# INFO: why the login was given up is no error to the client.
+_MASTER = ("-M", "-N", "-o", "ControlPersist=no", "-o", "LogLevel=INFO")
+_SESSION = ("-o", "ControlMaster=no", "-o", "LogLevel=ERROR")
+# The master ends when this process does, however it does: then its end of the pipe is closed. `cat` waits for that.
+_WATCHED = """exec 3<&0
+"$@" 3<&- </dev/null & ssh=$!
+trap 'kill $ssh' TERM
+(cat <&3 >/dev/null; kill $ssh) 2>/dev/null & watch=$!
+exec 3<&-
+wait $ssh; status=$?
+kill $watch
+exit $status"""
 
 
 @dataclass(frozen=True)
@@ -85,9 +100,9 @@ class SshDevice(ShellDevice):
         self._options = options or SshOptions()
         arguments = self._options.arguments()
         # Short: the path of a socket has at most 107 characters.
-        self._scratch = tempfile.TemporaryDirectory(prefix="fdabnn-ssh-")
-        socket = Path(self._scratch.name) / "master"
-        self._log = Path(self._scratch.name) / "log"
+        self._scratch = ScratchFolder("fdabnn-ssh-")
+        socket = self._scratch.path / "master"
+        self._log = self._scratch.path / "log"
         port = [] if address.port is None else ["-p", str(address.port)]
         user = [] if address.user is None else ["-l", address.user]
         settings = {
@@ -101,7 +116,6 @@ class SshDevice(ShellDevice):
             "ControlPath": str(socket),
             "ClearAllForwardings": "yes",
             "PermitLocalCommand": "no",
-            "LogLevel": "ERROR",
         }
         flags = [part for name, value in settings.items() for part in ("-o", f"{name}={value}")]
         self._command = [client, "-T", *arguments, *flags, *port, *user]
@@ -115,23 +129,21 @@ class SshDevice(ShellDevice):
     def _connect(self, socket: Path) -> subprocess.Popen[bytes]:
         with self._log.open("wb") as log:
             master = subprocess.Popen(  # noqa: S603 - the system's client
-                [*self._command, "-M", "-N", "-o", "ControlPersist=no", "--", self.address.host],
-                stdin=subprocess.DEVNULL,
+                ["/bin/sh", "-c", _WATCHED, "sh", *self._command, *_MASTER, "--", self.address.host],
+                stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
                 stderr=log,
                 env=self._environment,
                 # Ctrl-C reaches this process alone, which then ends what runs on the device over the connection.
                 start_new_session=True,
             )
-        end = time.monotonic() + 3 * CONNECT_SECONDS
+        end = time.monotonic() + LOGIN_SECONDS
         try:
             while not socket.exists():
                 if master.poll() is not None:
                     raise RuntimeMissingError(self._why(self._log.read_text(errors="replace")))
                 if time.monotonic() > end:
-                    raise RuntimeMissingError(
-                        f"{self.address.text} did not log in within {3 * CONNECT_SECONDS} s: is it overloaded?"
-                    )
+                    raise RuntimeMissingError(self._slow_login(f"did not end within {LOGIN_SECONDS} s"))
                 time.sleep(0.01)
         except BaseException:
             end_process(master)
@@ -141,11 +153,10 @@ class SshDevice(ShellDevice):
     def execute(self, script: str, timeout: float, stdin: Path | None = None) -> Completed:
         command = [
             *self._command,
-            "-o",
-            "ControlMaster=no",
+            *_SESSION,
             "--",
             self.address.host,
-            f"sh -c {shlex.quote(script)}",
+            for_any_shell(script),
         ]
         if self._master.poll() is not None:
             # Without the master the client would open a connection of its own.
@@ -201,9 +212,19 @@ class SshDevice(ShellDevice):
             return f"{device}: no such host: {last}"
         if "Connection refused" in log:
             return f"{device}: nothing listens there: is sshd running on port {self.address.port or 22}? ({last})"
+        if "banner exchange" in log or "key exchange" in log:
+            return f"{device} accepts the connection, and its sshd says nothing for {CONNECT_SECONDS} s: is the device overloaded? ({last})"
+        if re.search("^Connection to .* timed out", log, re.MULTILINE):
+            return self._slow_login(f"did not go on for {_ALIVE_SECONDS * _ALIVE_COUNT} s")
         if "timed out" in log or "No route" in log or "unreachable" in log:
             return f"{device} cannot be reached: is it switched on and in this network? ({last})"
         return f"{device} cannot be reached: {last}"
+
+    def _slow_login(self, what: str) -> str:
+        return (
+            f"{self.address.text} accepts the connection, but the login {what}: is the device overloaded, or does its sshd wait for a "
+            "name server? (UseDNS no)"
+        )
 
     def _known_name(self) -> str:
         """As known_hosts names the host."""

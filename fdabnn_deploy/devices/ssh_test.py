@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import os
+import shlex
 import shutil
+import signal
+import socket
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from getpass import getuser
 from pathlib import Path
 
 import pytest
@@ -18,7 +25,7 @@ from fdabnn_deploy.devices.device import sha256_of
 from fdabnn_deploy.devices.ssh import SshDevice, SshOptions
 from fdabnn_deploy.devices.sshd_testing import Sshd, run_sshd
 from fdabnn_deploy.errors import RuntimeMissingError, UsageError
-from fdabnn_deploy.programs_testing import wanted_compiler
+from fdabnn_deploy.programs_testing import skip, wanted_compiler
 
 pytestmark = pytest.mark.programs
 
@@ -204,6 +211,216 @@ def test_a_shell_that_greets(script: Path, tmp_path_factory: pytest.TempPathFact
         assert device.machine() == os.uname().machine
         (place,) = device.place([script], quiet)
         assert device.run([place, "x"], 30).stdout == "x\n"
+
+
+def forced(folder: Path, text: str) -> str:
+    """A command of the device that every session runs; what the client asks for is in SSH_ORIGINAL_COMMAND."""
+    path = folder / "forced"
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(0o755)
+    return str(path)
+
+
+def check_that_it_works(server: Sshd, script: Path) -> str:
+    """What a profile does with a device; gives back where the file is."""
+    pushed: list[str] = []
+    with connect(server) as device:
+        assert device.machine() == os.uname().machine
+        (place,) = device.place([script], pushed.append)
+        assert device.place([script], pushed.append) == [place]
+        assert len(pushed) == 1
+        arguments = ["a b", "it's", "\\", "!!", "$HOME", "%s", "ä", "\n"]
+        assert device.run([place, *arguments], 30).stdout == "".join(f"{each}\n" for each in arguments)
+        device.clean()
+    assert not Path(place).parents[1].exists()
+    return place
+
+
+@pytest.mark.parametrize("shell", ["csh", "tcsh", "fish", "zsh", "ksh", "busybox"])
+def test_another_login_shell(shell: str, script: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    path = shutil.which(shell)
+    if path is None:
+        if shell == "csh":
+            skip(f"{shell} is missing: install it with  apt install csh")
+        pytest.skip(f"{shell} is missing; csh stands for those that are no POSIX shells")
+    folder = tmp_path_factory.mktemp("shell")
+    command = forced(folder, f'exec {path}{" sh" if shell == "busybox" else ""} -c "$SSH_ORIGINAL_COMMAND"')
+    with run_sshd(folder, command=command) as server:
+        check_that_it_works(server, script)
+
+
+@pytest.mark.parametrize("name", ["a\\b", "a b", "a'b\"c", "$(echo no)", "-n", "a\nb", "ä", "a%sb", "*"])
+def test_odd_names_of_the_cache(name: str, script: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    folder = tmp_path_factory.mktemp("odd")
+    command = forced(
+        folder, f'export XDG_CACHE_HOME={shlex.quote(str(folder / name))}\nexec sh -c "$SSH_ORIGINAL_COMMAND"'
+    )
+    with run_sshd(folder, command=command) as server:
+        assert Path(check_that_it_works(server, script)).is_relative_to(folder / name)
+
+
+@pytest.mark.parametrize(
+    ("fails", "message"),
+    [
+        (
+            "echo 'sha256sum: Bad address' >&2; exit 1",
+            r"its sha256sum fails \(sha256sum: Bad address\): install coreutils",
+        ),
+        ("kill -ILL $$", "its sha256sum fails"),
+        ("echo 'sh: sha256sum: not found' >&2; exit 127", "it has no sha256sum: install coreutils"),
+        ("echo 0000", "arrived damaged: sha256 0000: try again"),
+    ],
+)
+def test_a_sha256sum_that_does_not_work(
+    fails: str, message: str, script: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = tmp_path_factory.mktemp("sum")
+    (folder / "sha256sum").write_text(f"#!/bin/sh\n{fails}\n")
+    (folder / "sha256sum").chmod(0o755)
+    with (
+        run_sshd(folder, environment={"PATH": f"{folder}:/usr/bin:/bin"}) as server,
+        connect(server) as device,
+        pytest.raises(RuntimeMissingError, match=f"takes no files, show failed: {message}"),
+    ):
+        device.place([script], quiet)
+
+
+def test_without_a_home(script: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """The list of users knows it; where that has none either, it is said."""
+    folder = tmp_path_factory.mktemp("homeless")
+    command = forced(folder, 'unset HOME XDG_CACHE_HOME\nexec sh -c "$SSH_ORIGINAL_COMMAND"')
+    with run_sshd(folder, command=command) as server, connect(server) as device:
+        home = Path(f"~{getuser()}").expanduser()
+        assert device._make_folder() == f"{home}/.cache/fdabnn-profile"
+    (folder / "id").write_text("#!/bin/sh\necho nobody-of-this-name\n")
+    (folder / "id").chmod(0o755)
+    command = forced(
+        folder, f'unset HOME XDG_CACHE_HOME\nPATH={folder}:$PATH\nexec sh -c "$SSH_ORIGINAL_COMMAND"'
+    )
+    other = folder / "other"
+    other.mkdir()
+    with (
+        run_sshd(other, command=command) as server,
+        connect(server) as device,
+        pytest.raises(
+            RuntimeMissingError,
+            match="its user has no home folder: give the user a home folder, or set HOME or",
+        ),
+    ):
+        device.place([script], quiet)
+
+
+@contextlib.contextmanager
+def slow_way(server: Sshd, chunk: int, seconds: float) -> Iterator[str]:
+    """An address that leads to a server over a connection on which one chunk of what it sends comes late."""
+
+    def carry(source: socket.socket, target: socket.socket, late: int) -> None:
+        with contextlib.suppress(OSError):
+            for number in itertools.count():
+                content = source.recv(65536)
+                if number == late:
+                    time.sleep(seconds)
+                if not content:
+                    break
+                target.sendall(content)
+        for each in (source, target):
+            with contextlib.suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+
+    def serve(listener: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = listener.accept()
+                far = socket.create_connection(("127.0.0.1", server.port))
+                stack.callback(client.close)
+                stack.callback(far.close)
+                threading.Thread(target=carry, args=(client, far, -1), daemon=True).start()
+                threading.Thread(target=carry, args=(far, client, chunk), daemon=True).start()
+
+    with contextlib.ExitStack() as stack, socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=serve, args=(listener,), daemon=True).start()
+        yield f"ssh://{getuser()}@127.0.0.1:{listener.getsockname()[1]}"
+        listener.shutdown(socket.SHUT_RDWR)
+
+
+@pytest.fixture
+def trusting(server: Sshd, tmp_path: Path) -> SshOptions:
+    """Options with which the server is known under every port."""
+    config = tmp_path / "config"
+    known = (server.folder / "host_key.pub").read_text()
+    (tmp_path / "known").write_text(f"device {known}")
+    config.write_text("IdentityAgent none\nHostKeyAlias device\n")
+    return replace(server.options, known_hosts=tmp_path / "known", config=config)
+
+
+IN_THE_LOGIN = 4
+"""The chunk in which the server answers the client's key; before it come its banner and the exchange of keys."""
+
+
+@pytest.mark.long
+def test_a_shell_that_takes_35_seconds(script: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    folder = tmp_path_factory.mktemp("slow")
+    command = forced(folder, 'sleep 35\nexec sh -c "$SSH_ORIGINAL_COMMAND"')
+    with run_sshd(folder, command=command) as server, connect(server) as device:
+        assert device.machine() == os.uname().machine
+        (place,) = device.place([script], quiet)
+        assert device.run([place, "x"], 90).stdout == "x\n"
+
+
+@pytest.mark.long
+def test_a_login_that_takes_35_seconds(server: Sshd, trusting: SshOptions) -> None:
+    with slow_way(server, IN_THE_LOGIN, 35) as address, SshDevice(parse(address), trusting) as device:
+        assert device.machine() == os.uname().machine
+
+
+def test_a_login_that_takes_too_long(
+    server: Sshd, trusting: SshOptions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with slow_way(server, IN_THE_LOGIN, 1.5) as address, SshDevice(parse(address), trusting) as device:
+        assert device.machine() == os.uname().machine
+    monkeypatch.setattr("fdabnn_deploy.devices.ssh._ALIVE_SECONDS", 1)
+    with slow_way(server, IN_THE_LOGIN, 10) as address:
+        assert "accepts the connection, but the login did not go on for 3 s" in refusal(address, trusting)
+    monkeypatch.setattr("fdabnn_deploy.devices.ssh.LOGIN_SECONDS", 1)
+    with slow_way(server, IN_THE_LOGIN, 10) as address:
+        assert "accepts the connection, but the login did not end within 1 s" in refusal(address, trusting)
+
+
+def test_a_server_that_accepts_and_says_nothing(
+    server: Sshd, trusting: SshOptions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fdabnn_deploy.devices.ssh.CONNECT_SECONDS", 1)
+    with slow_way(server, 0, 10) as address:
+        assert (
+            "accepts the connection, and its sshd says nothing for 1 s: is the device overloaded?"
+            in refusal(address, trusting)
+        )
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_the_connection_ends_with_the_process(number: signal.Signals, server: Sshd) -> None:
+    """Also one that is killed; what it leaves in the folder of temporary files goes with the next one."""
+    code = (
+        "import sys, time\nfrom pathlib import Path\n"
+        "from fdabnn_deploy.devices.address import parse\nfrom fdabnn_deploy.devices.ssh import SshDevice, SshOptions\n"
+        "address, *files = sys.argv[1:]\n"
+        "device = SshDevice(parse(address), SshOptions(*map(Path, files)))\n"
+        "print(device._scratch.path, flush=True)\ntime.sleep(60)"
+    )
+    options = server.options
+    files = (str(options.identity), str(options.known_hosts), str(options.config))
+    command = [sys.executable, "-c", code, server.address, *files]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        folder = process.stdout.readline().strip()
+        assert running(folder)
+        assert server.connections()
+        process.send_signal(number)
+    assert_ended(folder)
+    wait_until(lambda: not server.connections())
+    assert Path(folder).is_dir()
+    with connect(server):
+        assert not Path(folder).exists()
 
 
 @pytest.mark.parametrize(

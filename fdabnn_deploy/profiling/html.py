@@ -63,7 +63,7 @@ def write_profile_html(profile: Profile, path: Path) -> None:
     """Writes the report; a reader sees the whole file or none.
 
     Raises:
-        UsageError: the file cannot be written.
+        NotWrittenError: the file cannot be written.
         RuntimeMissingError: the package that fills templates is not installed.
     """
     write_whole(path, render(profile).encode())

@@ -10,7 +10,6 @@ import json
 import shutil
 import struct
 import subprocess
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import Any
 
 from fdabnn_deploy.errors import RuntimeMissingError, UsageError
 from fdabnn_deploy.native import instruction_count_path
+from fdabnn_deploy.scratch import ScratchFolder
 
 _DYNAMIC = "use a dynamically linked qemu-aarch64: that of Debian 12's package qemu-user, or one compiled with --enable-plugins"
 _NAME = "fdabnn instruction count: "
@@ -129,8 +129,8 @@ def count(
         UsageError: the program is not there, was ended by a signal or by `timeout`, or its marks do not come in pairs.
     """
     check_emulator(command[0])
-    with tempfile.TemporaryDirectory(prefix="fdabnn-count-") as scratch:
-        out = Path(scratch) / "counts.jsonl"
+    with ScratchFolder("fdabnn-count-") as scratch:
+        out = scratch.path / "counts.jsonl"
         try:
             done = subprocess.run(  # noqa: S603 - what the caller wants to have counted
                 counting(command, out),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -22,6 +21,7 @@ from fdabnn_deploy.profiling.on_device import Job
 from fdabnn_deploy.profiling.operators import Operator
 from fdabnn_deploy.profiling.result import DeviceResult, Failure, ModelFile, Profile, Settings
 from fdabnn_deploy.profiling.runner import Measuring
+from fdabnn_deploy.scratch import ScratchFolder
 
 HERE = "this machine"
 
@@ -99,8 +99,8 @@ def profile(
     runs, warmup = choices.whole_number(runs, "runs"), choices.whole_number(warmup, "warmup", 0)
     if not threads:
         raise UsageError("threads names no number of threads: give one or more, such as 1,4")
-    with tempfile.TemporaryDirectory(prefix="fdabnn-profile-") as folder:
-        scratch = Path(folder)
+    with ScratchFolder("fdabnn-profile-") as folder:
+        scratch = folder.path
         progress.tell(HERE, "reading the model")
         found = operators.read(path)
         progress.tell(HERE, "making the capsule of the self-test")

@@ -262,6 +262,6 @@ class Profile:
         """Writes the JSON form; a reader sees the whole file or none.
 
         Raises:
-            UsageError: the file cannot be written.
+            NotWrittenError: the file cannot be written.
         """
         write_json(path, self.to_json())

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import tempfile
 from functools import cache
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -12,6 +10,7 @@ import numpy as np
 
 from fdabnn_deploy.errors import ModelRefusedError, RuntimeMissingError
 from fdabnn_deploy.runtimes.onnxruntime import register_custom_ops
+from fdabnn_deploy.scratch import ScratchFolder
 
 LEVELS = {
     "disabled": "ORT_DISABLE_ALL",
@@ -36,8 +35,8 @@ def optimised(content: bytes, level: str) -> bytes:
         import onnxruntime
     except ModuleNotFoundError:
         raise RuntimeMissingError("ONNX Runtime is not installed: pip install onnxruntime") from None
-    with tempfile.TemporaryDirectory(prefix="fdabnn-") as folder:
-        path = Path(folder, "optimised.onnx")
+    with ScratchFolder("fdabnn-optimised-") as folder:
+        path = folder.path / "optimised.onnx"
         options = onnxruntime.SessionOptions()
         options.graph_optimization_level = getattr(onnxruntime.GraphOptimizationLevel, LEVELS[level])
         options.optimized_model_filepath = str(path)

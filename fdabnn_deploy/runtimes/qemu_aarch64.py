@@ -10,7 +10,6 @@ import contextlib
 import itertools
 import json
 import subprocess
-import tempfile
 import weakref
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -25,6 +24,7 @@ from fdabnn_deploy.runtimes.arm_root import Guest
 from fdabnn_deploy.runtimes.base import Session
 from fdabnn_deploy.runtimes.inputs import check_inputs
 from fdabnn_deploy.runtimes.qemu_server import read_arrays, write_arrays
+from fdabnn_deploy.scratch import ScratchFolder
 
 MACHINE = "aarch64"
 _PACKAGE = Path(__file__).resolve().parents[1]
@@ -39,11 +39,11 @@ class Process:
     """
 
     def __init__(self, guest: Guest) -> None:
-        self._folder = tempfile.TemporaryDirectory(prefix="fdabnn-qemu-")
-        self._log = Path(self._folder.name) / "stderr"
+        self._folder = ScratchFolder("fdabnn-qemu-")
+        self._log = self._folder.path / "stderr"
         self._numbers = itertools.count()
         # Alone: beside an installed package lie those of this machine's processor.
-        site = Path(self._folder.name) / "site"
+        site = self._folder.path / "site"
         site.mkdir()
         (site / _PACKAGE.name).symlink_to(_PACKAGE)
         with self._log.open("wb") as log:
@@ -93,7 +93,7 @@ class Process:
     ) -> tuple[dict[str, Any], list[FloatArray]]:
         """The answer to `run` or `run_all`, and the arrays it wrote."""
         number = next(self._numbers)
-        paths = [Path(self._folder.name) / f"{number}-{end}.npz" for end in ("inputs", "outputs")]
+        paths = [self._folder.path / f"{number}-{end}.npz" for end in ("inputs", "outputs")]
         try:
             write_arrays(str(paths[0]), list(inputs))
             answer = self.ask(do, session=session, inputs=str(paths[0]), outputs=str(paths[1]))
@@ -103,7 +103,7 @@ class Process:
                 path.unlink(missing_ok=True)
 
 
-def _end(process: subprocess.Popen[str], folder: tempfile.TemporaryDirectory[str]) -> None:
+def _end(process: subprocess.Popen[str], folder: ScratchFolder) -> None:
     for pipe in (process.stdin, process.stdout):
         # One that died with a request in the pipe breaks it once more here.
         with contextlib.suppress(BrokenPipeError):

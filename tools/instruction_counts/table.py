@@ -110,7 +110,7 @@ def write(entries: Entries, versions: Mapping[str, str], path: Path = TABLE) -> 
         path: where to; the other file has the suffix `.md`.
 
     Raises:
-        UsageError: it cannot be written.
+        NotWrittenError: it cannot be written.
     """
     rows = {name: {"macs": entry.macs, **asdict(entry.counts)} for name, entry in entries.items()}
     text = json.dumps({"versions": dict(versions), "counts": rows}, indent=1)
