@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
@@ -143,12 +142,9 @@ def _read_image(
         ) from None
     check_file(path, "image")
     try:
-        with warnings.catch_warnings():
-            # Pillow warns of large images and of damaged EXIF; the size is checked here.
-            warnings.simplefilter("ignore")
-            with Image.open(path) as image:
-                check_expanded(4 * image.width * image.height, memory_limit, str(path))
-                upright = to_mode(image, _MODES[channels])
+        with Image.open(path) as image:
+            check_expanded(4 * image.width * image.height, memory_limit, str(path))
+            upright = to_mode(image, _MODES[channels])
     except Image.DecompressionBombError as error:
         raise UsageError(f"{path} is too large for an image ({error}): scale it down first") from None
     except UsageError:

@@ -34,6 +34,7 @@ from fdabnn_deploy.files import check_outputs, move_whole
 from fdabnn_deploy.graph import Graph
 from fdabnn_deploy.numerics.exact import Exact, make_exact
 from fdabnn_deploy.numerics.record import Mode, Numerics
+from fdabnn_deploy.one_at_a_time import one_at_a_time
 from fdabnn_deploy.ops import BinaryConv2d, BinaryLinear, FloatArray
 from fdabnn_deploy.report import ExportParityError, Report
 from fdabnn_deploy.samples import Samples
@@ -51,6 +52,7 @@ CALIBRATION_VALUES = 1 << 25
 """Of the largest tensor over all calibration inputs: 128 MB."""
 
 
+@one_at_a_time
 def export(
     source: str | Path | torch.nn.Module | checkpoint.Source,
     example_input: torch.Tensor | None = None,

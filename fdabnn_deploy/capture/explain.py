@@ -3,43 +3,54 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Sequence
 
 import torch
 
-from fdabnn_deploy.capture.rehearse import INPUT, Event, Place, module_names, place_of, rehearse
+from fdabnn_deploy.capture.rehearse import INPUT, Event, Rehearsal, module_names, place_of
 from fdabnn_deploy.checkpoint.unwrap import shorten
 from fdabnn_deploy.errors import ModelRefusedError
 
 _MOST_EVENTS = 8
 
 
-def explain(module: torch.nn.Module, example: torch.Tensor, error: BaseException) -> ModelRefusedError:
-    """The refusal of a module that `torch.export` did not take.
-
-    The module is run once on the example, and what it did that cannot be traced is told; else PyTorch's own reason, with the place.
+def refuse_rehearsal(found: Rehearsal, shape: tuple[int, ...]) -> None:
+    """Does nothing for a module that runs and assigns nothing to `.data`, which would be traced as if it were not there.
 
     Args:
-        module: that was traced; it is left as it is.
-        example: that it was traced on.
-        error: what `torch.export` raised.
+        found: what happened when it was run.
+        shape: of the input that it was run on.
+
+    Raises:
+        ModelRefusedError: it does not run, or assigns to `.data`: all such statements.
     """
-    found = rehearse(module, example)
-    shape = tuple(example.shape)
     if found.error is not None:
         where = f" {found.place}" if found.place is not None else ""
-        return ModelRefusedError(
+        raise ModelRefusedError(
             f"the model does not run on an input of shape {shape}: {_brief(found.error)}{where}; give the shape of one input without "
             "the batch (--input-shape, or the example input), and mend forward() where it needs more than that one input"
         )
+    data = _distinct(event for event in found.events if event.kind == "data")
+    if data:
+        raise _listed(data)
+
+
+def explain(
+    module: torch.nn.Module, found: Rehearsal, shape: tuple[int, ...], error: BaseException
+) -> ModelRefusedError:
+    """The refusal of a module that `torch.export` did not take: what it did that cannot be traced, else PyTorch's own reason.
+
+    Args:
+        module: that was traced.
+        found: what happened when it was run.
+        shape: of the input that it was traced on.
+        error: what `torch.export` raised.
+    """
     place = place_of(error.__traceback__, module_names(module))
-    events = _telling(found.events, place)
-    if events:
-        lines = [_describe(event) for event in events[:_MOST_EVENTS]]
-        if len(events) > _MOST_EVENTS:
-            lines.append(f"and {len(events) - _MOST_EVENTS} more")
-        if len(lines) == 1:
-            return ModelRefusedError(f"the model cannot be traced: {lines[0]}")
-        return ModelRefusedError("\n  ".join(["the model cannot be traced:", *lines]))
+    events = _distinct(event for event in found.events if event.kind == "python")
+    here = [event for event in events if place is not None and event.place.source == place.source]
+    if here or events:
+        return _listed(here or events)
     where = f" {place}" if place is not None else ""
     return ModelRefusedError(
         f"the model cannot be traced on an input of shape {shape}: {_reason(error)}{where}; forward() has to be plain tensor code without "
@@ -48,13 +59,18 @@ def explain(module: torch.nn.Module, example: torch.Tensor, error: BaseException
     )
 
 
-def _telling(events: tuple[Event, ...], place: Place | None) -> list[Event]:
-    """The events that explain a failure, each statement once: those of `.data`, and of the values that became Python's."""
-    distinct = list({(event.kind, event.place): event for event in events}.values())
-    data = [event for event in distinct if event.kind == "data"]
-    python = [event for event in distinct if event.kind == "python"]
-    here = [event for event in python if place is not None and event.place.source == place.source]
-    return [*data, *(here or ([] if data else python))]
+def _distinct(events: Iterable[Event]) -> list[Event]:
+    """Each statement once."""
+    return list({(event.kind, event.place): event for event in events}.values())
+
+
+def _listed(events: Sequence[Event]) -> ModelRefusedError:
+    lines = [_describe(event) for event in events[:_MOST_EVENTS]]
+    if len(events) > _MOST_EVENTS:
+        lines.append(f"and {len(events) - _MOST_EVENTS} more")
+    if len(lines) == 1:
+        return ModelRefusedError(f"the model cannot be traced: {lines[0]}")
+    return ModelRefusedError("\n  ".join(["the model cannot be traced:", *lines]))
 
 
 def _describe(event: Event) -> str:
@@ -64,7 +80,7 @@ def _describe(event: Event) -> str:
             f"{event.what}{to} {event.place}, which tracing cannot follow; compute a new tensor instead: x = torch.sign(x) for an "
             "activation, weight = torch.sign(self.weight) and F.conv2d(x, weight, ...) for a weight"
         )
-    of = shorten(event.origins) or "constants"
+    of = INPUT if INPUT in event.origins else shorten(event.origins) or "constants"
     if event.what in ("numpy", "__array__", "tolist"):
         return (
             f"a tensor computed from {of} leaves PyTorch ({event.what}) {event.place}; write it with PyTorch's own functions, such as "

@@ -21,12 +21,19 @@ def reshape(lowering: Lowering, node: torch.fx.Node, x: Tensor, *settings: Any) 
     if shape == x.shape:
         return x
     if not shape or shape[0] != CAPTURE_BATCH or math.prod(shape[1:]) != math.prod(x.shape[1:]):
-        raise refuse(
-            node,
-            f"reshaping {x.shape} to {shape} mixes the images of a batch",
-            "keep dimension 0 for the batch",
-        )
+        raise refuse(node, _lost_batch(x.shape, shape), "reshape to (x.shape[0], ...), each image by itself")
     return lowering.add(Reshape(shape[1:]), [x], "reshape")
+
+
+def _lost_batch(before: tuple[int, ...], after: tuple[int, ...]) -> str:
+    """Why a reshape leaves no dimension of the batch, with its sizes for one image and N of them."""
+    own = "x".join(map(str, before[1:]))
+    rows = after[0] // CAPTURE_BATCH if after and not after[0] % CAPTURE_BATCH else 0
+    if rows > 1 and rows * math.prod(after[1:]) == math.prod(before[1:]):
+        return f"reshaping [N, {own}] joins the batch with what is behind it: each image becomes {rows} rows of {list(after)}"
+    if not after:
+        return f"reshaping [N, {own}] to a single number leaves no dimension for the batch"
+    return f"reshaping [N, {own}] with N = {CAPTURE_BATCH} to {list(after)} puts values of several images together"
 
 
 @lowers("expand", "expand_as", "broadcast_to", "repeat", "tile")

@@ -1,6 +1,7 @@
-"""Running a module once, eagerly, to see what its forward() does that no program can hold: the evidence behind a refusal.
+"""Running a module once, eagerly, to see what its forward() does that no program can hold.
 
-`torch.export` reports such code in terms of its own inner workings, often without the line. Here every call of PyTorch is seen
+`torch.export` does not see an assignment to `.data` and traces the network without it, or reports such code in terms of its own inner
+workings, often without the line. Here every call of PyTorch is seen
 (`torch.overrides.TorchFunctionMode`), with the statement and the module that it comes from, and whether its operands depend on the input.
 """
 
@@ -19,8 +20,9 @@ import numpy as np
 import torch
 from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree
+from torch.utils.weak import WeakTensorKeyDictionary
 
-_LIBRARIES = tuple(str(Path(file).parent) for file in (torch.__file__, np.__file__, __file__))
+_LIBRARIES = (str(Path(torch.__file__).parent), str(Path(np.__file__).parent), __file__)
 _STANDARD = sysconfig.get_path("stdlib")
 INPUT = "the input"
 _TO_PYTHON = frozenset(
@@ -131,10 +133,9 @@ class _Watch(TorchFunctionMode):
             for name, tensor in (*module.named_parameters(), *module.named_buffers())
             if tensor.numel()
         }
-        self._origins: dict[int, frozenset[str]] = {id(example): frozenset({INPUT})}
-        self._data: set[int] = set()
-        # Tensors are kept, so that no other one gets the identity.
-        self._alive: list[torch.Tensor] = [example]
+        self._origins = WeakTensorKeyDictionary()
+        self._origins[example] = frozenset({INPUT})
+        self._data = WeakTensorKeyDictionary()
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -147,18 +148,17 @@ class _Watch(TorchFunctionMode):
             self._note("data", "an assignment to .data", args[0], origins)
         elif name in _TO_PYTHON and tensors:
             self._note("python", name, tensors[0], origins)
-        elif writes and tensors and id(tensors[0]) in self._data:
+        elif writes and tensors and tensors[0] in self._data:
             self._note("data", f"{name} through .data", tensors[0], origins)
         result = func(*args, **(kwargs or {}))
         for tensor in (*_tensors(result), *(tensors[:1] if writes else [])):
-            self._origins[id(tensor)] = origins
-            self._alive.append(tensor)
+            self._origins[tensor] = origins
             if func == torch.Tensor.data.__get__:  # type: ignore[attr-defined]
-                self._data.add(id(tensor))
+                self._data[tensor] = True
         return result
 
     def _origin(self, tensor: torch.Tensor) -> frozenset[str]:
-        known = self._origins.get(id(tensor))
+        known: frozenset[str] | None = self._origins.get(tensor)
         if known is None:
             name = self._stored.get(tensor.data_ptr()) if tensor.numel() else None
             known = frozenset() if name is None else frozenset({name})

@@ -15,7 +15,8 @@ from typing import Any
 import torch
 from torch.export.graph_signature import OutputKind, TensorArgument
 
-from fdabnn_deploy.capture.explain import explain
+from fdabnn_deploy.capture.explain import explain, refuse_rehearsal
+from fdabnn_deploy.capture.rehearse import rehearse
 from fdabnn_deploy.capture.values import CAPTURE_BATCH
 from fdabnn_deploy.errors import ModelRefusedError
 
@@ -55,11 +56,14 @@ def trace(module: torch.nn.Module, input_shape: Sequence[int]) -> Traced:
             f"module '{training or 'model'}' is in training mode; call model.eval() first"
         )
     example = torch.zeros(CAPTURE_BATCH, *input_shape)
+    shape = tuple(example.shape)
     with TRACING, _quiet():
+        found = rehearse(module, example)
+        refuse_rehearsal(found, shape)
         try:
             program = _export(module, example)
         except Exception as error:
-            raise explain(module, example, error) from error
+            raise explain(module, found, shape, error) from error
     return Traced(program, tuple(_outputs(program)))
 
 

@@ -37,6 +37,12 @@ def check_copyable(module: nn.Module, what: str) -> None:
             f"{what} is TorchScript (of torch.jit.trace or torch.jit.script), which has lost the module's own code: export the module it "
             "was made from, with its weights by load_state_dict(traced.state_dict())"
         )
+    quantised = [name for name, child in module.named_modules() if ".quantized" in type(child).__module__]
+    if quantised:
+        raise ModelRefusedError(
+            f"{what} is quantised by PyTorch ({shorten([name or type(module).__name__ for name in quantised])}): export the float network "
+            "that it was made from"
+        )
     tensors = dict([*module.named_parameters(), *module.named_buffers()])
     lazy = [name for name, tensor in tensors.items() if is_lazy(tensor)]
     if lazy:

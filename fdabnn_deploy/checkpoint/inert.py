@@ -61,8 +61,11 @@ class Attributes:
     """`argparse.Namespace` and its like: attributes without behaviour."""
 
 
-class AttributeDict(dict[str, Any]):
-    """A dict whose keys are attributes in the original, as Lightning keeps hyper-parameters."""
+class AttributeDict:
+    """A dict whose keys are attributes in the original, as Lightning keeps hyper-parameters: here a plain dict."""
+
+    def __new__(cls, *_: object) -> dict[str, Any]:  # type: ignore[misc]
+        return {}
 
 
 def numpy_scalar(dtype: NumpyDtype, data: bytes | str) -> Any:

@@ -5,7 +5,9 @@ import hashlib
 import io
 import os
 import pickle
+import sys
 import tarfile
+import types
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -210,3 +212,79 @@ def test_a_flipped_byte_never_gives_other_weights_or_a_crash(
     if not legacy:
         assert torch.equal(content["state_dict"]["a.weight"], torch.arange(64.0).view(8, 8))
         assert content["epoch"] == 3
+
+
+@pytest.mark.parametrize("size", [128, 384, 640, 896, 1152, 1408, 2, 200])
+def test_safetensors_of_any_header_length_are_called_so(tmp_path: Path, size: int) -> None:
+    header = b"{}" if size == 2 else b'{"w":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}'
+    data = size.to_bytes(8, "little") + header.ljust(size) + bytes(4)
+    text = refusal(tmp_path / "a.safetensors", data)
+    assert "a safetensors file" in text or size == 2
+    assert "run code" not in text
+
+
+def test_a_mindspore_checkpoint_is_called_so(tmp_path: Path) -> None:
+    tensor = b"\x08\x01\x12\x07Float32\x1a\x04" + bytes(4)
+    value = b"\x0a\x0cconv1.weight\x12" + bytes([len(tensor)]) + tensor
+    text = refusal(tmp_path / "a.ckpt", (b"\x0a" + bytes([len(value)]) + value) * 3)
+    assert "a MindSpore checkpoint" in text
+    assert "moving_mean" in text
+
+
+def test_what_never_ends_is_not_read(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.pt")
+    for path in (tmp_path / "pipe.pt", Path("/dev/zero"), Path("/dev/urandom")):
+        with pytest.raises(UsageError, match="which may never end: save what it gives to a file"):
+            load_file(path)
+    with pytest.raises(UsageError, match="holds a NUL character"):
+        load_file(Path("a\0.pt"))
+
+
+def test_an_archive_that_expands_too_far_is_not_unpacked(tmp_path: Path) -> None:
+    stored = zipfile.ZipFile(io.BytesIO(saved({"w": torch.zeros(1 << 20)})))
+    with zipfile.ZipFile(tmp_path / "a.pt", "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in stored.namelist():
+            archive.writestr(name, stored.read(name))
+    with pytest.raises(UsageError, match=r"expands to 4(\.\d+)? MiB, more than the 1 MiB .*--memory-limit"):
+        load_file(tmp_path / "a.pt", 1 << 20)
+
+
+class HistoryBuffer:
+    """Stands for mmengine's, by its name in the pickle."""
+
+    def __init__(self) -> None:
+        self._log_history = np.arange(3.0)
+        self._max_length = 10
+
+
+class AttributeDict(dict[str, Any]):
+    """Stands for Lightning's."""
+
+
+@both_forms
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        (HistoryBuffer, "mmengine.logging.history_buffer"),
+        (AttributeDict, "lightning_fabric.utilities.data"),
+        (AttributeDict, "pytorch_lightning.utilities.parsing"),
+    ],
+)
+def test_what_frameworks_save_beside_the_weights(
+    tmp_path: Path, legacy: bool, kind: type, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts = name.split(".")
+    for end in range(1, len(parts) + 1):
+        module = types.ModuleType(".".join(parts[:end]))
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+    setattr(module, kind.__name__, kind)
+    monkeypatch.setattr(kind, "__module__", name)
+    beside = kind()
+    if isinstance(beside, dict):
+        beside.update(lr=0.1, layers=[1, 2])
+    (tmp_path / "a.pt").write_bytes(saved({"state_dict": {"a.b": torch.ones(1)}, "x": beside}, legacy=legacy))
+    monkeypatch.undo()
+    content = load_file(tmp_path / "a.pt").content
+    assert torch.equal(content["state_dict"]["a.b"], torch.ones(1))
+    if kind is AttributeDict:
+        assert content["x"] == {"lr": 0.1, "layers": [1, 2]}

@@ -4,6 +4,7 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -237,3 +238,39 @@ def test_what_is_no_module_or_no_input(trained: nn.Module) -> None:
     nn.init.constant_(broken.weight, float("inf"))
     with pytest.raises(ModelRefusedError, match=r"weight \(3 of 3"):
         from_module(broken, torch.zeros(1, 3))
+
+
+FACTORY = """
+import torch
+from torch import nn
+
+def net(classes=2):
+    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(144, classes))
+
+net.input_shape = (3, 8, 8)
+"""
+
+
+def test_the_shape_that_a_factory_function_says_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "shaped_net_x.py").write_text(FACTORY)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    import shaped_net_x  # type: ignore[import-not-found]
+
+    state = {f"backbone.{key}": value for key, value in shaped_net_x.net().state_dict().items()}
+    torch.save({"state_dict": {**state, "criterion.weight": torch.ones(2)}}, "n.pt")
+    source = read("n.pt", model="shaped_net_x:net")
+    assert source.info.input_shape == (3, 8, 8)
+    assert source.notes == ("left out of n.pt, as it belongs to the training only: criterion.weight",)
+    assert read("n.pt", model="shaped_net_x:net", input_shape=(3, 8, 8)).info.input_shape == (3, 8, 8)
+    with pytest.raises(ModelRefusedError, match="2 in the file, 5 in the network: --arch-arg classes=2"):
+        read("n.pt", model="shaped_net_x:net", arch_args={"classes": 5})
+
+
+def test_numbers_of_numpy_are_numbers(trained: nn.Module) -> None:
+    given: dict[str, Any] = {"mean": np.full(3, 0.5, np.float32), "std": [np.float32(0.25)] * 3}
+    source = from_module(trained, torch.zeros(1, 3, 32, 32), **given)
+    assert source.info.mean == (0.5, 0.5, 0.5)
+    assert source.info.std == (0.25, 0.25, 0.25)

@@ -12,8 +12,8 @@ from fdabnn_deploy.checkpoint.unwrap import shorten
 from fdabnn_deploy.errors import ModelRefusedError
 from fdabnn_deploy.memory import check_memory
 
-LARGEST = 1e15
-"""Magnitudes in a trained network stay far below; sums of products of such values reach the end of float32."""
+LARGEST = 1.8e19
+"""The square root of the largest float32. Magnitudes in a trained network stay far below."""
 
 
 def check_values(tensors: Mapping[str, Any], what: str) -> None:
@@ -68,8 +68,8 @@ def check_values(tensors: Mapping[str, Any], what: str) -> None:
         )
     if huge:
         raise ModelRefusedError(
-            f"{what} has values beyond {LARGEST:.0e} in {shorten(huge)}: sums of them overflow float32; the training diverged or the file "
-            "is damaged: use another save"
+            f"{what} has values beyond {LARGEST:.2g} in {shorten(huge)}: products of two of them overflow float32; the training diverged "
+            "or the file is damaged: use another save"
         )
     if negative:
         raise ModelRefusedError(

@@ -40,3 +40,34 @@ def test_quantized_tensors_are_named() -> None:
     quantized = torch.quantize_per_tensor(torch.ones(2), 0.1, 0, torch.qint8)
     with pytest.raises(ModelRefusedError, match="quantized"):
         check_values({"w": quantized}, "x")
+
+
+def test_one_byte_floats_pass_and_are_looked_at() -> None:
+    check_values({"w": torch.ones(2).to(torch.float8_e4m3fn)}, "x")
+    with pytest.raises(ModelRefusedError, match=r"NaN or infinity in w \(1 of 2 values\)"):
+        check_values({"w": torch.tensor([1.0, math.nan]).to(torch.float8_e5m2)}, "x")
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_huge_values_are_named(dtype: torch.dtype) -> None:
+    check_values({"w": torch.tensor([1e19], dtype=dtype)}, "x")
+    with pytest.raises(ModelRefusedError, match=r"beyond 1\.8e\+19 in w \(up to 3e\+38\)"):
+        check_values({"w": torch.tensor([1.0, -3e38], dtype=dtype)}, "x")
+
+
+def test_negative_variances_are_named() -> None:
+    check_values({"bn.running_var": torch.zeros(2), "bn.running_mean": -torch.ones(2)}, "x")
+    with pytest.raises(ModelRefusedError, match=r"negative variances in bn\.running_var \(down to -0\.25\)"):
+        check_values({"bn.running_var": torch.tensor([1.0, -0.25])}, "x")
+
+
+def test_expanded_tensors_are_refused_before_they_take_their_room() -> None:
+    check_values({"w": torch.zeros(1).expand(1000)}, "x")
+    with pytest.raises(
+        ModelRefusedError, match=r"tensors such as w \[1000000, 1000000\] needs 10\.9\d TiB of memory"
+    ):
+        check_values({"w": torch.zeros(1).expand(10**6, 10**6), "v": torch.ones(3)}, "x")
+
+
+def test_what_is_no_tensor_is_left_alone() -> None:
+    check_values({"extra_state": {"a": 1}, "w": torch.ones(1)}, "x")
