@@ -1,11 +1,13 @@
 """Turns what LCE's converter wrote into the finished file: the graph's tensor names and order, metadata, checksum.
 
-Only names, the order of inputs and outputs, and metadata change; operators and constants are written back as they were. What the
+Only names, the order of inputs and outputs, and metadata change; operators and constants are written back as they were, but for constants
+that the converter has made operators of. What the
 converter's text depends on beside its input (names of TensorFlow functions, counters) is replaced, so equal graphs give equal files.
 """
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from typing import Any
 
@@ -50,6 +52,7 @@ def finish_file(
 
     model = schema.ModelT.InitFromPackedBuf(data, 0)
     main = model.subgraphs[0]
+    _fold_fills(model, schema)
     _order_signature(model, emitter.graph)
     places = _find_places(main, emitter)
     model.description = name
@@ -190,6 +193,30 @@ def _tensor_map(main: Any, emitter: Emitter, places: dict[str, tuple[int, Form]]
             )
             tensors.append(exposed.get((node.name, index), inner))
     return TensorMap(natural(graph.inputs, main.inputs), outputs, tuple(tensors), emitter.flipped)
+
+
+def _fold_fills(model: Any, schema: Any) -> None:
+    """Writes constants out: of a large one whose values are all equal the converter makes a `FILL`, also where it is a filter.
+
+    All weights of a binary layer may be positive, and runtimes read filters before they run anything.
+    """
+    main = model.subgraphs[0]
+    kept = []
+    for operator in main.operators:
+        code = model.operatorCodes[operator.opcodeIndex]
+        inputs = [main.tensors[index] for index in operator.inputs]
+        data = [model.buffers[tensor.buffer].data for tensor in inputs]
+        is_fill = max(code.deprecatedBuiltinCode, code.builtinCode) == schema.BuiltinOperator.FILL
+        if not is_fill or any(content is None for content in data):
+            kept.append(operator)
+            continue
+        dims, value = (bytes(content) for content in data)
+        shape = np.frombuffer(dims, dtype="<i4" if inputs[0].type == INT32 else "<i8")
+        target, buffer = main.tensors[operator.outputs[0]], schema.BufferT()
+        buffer.data = np.frombuffer(value * math.prod(shape.tolist()), dtype=np.uint8)
+        target.buffer = len(model.buffers)
+        model.buffers.append(buffer)
+    main.operators = kept
 
 
 def _free_reshapes(model: Any, schema: Any) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from fdabnn_deploy.graph import Graph, Node
 from fdabnn_deploy.ops import (
     Affine,
     BinaryConv2d,
+    BinaryLinear,
     Conv2d,
     Input,
     Linear,
@@ -19,6 +21,9 @@ from fdabnn_deploy.ops import (
     Reshape,
     Sign,
 )
+from fdabnn_deploy.reference import evaluate
+from fdabnn_deploy.runtimes.lce import LceRuntime
+from fdabnn_deploy.runtimes.litert import LiteRtRuntime
 from fdabnn_deploy.runtimes.tflite_file import DIGEST_KEY, parse_tflite
 from fdabnn_deploy.runtimes.tflite_tensors import TENSORS_KEY, Layout, TensorMap
 from fdabnn_tflite.finish import finish_file
@@ -164,3 +169,25 @@ def test_outputs_that_are_one_tensor_or_an_input(on_lce: Callable[..., Any]) -> 
         result = on_lce({"g": graph}, flipped)
         for value in result.outputs["g"]:
             assert np.array_equal(value, result.reference["g"]["y"])
+
+
+@pytest.mark.parametrize("value", [1, -1])
+@pytest.mark.parametrize("dense", [False, True])
+def test_a_wide_layer_of_equal_weights_has_them_as_a_constant(
+    tmp_path: Path, value: int, dense: bool
+) -> None:
+    """LCE's converter makes a `FILL` of a large filter of equal words; LiteRT reads filters before anything runs."""
+    if dense:
+        shape, op = (1024,), BinaryLinear(np.full((2112, 1024), value, dtype=np.int8))
+    else:
+        shape, op = (512, 3, 3), BinaryConv2d(np.full((512, 512, 3, 3), value, dtype=np.int8), (1, 1), (1, 1))
+    graph = Graph([Node("x", Input(shape)), Node("s", Sign(), ("x",)), Node("y", op, ("s",))], ["y"])
+    data, emitter, _ = build_flatbuffer(graph, False, 1)
+    path = tmp_path / "equal.tflite"
+    path.write_bytes(finish_file(data, emitter, "equal", {}))
+    file = parse_tflite(path.read_bytes())
+    assert "FILL" not in file.op_counts()
+    assert file.op_counts()["LceBconv2d"] == 1
+    x = floats(1, *shape)
+    for runtime in (LiteRtRuntime(), LceRuntime()):
+        np.testing.assert_array_equal(runtime.open(path).run([x])[0], evaluate(graph, [x])[0])

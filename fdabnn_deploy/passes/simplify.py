@@ -4,7 +4,7 @@
 |--------------------------------------------------|----------------------------------------------------------|
 | `Sign(Clamp(x, lo < 0 <= hi)) -> Sign(x)`         | clamping keeps the side of zero (also for NaN: +1)       |
 | `Sign(Sign(x)) -> Sign(x)`                        | a sign is its own sign                                   |
-| equal signs of one tensor -> one                  | a binary layer per branch, one packing                   |
+| equal operators on equal tensors -> one           | a binary layer per branch, one packing; layers are kept  |
 | `Slice(Slice(x))`, `Reshape(Reshape(x))` -> one    | they only move values                                    |
 | `Reshape(GlobalAvgPool(x)) -> GlobalAvgPool(x)`    | [N, C, 1, 1] -> [N, C]                                   |
 | reshape to the same shape -> nothing              |                                                          |
@@ -12,9 +12,32 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from fdabnn_deploy.graph import Editor, Graph, Node
-from fdabnn_deploy.ops import Clamp, GlobalAvgPool, Reshape, Sign, Slice
+from fdabnn_deploy.ops import (
+    Add,
+    Affine,
+    Clamp,
+    Concat,
+    GlobalAvgPool,
+    Maximum,
+    MaxPool2d,
+    Mul,
+    Pad,
+    Permute,
+    PRelu,
+    Relu,
+    Reshape,
+    Sign,
+    Slice,
+    Sub,
+)
 from fdabnn_deploy.passes.base import Outcome, until_stable
+
+_MERGED = (
+    Add, Affine, Clamp, Concat, Maximum, MaxPool2d, Mul, Pad, Permute, PRelu, Relu, Reshape, Sign, Slice, Sub,
+)  # fmt: skip
 
 
 def simplify(graph: Graph) -> Outcome:
@@ -24,10 +47,13 @@ def simplify(graph: Graph) -> Outcome:
 
 def _sweep(graph: Graph) -> Outcome:
     editor, applied = Editor(graph), 0
-    signs: dict[str, str] = {}
+    made: dict[tuple[object, ...], str] = {}
     for node in graph:
         source = editor[editor[node.name].inputs[0]] if node.inputs else None
         if source is None:
+            continue
+        if _merged(editor, editor[node.name], made):
+            applied += 1
             continue
         if isinstance(node.op, Sign):
             if isinstance(source.op, Clamp) and source.op.low < 0 <= source.op.high:
@@ -36,11 +62,6 @@ def _sweep(graph: Graph) -> Outcome:
             elif isinstance(source.op, Sign):
                 editor.redirect(node.name, source.name)
                 applied += 1
-            elif source.name in signs:
-                editor.redirect(node.name, signs[source.name])
-                applied += 1
-            else:
-                signs[source.name] = node.name
         elif isinstance(node.op, Reshape):
             applied += _reshape(graph, editor, node, node.op, source)
         elif (
@@ -51,6 +72,22 @@ def _sweep(graph: Graph) -> Outcome:
             editor.set(node.name, _compose(source.op, node.op), source.inputs)
             applied += 1
     return Outcome(editor.finish() if applied else graph, applied)
+
+
+def _merged(editor: Editor, node: Node, made: dict[tuple[object, ...], str]) -> bool:
+    """Whether an equal operator stands for this one from now on."""
+    if not isinstance(node.op, _MERGED) or editor.is_output(node.name):
+        return False
+    values = [
+        (value.shape, value.tobytes()) if isinstance(value, np.ndarray) else value
+        for value in node.op.attributes().values()
+    ]
+    key = (type(node.op), node.inputs, *values)
+    if key not in made:
+        made[key] = node.name
+        return False
+    editor.redirect(node.name, made[key])
+    return True
 
 
 def _reshape(graph: Graph, editor: Editor, node: Node, op: Reshape, source: Node) -> bool:

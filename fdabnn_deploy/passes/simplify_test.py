@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fdabnn_deploy.graph import Graph, Node
-from fdabnn_deploy.ops import Clamp, GlobalAvgPool, Input, Reshape, Sign, Slice
+from fdabnn_deploy.ops import Add, Affine, Clamp, GlobalAvgPool, Input, Mul, Reshape, Sign, Slice
 from fdabnn_deploy.passes.pass_testing import Build, check, kinds
 from fdabnn_deploy.passes.simplify import simplify
 from fdabnn_deploy.reference import evaluate
@@ -23,8 +23,22 @@ def test_clamp_before_a_sign(low: float, high: float, applied: int) -> None:
 def test_signs_of_signs_and_equal_signs_merge() -> None:
     b = Build(3, 2, 2)
     first, second = b(Sign(), "x"), b(Sign(), "x")
-    outcome = check(simplify, b.graph(b(Sign(), first), second), applied=2)
-    assert kinds(outcome.graph) == ["Input", "Sign"]
+    outcome = check(simplify, b.graph(b(Add(), b(Sign(), first), second)), applied=2)
+    assert kinds(outcome.graph) == ["Input", "Sign", "Add"]
+
+
+@pytest.mark.parametrize(("returned", "applied", "signs"), [(True, 1, 3), (False, 2, 2)])
+def test_equal_operators_merge_unless_the_graph_returns_them(
+    returned: bool, applied: int, signs: int
+) -> None:
+    b = Build(3, 2, 2)
+    negations = [b(Affine(-np.ones(3), np.zeros(3)), "x") for _ in range(2)]
+    other = b(Affine(-np.ones(3), np.ones(3)), "x")
+    first, second, third = (b(Sign(), name) for name in (*negations, other))
+    product = b(Mul(), first, b(Add(), second, third))
+    outcome = check(simplify, b.graph(product, *([second] if returned else [])), applied=applied)
+    assert kinds(outcome.graph).count("Affine") == 2
+    assert kinds(outcome.graph).count("Sign") == signs
 
 
 def test_reshapes_and_global_pool() -> None:
