@@ -32,6 +32,7 @@ from fdabnn_deploy.deploy import Deployed, LayerCoverage, deploy
 from fdabnn_deploy.errors import ModelRefusedError, UsageError
 from fdabnn_deploy.files import check_outputs, move_whole
 from fdabnn_deploy.graph import Graph
+from fdabnn_deploy.moved_zeros import check_zeros
 from fdabnn_deploy.numerics.exact import Exact, make_exact
 from fdabnn_deploy.numerics.record import Mode, Numerics
 from fdabnn_deploy.one_at_a_time import one_at_a_time
@@ -47,6 +48,7 @@ from fdabnn_deploy.zeros_at_signs import count_sign_zeros
 
 _ATTEMPTS = 3
 SIGN_ZERO_IMAGES = 64
+MOVED_ZERO_IMAGES = 8
 CALIBRATION_IMAGES = 64
 CALIBRATION_VALUES = 1 << 25
 """Of the largest tensor over all calibration inputs: 128 MB."""
@@ -134,7 +136,7 @@ def export(
             inputs = loading.result()
             stage.detail = inputs.description
             check_work(deployed.graph, inputs, file_batch)
-        exact = _exact(deployed.graph, network, inputs, stages) if numerics == "exact" else None
+        exact = _exact(deployed.graph, network, inputs, stages, sign_zero) if numerics == "exact" else None
         graph = deployed.graph if exact is None else exact.graph
         with stages.run("reference", "PyTorch"):
             truth = verification.reference(
@@ -239,7 +241,9 @@ def _deploy(
     return captured, deployed
 
 
-def _exact(graph: Graph, network: checkpoint.Source, inputs: Samples, stages: Stages) -> Exact:
+def _exact(
+    graph: Graph, network: checkpoint.Source, inputs: Samples, stages: Stages, sign_zero: SignZero
+) -> Exact:
     with stages.run("numerics", "exact") as stage:
         ranges = dict(network.ranges)
         if network.info.input_range is not None:
@@ -247,6 +251,8 @@ def _exact(graph: Graph, network: checkpoint.Source, inputs: Samples, stages: St
         largest = max(math.prod(graph.shape(node.name)[1:]) for node in graph)
         count = max(1, min(CALIBRATION_IMAGES, CALIBRATION_VALUES // largest))
         exact = make_exact(graph, [inputs.images[:count]], ranges)
+        if sign_zero == "exact":
+            check_zeros(graph, exact.graph, inputs.images[: min(count, MOVED_ZERO_IMAGES)])
         sums = sum(row.parts for row in exact.grids)
         stage.detail = f"exact: {len(exact.grids)} reductions in {sums} sums, limits from {min(count, len(inputs))} inputs"
         stage.detail += " and recorded ranges" if network.ranges else ""

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import fdabnn_deploy
+from fdabnn_deploy.errors import ModelRefusedError
 from fdabnn_deploy.ops import FloatArray
 from fdabnn_deploy.report import Report
 from fdabnn_deploy.runtimes import registry
@@ -244,3 +245,41 @@ def test_zeros_count_as_chosen(tmp_path: Path, sign_zero: SignZero, tie: float) 
     for a, b in zip(found, run_module(resolved, images()[:1]), strict=True):
         np.testing.assert_array_equal(a, b)
     assert all(layer.binary_layers == 1 for layer in report.coverage)
+
+
+def test_zeros_that_a_grid_moves_are_refused(tmp_path: Path) -> None:
+    torch.manual_seed(4)
+    pooled = Binary(lambda x: torch.sign(F.avg_pool2d(x, 3, 1, 1)))
+    small = 1e-7 * np.random.default_rng(0).normal(size=(4, *SHAPE)).astype(np.float32)
+    small[:, :, 0, 0] = 100
+    with pytest.raises(ModelRefusedError, match=r"--sign-zero exact: .* rounding only"):
+        fdabnn_deploy.export(
+            pooled.eval(),
+            torch.zeros(1, *SHAPE),
+            targets="onnx",
+            out=tmp_path,
+            samples=small,
+            sign_zero="exact",
+        )
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_weights_with_a_third_value_are_refused_with_their_count(tmp_path: Path) -> None:
+    torch.manual_seed(5)
+    module = Binary(plus_minus, ternary=True).eval()
+    zeros = int((module.weight.abs() <= 0.5).sum())
+    with pytest.raises(ModelRefusedError, match=f"{zeros} of its 576 weights are exactly 0"):
+        fdabnn_deploy.export(module, torch.zeros(1, *SHAPE), targets="onnx", out=tmp_path, samples=images())
+
+
+def test_a_checkpoint_is_compared_by_the_rule_of_the_file(tmp_path: Path) -> None:
+    torch.manual_seed(6)
+    module = Branches({"sign": Binary(torch.sign)}).eval()
+    for sign_zero in ("plus", "minus", "exact"):
+        report = fdabnn_deploy.export(
+            module, torch.zeros(1, *SHAPE), targets="onnx", out=tmp_path, samples=images(), name=sign_zero,
+            sign_zero=sign_zero,
+        )  # fmt: skip
+        compared = fdabnn_deploy.compare_models(module, tmp_path / f"{sign_zero}.onnx", images())
+        assert compared.passed, sign_zero
+        assert report.sign_zeros.sign_zero == sign_zero

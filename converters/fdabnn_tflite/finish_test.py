@@ -177,10 +177,9 @@ def test_a_wide_layer_of_equal_weights_has_them_as_a_constant(
     tmp_path: Path, value: int, dense: bool
 ) -> None:
     """LCE's converter makes a `FILL` of a large filter of equal words; LiteRT reads filters before anything runs."""
-    if dense:
-        shape, op = (1024,), BinaryLinear(np.full((2112, 1024), value, dtype=np.int8))
-    else:
-        shape, op = (512, 3, 3), BinaryConv2d(np.full((512, 512, 3, 3), value, dtype=np.int8), (1, 1), (1, 1))
+    shape: tuple[int, ...] = (1024,) if dense else (512, 3, 3)
+    conv = BinaryConv2d(np.full((512, 512, 3, 3), value, dtype=np.int8), (1, 1), (1, 1))
+    op = BinaryLinear(np.full((2112, 1024), value, dtype=np.int8)) if dense else conv
     graph = Graph([Node("x", Input(shape)), Node("s", Sign(), ("x",)), Node("y", op, ("s",))], ["y"])
     data, emitter, _ = build_flatbuffer(graph, False, 1)
     path = tmp_path / "equal.tflite"
