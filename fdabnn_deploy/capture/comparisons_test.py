@@ -65,7 +65,7 @@ SAME: dict[str, Spelling] = {
 @pytest.mark.parametrize("name", SAME)
 def test_values_are_those_of_the_module(name: str) -> None:
     module = Spelled(SAME[name]).eval()  # type: ignore[arg-type]
-    x = np.random.default_rng(0).choice(np.float32(VALUES), size=(6, *SHAPE))
+    x = np.random.default_rng(0).choice(np.array(VALUES, dtype=np.float32), size=(6, *SHAPE))
     graph = deploy(capture(module, SHAPE)).graph
     with torch.no_grad():
         expected = module(torch.from_numpy(x)).numpy()
