@@ -54,14 +54,15 @@ def find_test_batch(folder: Path) -> Path | None:
     return None
 
 
-def read_batch(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """Reads one official batch file, plain or `.xz`.
+def read_content(path: Path, what: str) -> dict[Any, Any]:
+    """What a file of the CIFAR data sets holds, plain or `.xz`; keys as text.
 
-    Returns:
-        Pictures uint8 [N, 3, 32, 32] and labels int64 [N].
+    Args:
+        path: of the file.
+        what: how errors call it, such as "CIFAR-10 batch".
 
     Raises:
-        UsageError: the file is not a CIFAR-10 batch, is damaged, or asks to run code.
+        UsageError: it is damaged, asks to run code, or is no dict.
     """
     try:
         raw = path.read_bytes()
@@ -70,23 +71,41 @@ def read_batch(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
         content = _BatchUnpickler(io.BytesIO(raw), encoding="bytes").load()
     except Exception as error:  # noqa: BLE001  (a damaged pickle can raise anything)
         raise UsageError(
-            f"{path} is not a readable CIFAR-10 batch ({error}): unpack it from the archive again"
+            f"{path} is not a readable {what} ({error}): unpack it from the archive again"
         ) from None
     if not isinstance(content, dict):
-        raise UsageError(f"{path} is not a CIFAR-10 batch: it holds a {type(content).__name__}, not a dict")
-    content = {
-        key.decode("latin1") if isinstance(key, bytes) else key: value for key, value in content.items()
-    }
-    data, labels = content.get("data"), content.get("labels")
+        raise UsageError(f"{path} is not a {what}: it holds a {type(content).__name__}, not a dict")
+    return {key.decode("latin1") if isinstance(key, bytes) else key: value for key, value in content.items()}
+
+
+def read_batch(
+    path: Path, what: str = "CIFAR-10 batch", labels_key: str = "labels", classes: int = CLASSES
+) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """Reads one official batch file, plain or `.xz`.
+
+    Args:
+        path: of the file.
+        what: how errors call it.
+        labels_key: where the labels are.
+        classes: how many there are.
+
+    Returns:
+        Images uint8 [N, 3, 32, 32] and labels int64 [N].
+
+    Raises:
+        UsageError: the file is not such a batch, is damaged, or asks to run code.
+    """
+    content = read_content(path, what)
+    data, labels = content.get("data"), content.get(labels_key)
     size = SHAPE[0] * SHAPE[1] * SHAPE[2]
     if not isinstance(data, np.ndarray) or data.dtype != np.uint8 or data.ndim != 2 or data.shape[1] != size:
-        raise UsageError(f"{path} is not a CIFAR-10 batch: its 'data' is not an N x {size} array of bytes")
+        raise UsageError(f"{path} is not a {what}: its 'data' is not an N x {size} array of bytes")
     if (
         not isinstance(labels, list)
         or len(labels) != len(data)
-        or not all(type(label) is int and 0 <= label < CLASSES for label in labels)
+        or not all(type(label) is int and 0 <= label < classes for label in labels)
     ):
         raise UsageError(
-            f"{path} is not a CIFAR-10 batch: its 'labels' are not {len(data)} integers 0 to {CLASSES - 1}"
+            f"{path} is not a {what}: its '{labels_key}' are not {len(data)} integers 0 to {classes - 1}"
         )
     return np.ascontiguousarray(data).reshape(-1, *SHAPE), np.asarray(labels, dtype=np.int64)

@@ -24,7 +24,8 @@ from fdabnn_deploy.replay import build as build_capsule
 from fdabnn_deploy.runtimes import arm_root
 from fdabnn_deploy.runtimes.arm_root import Guest
 from fdabnn_models.checkpoint import save_checkpoint
-from fdabnn_models.cifar10 import CLASSES, MEAN, STD, input_range
+from fdabnn_models.cifar10 import CLASSES, MEAN, STD
+from fdabnn_models.dataset import input_range
 from fdabnn_models.resnet_cifar import resnet20
 from fdabnn_models.shake_testing import shake
 from instruction_counts import model_files
@@ -46,7 +47,7 @@ def write_checkpoint(path: Path, *, alpha: float = 0.0, seed: int = 0) -> Path:
         input_shape=(3, 32, 32),
         mean=MEAN,
         std=STD,
-        input_range=input_range(),
+        input_range=input_range(MEAN, STD),
         classes=CLASSES,
         ranges={},
     )

@@ -56,7 +56,7 @@ def test_folder_is_found_in_every_layout(tiny_cifar: Path, tmp_path: Path, layou
         else:
             shutil.copy(source, tmp_path / place)
     data = cifar10.load_cifar10(tmp_path)
-    assert data.train_pictures.shape == (80, 3, 32, 32)
+    assert data.train_images.shape == (80, 3, 32, 32)
     assert data.test_labels.shape == (16,)
 
 
@@ -122,79 +122,3 @@ def test_damaged_files_are_refused(tiny_cifar: Path, tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(raw)
         with pytest.raises(UsageError, match=f"{name} is not a readable CIFAR-10 batch"):
             cifar10.read_batch(tmp_path / name)
-
-
-def test_normalised_values_and_their_range() -> None:
-    pictures = torch.tensor([[[[0, 255, 128]]], [[[255, 0, 0]]]], dtype=torch.uint8)
-    got = cifar10.normalise(pictures)
-    assert got.shape == (2, 3, 1, 1)
-    for channel, value in enumerate((0, 255, 128)):
-        expected = (value / 255 - cifar10.MEAN[channel]) / cifar10.STD[channel]
-        assert got[0, channel].item() == pytest.approx(expected, abs=1e-6)
-    low, high = cifar10.input_range()
-    every = cifar10.normalise(torch.arange(256, dtype=torch.uint8).view(1, -1, 1, 1).expand(1, -1, 1, 3))
-    assert every.min().item() == pytest.approx(low, abs=1e-6)
-    assert every.max().item() == pytest.approx(high, abs=1e-6)
-
-
-def test_batches_are_crops_and_flips_of_their_pictures(tiny_cifar: Path) -> None:
-    data = cifar10.load_cifar10(tiny_cifar)
-    batches = cifar10.AugmentedBatches(data.train_pictures, data.train_labels, 16, seed=1)
-    order = batches.order(0)
-    assert sorted(order.tolist()) == list(range(80))
-    inputs, labels = batches.batch(0, 2, order)
-    index = order[32:48]
-    assert torch.equal(labels, data.train_labels[index])
-    padded = torch.nn.functional.pad(data.train_pictures[index], (4, 4, 4, 4))
-    seen = set()
-    for picture, source in zip(inputs, padded, strict=True):
-        found = [
-            (row, column, flip)
-            for row in range(9) for column in range(9) for flip in (False, True)
-            if torch.equal(picture, cut(source, row, column, flip))
-        ]  # fmt: skip
-        assert len(found) == 1
-        seen.add(found[0])
-    assert len(seen) > 8
-    assert {flip for _, _, flip in seen} == {False, True}
-
-
-def test_batches_without_crop_keep_every_picture_in_its_place(tiny_cifar: Path) -> None:
-    data = cifar10.load_cifar10(tiny_cifar)
-    batches = cifar10.AugmentedBatches(data.train_pictures, data.train_labels, 16, seed=1)
-    order = batches.order(0)
-    inputs, labels = batches.batch(0, 0, order, crop=False)
-    assert torch.equal(labels, data.train_labels[order[:16]])
-    flips = set()
-    for picture, source in zip(inputs, data.train_pictures[order[:16]], strict=True):
-        (flip,) = (flip for flip in (False, True) if torch.equal(picture, cut(source, 0, 0, flip)))
-        flips.add(flip)
-    assert flips == {False, True}
-
-
-def cut(source: torch.Tensor, row: int, column: int, flip: bool) -> torch.Tensor:
-    window = source[:, row : row + 32, column : column + 32]
-    return cifar10.normalise((window.flip(-1) if flip else window).permute(1, 2, 0)[None])[0]
-
-
-def test_batches_depend_on_seed_epoch_and_step_alone(tiny_cifar: Path) -> None:
-    data = cifar10.load_cifar10(tiny_cifar)
-
-    def inputs(seed: int, epoch: int, step: int) -> torch.Tensor:
-        batches = cifar10.AugmentedBatches(data.train_pictures, data.train_labels, 16, seed=seed)
-        return batches.batch(epoch, step, batches.order(epoch))[0]
-
-    assert torch.equal(inputs(1, 2, 3), inputs(1, 2, 3))
-    for other in ((0, 2, 3), (1, 1, 3), (1, 2, 2)):
-        assert not torch.equal(inputs(1, 2, 3), inputs(*other))
-
-
-def test_ranks_share_the_global_batch(tiny_cifar: Path) -> None:
-    data = cifar10.load_cifar10(tiny_cifar)
-    batches = cifar10.AugmentedBatches(data.train_pictures, data.train_labels, 16, seed=1)
-    order = batches.order(0)
-    inputs, labels = batches.batch(0, 1, order)
-    for rank in range(2):
-        part, part_labels = batches.batch(0, 1, order, rank, 2)
-        assert torch.equal(part, inputs[rank::2])
-        assert torch.equal(part_labels, labels[rank::2])

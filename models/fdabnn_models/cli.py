@@ -6,7 +6,7 @@ import sys
 import time
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import Any, Self
 
 import click
 from rich.console import Console
@@ -14,9 +14,8 @@ from rich.progress import BarColumn, Progress, TextColumn
 
 from fdabnn_deploy.errors import FdabnnError, RuntimeMissingError, UsageError
 
-if TYPE_CHECKING:
-    from fdabnn_models.layers import Scale
-    from fdabnn_models.train import Optimizer
+# Seconds between two lines in a pipe while an epoch lasts.
+_SILENCE = 60.0
 
 
 def _duration(seconds: float) -> str:
@@ -26,7 +25,7 @@ def _duration(seconds: float) -> str:
 
 
 class TerminalProgress:
-    """A bar on a terminal, one line per epoch in a pipe, nothing on the ranks after the first."""
+    """A bar on a terminal, a line per minute and epoch in a pipe, nothing on the ranks after the first."""
 
     def __init__(self, epochs: int, *, enabled: bool) -> None:
         self.epochs = epochs
@@ -40,6 +39,7 @@ class TerminalProgress:
         )
         self.task = self.bar.add_task("", total=1, rate="")
         self.remaining = ""
+        self.told = time.monotonic()
 
     def __enter__(self) -> Self:
         self.bar.start()
@@ -51,7 +51,13 @@ class TerminalProgress:
         self.bar.stop()
 
     def step(self, epoch: int, step: int, steps: int, images_per_second: float) -> None:
-        """Move the bar."""
+        """Move the bar, or print a line where the last one is a minute old."""
+        if not self.console.is_terminal and time.monotonic() - self.told >= _SILENCE:
+            self.told = time.monotonic()
+            self.console.print(
+                f"{time.strftime('%H:%M:%S')}  epoch {epoch + 1}/{self.epochs}  step {step}/{steps}  {images_per_second:.0f} images/s",
+                soft_wrap=True,
+            )
         self.bar.update(
             self.task,
             description=f"epoch {epoch + 1}/{self.epochs}",
@@ -62,6 +68,7 @@ class TerminalProgress:
 
     def epoch(self, row: dict[str, float], remaining_seconds: float) -> None:
         """Print the line of an epoch."""
+        self.told = time.monotonic()
         self.remaining = f", {_duration(remaining_seconds)} left"
         self.console.print(
             f"{time.strftime('%H:%M:%S')}  epoch {row['epoch']:.0f}/{self.epochs}"
@@ -76,38 +83,58 @@ class TerminalProgress:
         self.console.print(text, soft_wrap=True)
 
 
+def _numbers(
+    context: click.Context, parameter: click.Parameter, text: str | None
+) -> tuple[float, ...] | None:
+    if text is None:
+        return None
+    try:
+        return tuple(float(value) for value in text.split(","))
+    except ValueError:
+        raise click.BadParameter(f"{text!r} is not a list such as 0.49,0.48,0.45") from None
+
+
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--arch", required=True, help="Architecture, for example resnet20.")
+@click.version_option(package_name="fdabnn-deploy", message="%(prog)s %(version)s")
+@click.option("--recipe", help="Recipe by its name, or a .yaml file; other options override it.")
+@click.option("--arch", help="Architecture, for example resnet20.")
+@click.option("--model", help="Your own network instead, as package.module:factory.")
 @click.option(
-    "--data", "folder", required=True, type=click.Path(path_type=Path), help="Folder with CIFAR-10."
+    "--data",
+    "folder",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="Folder with CIFAR-10, CIFAR-100, or train/ and val/ with a folder of images per class.",
 )
-@click.option("--epochs", required=True, type=click.IntRange(min=1))
+@click.option("--epochs", type=click.IntRange(min=1))
 @click.option(
     "--out", required=True, type=click.Path(path_type=Path, dir_okay=False), help="Checkpoint to write."
 )
-@click.option("--batch-size", default=128, show_default=True, type=click.IntRange(min=2))
-@click.option("--optimizer", default="sgd", show_default=True, type=click.Choice(["sgd", "adam"]))
+@click.option("--init", type=click.Path(dir_okay=False), help="Checkpoint to start from, as far as it fits.")
+@click.option("--batch-size", type=click.IntRange(min=2), help="[default: 128]")
+@click.option("--optimizer", type=click.Choice(["sgd", "adam"]), help="[default: sgd]")
 @click.option(
     "--lr", type=click.FloatRange(min=0, min_open=True), help="[default: 0.1 with sgd, 0.001 with adam]"
 )
 @click.option("--weight-decay", type=click.FloatRange(min=0), help="[default: 0.0001 with sgd, 0 with adam]")
-@click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0))
+@click.option("--seed", type=click.IntRange(min=0), help="[default: 0]")
 @click.option(
     "--scale",
-    default="tensor",
-    show_default=True,
     type=click.Choice(["tensor", "channel"]),
-    help="One weight scale per layer, or one per output channel.",
+    help="One weight scale per layer, or one per output channel.  [default: tensor]",
 )
+@click.option("--mean", callback=_numbers, help="Per channel, on the scale 0 .. 1.  [default: the data's]")
+@click.option("--std", callback=_numbers, help="Likewise.")
 @click.option("--device", default="cpu", show_default=True, type=click.Choice(["cpu", "cuda"]))
-@click.option("--amp/--no-amp", default=False, help="Forward and backward pass in bfloat16.")
-@click.option("--compile/--no-compile", "compile_model", default=False, help="Train with torch.compile.")
+@click.option("--amp/--no-amp", default=None, help="Forward and backward pass in bfloat16.")
 @click.option(
-    "--plain-epochs",
-    default=0,
-    show_default=True,
-    type=click.IntRange(min=0),
-    help="Train the last epochs without random crops.",
+    "--compile/--no-compile",
+    "compile_model",
+    default=False,
+    help="Train with torch.compile. On x86-64 processors the fused passes are faster without.",
+)
+@click.option(
+    "--plain-epochs", type=click.IntRange(min=0), help="Train the last epochs without random crops."
 )
 @click.option("--threads", type=click.IntRange(min=1), help="CPU threads.  [default: PyTorch's choice]")
 @click.option(
@@ -118,27 +145,24 @@ class TerminalProgress:
     help="Keep the checkpoint after this epoch as well; can be given several times.",
 )
 def _train(
-    arch: str,
+    recipe: str | None,
+    arch: str | None,
+    model: str | None,
     folder: Path,
-    epochs: int,
     out: Path,
-    batch_size: int,
-    optimizer: Optimizer,
-    lr: float | None,
-    weight_decay: float | None,
-    seed: int,
-    scale: Scale,
+    mean: tuple[float, ...] | None,
+    std: tuple[float, ...] | None,
     device: str,
-    amp: bool,
     compile_model: bool,
-    plain_epochs: int,
     threads: int | None,
     keep_epochs: tuple[int, ...],
+    **given: Any,
 ) -> None:
-    """Train an FDA-BNN on CIFAR-10 and write its checkpoint.
+    """Train an FDA-BNN and write its checkpoint.
 
     A run that was stopped continues from OUT.state when the same command is given again, with the same result
-    as an unbroken run. OUT.csv holds one row per epoch. Runs on several processes under torchrun.
+    as an unbroken run. OUT.csv holds one row per epoch, OUT.tensorboard the same for TensorBoard where that is
+    installed. Runs on several processes under torchrun.
     """
     try:
         import torch
@@ -146,15 +170,19 @@ def _train(
         raise RuntimeMissingError(
             "training needs PyTorch: install it with  pip install 'fdabnn-deploy[train]'"
         ) from None
-    from fdabnn_models.architectures import architecture_names
-    from fdabnn_models.cifar10 import load_cifar10
+    from fdabnn_models.architectures import architecture_names, network_shape
+    from fdabnn_models.dataset import load_dataset
     from fdabnn_models.distributed import join_ranks, leave_ranks
     from fdabnn_models.memory import keep_freed_memory
-    from fdabnn_models.train import DEFAULT_LR, DEFAULT_WEIGHT_DECAY, Recipe, Trainer
+    from fdabnn_models.recipe import merge, read_recipe
+    from fdabnn_models.train import Trainer
 
-    if arch not in architecture_names():
+    if arch is not None and model is not None:
+        raise UsageError("--arch and --model exclude each other: an own network is named by --model alone")
+    if arch is not None and arch not in architecture_names():
         known = ", ".join(architecture_names()) or "none is installed"
         raise UsageError(f"there is no architecture {arch!r}; known: {known}")
+    chosen = merge(read_recipe(recipe) if recipe else {}, {"arch": model or arch, **given})
     if device == "cuda" and not torch.cuda.is_available():
         raise RuntimeMissingError("this PyTorch finds no CUDA device; use --device cpu")
     if threads:
@@ -165,22 +193,10 @@ def _train(
     try:
         if device == "cuda":
             torch.cuda.set_device(ranks.local)
-        recipe = Recipe(
-            arch=arch,
-            epochs=epochs,
-            optimizer=optimizer,
-            batch_size=batch_size,
-            lr=DEFAULT_LR[optimizer] if lr is None else lr,
-            weight_decay=DEFAULT_WEIGHT_DECAY[optimizer] if weight_decay is None else weight_decay,
-            seed=seed,
-            scale=scale,
-            amp=amp,
-            plain_epochs=plain_epochs,
-        )
-        data = load_cifar10(folder, device)
-        with TerminalProgress(epochs, enabled=ranks.first) as progress:
+        data = load_dataset(folder, network_shape(chosen.arch) or (3, 32, 32), device, mean=mean, std=std)
+        with TerminalProgress(chosen.epochs, enabled=ranks.first) as progress:
             trainer = Trainer(
-                recipe,
+                chosen,
                 data,
                 out,
                 device=device,

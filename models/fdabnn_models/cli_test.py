@@ -1,17 +1,21 @@
 from __future__ import annotations
 
+import errno
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 
-from fdabnn_models import architectures, cli, train
+from fdabnn_models import architectures, cli
+from fdabnn_models.image_folder_test import write as write_images
 from fdabnn_models.train_test import Tiny
 
 
 @pytest.fixture
 def tiny_architecture(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(train, "find_architecture", lambda name: Tiny)
+    monkeypatch.setattr(architectures, "find_architecture", lambda name: Tiny)
     monkeypatch.setattr(architectures, "architecture_names", lambda: ["tiny"])
 
 
@@ -71,7 +75,7 @@ def test_learning_rate_and_decay_follow_the_optimizer(
         ({"scale": "filter"}, "'filter' is not one of"),
         ({"optimizer": "lion"}, "'lion' is not one of"),
         ({"device": "tpu"}, "'tpu' is not one of"),
-        ({"batch-size": "4000"}, "a batch of 4000 is larger than the 80 training pictures"),
+        ({"batch-size": "4000"}, "a batch of 4000 is larger than the 80 training images"),
     ],
 )
 def test_wrong_usage_is_one_clear_error(
@@ -101,3 +105,140 @@ def test_missing_device_has_its_own_exit_code(
 def test_help(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["--help"]) == 0
     assert "--keep-epoch" in capsys.readouterr().out
+
+
+OWN = """
+import torch
+from torch import nn
+
+class Sign(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        return torch.where(x < 0, -1.0, 1.0)
+    @staticmethod
+    def backward(ctx, grad):
+        return grad
+
+class Net(nn.Module):
+    input_shape = (3, 32, 32)
+    def __init__(self, num_classes=7):
+        super().__init__()
+        self.stem = nn.Conv2d(3, 4, 3, stride=4)
+        self.head = nn.Linear(4, num_classes)
+    def forward(self, x):
+        return self.head(Sign.apply(self.stem(x)).mean((2, 3)))
+"""
+
+
+def test_own_network_trains_from_a_recipe_and_from_a_file(
+    tiny_cifar: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "own_net_for_training.py").write_text(OWN)
+    (tmp_path / "mine.yaml").write_text("epochs: 1\nbatch_size: 20\nseed: 3\nlr: 0.5\n")
+    monkeypatch.chdir(tmp_path)
+    model = "own_net_for_training:Net"
+    first = [
+        "--model",
+        model,
+        "--data",
+        str(tiny_cifar),
+        "--recipe",
+        "mine.yaml",
+        "--out",
+        "a.pt",
+        "--lr",
+        "0.01",
+    ]
+    assert cli.main(first) == 0
+    content = torch.load("a.pt", weights_only=True)
+    assert content["state_dict"]["head.weight"].shape == (10, 4)
+    training = content["training"]
+    assert (training["arch"], training["lr"], training["seed"], training["epochs"]) == (model, 0.01, 3, 1)
+    capsys.readouterr()
+    assert cli.main([*first, "--init", "a.pt", "--out", "b.pt"]) == 0
+    assert "--init gave 4 tensors" in capsys.readouterr().out
+    assert torch.load("b.pt", weights_only=True)["training"]["init"] == "a.pt"
+
+
+@pytest.mark.usefixtures("tiny_architecture")
+def test_image_folders_train(tmp_path: Path) -> None:
+    folder = write_images(tmp_path / "shapes")
+    assert cli.main(arguments(folder, tmp_path / "net.pt", **{"batch-size": "4"})) == 0
+    content = torch.load(tmp_path / "net.pt", weights_only=True)
+    assert (content["classes"], content["training"]["data"]) == (["cat", "dog"], "shapes")
+    assert content["arch_args"]["num_classes"] == 2
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["--version"]) == 0
+    assert capsys.readouterr().out.startswith("fdabnn-train ")
+
+
+def test_a_pipe_hears_of_a_long_epoch_every_minute(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clock = [0.0]
+    monkeypatch.setattr(cli.time, "monotonic", lambda: clock[0])
+    with cli.TerminalProgress(2, enabled=True) as progress:
+        for step in range(1, 7):
+            clock[0] += 25
+            progress.step(0, step, 6, 10.0)
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split("  ")[2] for line in lines] == ["step 3/6", "step 6/6"]
+
+
+def _folder(path: Path) -> None:
+    path.mkdir()
+
+
+def _pipe(path: Path) -> None:
+    os.mkfifo(path)
+
+
+def _text(path: Path) -> None:
+    path.write_text("hello")
+
+
+@pytest.mark.usefixtures("tiny_architecture")
+@pytest.mark.parametrize("make", [_folder, _pipe, _text, Path.touch])
+@pytest.mark.parametrize("name", ["net.pt.state", "net.pt.csv", "net.pt"])
+def test_what_stands_at_an_output_is_told_or_replaced(
+    tiny_cifar: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    name: str,
+    make: Callable[[Path], None],
+) -> None:
+    place = tmp_path / name
+    make(place)
+    code = cli.main(arguments(tiny_cifar, tmp_path / "net.pt"))
+    error = capsys.readouterr().err
+    assert "Traceback" not in error
+    replaced = place.is_file() and name != "net.pt.state"
+    assert code == (0 if replaced else 2)
+    assert replaced or name in error
+
+
+@pytest.mark.usefixtures("tiny_architecture")
+def test_full_disk_is_one_line_and_keeps_the_last_epoch(
+    tiny_cifar: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "net.pt"
+    written = []
+    original = os.fsync
+
+    def full(handle: int) -> None:
+        written.append(handle)
+        if len(written) > 2:  # the state and the log of the first epoch
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        original(handle)
+
+    monkeypatch.setattr(os, "fsync", full)
+    assert cli.main(arguments(tiny_cifar, out)) == 2
+    assert "cannot write" in (error := capsys.readouterr().err)
+    assert "No space left on device; what was written before it is whole" in error
+    assert torch.load(tmp_path / "net.pt.state", weights_only=True)["finished"] == 1
+    assert sorted(path.name for path in tmp_path.iterdir() if path.is_file()) == [
+        "net.pt.csv",
+        "net.pt.state",
+    ]

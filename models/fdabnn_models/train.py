@@ -1,13 +1,13 @@
-"""Training of an FDA-BNN on CIFAR-10, resumable, on one device or under torchrun."""
+"""Training of an FDA-BNN, resumable, on one device or under torchrun."""
 
 from __future__ import annotations
 
 import io
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, fields
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -15,52 +15,25 @@ from torch.nn import functional as F
 
 from fdabnn_deploy.errors import ModelRefusedError, UsageError
 from fdabnn_deploy.files import check_writable
-from fdabnn_models import cifar10
-from fdabnn_models.architectures import find_architecture
+from fdabnn_models.architectures import build_network
+from fdabnn_models.board import Board, board_path
 from fdabnn_models.checkpoint import cpu_state_dict, save_checkpoint, write_atomically
+from fdabnn_models.dataset import Dataset, input_range
 from fdabnn_models.distributed import Ranks
-from fdabnn_models.layers import Scale
+from fdabnn_models.initial import initialise
 from fdabnn_models.ranges import record_ranges
+from fdabnn_models.recipe import MOMENTUM, Recipe
 from fdabnn_models.schedules import alpha_at, learning_rate_at, series_length_at, set_epoch
 from fdabnn_models.state import ADVICE, is_sound, read_state, write_state
 
-Optimizer = Literal["sgd", "adam"]
-MOMENTUM = 0.9
-# Learning rate and weight decay where the user names none. Decay only slows the flips of latent weights that
-# Adam moves by equal steps: the paper trains without it where it uses Adam.
-DEFAULT_LR: dict[Optimizer, float] = {"sgd": 0.1, "adam": 1e-3}
-DEFAULT_WEIGHT_DECAY: dict[Optimizer, float] = {"sgd": 1e-4, "adam": 0.0}
 WARMUP_EPOCHS = 1.0
 EVAL_BATCH = 500
-# Ranges are recorded over so many training pictures, without augmentation.
-RANGE_PICTURES = 10_000
+# Ranges are recorded over so many training images, without augmentation.
+RANGE_IMAGES = 10_000
 LOG_COLUMNS = (
     "epoch", "train_loss", "train_accuracy", "test_loss", "test_accuracy", "alpha", "n", "learning_rate",
     "seconds", "images_per_second",
 )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """What decides the result of a run; a run resumes only under an equal recipe.
-
-    The number of threads or ranks and compilation are left out: they may change when a run is resumed, and
-    change results only as far as another order of sums and smaller batch norm groups do.
-
-    The last ``plain_epochs`` epochs train without random crops: the network settles on pictures like those it
-    will see (He et al. 2019, "Data Augmentation Revisited", arXiv 1909.09148).
-    """
-
-    arch: str
-    epochs: int
-    optimizer: Optimizer = "sgd"
-    batch_size: int = 128
-    lr: float = DEFAULT_LR["sgd"]
-    weight_decay: float = DEFAULT_WEIGHT_DECAY["sgd"]
-    seed: int = 0
-    scale: Scale = "tensor"
-    amp: bool = False
-    plain_epochs: int = 0
 
 
 class Progress(Protocol):
@@ -110,7 +83,7 @@ class Trainer:
 
     Args:
         recipe: what decides the result.
-        data: CIFAR-10 on ``device``.
+        data: labelled images, on ``device`` where they are held in memory.
         out: checkpoint to write; ``.state`` and ``.csv`` files stand beside it.
         device: cpu or cuda.
         ranks: this process among those of ``torchrun``.
@@ -124,7 +97,7 @@ class Trainer:
     def __init__(
         self,
         recipe: Recipe,
-        data: cifar10.Cifar10,
+        data: Dataset,
         out: Path,
         *,
         device: str = "cpu",
@@ -142,22 +115,25 @@ class Trainer:
         self.progress = progress
         if recipe.batch_size % self.ranks.world:
             raise UsageError(f"--batch-size {recipe.batch_size} cannot be shared by {self.ranks.world} ranks")
-        self.arch_args: dict[str, Any] = {"num_classes": len(cifar10.CLASSES), "scale": recipe.scale}
         torch.manual_seed(recipe.seed)
-        self.model = find_architecture(recipe.arch)(**self.arch_args)
-        self.input_shape = tuple(int(size) for size in getattr(self.model, "input_shape", ()))
-        if self.input_shape != cifar10.PICTURE:
+        self.model, self.arch_args = build_network(
+            recipe.arch, num_classes=len(data.classes), scale=recipe.scale
+        )
+        self.input_shape = tuple(int(size) for size in getattr(self.model, "input_shape", data.shape))
+        if self.input_shape != data.shape:
             raise UsageError(
-                f"{recipe.arch} takes inputs of {self.input_shape}, CIFAR-10 has {cifar10.PICTURE}"
+                f"{recipe.arch} takes inputs of {self.input_shape}, the images of {data.name} are {data.shape}"
             )
+        if recipe.init:
+            for line in initialise(self.model, Path(recipe.init)).lines():
+                progress.note(line)
         self.model.to(device=self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.compiled: Callable[[Tensor], Tensor] = self.model
         if compile_model:
             self.compiled = torch.compile(self.model, dynamic=False)
         self.optimizer = _optimizer(self.model, recipe)
-        self.batches = cifar10.AugmentedBatches(
-            data.train_pictures, data.train_labels, recipe.batch_size, seed=recipe.seed
-        )
+        self.batches = data.batches(recipe.batch_size, recipe.seed)
+        self.board = Board(board_path(out), enabled=self.ranks.first)
         self.finished = 0
         self.rows: list[dict[str, float]] = []
 
@@ -234,7 +210,7 @@ class Trainer:
         self._stop_if_not_finite(bad, steps)
         self.ranks.average_statistics(self.model)
         train_loss, train_accuracy = (self.ranks.sum(totals) / (steps * self.ranks.world)).tolist()
-        if not is_sound(train_loss, len(cifar10.CLASSES)):
+        if not is_sound(train_loss, len(self.data.classes)):
             raise ModelRefusedError(
                 f"the run does not learn: the mean loss of epoch {epoch + 1} is {train_loss:.3g}; {self._last_good()}"
             )
@@ -246,6 +222,7 @@ class Trainer:
             steps * recipe.batch_size / seconds,
         )  # fmt: skip
         self.rows.append(dict(zip(LOG_COLUMNS, values, strict=True)))
+        self.board.add(self.rows[-1])
         self.finished = epoch + 1
         recent = [row["seconds"] for row in self.rows[-3:]]
         remaining = sum(recent) / len(recent) * (recipe.epochs - self.finished)
@@ -268,7 +245,8 @@ class Trainer:
             order: of the training images, from ``batches.order``.
             crop: random crops.
         """
-        images, labels = self.batches.batch(epoch, step, order, self.ranks.rank, self.ranks.world, crop=crop)
+        batch = self.batches.batch(epoch, step, order, self.ranks.rank, self.ranks.world, crop=crop)
+        images, labels = self._on_device(*batch)
         self.optimizer.zero_grad(set_to_none=True)
         with self._autocast():
             logits = self.compiled(images)
@@ -298,23 +276,26 @@ class Trainer:
     def evaluate(self) -> tuple[float, float]:
         """Mean loss and accuracy (0 .. 1) on the test part, in eval mode and float32."""
         self.model.eval()
-        pictures, labels = self.data.test_pictures, self.data.test_labels
+        count = self.data.test_count
         totals = torch.zeros(2, dtype=torch.float64, device=self.device)
-        for begin in range(0, len(labels), EVAL_BATCH):
+        for begin in range(0, count, EVAL_BATCH):
             if begin // EVAL_BATCH % self.ranks.world != self.ranks.rank:
                 continue
-            part = slice(begin, begin + EVAL_BATCH)
-            logits = self.model(cifar10.normalise(pictures[part].permute(0, 2, 3, 1)))
-            loss = F.cross_entropy(logits, labels[part], reduction="sum")
-            totals += torch.stack([loss, (logits.argmax(1) == labels[part]).sum()])
+            images, labels = self._on_device(*self.data.test_batch(begin, min(count, begin + EVAL_BATCH)))
+            logits = self.model(images)
+            loss = F.cross_entropy(logits, labels, reduction="sum")
+            totals += torch.stack([loss, (logits.argmax(1) == labels).sum()])
         self.ranks.sum(totals)
         loss_sum, correct = totals.tolist()
-        return loss_sum / len(labels), correct / len(labels)
+        return loss_sum / count, correct / count
 
-    def _range_pictures(self) -> Iterator[Tensor]:
-        pictures = self.data.train_pictures[:RANGE_PICTURES]
-        for begin in range(0, len(pictures), EVAL_BATCH):
-            yield cifar10.normalise(pictures[begin : begin + EVAL_BATCH].permute(0, 2, 3, 1))
+    def _on_device(self, *tensors: Tensor) -> tuple[Tensor, ...]:
+        return tuple(tensor.to(self.device, non_blocking=True) for tensor in tensors)
+
+    def _range_images(self) -> Iterator[Tensor]:
+        count = min(RANGE_IMAGES, self.data.train_count)
+        for begin in range(0, count, EVAL_BATCH):
+            yield from self._on_device(self.data.plain_images(begin, min(count, begin + EVAL_BATCH)))
 
     def _save_state(self) -> None:
         if self.ranks.first:
@@ -343,7 +324,7 @@ class Trainer:
                 **({"momentum": MOMENTUM} if self.recipe.optimizer == "sgd" else {}),
                 "learning_rate_schedule": "warm-up and cosine",
                 "warmup_epochs": WARMUP_EPOCHS,
-                "data": "cifar-10",
+                "data": self.data.name,
                 "device": self.device.type,
                 "ranks": self.ranks.world,
                 "torch": str(torch.__version__),
@@ -359,11 +340,11 @@ class Trainer:
                 state_dict=self.model.state_dict(),
                 training=training,
                 input_shape=self.input_shape,
-                mean=cifar10.MEAN,
-                std=cifar10.STD,
-                input_range=cifar10.input_range(),
-                classes=cifar10.CLASSES,
-                ranges=record_ranges(self.model, self._range_pictures()),
+                mean=self.data.mean,
+                std=self.data.std,
+                input_range=input_range(self.data.mean, self.data.std),
+                classes=self.data.classes,
+                ranges=record_ranges(self.model, self._range_images()),
             )
             self.progress.note(f"wrote {path}")
         self.ranks.barrier()

@@ -14,15 +14,17 @@ import torch
 from torch import nn
 
 from fdabnn_deploy.errors import ModelRefusedError, UsageError
-from fdabnn_models import architectures, train
+from fdabnn_models import architectures
 from fdabnn_models.cifar10 import load_cifar10
 from fdabnn_models.conftest import write_batches
 from fdabnn_models.distributed import Ranks
 from fdabnn_models.layers import FDAConv2d, Scale
-from fdabnn_models.train import Recipe, Trainer, epoch_path, log_path, state_path
+from fdabnn_models.recipe import Recipe
+from fdabnn_models.train import Trainer, epoch_path, log_path, state_path
 
 RECIPE = Recipe("tiny", epochs=3, batch_size=20, lr=0.05, seed=4)
 SOURCES = Path(__file__).parents[1]
+FIND_ARCHITECTURE = architectures.find_architecture
 
 
 class Tiny(nn.Module):
@@ -66,7 +68,7 @@ class Collected:
 
 @pytest.fixture(autouse=True)
 def tiny_architecture(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(train, "find_architecture", lambda name: Tiny)
+    monkeypatch.setattr(architectures, "find_architecture", lambda name: Tiny)
 
 
 def trainer(
@@ -201,7 +203,7 @@ def test_state_of_a_changed_network_is_refused(
             super().__init__(**kwargs)
             self.more = nn.Linear(2, 2)
 
-    monkeypatch.setattr(train, "find_architecture", lambda name: Wider)
+    monkeypatch.setattr(architectures, "find_architecture", lambda name: Wider)
     with pytest.raises(UsageError, match=r"does not fit tiny as it is now: .*more\.weight"):
         trainer(tiny_cifar, out).resume()
 
@@ -265,7 +267,7 @@ def test_network_for_other_pictures_is_refused(
 def test_unknown_architecture_is_refused(
     tiny_cifar: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(train, "find_architecture", architectures.find_architecture)
+    monkeypatch.setattr(architectures, "find_architecture", FIND_ARCHITECTURE)
     with pytest.raises(UsageError, match="no architecture 'resnet99'"):
         trainer(tiny_cifar, tmp_path / "net.pt", replace(RECIPE, arch="resnet99"))
 
@@ -275,14 +277,14 @@ import sys
 from pathlib import Path
 
 import torch
-from fdabnn_models import train
+from fdabnn_models import architectures, train
 from fdabnn_models.cifar10 import load_cifar10
 from fdabnn_models.conftest import write_batches
 from fdabnn_models.distributed import join_ranks, leave_ranks
 from fdabnn_models.train_test import RECIPE, Collected, Tiny
 
 torch.set_num_threads(1)
-train.find_architecture = lambda name: Tiny
+architectures.find_architecture = lambda name: Tiny
 ranks = join_ranks("cpu")
 run = train.Trainer(RECIPE, load_cifar10(Path(sys.argv[1])), Path(sys.argv[2]) / "net.pt", ranks=ranks,
                     progress=Collected())

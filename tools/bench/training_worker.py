@@ -16,11 +16,13 @@ from pathlib import Path
 
 import torch
 
-from fdabnn_models.cifar10 import PICTURE, Cifar10
+from fdabnn_models.arrays import ArrayDataset
+from fdabnn_models.cifar10 import CLASSES, MEAN, PICTURE, STD
 from fdabnn_models.distributed import join_ranks, leave_ranks
 from fdabnn_models.memory import keep_freed_memory
+from fdabnn_models.recipe import Recipe
 from fdabnn_models.schedules import set_epoch
-from fdabnn_models.train import Recipe, Trainer
+from fdabnn_models.train import Trainer
 
 IMAGES = 4096
 EPOCH, EPOCHS = 3, 40
@@ -36,12 +38,12 @@ class Silent:
     def note(self, text: str) -> None: ...
 
 
-def random_images() -> Cifar10:
+def random_images() -> ArrayDataset:
     """Random bytes in the form of CIFAR-10."""
     generator = torch.Generator().manual_seed(0)
     images = torch.randint(0, 256, (IMAGES, *PICTURE), dtype=torch.uint8, generator=generator)
     labels = torch.randint(0, 10, (IMAGES,), generator=generator)
-    return Cifar10(images, labels, images[:10], labels[:10])
+    return ArrayDataset("random", CLASSES, MEAN, STD, images, labels, images[:10], labels[:10])
 
 
 def main() -> None:

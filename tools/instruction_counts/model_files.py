@@ -17,7 +17,8 @@ from fdabnn_deploy.deploy import deploy
 from fdabnn_deploy.model_info import ModelInfo
 from fdabnn_deploy.numerics.exact import make_exact
 from fdabnn_deploy.ops import BinaryConv2d, BinaryLinear
-from fdabnn_models.cifar10 import MEAN, STD, input_range
+from fdabnn_models.cifar10 import MEAN, STD
+from fdabnn_models.dataset import input_range
 from fdabnn_models.shake_testing import shake
 from fdabnn_models.vgg_small import vgg_small
 
@@ -67,6 +68,6 @@ def export_resnet20(folder: Path) -> Files:
 
 def export_vgg_small(folder: Path) -> Files:
     """Exports a VGG-small with drawn weights, the same each time."""
-    info = ModelInfo("vgg-small", (3, 32, 32), mean=MEAN, std=STD, input_range=input_range())
+    info = ModelInfo("vgg-small", (3, 32, 32), mean=MEAN, std=STD, input_range=input_range(MEAN, STD))
     torch.manual_seed(0)
     return export(shake(vgg_small(), alpha=0.0), info, folder)
