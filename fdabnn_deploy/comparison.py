@@ -304,4 +304,5 @@ def _side_report(side: Side, outputs: list[FloatArray], samples: Samples) -> Sid
         numerics="unknown" if side.numerics is None else side.numerics.mode,
         checkpoint_sha256=side.info.checkpoint_sha256,
         accuracy=parity.accuracy(outputs, samples.labels),
+        checksum=side.checksum,
     )

@@ -5,12 +5,13 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from fdabnn_deploy import report
 from fdabnn_deploy.beside import RuntimeRow
 from fdabnn_deploy.parity import Agreement, Comparison
 
+Checksum = Literal["fits", "changed", "none", ""]
 SCHEMA_VERSION = 2
 SCHEMA_FILE = Path(__file__).parent / "schemas" / "parity.schema.json"
 
@@ -19,7 +20,8 @@ SCHEMA_FILE = Path(__file__).parent / "schemas" / "parity.schema.json"
 class SideReport:
     """A side as reports show it.
 
-    `numerics` is "exact", "float" or, where the file does not say, "unknown"; `accuracy` is None without labels.
+    `numerics` is "exact", "float" or, where the file does not say, "unknown"; `accuracy` is None without labels. `checksum` of a file of
+    this project is "fits", "changed" since it was exported, or "none", as of older files; else it is empty.
     """
 
     path: str
@@ -29,6 +31,7 @@ class SideReport:
     numerics: str
     checkpoint_sha256: str
     accuracy: float | None
+    checksum: Checksum = ""
 
 
 @dataclass(frozen=True)

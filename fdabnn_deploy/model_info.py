@@ -10,6 +10,8 @@ import json
 from dataclasses import dataclass
 from importlib.metadata import version
 
+VERSION_KEY = "fdabnn_deploy_version"
+"""Metadata key that only this project's files have."""
 SIGN_RULE = "x < 0 ? -1 : +1"
 
 
@@ -39,7 +41,7 @@ class ModelInfo:
 
     def metadata(self) -> dict[str, str]:
         """The metadata keys of an exported file, values as text (lists as JSON); keys without a value are left out."""
-        entries: dict[str, str] = {"sign": SIGN_RULE, "fdabnn_deploy_version": version("fdabnn-deploy")}
+        entries: dict[str, str] = {"sign": SIGN_RULE, VERSION_KEY: version("fdabnn-deploy")}
         if self.mean is not None:
             entries["mean"] = json.dumps(list(self.mean))
         if self.std is not None:

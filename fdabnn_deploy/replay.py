@@ -17,6 +17,7 @@ from fdabnn_deploy.ops import Array, FloatArray
 from fdabnn_deploy.parity import Comparison
 from fdabnn_deploy.runtimes import registry
 from fdabnn_deploy.runtimes.base import Session
+from fdabnn_deploy.runtimes.onnx_external import read_model
 from fdabnn_deploy.runtimes.onnxruntime import OnnxRuntimeSession
 from fdabnn_deploy.runtimes.tflite_file import INT32, TfliteFile
 from fdabnn_deploy.runtimes.tflite_session import TfliteSession
@@ -118,7 +119,7 @@ def build(path: Path, inputs: Sequence[FloatArray], expected: Sequence[FloatArra
     return Capsule(
         target=target,
         exact=record.mode == "exact",
-        model=path.read_bytes(),
+        model=read_model(path),
         inputs=tuple(
             Tensor(name, _to_file(value, _has_pictures(session, target, value)))
             for name, value in zip(names[0], inputs, strict=True)

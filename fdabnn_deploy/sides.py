@@ -13,13 +13,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fdabnn_deploy.beside import Beside, open_beside
+from fdabnn_deploy.comparison_report import Checksum
 from fdabnn_deploy.errors import ModelRefusedError, RuntimeMissingError, UsageError
 from fdabnn_deploy.graph import Graph
-from fdabnn_deploy.model_info import ModelInfo
+from fdabnn_deploy.model_info import VERSION_KEY, ModelInfo
 from fdabnn_deploy.numerics.record import KEY, Numerics
 from fdabnn_deploy.ops import FloatArray
-from fdabnn_deploy.runtimes import registry
+from fdabnn_deploy.runtimes import onnx_checksum, registry
 from fdabnn_deploy.runtimes.base import Session
+from fdabnn_deploy.runtimes.onnx_external import read_model
+from fdabnn_deploy.runtimes.tflite_file import DIGEST_KEY
 from fdabnn_deploy.samples import run_in_batches
 
 if TYPE_CHECKING:
@@ -47,6 +50,7 @@ class Side:
         graph: the deployed graph, where it is known.
         trained: whether it is the trained model, before any pass.
         beside: the further runtimes that are installed for this file.
+        checksum: whether the file is the one that was exported; see `fdabnn_deploy.comparison_report.SideReport`.
     """
 
     path: Path | None
@@ -61,6 +65,7 @@ class Side:
     graph: Graph | None = None
     trained: bool = False
     beside: tuple[Beside, ...] = ()
+    checksum: Checksum = ""
 
     @property
     def layers(self) -> dict[str, str]:
@@ -108,6 +113,7 @@ def open_file(path: Path, runtimes: Sequence[str] = ()) -> Side:
         run=lambda images: run_in_batches(session, images),
         run_all=lambda images: session.run_all([images]),
         beside=tuple(open_beside(path, runtimes)),
+        checksum=_checksum(path, metadata),
     )
 
 
@@ -254,6 +260,14 @@ def _numerics(path: Path, metadata: Mapping[str, str]) -> Numerics | None:
         raise ModelRefusedError(
             f"{path}: its metadata '{KEY}' is damaged ({error}): export it again"
         ) from None
+
+
+def _checksum(path: Path, metadata: Mapping[str, str]) -> Checksum:
+    if path.suffix.lower() == ".onnx":
+        found = onnx_checksum.status(read_model(path))
+        return "" if found == "none" and VERSION_KEY not in metadata else found
+    # One that does not fit has been refused as damaged.
+    return "fits" if DIGEST_KEY in metadata else "none" if VERSION_KEY in metadata else ""
 
 
 def _info_of_file(path: Path, metadata: Mapping[str, str], session: Session) -> ModelInfo:

@@ -11,6 +11,7 @@ from fdabnn_deploy.errors import UsageError
 from fdabnn_deploy.files import write_whole
 from fdabnn_deploy.graph import Graph
 from fdabnn_deploy.model_info import ModelInfo
+from fdabnn_deploy.runtimes import onnx_checksum
 from fdabnn_onnx.build import build_model
 from fdabnn_onnx.op_counts import count_ops
 from fdabnn_onnx.pack import is_packed, pack_model
@@ -55,7 +56,7 @@ class OnnxConverter:
             content = finished.SerializeToString(deterministic=True)
             check_packed(finished)
             notes = [PACKED_NOTE]
-        write_whole(path, content)
+        write_whole(path, onnx_checksum.seal(content))
         return Artifact(self.target, path, count_ops(finished), tuple(notes))
 
     def variants(self, graph: Graph, info: ModelInfo, artifact: Artifact, folder: Path) -> dict[str, Path]:

@@ -10,6 +10,7 @@ from fdabnn_deploy.baselines.twin_int8 import quantised_twin
 from fdabnn_deploy.errors import ModelRefusedError, UsageError
 from fdabnn_deploy.files import write_whole
 from fdabnn_deploy.ops import FloatArray
+from fdabnn_deploy.runtimes.onnx_external import read_model
 
 SUFFIXES = (".tflite", ".onnx")
 
@@ -32,10 +33,7 @@ def build_twin(kind: Kind, model: Path, folder: Path, pictures: FloatArray | Non
         raise UsageError(f"no baseline '{kind}': there are fp32 and int8")
     if model.suffix.lower() not in SUFFIXES:
         raise UsageError(f"{model}: baselines are made from files that end in {' or '.join(SUFFIXES)}")
-    try:
-        content = model.read_bytes()
-    except OSError as error:
-        raise UsageError(f"cannot read {model}: {error.strerror}") from None
+    content = read_model(model)
     suffix = model.suffix.lower()
     try:
         found, layers = float_twin(content, suffix)

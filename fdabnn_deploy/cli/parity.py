@@ -30,6 +30,10 @@ from fdabnn_deploy.runtimes import registry
 
 NAME = "fdabnn-parity"
 _SHOWN_LAYERS = 12
+_CHECKSUMS = {
+    "changed": "has changed since its export: its checksum does not fit",
+    "none": "has no checksum: it is an older file, or a tool that rewrote it dropped that",
+}
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -135,6 +139,9 @@ def _print_outputs(console: Console, result: ComparisonReport) -> None:
         _note(console, f"the two come from different checkpoints ({short})")
     elif result.same_numerics is False and not result.not_judged:
         _note(console, "the two were exported with different numerics, chosen on different samples")
+    for side in dict.fromkeys((result.a, result.b)):
+        if side.checksum in _CHECKSUMS:
+            _note(console, f"{side.path} {_CHECKSUMS[side.checksum]}")
     rows: list[list[str | Text]] = []
     for letter, side in (("A", result.a), ("B", result.b)):
         accuracy = "" if side.accuracy is None else format_share(side.accuracy)

@@ -81,6 +81,9 @@ NAME = "fdabnn-profile"
     "--clean", is_flag=True, help="Leave nothing on the devices, not even what saves the next push."
 )
 @click.option(
+    "--ignore-checksum", is_flag=True, help="Measure an ONNX file that has changed since its export, too."
+)
+@click.option(
     "--json",
     "json_path",
     type=click.Path(path_type=Path),
@@ -118,6 +121,7 @@ def _profile(
     ssh_known_hosts: Path | None,
     ssh_config: Path | None,
     clean: bool,
+    ignore_checksum: bool,
     json_path: Path | None,
     html_path: Path | None,
     compared: tuple[Path, Path] | None,
@@ -162,6 +166,7 @@ def _profile(
             capsule=capsule,
             ssh=fdabnn_deploy.SshOptions(ssh_identity, ssh_known_hosts, ssh_config),
             clean=clean,
+            ignore_checksum=ignore_checksum,
             progress=progress,
         )
     errors: list[FdabnnError] = [*result.errors]

@@ -41,6 +41,7 @@ class Job:
         threads: numbers of them.
         clean: whether the device keeps no files.
         compare: whether a baseline was asked for; none is made where all devices are emulated.
+        ignore_checksum: whether an ONNX file may have changed since it was exported.
     """
 
     model: Path
@@ -52,6 +53,7 @@ class Job:
     threads: tuple[int, ...]
     clean: bool
     compare: bool
+    ignore_checksum: bool = False
 
 
 def run(device: Device, job: Job, tell: Tell) -> DeviceResult:
@@ -85,7 +87,8 @@ def _with(device: Device, job: Job, found: Libraries, tell: Tell) -> DeviceResul
     if job.baseline_capsule is not None and timed:
         files.append(job.baseline_capsule)
     places = dict(zip(files, device.place(files, tell), strict=True))
-    placed = Placed(*(places[path] for path in (*found.files, job.model)))
+    paths = (places[path] for path in (*found.files, job.model))
+    placed = Placed(*paths, ignore_checksum=job.ignore_checksum)
     tell("self-test")
     answer = runner.selftest(device, placed, places[job.capsule])
     facts, runtime = answer["device"], answer["runtime"]

@@ -18,6 +18,7 @@ from fdabnn_deploy.errors import ModelRefusedError
 from fdabnn_deploy.prover.flexbuffer import integer_map
 from fdabnn_deploy.prover.rows import UnprovedError
 from fdabnn_deploy.runtimes import onnx_file, tflite_file
+from fdabnn_deploy.runtimes.onnx_external import read_model
 from fdabnn_deploy.runtimes.onnxruntime import CUSTOM_OPS, OnnxRuntime
 from fdabnn_deploy.runtimes.tflite_flatbuffer import root
 
@@ -114,7 +115,7 @@ def _read_onnx(path: Path) -> tuple[Operator, ...]:
     runtime = OnnxRuntime()
     ours = OURS in runtime.metadata(path)
     shapes = runtime.open(path).shapes()
-    content = path.read_bytes()
+    content = read_model(path)
     constants = onnx_file.initializer_shapes(content)
     writers: dict[str, int] = {}
     found: list[Operator] = []

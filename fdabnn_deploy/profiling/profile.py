@@ -21,6 +21,8 @@ from fdabnn_deploy.profiling.on_device import Job
 from fdabnn_deploy.profiling.operators import Operator
 from fdabnn_deploy.profiling.result import DeviceResult, Failure, ModelFile, Profile, Settings
 from fdabnn_deploy.profiling.runner import Measuring
+from fdabnn_deploy.runtimes.onnx_checksum import refuse_changed
+from fdabnn_deploy.runtimes.onnx_external import whole_file
 from fdabnn_deploy.scratch import ScratchFolder
 
 HERE = "this machine"
@@ -61,6 +63,7 @@ def profile(
     capsule: str | Path | None = None,
     ssh: SshOptions | None = None,
     clean: bool = False,
+    ignore_checksum: bool = False,
     progress: Progress | None = None,
 ) -> Profile:
     """Measures a model on devices, after it has proved there that it computes the right bits.
@@ -77,6 +80,7 @@ def profile(
         capsule: for the self-test; by default one is made with this machine's runtime.
         ssh: options for ssh.
         clean: leave nothing on the devices. By default they keep the files that were pushed, by their hash, for the next time.
+        ignore_checksum: measure an ONNX file that has changed since it was exported, too.
         progress: told what happens.
 
     Returns:
@@ -84,7 +88,7 @@ def profile(
 
     Raises:
         UsageError: a device has no known form, or an argument makes no sense.
-        ModelRefusedError: the model is damaged.
+        ModelRefusedError: the model is damaged, or has changed since it was exported.
         RuntimeMissingError: something that is needed is missing, on every device.
         ParityError: the self-test failed, on every device.
     """
@@ -102,6 +106,7 @@ def profile(
     with ScratchFolder("fdabnn-profile-") as folder:
         scratch = folder.path
         progress.tell(HERE, "reading the model")
+        path = _whole(path, scratch / "model", ignore_checksum)
         found = operators.read(path)
         progress.tell(HERE, "making the capsule of the self-test")
         golden_file = (
@@ -113,6 +118,8 @@ def profile(
         timed = any(address.kind != "qemu-aarch64" for address in addresses)
         if baseline is not None and timed:
             progress.tell(HERE, f"making the baseline {baseline}")
+            if str(baseline) not in baselines.TWINS and Path(baseline).suffix.lower() == ".onnx":
+                baseline = _whole(Path(baseline), scratch / "baseline", ignore_checksum)
             other = baselines.make(str(baseline), path, found, scratch)
             if other.path.suffix.lower() != path.suffix.lower():
                 raise UsageError(
@@ -123,7 +130,16 @@ def profile(
         progress.done(HERE, "")
         how = Measuring(runs=runs, warmup=warmup, cpus=cpus, xnnpack=xnnpack)
         job = Job(
-            path, found, golden_file, other, other_capsule, how, tuple(threads), clean, baseline is not None
+            path,
+            found,
+            golden_file,
+            other,
+            other_capsule,
+            how,
+            tuple(threads),
+            clean,
+            baseline is not None,
+            ignore_checksum,
         )
         results, errors = _on_all(addresses, job, ssh, progress)
         if len(errors) == len(addresses):
@@ -136,6 +152,14 @@ def profile(
             devices=results,
             errors=errors,
         )
+
+
+def _whole(path: Path, folder: Path, ignore_checksum: bool) -> Path:
+    """The model in one file, which is what devices get: data that an ONNX file keeps beside itself is put into it."""
+    whole = whole_file(path, folder)
+    if path.suffix.lower() == ".onnx":
+        refuse_changed(whole.read_bytes(), str(path), ignore_checksum)
+    return whole
 
 
 def _addresses(devices: Sequence[str]) -> tuple[Address, ...]:

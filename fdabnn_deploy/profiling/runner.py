@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from fdabnn_deploy.devices.device import Completed, Device
@@ -22,17 +22,19 @@ class RunnerFailedError(FdabnnError):
 
 @dataclass(frozen=True)
 class Placed:
-    """The paths of what a run needs, on the device."""
+    """The paths of what a run needs, on the device, and whether an ONNX file may have changed since it was exported."""
 
     runner: str
     delegate: str
     runtime: str
     model: str
+    ignore_checksum: bool = field(default=False, kw_only=True)
 
     def command(self, *options: str) -> list[str]:
         """The runner's command line up to the JSON on its standard output."""
         libraries = ["--runtime", self.runtime, "--delegate", self.delegate]
-        return [self.runner, self.model, *libraries, *options, "--json", "-"]
+        ignoring = ["--ignore-checksum"] if self.ignore_checksum else []
+        return [self.runner, self.model, *libraries, *ignoring, *options, "--json", "-"]
 
 
 @dataclass(frozen=True)

@@ -39,17 +39,28 @@ class NodeInfo:
     integers: dict[str, tuple[int, ...]]
 
 
+def entry(message: memoryview) -> tuple[str, str]:
+    """Key and value of an entry of strings."""
+    return _string(message, ENTRY_KEY), _string(message, ENTRY_VALUE)
+
+
+def text_of(message: memoryview, number: int) -> str:
+    """The text of a field of a message, empty where it is missing."""
+    return _string(message, number)
+
+
+def integers_of(message: memoryview, number: int) -> list[int]:
+    """The values of a field of integers."""
+    return list(_integers(message, number))
+
+
 def metadata(content: bytes) -> dict[str, str]:
     """The metadata entries of a model.
 
     Raises:
         DamagedError: the file is not a protobuf message.
     """
-    entries = {}
-    for entry in _messages(memoryview(content), MODEL_METADATA):
-        key, value = (b"".join(_messages(entry, field)) for field in (ENTRY_KEY, ENTRY_VALUE))
-        entries[_text(key)] = _text(value)
-    return entries
+    return dict(entry(message) for message in _messages(memoryview(content), MODEL_METADATA))
 
 
 def domains(content: bytes) -> set[str]:
@@ -123,28 +134,36 @@ def with_outputs(content: bytes, names: Sequence[str]) -> bytes:
 
     Protobuf merges a message field that occurs twice, so a second graph that holds nothing but outputs, put behind the file, adds them.
     """
-    outputs = b"".join(_field(GRAPH_OUTPUT, _field(VALUE_NAME, name.encode())) for name in names)
-    return content + _field(MODEL_GRAPH, outputs)
+    outputs = b"".join(
+        length_delimited(GRAPH_OUTPUT, length_delimited(VALUE_NAME, name.encode())) for name in names
+    )
+    return content + length_delimited(MODEL_GRAPH, outputs)
+
+
+def with_metadata(content: bytes, key: str, value: str) -> bytes:
+    """The model with one more metadata entry."""
+    entry = length_delimited(ENTRY_KEY, key.encode()) + length_delimited(ENTRY_VALUE, value.encode())
+    return content + length_delimited(MODEL_METADATA, entry)
 
 
 def _messages(message: memoryview, wanted: int) -> Iterator[memoryview]:
     """The values of one length-delimited field of a message."""
-    for number, value in _fields(message):
-        if number == wanted and not isinstance(value, int):
-            yield value
+    for field in fields(message):
+        if field.number == wanted and not isinstance(field.value, int):
+            yield field.value
 
 
 def _integers(message: memoryview, wanted: int) -> Iterator[int]:
     """The values of one field of integers, packed or one by one."""
-    for number, value in _fields(message):
-        if number != wanted:
+    for field in fields(message):
+        if field.number != wanted:
             continue
-        if isinstance(value, int):
-            yield value
+        if isinstance(field.value, int):
+            yield field.value
             continue
         position = 0
-        while position < len(value):
-            item, position = _varint(value, position)
+        while position < len(field.value):
+            item, position = _varint(field.value, position)
             yield item
 
 
@@ -152,26 +171,43 @@ def _string(message: memoryview, wanted: int) -> str:
     return _text(b"".join(_messages(message, wanted)))
 
 
-def _fields(message: memoryview) -> Iterator[tuple[int, memoryview | int]]:
-    """Number and value of every field that is a length-delimited one or a varint."""
+@dataclass(frozen=True)
+class Field:
+    """A field of a message: its number, its value (an integer, or bytes), and the bytes of both as they stand in the file.
+
+    Values of 4 and 8 bytes are bytes, too.
+    """
+
+    number: int
+    value: memoryview | int
+    raw: memoryview
+
+
+def fields(message: memoryview) -> Iterator[Field]:
+    """Every field of a message, in order.
+
+    Raises:
+        DamagedError: the bytes are no protobuf message.
+    """
     position = 0
     while position < len(message):
+        start = position
         tag, position = _varint(message, position)
         number, wire = tag >> 3, tag & 7
         if number == 0:
             raise DamagedError(f"field number 0 at byte {position} of {len(message)}")
         if wire == _VARINT:
             value, position = _varint(message, position)
-            yield number, value
+            yield Field(number, value, message[start:position])
             continue
         size = {_FIXED64: 8, _FIXED32: 4}.get(wire)
         if wire == _LENGTH:
             size, position = _varint(message, position)
         if size is None or position + size > len(message):
             raise DamagedError(f"no protobuf field at byte {position} of {len(message)}")
-        if wire == _LENGTH:
-            yield number, message[position : position + size]
-        position += size
+        end = position + size
+        yield Field(number, message[position:end], message[start:end])
+        position = end
 
 
 def _varint(message: memoryview, position: int) -> tuple[int, int]:
@@ -194,7 +230,8 @@ def _text(value: bytes) -> str:
         raise DamagedError("a name is not UTF-8") from None
 
 
-def _field(number: int, value: bytes) -> bytes:
+def length_delimited(number: int, value: bytes) -> bytes:
+    """A field with its number and length in front."""
     return _number(number << 3 | _LENGTH) + _number(len(value)) + value
 
 

@@ -13,7 +13,7 @@ from fdabnn_deploy import number_types
 from fdabnn_deploy.errors import ModelRefusedError, RuntimeMissingError, UsageError
 from fdabnn_deploy.native import custom_ops_path
 from fdabnn_deploy.ops import Array, FloatArray
-from fdabnn_deploy.runtimes import batches, onnx_file
+from fdabnn_deploy.runtimes import batches, onnx_external, onnx_file
 from fdabnn_deploy.runtimes.base import Session
 from fdabnn_deploy.runtimes.inputs import check_inputs
 
@@ -63,7 +63,7 @@ class OnnxRuntime:
         Raises:
             UsageError: the file cannot be read.
         """
-        return OnnxRuntimeSession(_read(path), str(path), threads, self._optimization)
+        return OnnxRuntimeSession(onnx_external.read_model(path), str(path), threads, self._optimization)
 
     def settings(self, path: Path) -> Iterator[tuple[str, OnnxRuntimeSession]]:
         """Every level of optimisation with one and with two threads; see `Runtime.settings`.
@@ -71,7 +71,7 @@ class OnnxRuntime:
         Raises:
             UsageError: the file cannot be read.
         """
-        content = _read(path)
+        content = onnx_external.read_model(path)
         for level in OPTIMIZATIONS:
             for threads in (1, 2):
                 session = OnnxRuntimeSession(content, str(path), threads, level)

@@ -32,6 +32,7 @@ const char kHelp[] =
     "  --selftest CAPSULE  replays it first\n"
     "  --selftest-only     measures nothing\n"
     "  --outputs FILE      writes the outputs of all inputs of the capsule\n"
+    "  --ignore-checksum   takes an ONNX file that has changed since it was exported\n"
     "  --markers           marks every measured run for the counter of instructions (aarch64 under qemu)\n"
     "  --json FILE|-       writes the report\n"
     "  --version, --help\n"
@@ -126,9 +127,13 @@ Arguments ParseArguments(int count, const char* const* values) {
     const char* name;
     bool* flag;
   };
-  const Flag flags[] = {{"--per-op", &arguments.per_op},   {"--selftest-only", &arguments.selftest_only},
-                        {"--ceiling", &arguments.ceiling}, {"--markers", &arguments.markers},
-                        {"--help", &arguments.help},       {"-h", &arguments.help},
+  const Flag flags[] = {{"--per-op", &arguments.per_op},
+                        {"--selftest-only", &arguments.selftest_only},
+                        {"--ceiling", &arguments.ceiling},
+                        {"--markers", &arguments.markers},
+                        {"--ignore-checksum", &arguments.ignore_checksum},
+                        {"--help", &arguments.help},
+                        {"-h", &arguments.help},
                         {"--version", &arguments.version}};
 
   bool only_files = false;

@@ -24,6 +24,7 @@ struct Arguments {
   bool selftest_only = false;
   bool ceiling = false;
   bool markers = false;
+  bool ignore_checksum = false;  // of an ONNX file
   std::string json;
   std::string outputs;
   bool help = false;

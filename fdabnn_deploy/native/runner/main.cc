@@ -20,6 +20,8 @@
 #include "runner/file.h"
 #include "runner/inputs.h"
 #include "runner/latency.h"
+#include "runner/onnx_external.h"
+#include "runner/onnx_file.h"
 #include "runner/report.h"
 #include "runner/selftest.h"
 #include "runner/session.h"
@@ -95,6 +97,7 @@ class Run {
       report_.model.path = arguments().model;
       report_.model.kind = KindOf(arguments().model);
       model_ = ReadFile(arguments().model);
+      if (report_.model.kind == "onnx") model_ = WithOnnxData(std::move(model_), arguments().model);
     } else {
       report_.model.path = arguments().selftest;
       report_.model.kind = selftest_->target;
@@ -104,8 +107,22 @@ class Run {
       }
       model_ = selftest_->model;
     }
+    CheckUnchanged();
     report_.model.bytes = model_.size();
     report_.model.sha256 = Sha256Of(model_.data(), model_.size());
+  }
+
+  // A TFLite file that has changed is refused as damaged, always: nothing rewrites those.
+  void CheckUnchanged() const {
+    if (report_.model.kind != "onnx" || arguments().ignore_checksum) return;
+    try {
+      if (!OnnxHasChanged(model_)) return;
+    } catch (const Damaged&) {
+      return;  // the runtime says so
+    }
+    throw Failure(Exit::kRefused, report_.model.path +
+                                      ": the model has changed since it was exported, its checksum does not fit: copy or export it again, "
+                                      "or give --ignore-checksum where a tool has rewritten it on purpose");
   }
 
   void Selftest() {

@@ -1,59 +1,59 @@
-// An ONNX file is one protobuf message `ModelProto` (onnx/onnx.proto): field 7 is the graph, field 8 an operator set, whose field 1 is its
-// domain. Wire format: https://protobuf.dev/programming-guides/encoding/.
+// An ONNX file is one protobuf message `ModelProto` (onnx/onnx.proto): field 1 is the version of the format, field 7 the graph, field 8 an
+// operator set, whose field 1 is its domain, field 14 an entry of the metadata (1 key, 2 value), and field 25 a function.
 #include "runner/onnx_file.h"
 
-#include "runner/failure.h"
+#include <algorithm>
+#include <map>
+
+#include "runner/protobuf.h"
+#include "runner/sha256.h"
 
 namespace fdabnn::runner {
 namespace {
 
-constexpr std::uint64_t kModelGraph = 7, kModelOpsets = 8, kOpsetDomain = 1;
-enum Wire { kVarint = 0, kFixed64 = 1, kLength = 2, kFixed32 = 5 };
+constexpr std::uint64_t kModelGraph = 7, kModelOpsets = 8, kModelMetadata = 14, kOpsetDomain = 1, kEntryKey = 1, kEntryValue = 2;
+constexpr std::uint64_t kComputes[] = {1, 7, 8, 25};  // what the checksum covers of the model itself
+constexpr char kDigestKey[] = "fdabnn_sha256";
 
-struct Message {
-  const std::uint8_t* data;
-  std::size_t size;
-};
+Message Whole(const Bytes& content) { return {content.data(), content.size()}; }
 
-std::uint64_t Varint(const Message& message, std::size_t* position) {
-  std::uint64_t value = 0;
-  for (int shift = 0; shift < 70 && *position < message.size; shift += 7) {
-    const std::uint64_t byte = message.data[(*position)++];
-    if (shift < 64) value |= (byte & 0x7f) << shift;
-    if (byte < 0x80) return value;
-  }
-  throw Damaged("no number ends at byte " + std::to_string(*position) + " of " + std::to_string(message.size));
+// The text of a field of a message.
+std::string TextOf(const Message& message, std::uint64_t number) {
+  std::string text;
+  EachField(message, [&](const ProtoField& field) {
+    if (field.number == number && !field.integer) text += field.bytes.text();
+  });
+  return text;
 }
 
-// Calls `visit` with every length-delimited field of a message, and its number.
-template <typename Visit>
-void EachField(const Message& message, Visit visit) {
-  std::size_t position = 0;
-  while (position < message.size) {
-    const std::uint64_t tag = Varint(message, &position);
-    std::uint64_t size = 0;
-    switch (tag & 7) {
-      case kVarint:
-        Varint(message, &position);
-        break;
-      case kFixed64:
-        size = 8;
-        break;
-      case kFixed32:
-        size = 4;
-        break;
-      case kLength:
-        size = Varint(message, &position);
-        break;
-      default:
-        throw Damaged("no protobuf field at byte " + std::to_string(position) + " of " + std::to_string(message.size));
-    }
-    if (tag >> 3 == 0 || size > message.size - position) {
-      throw Damaged("no protobuf field at byte " + std::to_string(position) + " of " + std::to_string(message.size));
-    }
-    if ((tag & 7) == kLength) visit(tag >> 3, Message{message.data + position, static_cast<std::size_t>(size)});
-    position += size;
+std::map<std::string, std::string> Metadata(const Bytes& content) {
+  std::map<std::string, std::string> entries;
+  EachField(Whole(content), [&](const ProtoField& field) {
+    if (field.number == kModelMetadata && !field.integer) entries[TextOf(field.bytes, kEntryKey)] = TextOf(field.bytes, kEntryValue);
+  });
+  return entries;
+}
+
+void Add(Sha256* hasher, const std::string& text) { hasher->Add(text.data(), text.size()); }
+
+// `keys` is a list with commas, of the metadata that are covered.
+std::string DigestOf(const Bytes& content, const std::map<std::string, std::string>& metadata, const std::string& keys) {
+  Sha256 hasher;
+  for (const std::uint64_t number : kComputes) {
+    EachField(Whole(content), [&](const ProtoField& field) {
+      if (field.number != number) return;
+      const std::string head = std::to_string(number) + " ";
+      Add(&hasher, head + std::to_string(field.integer ? field.value : field.bytes.size) + "\n");
+      if (!field.integer) hasher.Add(field.bytes.data, field.bytes.size);
+    });
   }
+  for (std::size_t begin = 0; begin < keys.size();) {
+    const std::size_t end = std::min(keys.find(',', begin), keys.size());
+    const auto entry = metadata.find(keys.substr(begin, end - begin));
+    if (entry != metadata.end()) Add(&hasher, entry->first + " " + std::to_string(entry->second.size()) + "\n" + entry->second);
+    begin = end + 1;
+  }
+  return hasher.Hex();
 }
 
 }  // namespace
@@ -61,17 +61,21 @@ void EachField(const Message& message, Visit visit) {
 std::set<std::string> OnnxDomains(const Bytes& content) {
   std::set<std::string> domains;
   bool graph = false;
-  EachField({content.data(), content.size()}, [&](std::uint64_t number, const Message& field) {
-    graph = graph || number == kModelGraph;
-    if (number != kModelOpsets) return;
-    std::string domain;
-    EachField(field, [&](std::uint64_t inner, const Message& text) {
-      if (inner == kOpsetDomain) domain.assign(reinterpret_cast<const char*>(text.data), text.size);
-    });
-    domains.insert(domain);
+  EachField(Whole(content), [&](const ProtoField& field) {
+    graph = graph || field.number == kModelGraph;
+    if (field.number == kModelOpsets && !field.integer) domains.insert(TextOf(field.bytes, kOpsetDomain));
   });
   if (!graph) throw Damaged("it holds no graph");
   return domains;
+}
+
+bool OnnxHasChanged(const Bytes& content) {
+  const std::map<std::string, std::string> metadata = Metadata(content);
+  const auto entry = metadata.find(kDigestKey);
+  if (entry == metadata.end()) return false;
+  const std::size_t blank = entry->second.find(' ');
+  const std::string keys = blank == std::string::npos ? "" : entry->second.substr(blank + 1);
+  return entry->second.substr(0, blank) != DigestOf(content, metadata, keys);
 }
 
 }  // namespace fdabnn::runner

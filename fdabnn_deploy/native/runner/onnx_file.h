@@ -11,4 +11,8 @@ namespace fdabnn::runner {
 // The domains whose operators a model uses, "" for ONNX's own. Throws Damaged where the bytes are no protobuf message.
 std::set<std::string> OnnxDomains(const Bytes& content);
 
+// Whether the model carries a checksum that does not fit: it has changed since it was exported. Throws Damaged. What is covered stands in
+// fdabnn_deploy/runtimes/onnx_checksum.py.
+bool OnnxHasChanged(const Bytes& content);
+
 }  // namespace fdabnn::runner

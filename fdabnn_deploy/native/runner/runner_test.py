@@ -61,6 +61,7 @@ def test_help_names_every_option() -> None:
     for option in (
         *("--runtime", "--delegate", "--threads", "--cpus", "--warmup", "--runs", "--seconds", "--per-op", "--xnnpack"),
         *("--inputs", "--selftest", "--selftest-only", "--markers", "--json", "--outputs", "--ceiling", "--version"),
+        "--ignore-checksum",
     ):  # fmt: skip
         assert f"  {option}" in done.stdout
 

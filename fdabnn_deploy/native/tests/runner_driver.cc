@@ -14,6 +14,7 @@
 #include "runner/device.h"
 #include "runner/failure.h"
 #include "runner/file.h"
+#include "runner/onnx_external.h"
 #include "runner/onnx_file.h"
 #include "runner/ort_profile.h"
 #include "runner/report.h"
@@ -29,6 +30,12 @@ void ParseOne(const std::string& kind, const Bytes& content) {
   if (kind == "tflite") {
     ParseTflite(copy);
   } else if (kind == "onnx") {
+    OnnxHasChanged(copy);
+    try {
+      WithOnnxData(copy, "/nowhere/model.onnx");
+    } catch (const Failure&) {
+      // Damage may ask for data that are not there.
+    }
     OnnxDomains(copy);
   } else if (kind == "capsule") {
     ParseCapsule(copy);
