@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import subprocess
 from collections.abc import Sequence
@@ -21,6 +22,7 @@ from fdabnn_deploy.errors import ModelRefusedError, ParityError
 from fdabnn_deploy.ops import Array
 from fdabnn_deploy.profiling import golden
 from fdabnn_deploy.replay import build, replay
+from fdabnn_deploy.runtimes.tflite_pack import pack_tflite
 
 FLOAT = TensorProto.FLOAT
 
@@ -258,3 +260,64 @@ def test_a_shape_for_every_input_fits_no_capsule(tmp_path: Path) -> None:
     inputs = np.array([[1, 0, 1, 1], [0, 0, 0, 1]], np.float32)
     with pytest.raises(ModelRefusedError, match="a capsule holds tensors of one shape"):
         build(model, [inputs])
+
+
+def tflite(path: Path, last: float) -> Path:
+    """y [6, 1, 4] = x [1, 1, 4] * c, whose rows from the second on are `last`; and y as int64."""
+    schema = importlib.import_module("ai_edge_litert.schema_py_generated")
+    model, graph = schema.ModelT(), schema.SubGraphT()
+    model.version, model.subgraphs, model.buffers = 3, [graph], [schema.BufferT(), schema.BufferT()]
+    scale = np.ones((6, 1, 4), np.float32)
+    scale[2:] = last
+    model.buffers[1].data = np.frombuffer(scale.tobytes(), np.uint8)
+    graph.tensors, graph.operators, model.operatorCodes = [], [], []
+    kinds = schema.TensorType
+    for name, kind, shape, buffer in (
+        ("x", kinds.FLOAT32, (1, 1, 4), 0),
+        ("c", kinds.FLOAT32, (6, 1, 4), 1),
+        ("y", kinds.FLOAT32, (6, 1, 4), 0),
+        ("z", kinds.INT64, (6, 1, 4), 0),
+    ):
+        tensor = schema.TensorT()
+        tensor.name, tensor.type, tensor.shape, tensor.buffer = name, kind, list(shape), buffer
+        graph.tensors.append(tensor)
+    for i, (number, inputs, output) in enumerate(
+        ((schema.BuiltinOperator.MUL, [0, 1], 2), (schema.BuiltinOperator.CAST, [2], 3))
+    ):
+        code, operator = schema.OperatorCodeT(), schema.OperatorT()
+        code.builtinCode = number
+        code.deprecatedBuiltinCode = number
+        operator.opcodeIndex, operator.inputs, operator.outputs = i, inputs, [output]
+        model.operatorCodes.append(code)
+        graph.operators.append(operator)
+    graph.operators[0].builtinOptionsType = schema.BuiltinOptions.MulOptions
+    graph.operators[0].builtinOptions = schema.MulOptionsT()
+    graph.inputs, graph.outputs = [0], [2, 3]
+    path.write_bytes(pack_tflite(model, schema))
+    return path
+
+
+@pytest.mark.parametrize("count", [1, 2, 40])
+def test_tflite_files_are_compared_whole_and_in_their_types(tmp_path: Path, count: int) -> None:
+    a, b = tflite(tmp_path / "a.tflite", 1.0), tflite(tmp_path / "b.tflite", -1.0)
+    result = compare_models(a, b, f"random:{count}")
+    assert result.comparison.values == 48 * count
+    assert not result.passed
+    same = compare_models(a, a, f"random:{count}")
+    assert (same.comparison.values, same.comparison.equal) == (48 * count, True)
+    # And with ONNX's, by their values: the rows are those of the same image.
+    nodes = [
+        helper.make_node("Mul", ["x", "c"], ["y"]),
+        helper.make_node("Cast", ["y"], ["z"], to=TensorProto.INT64),
+    ]
+    outputs = [value("y", FLOAT, [6, 1, 4]), value("z", TensorProto.INT64, [6, 1, 4])]
+    onnx_file = save(tmp_path / "a.onnx", nodes, outputs, {"c": np.ones((6, 1, 4), np.float32)}, (1, 1, 4))
+    assert compare_models(onnx_file, a, f"random:{count}").comparison.equal
+
+
+def test_a_capsule_of_a_tflite_file_of_another_layout(tmp_path: Path) -> None:
+    path = golden.make(tflite(tmp_path / "a.tflite", 0.5), tmp_path / "a.capsule")
+    outputs = read_capsule(path).outputs
+    assert [(t.values.dtype.name, t.shape) for t in outputs] == [("float32", (6, 1, 4)), ("int64", (6, 1, 4))]
+    assert replay(path).passed
+    assert run_runner(["--selftest", str(path), "--selftest-only"]) == 0

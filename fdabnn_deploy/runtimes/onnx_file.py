@@ -18,7 +18,7 @@ TENSOR_DIMENSION, TENSOR_NAME = 1, 8
 ATTRIBUTE_NAME, ATTRIBUTE_INTEGER, ATTRIBUTE_INTEGERS = 1, 3, 8
 ENTRY_KEY, ENTRY_VALUE = 1, 2
 VALUE_NAME = 1
-OPSET_DOMAIN = 1
+OPSET_DOMAIN, OPSET_VERSION = 1, 2
 
 _VARINT, _FIXED64, _LENGTH, _FIXED32 = 0, 1, 2, 5
 
@@ -69,8 +69,17 @@ def domains(content: bytes) -> set[str]:
     Raises:
         DamagedError: the file is not a protobuf message.
     """
+    return set(opsets(content))
+
+
+def opsets(content: bytes) -> dict[str, int]:
+    """The versions of the operator sets that a model uses by domain, "" for ONNX's own.
+
+    Raises:
+        DamagedError: the file is not a protobuf message.
+    """
     return {
-        _text(b"".join(_messages(opset, OPSET_DOMAIN)))
+        _string(opset, OPSET_DOMAIN): max(_integers(opset, OPSET_VERSION), default=0)
         for opset in _messages(memoryview(content), MODEL_OPSETS)
     }
 

@@ -13,7 +13,7 @@ from fdabnn_deploy import number_types
 from fdabnn_deploy.errors import ModelRefusedError, RuntimeMissingError, UsageError
 from fdabnn_deploy.native import custom_ops_path
 from fdabnn_deploy.ops import Array, FloatArray
-from fdabnn_deploy.runtimes import batches, onnx_external, onnx_file
+from fdabnn_deploy.runtimes import batches, onnx_external, onnx_file, onnx_refusal
 from fdabnn_deploy.runtimes.base import Session
 from fdabnn_deploy.runtimes.inputs import check_inputs
 
@@ -87,7 +87,7 @@ class OnnxRuntime:
         try:
             return onnx_file.metadata(_read(path))
         except onnx_file.DamagedError as error:
-            raise _damaged(str(path), error) from None
+            raise onnx_refusal.damaged(str(path), error) from None
 
 
 class OnnxRuntimeSession(Session):
@@ -119,15 +119,20 @@ class OnnxRuntimeSession(Session):
                 or not value.shape
                 or not all(isinstance(d, int) for d in value.shape[1:])
             ):
+                shape = value.shape or "without dimensions"
                 raise ModelRefusedError(
-                    f"{name}: input {value.name} is {value.type} {value.shape}; only float32 with fixed dimensions behind the batch is run"
+                    f"{name}: input {value.name} is {value.type} {shape}; only float32 with fixed dimensions behind the batch is run"
                 )
             self._inputs.append(value.name)
             shapes.append(tuple(value.shape[1:]))
             sizes.add(value.shape[0] if isinstance(value.shape[0], int) else None)
             symbols.add(value.shape[0])
-        if len(sizes) != 1:
-            raise ModelRefusedError(f"{name}: its inputs have different batch sizes, or there are none")
+        if not sizes:
+            raise ModelRefusedError(f"{name} has no inputs: there is nothing to run it on")
+        if not self._session.get_outputs():
+            raise ModelRefusedError(f"{name} has no outputs: make what it computes its outputs")
+        if len(sizes) > 1:
+            raise ModelRefusedError(f"{name}: its inputs have different batch sizes")
         self._shapes = tuple(shapes)
         self._batch = sizes.pop()
         for value in self._session.get_outputs():
@@ -197,7 +202,7 @@ class OnnxRuntimeSession(Session):
         try:
             values = session.run(names, feeds)
         except Exception as error:  # noqa: BLE001 - as in _load
-            raise _damaged(self._name, error) from None
+            raise onnx_refusal.refused(self._name, self._content, error) from None
         return {name: tuple(np.shape(value)) for name, value in zip(names, values, strict=True)}
 
     def native_inputs(self, inputs: Sequence[FloatArray]) -> object:
@@ -234,14 +239,14 @@ class OnnxRuntimeSession(Session):
                 content, options, providers=["CPUExecutionProvider"], enable_fallback=False
             )
         except Exception as error:  # noqa: BLE001 - damage meets a dozen classes without a common base
-            raise _damaged(self._name, error) from None
+            raise onnx_refusal.refused(self._name, self._content, error) from None
 
     def _caller(self, session: Any, names: list[str]) -> batches.Call:
         def call(inputs: list[FloatArray]) -> list[batches.Result]:
             try:
                 return list(session.run(names, dict(zip(self._inputs, inputs, strict=True))))
             except Exception as error:  # noqa: BLE001 - as in _load
-                raise _damaged(self._name, error) from None
+                raise onnx_refusal.refused(self._name, self._content, error) from None
 
         return call
 
@@ -283,13 +288,13 @@ def _check(content: bytes, name: str) -> None:
         onnx_file.node_outputs(content)
         import onnx
     except onnx_file.DamagedError as error:
-        raise _damaged(name, error) from None
+        raise onnx_refusal.damaged(name, error) from None
     except ModuleNotFoundError:
         return
     try:
         onnx.checker.check_model(content, full_check=True)
     except Exception as error:  # noqa: BLE001 - as in _load, and UnicodeDecodeError
-        raise _damaged(name, error) from None
+        raise onnx_refusal.refused(name, content, error) from None
 
 
 def _check_output(value: Any, name: str) -> None:
@@ -316,10 +321,3 @@ def _read(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror or error}") from None
-
-
-def _damaged(name: str, error: Exception) -> ModelRefusedError:
-    reason = " ".join(str(error).split())[:200] or type(error).__name__
-    return ModelRefusedError(
-        f"{name} is damaged or not an ONNX model that ONNX Runtime can run: {reason}; export it again"
-    )

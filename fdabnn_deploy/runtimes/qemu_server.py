@@ -29,7 +29,7 @@ from typing import Any
 
 import numpy as np
 
-from fdabnn_deploy.errors import FdabnnError
+from fdabnn_deploy.errors import FdabnnError, ModelRefusedError
 from fdabnn_deploy.ops import FloatArray
 from fdabnn_deploy.runtimes import registry
 from fdabnn_deploy.runtimes.base import Session
@@ -77,6 +77,11 @@ class Server:
 
     def _run(self, request: dict[str, Any]) -> dict[str, Any]:
         outputs = self._sessions[request["session"]].run(read_arrays(request["inputs"]))
+        if any(values.dtype == object for values in outputs):
+            raise ModelRefusedError(
+                "an output is a sequence, or of another shape for every input, which does not travel out of the emulator: "
+                "compare it on this machine's runtimes"
+            )
         write_arrays(request["outputs"], outputs)
         return {}
 
