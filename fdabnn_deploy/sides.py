@@ -181,7 +181,7 @@ def _source_side(
     import torch
 
     from fdabnn_deploy.runtimes.torch_graph import TorchGraphSession
-    from fdabnn_deploy.torch_module import run_module
+    from fdabnn_deploy.torch_module import run_as_it_is
 
     if other is not None and source.info.input_shape != other.info.input_shape:
         raise different_inputs((path.name, source.info.input_shape), (other.name, other.info.input_shape))
@@ -196,7 +196,7 @@ def _source_side(
 
     def run(images: FloatArray) -> list[FloatArray]:
         return (
-            run_module(source.module, images)
+            run_as_it_is(source.module, images)
             if session is None or trained
             else run_in_batches(session, images)
         )

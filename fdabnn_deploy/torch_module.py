@@ -10,7 +10,8 @@ import torch
 from torch.utils import _pytree
 
 from fdabnn_deploy.errors import ModelRefusedError
-from fdabnn_deploy.ops import FloatArray
+from fdabnn_deploy.ops import Array, FloatArray
+from fdabnn_deploy.runtimes import batches
 
 BATCH_SIZE = 32
 
@@ -43,6 +44,44 @@ def run_module(
             )
             parts.append([_to_array(output, len(batch)) for output in chosen])
     return [np.concatenate(column) for column in zip(*parts, strict=True)]
+
+
+def run_as_it_is(module: torch.nn.Module, images: FloatArray) -> list[Array]:
+    """All tensors that the module returns, each in its own type, whether the batch stands in front or not.
+
+    NNPACK is kept out, as in `run_module`. What belongs to which image: `fdabnn_deploy.runtimes.batches`.
+
+    Args:
+        module: in eval mode.
+        images: normalised, [N, ...].
+
+    Raises:
+        ModelRefusedError: the module returns no tensor.
+    """
+
+    def call(inputs: list[FloatArray]) -> list[batches.Result]:
+        returned = _pytree.tree_leaves(module(torch.from_numpy(inputs[0])))
+        found: list[batches.Result] = [
+            _in_own_type(item) for item in returned if isinstance(item, torch.Tensor)
+        ]
+        if not found:
+            raise ModelRefusedError("the model returns no tensor: return what it computes")
+        return found
+
+    parts: list[list[Array]] = []
+    with torch.inference_mode(), torch.backends.nnpack.flags(enabled=False):
+        # Of two numbers of images, one may be the length of an axis by chance.
+        by_row = all(batches.is_by_row(call([images[:1].repeat(count, 0)]), count) for count in (2, 3))
+        for start in range(0, len(images), BATCH_SIZE):
+            piece = [images[start : start + BATCH_SIZE]]
+            found = batches.run_where_possible(call, piece, None if by_row else 1)
+            parts.append([values for values in found if not isinstance(values, str)])
+    return [batches.join(column) for column in zip(*parts, strict=True)]
+
+
+def _in_own_type(output: torch.Tensor) -> Array:
+    # NumPy has no bfloat16; float32 has all of its values.
+    return np.asarray((output.float() if output.dtype == torch.bfloat16 else output).numpy())
 
 
 def _to_array(output: Any, count: int) -> FloatArray:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from fdabnn_deploy.errors import ModelRefusedError
-from fdabnn_deploy.torch_module import BATCH_SIZE, run_module
+from fdabnn_deploy.torch_module import BATCH_SIZE, run_as_it_is, run_module
 
 
 class TwoOutputs(nn.Module):
@@ -30,3 +30,27 @@ def test_batches_are_put_together_again() -> None:
 def test_outputs_without_a_batch_are_refused() -> None:
     with pytest.raises(ModelRefusedError, match="return the logits only"):
         run_module(NoBatch().eval(), np.zeros((2, 4), np.float32))
+
+
+class Several(nn.Module):
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        flat = x.flatten(1)
+        return {
+            "label": flat.argmax(1) + 2**40,
+            "double": flat.double() + 2.0**-40,
+            "time": torch.stack([flat, -flat]),
+            "mask": flat > 0,
+            "half": flat.to(torch.bfloat16),
+        }
+
+
+@pytest.mark.parametrize("count", [1, 2, 34, 40])
+def test_every_output_as_it_is(count: int) -> None:
+    images = np.random.default_rng(0).standard_normal((count, 1, 2, 2)).astype(np.float32)
+    flat = images.reshape(count, 4)
+    label, double, time, mask, half = run_as_it_is(Several().eval(), images)
+    assert np.array_equal(label, flat.argmax(1) + 2**40)
+    assert np.array_equal(double, flat.astype(np.float64) + 2.0**-40)
+    assert np.array_equal(time, np.stack([flat, -flat], 1)[:, :, None])
+    assert np.array_equal(mask, flat > 0)
+    assert half.dtype == np.float32

@@ -55,7 +55,7 @@ def run_where_possible(call: Call, inputs: Sequence[FloatArray], size: int | Non
     count = len(inputs[0])
     if size is None:
         results = call([np.ascontiguousarray(values) for values in inputs])
-        if all(_is_by_row(result, count) for result in results):
+        if is_by_row(results, count):
             return [result for result in results if isinstance(result, np.ndarray)]
         size = 1
     calls = [piece(inputs, start, size) for start in range(0, count, size)]
@@ -73,6 +73,11 @@ def join(parts: Sequence[Array]) -> Array:
     if all(part.dtype != object and part.shape[1:] == parts[0].shape[1:] for part in parts):
         return np.concatenate(parts)
     return _objects([value if isinstance(value, tuple) else (value,) for part in parts for value in part])
+
+
+def is_by_row(results: Sequence[Result], count: int) -> bool:
+    """Whether all that one call computed for so many images has a row for each."""
+    return all(_is_by_row(result, count) for result in results)
 
 
 def _is_by_row(result: Result, count: int) -> bool:
