@@ -6,7 +6,6 @@ A tensor that is constant below, at and above a threshold t of x (`steps`) becom
 |--------------------------|--------------------------------------------|-----------------------------------------------------------|
 | `b == c`                 | `x >= t`, `where(x < t, a, c)`             | `Affine(Sign(x - t))` with values a and c                 |
 | `a == b`                 | `x > t`, `where(x <= t, a, c)`             | `Affine(-Sign(t - x))`: `-Sign(t - x)` is +1 where x > t  |
-| `a == b == c`            | `x * 0 == 0`                               | a constant                                                |
 | `b == (a + c) / 2`       | `torch.sign(x)`, `(x > 0) - (x < 0)`       | by the choice of `sign_zero`, see below                   |
 | others                   | `x == t`, `x != t`                         | the sum of two signs, with three scales                   |
 
@@ -74,9 +73,7 @@ class _Rewriting:
                 self._scaled(node, TorchSign(), self._difference(node, step), below, above)
                 return
             at = above if self._sign_zero == "plus" else below
-        if np.array_equal(below, at) and np.array_equal(at, above) and not np.ptp(at):
-            self.editor.set(node.name, Constant(np.array(at[0], dtype=np.float32)), ())
-        elif np.array_equal(at, above):
+        if np.array_equal(at, above):
             self._scaled(node, Sign(), self._difference(node, step), below, above)
         elif np.array_equal(below, at):
             self._scaled(node, Sign(), self._difference(node, step, negated=True), above, below)

@@ -89,10 +89,12 @@ def outermost(graph: Graph) -> dict[str, Step]:
     """The step functions that something else than a step function reads, or that the graph returns."""
     search = _Search(graph)
     inner: set[str] = set()
+    # Two masks may be compared with each other.
+    compared = {source for step in search.found.values() for source in step.source}
     for node in reversed(list(graph)):
         readers = graph.consumers(node.name)
         swallowed = all(r.name in search.complete or r.name in inner for r in readers)
-        if node.name in search.found and swallowed and node.name not in graph.outputs:
+        if node.name in search.found and swallowed and node.name not in {*graph.outputs, *compared}:
             inner.add(node.name)
     return {name: step for name, step in search.complete.items() if name not in inner}
 
@@ -128,7 +130,9 @@ class _Search:
         known = [self.found[name] for name in computed if name in self.found]
         if len({step.key for step in known}) == 1:
             composed = self._composed(node, known[0])
-            if composed is not None:
+            starts = isinstance(node.op, TorchSign | Compare)
+            # What is constant in some regions only is no use where a step function of its own can begin.
+            if composed is not None and not (starts and any(value is None for value in composed.values)):
                 return composed
         if not computed:
             return None
@@ -164,8 +168,11 @@ class _Search:
         a, b = node.inputs
         first, second = self.graph.constant(a), self.graph.constant(b)
         shape = self.graph.shape(node.name)
+        if a == b:
+            always = node.op.reference(*(np.zeros((1,) * len(shape), dtype=np.float32) for _ in node.inputs))
+            return Step((a,), np.zeros((), np.float32), (always, always, always))
         if first is None and second is None:
-            return _regions(node, (a, b), np.zeros((), np.float32), shape) if a != b else None
+            return _regions(node, (a, b), np.zeros((), np.float32), shape)
         constant = first or second
         assert constant is not None
         if not np.all(np.isfinite(constant.value)):
