@@ -6,12 +6,11 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from fdabnn_models.dataset import check_batch_size, normalise
+from fdabnn_models.dataset import SeededOrder, normalise
 
 PAD = 4
 
@@ -66,32 +65,17 @@ class ArrayDataset:
         return normalise(images.permute(0, 2, 3, 1), self.mean, self.std)
 
 
-def generator(*key: int) -> torch.Generator:
-    """A generator of random numbers that depends on the key alone."""
-    entropy = np.random.SeedSequence(key).generate_state(2, np.uint32)
-    return torch.Generator().manual_seed(int(entropy[0]) << 31 | int(entropy[1]) >> 1)
-
-
-class AugmentedBatches:
+class AugmentedBatches(SeededOrder):
     """Batches of the training part: random crop from 4 pixels of black border, random flip.
 
-    Order and augmentation depend on (seed, epoch, batch index) alone, so training can resume at any epoch
-    with the same batches. The last, smaller batch of an epoch is left out (another permutation leaves other
-    images out). With several ranks each takes every ``world``-th image of the same global batch.
+    With several ranks each takes every ``world``-th image of the same global batch.
     """
 
     def __init__(self, data: ArrayDataset, batch_size: int, *, seed: int) -> None:
-        check_batch_size(batch_size, data.train_count)
+        super().__init__(data.train_count, batch_size, seed)
         padded = F.pad(data.train_images, (PAD, PAD, PAD, PAD))
         self.padded = padded.permute(0, 2, 3, 1).contiguous()
         self.data = data
-        self.batch_size = batch_size
-        self.seed = seed
-        self.steps = data.train_count // batch_size
-
-    def order(self, epoch: int) -> Tensor:
-        """Permutation of the training images in ``epoch``."""
-        return torch.randperm(self.data.train_count, generator=generator(self.seed, epoch))
 
     def batch(
         self, epoch: int, step: int, order: Tensor, rank: int = 0, world: int = 1, *, crop: bool = True
@@ -99,8 +83,7 @@ class AugmentedBatches:
         """See ``dataset.Batches``. Without ``crop`` every image keeps its place and is at most flipped."""
         _, height, width = self.data.shape
         device = self.padded.device
-        index = order[step * self.batch_size : (step + 1) * self.batch_size]
-        random = generator(self.seed, epoch, step + 1)
+        index, random = self.drawn(epoch, step, order)
         offsets = torch.randint(0, 2 * PAD + 1, (2, len(index)), generator=random)
         if not crop:
             offsets.fill_(PAD)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -85,14 +86,35 @@ def input_range(mean: Sequence[float], std: Sequence[float]) -> tuple[float, flo
     return low, high
 
 
-def check_batch_size(batch_size: int, count: int) -> None:
-    """Raises where a batch is larger than the training part.
+def generator(*key: int) -> torch.Generator:
+    """A generator of random numbers that depends on the key alone."""
+    entropy = np.random.SeedSequence(key).generate_state(2, np.uint32)
+    return torch.Generator().manual_seed(int(entropy[0]) << 31 | int(entropy[1]) >> 1)
+
+
+class SeededOrder:
+    """Which images are in which batch: it depends on (seed, epoch, step) alone, so training can resume at any epoch.
+
+    The last, smaller batch of an epoch is left out (another permutation leaves other images out).
 
     Raises:
-        UsageError: it is.
+        UsageError: a batch is larger than the training part.
     """
-    if batch_size > count:
-        raise UsageError(f"a batch of {batch_size} is larger than the {count} training images")
+
+    def __init__(self, count: int, batch_size: int, seed: int) -> None:
+        if batch_size > count:
+            raise UsageError(f"a batch of {batch_size} is larger than the {count} training images")
+        self.count, self.batch_size, self.seed = count, batch_size, seed
+        self.steps = count // batch_size
+
+    def order(self, epoch: int) -> Tensor:
+        """Permutation of the training images in ``epoch``."""
+        return torch.randperm(self.count, generator=generator(self.seed, epoch))
+
+    def drawn(self, epoch: int, step: int, order: Tensor) -> tuple[Tensor, torch.Generator]:
+        """The images of a batch, and the generator of their augmentation."""
+        index = order[step * self.batch_size : (step + 1) * self.batch_size]
+        return index, generator(self.seed, epoch, step + 1)
 
 
 def load_dataset(

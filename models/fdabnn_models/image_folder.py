@@ -23,8 +23,7 @@ from torch import Tensor
 
 from fdabnn_deploy.errors import RuntimeMissingError, UsageError
 from fdabnn_deploy.pictures import SUFFIXES, to_mode
-from fdabnn_models.arrays import generator
-from fdabnn_models.dataset import check_batch_size, normalise
+from fdabnn_models.dataset import SeededOrder, normalise
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -105,23 +104,18 @@ class ImageFolderDataset:
         return normalise(torch.from_numpy(np.stack(arrays)), self.mean, self.std)
 
 
-class FolderBatches:
-    """Random crops and flips, by (seed, epoch, step) alone; see ``dataset.Batches``."""
+class FolderBatches(SeededOrder):
+    """Random crops and flips; see ``dataset.Batches``."""
 
     def __init__(self, data: ImageFolderDataset, batch_size: int, seed: int) -> None:
-        check_batch_size(batch_size, data.train_count)
-        self.data, self.batch_size, self.seed = data, batch_size, seed
-        self.steps = data.train_count // batch_size
-
-    def order(self, epoch: int) -> Tensor:
-        """Permutation of the training images in ``epoch``."""
-        return torch.randperm(self.data.train_count, generator=generator(self.seed, epoch))
+        super().__init__(data.train_count, batch_size, seed)
+        self.data = data
 
     def batch(
         self, epoch: int, step: int, order: Tensor, rank: int = 0, world: int = 1, *, crop: bool = True
     ) -> tuple[Tensor, Tensor]:
-        index = order[step * self.batch_size : (step + 1) * self.batch_size]
-        numbers = torch.rand((len(index), 5), generator=generator(self.seed, epoch, step + 1)).tolist()
+        index, random = self.drawn(epoch, step, order)
+        numbers = torch.rand((len(index), 5), generator=random).tolist()
         crops = [random_crop(each) if crop else None for each in numbers][rank::world]
         part = [self.data.train[i] for i in index.tolist()][rank::world]
         return self.data.images(part, crops), torch.tensor([label for _, label in part])

@@ -89,7 +89,9 @@ def _mixed(content: bytes, other: bytes, draw: Random) -> bytes:
     """The front of one file with the back of another, as where two downloads meet."""
     differing = [place for place, (a, b) in enumerate(zip(content, other, strict=False)) if a != b]
     # Of both files at least one byte in which they differ; else it is a sound one.
-    place = draw.randint(differing[0] + 1, differing[-1]) if len(differing) > 1 else draw.randrange(len(content))
+    place = (
+        draw.randint(differing[0] + 1, differing[-1]) if len(differing) > 1 else draw.randrange(len(content))
+    )
     return content[:place] + other[place:]
 
 
