@@ -23,6 +23,7 @@ class Node:
         module: the path of the PyTorch module it comes from, such as `layer1.0.conv1`.
         source: `file:line` of the Python statement it comes from.
         text: that statement.
+        trained: the tensor of the captured graph that has the same values, empty where none has.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Node:
     module: str = ""
     source: str = ""
     text: str = ""
+    trained: str = ""
 
     def __str__(self) -> str:
         return f"{self.name} = {self.op.describe()}({', '.join(self.inputs)})"
@@ -157,12 +159,23 @@ class Editor:
         self._nodes[node.name] = node
         self._order[node.name] = (*self._order[near][:-1], self._order[near][-1] - 1, len(self._nodes))
 
-    def set(self, name: str, op: Op, inputs: Iterable[str]) -> None:
-        """Replaces what makes the tensor `name`, keeping the name and its origin."""
-        self._nodes[name] = replace(self._nodes[name], op=op, inputs=tuple(inputs))
+    def set(self, name: str, op: Op, inputs: Iterable[str], *, same_values: bool = True) -> None:
+        """Replaces what makes the tensor `name`, keeping the name and its origin.
+
+        Args:
+            name: of the tensor.
+            op: what makes it now.
+            inputs: that it reads.
+            same_values: whether the tensor keeps its values; else it no longer stands for one of the captured graph.
+        """
+        node = self._nodes[name]
+        trained = node.trained if same_values else ""
+        self._nodes[name] = replace(node, op=op, inputs=tuple(inputs), trained=trained)
 
     def redirect(self, old: str, new: str) -> None:
-        """Makes every reader of `old`, and the graph's outputs, read `new`."""
+        """Makes every reader of `old`, and the graph's outputs, read `new`, which has the values of `old`."""
+        if self._nodes[old].trained:
+            self._nodes[new] = replace(self._nodes[new], trained=self._nodes[old].trained)
         for name, node in self._nodes.items():
             if old in node.inputs and name != new:
                 self._nodes[name] = replace(node, inputs=tuple(new if i == old else i for i in node.inputs))

@@ -55,7 +55,7 @@ class Lowering:
             name = f"{base}_{count}"
         self._taken.add(name)
         shape = op.infer(*(self._shapes[n] for n in names))
-        self.nodes.append(Node(name, op, tuple(names), module, self._source, self._text))
+        self.nodes.append(Node(name, op, tuple(names), module, self._source, self._text, name))
         self._shapes[name] = shape
         self._integers[name] = limits_of(op, [self._integers[n] for n in names])
         return Tensor(name, tuple(CAPTURE_BATCH if d == -1 else d for d in shape))

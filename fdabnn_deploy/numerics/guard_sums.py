@@ -22,10 +22,10 @@ def guard_sums(graph: Graph) -> Outcome:
     for node in graph.nodes_of(Add):
         first, second = (_negated(graph, name, node) for name in node.inputs)
         if second is not None and node.inputs[0] != node.inputs[1]:
-            editor.set(node.inputs[1], second, graph[node.inputs[1]].inputs)
+            editor.set(node.inputs[1], second, graph[node.inputs[1]].inputs, same_values=False)
             editor.set(node.name, Sub(), node.inputs)
         elif first is not None and node.inputs[0] != node.inputs[1]:
-            editor.set(node.inputs[0], first, graph[node.inputs[0]].inputs)
+            editor.set(node.inputs[0], first, graph[node.inputs[0]].inputs, same_values=False)
             editor.set(node.name, Sub(), reversed(node.inputs))
         else:
             continue

@@ -67,7 +67,7 @@ def _fold_one(editor: Editor, node: Node, op: Affine) -> bool:
         weight, bias = source.op.weight.astype(np.float64), _bias64(source.op)
         scale = op.scale.reshape((-1,) + (1,) * (weight.ndim - 1))
         folded = replace(source.op, weight=_round(weight * scale), bias=_round(bias * op.scale + op.offset))
-        editor.set(source.name, folded, source.inputs)
+        editor.set(source.name, folded, source.inputs, same_values=False)
         editor.redirect(node.name, source.name)
         return True
     return False

@@ -61,7 +61,7 @@ def thresholds(graph: Graph) -> Outcome:
         threshold = _affine(negative, taps)
         if affines:
             name = affines[-1].name
-            editor.set(name, threshold, (node.name,))
+            editor.set(name, threshold, (node.name,), same_values=False)
         else:
             name = editor.fresh(f"{sign.name}_threshold")
             editor.add(Node(name, threshold, (node.name,), sign.module, sign.source), near=sign.name)

@@ -1,0 +1,263 @@
+"""Layer by layer: every tensor of the deployed graph from the trained network's own values of what it reads.
+
+The trained network runs in float64. As soon as one of its tensors is there, the deployed tensor that stands for it is computed, from the
+trained values of those in front; the two are compared, and the trained values take its place. So no error travels, and every change of
+meaning shows where it happens: a sign that counts zeros otherwise, a comparison that moved its tie, a weight that lost its third value.
+
+- Of a sign's values at most `max(1, floor(1e-4 n))` may be another.
+- No other value may be off by more than the stated error of its grids (`stated_error`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+import torch
+
+from fdabnn_deploy.capture import Captured
+from fdabnn_deploy.capture.values import CAPTURE_BATCH
+from fdabnn_deploy.deploy import Deployed
+from fdabnn_deploy.gate.double_program import DoubleProgram
+from fdabnn_deploy.gate.results import LayerCheck, LayerTable
+from fdabnn_deploy.gate.stated_error import StatedErrors
+from fdabnn_deploy.graph import Graph, Node
+from fdabnn_deploy.numerics.grid_row import GridRow
+from fdabnn_deploy.ops import (
+    Affine,
+    BinaryConv2d,
+    BinaryLinear,
+    Clamp,
+    Conv2d,
+    FloatArray,
+    Input,
+    Linear,
+    Saturate,
+    Sign,
+)
+from fdabnn_deploy.runtimes.torch_graph import KERNELS
+
+SHARE = 1e-4
+"""Of a layer's signs, that may be another than the trained network's; one always may."""
+
+MOST_IMAGES = 8
+WORK = 1 << 25
+"""Values of all tensors over all inputs: networks with more to compute are looked at on fewer inputs, but never on fewer than two."""
+
+Kind = Literal["sign", "binary layer", "float layer", "values"]
+
+
+def check_layers(
+    captured: Captured, deployed: Deployed, exact: Graph, grids: tuple[GridRow, ...], images: FloatArray
+) -> LayerTable:
+    """Compares a deployed graph with the trained network, tensor by tensor.
+
+    Args:
+        captured: the trained network.
+        deployed: what the passes made of it.
+        exact: the graph that files are made of: that of `deployed`, or what exact numerics made of it.
+        grids: of its reductions; empty with float numerics.
+        images: the samples, of which the first few are used.
+    """
+    work = sum(math.prod(captured.graph.shape(node.name)[1:]) for node in captured.graph)
+    count = min(len(images), MOST_IMAGES, max(CAPTURE_BATCH, WORK // work))
+    program = DoubleProgram(captured.program)
+    walk = _Walk(captured, deployed, exact, StatedErrors(deployed.graph, exact, grids))
+    for start in range(0, count, CAPTURE_BATCH):
+        batch = images[start : min(start + CAPTURE_BATCH, count)]
+        walk.begin(len(batch))
+        program.run(batch, walk.seen)
+        walk.end()
+    layers = tuple(walk.check(node) for node in exact if node.name in walk.counts)
+    return LayerTable(count, layers, walk.not_compared())
+
+
+@dataclass
+class _Count:
+    """What was counted of one tensor so far."""
+
+    values: int = 0
+    differing: int = 0
+    zeros: int = 0
+    largest: float = 0.0
+    stated: float = 0.0
+
+
+@dataclass
+class _Batch:
+    """A batch on its way through both networks."""
+
+    count: int
+    position: int = 0
+    values: dict[str, torch.Tensor] = field(default_factory=dict)
+    trained: dict[str, torch.Tensor] = field(default_factory=dict)
+    waiting: dict[str, int] = field(default_factory=dict)
+    magnitudes: dict[str, np.ndarray[tuple[int, ...], np.dtype[np.float64]]] = field(default_factory=dict)
+
+
+class _Walk:
+    """Computes the deployed graph in step with the trained network, so that neither is held in memory as a whole."""
+
+    def __init__(self, captured: Captured, deployed: Deployed, graph: Graph, errors: StatedErrors) -> None:
+        self.counts: dict[str, _Count] = {}
+        self._graph, self._errors, self._weight_zeros = graph, errors, deployed.weight_zeros
+        self._nodes = list(graph)
+        self._kernels = {
+            node.name: KERNELS[type(node.op)](node.op, len(graph.shape(node.name)))
+            for node in graph
+            if not isinstance(node.op, Input)
+        }
+        self._wanted: dict[str, list[str]] = {}
+        self._matched: set[str] = set()
+        for node in graph:
+            maker = captured.calls.get(node.trained)
+            if maker is not None and _values_of(graph, node.name) == _values_of(captured.graph, node.trained):
+                self._wanted.setdefault(maker, []).append(node.name)
+                self._matched.add(node.name)
+        self._clipped: dict[str, tuple[int, int, float, float]] = {}
+        self._batch = _Batch(0)
+
+    def begin(self, count: int) -> None:
+        """Starts a batch of so many inputs."""
+        waiting = {node.name: len(self._graph.consumers(node.name)) for node in self._graph}
+        self._batch = _Batch(count, waiting=waiting)
+
+    def seen(self, name: str, tensor: torch.Tensor) -> None:
+        """Takes a tensor of the trained network, and computes what can be computed with it."""
+        for deployed in self._wanted.get(name, ()):
+            if deployed not in self._batch.magnitudes:
+                self._batch.trained[deployed] = tensor.double()
+        self._advance()
+
+    def end(self) -> None:
+        """Makes sure that the batch went through as a whole."""
+        self._advance()
+        assert self._batch.position == len(self._nodes), self._nodes[self._batch.position]
+
+    def not_compared(self) -> int:
+        """How many signs stand for no tensor of the trained network."""
+        return sum(node.name not in self.counts for node in self._graph.nodes_of(Sign))
+
+    def check(self, node: Node) -> LayerCheck:
+        """The verdict on a tensor."""
+        count, kind = self.counts[node.name], self._kind(node)
+        allowed = max(1, math.floor(SHARE * count.values)) if kind == "sign" else 0
+        cause = self._cause(node, kind, count) if count.differing else ""
+        return LayerCheck(
+            node.name, node.module, kind, count.values, count.differing, allowed, count.largest, count.stated, cause
+        )
+
+    def _advance(self) -> None:
+        batch = self._batch
+        while batch.position < len(self._nodes):
+            node = self._nodes[batch.position]
+            if node.name in self._matched and node.name not in batch.trained:
+                return
+            given = batch.trained.pop(node.name, None)
+            if isinstance(node.op, Input):
+                assert given is not None
+                value = given.float()
+            else:
+                value = self._kernels[node.name](*(batch.values[name] for name in node.inputs))
+                self._note_clipping(node, value)
+            if given is not None:
+                given = given.reshape(value.shape)
+                batch.magnitudes[node.name] = _magnitudes(given)
+                if not isinstance(node.op, Input):
+                    self._compare(node, value[: batch.count], given[: batch.count])
+                value = given.float()
+            batch.values[node.name] = value
+            batch.position += 1
+            for name in dict.fromkeys(node.inputs):
+                batch.waiting[name] -= 1
+                if not batch.waiting[name]:
+                    del batch.values[name]
+
+    def _compare(self, node: Node, value: torch.Tensor, given: torch.Tensor) -> None:
+        count = self.counts.setdefault(node.name, _Count())
+        count.values += value.numel()
+        finite = torch.isfinite(given)
+        distance = torch.where(finite, (value.double() - given).abs(), torch.zeros_like(given))
+        if isinstance(node.op, Sign):
+            # Half way between the values; a straight-through estimator leaves roundings of its own.
+            count.differing += int((distance > 0.5).sum())
+            count.zeros += int((finite & (given.abs() < 0.5)).sum())
+            stated = 0.0
+        else:
+            error = self._errors.of(node.name, self._batch.magnitudes)
+            limits = torch.from_numpy(np.array(error)).reshape(1, -1, *(1,) * (value.dim() - 2))
+            # A number beside what is none is off in any case.
+            count.differing += int((~(distance <= limits)).sum())
+            stated = float(error.max())
+        if distance.numel():
+            count.largest = max(count.largest, float(distance.nan_to_num(math.inf).max()))
+        count.stated = max(count.stated, stated)
+
+    def _note_clipping(self, node: Node, value: torch.Tensor) -> None:
+        if isinstance(node.op, Clamp | Saturate) and "/limited" in node.name:
+            beyond = int((value != self._batch.values[node.inputs[0]]).sum())
+            before = self._clipped.get(node.name, (0, 0, 0.0, 0.0))
+            self._clipped[node.name] = (before[0] + beyond, before[1] + value.numel(), node.op.low, node.op.high)
+
+    def _piece(self, node: Node) -> list[Node]:
+        """The nodes that compute this one from trained values."""
+        piece, stack = [node], list(node.inputs)
+        while stack:
+            inner = self._graph[stack.pop()]
+            if inner.name not in self._matched:
+                piece.append(inner)
+                stack += inner.inputs
+        return piece
+
+    def _kind(self, node: Node) -> Kind:
+        if isinstance(node.op, Sign):
+            return "sign"
+        piece = self._piece(node)
+        if any(isinstance(inner.op, BinaryConv2d | BinaryLinear) for inner in piece):
+            return "binary layer"
+        if any(isinstance(inner.op, Conv2d | Linear) for inner in piece):
+            return "float layer"
+        return "values"
+
+    def _cause(self, node: Node, kind: Kind, count: _Count) -> str:
+        piece = self._piece(node)
+        for inner in piece:
+            beyond, total, low, high = self._clipped.get(inner.name, (0, 1, 0.0, 0.0))
+            if beyond:
+                return f"{beyond / total:.2%} of the values in front are beyond {low:g} .. {high:g} and were clipped"
+        if kind == "sign":
+            if count.zeros:
+                return f"{count.zeros} of them are exactly 0, where torch.sign gives 0 and one bit gives +1"
+            return "the deployed sign changes at another value than the trained one"
+        zeros = self._weight_zeros.get(node.module, 0)
+        if kind == "binary layer" and zeros:
+            return f"{zeros} of its weights are exactly 0 and count as +1"
+        if any(isinstance(inner.op, Sign) for inner in piece):
+            return "a sign in front of it changes at another value than the trained one"
+        return "it does not compute what the trained layer computes"
+
+
+def _values_of(graph: Graph, name: str) -> int:
+    """Per image. A constant has no images, and never matches."""
+    shape = graph.shape(name)
+    return math.prod(shape[1:]) if shape and shape[0] == -1 else -1
+
+
+def _magnitudes(given: torch.Tensor) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
+    absolute = given.abs().nan_to_num(0.0, 0.0, 0.0)
+    return absolute.transpose(0, 1).reshape(given.shape[1], -1).amax(dim=1).numpy()
+
+
+def describe(layer: LayerCheck) -> str:
+    """A layer that does not pass, in one sentence."""
+    where = f"{layer.kind} {layer.tensor}" + (f" of module '{layer.module}'" if layer.module else "")
+    share = f"{layer.differing} of {layer.values} values ({layer.differing / layer.values:.2%})"
+    if layer.kind == "sign":
+        return f"{where}: {share} are not the trained network's, {layer.allowed} may be: {layer.cause}"
+    return (
+        f"{where}: {share} are off by up to {layer.largest:.3g}, its grids and roundings leave at most {layer.stated:.3g}: "
+        f"{layer.cause}"
+    )
