@@ -142,7 +142,12 @@ def compare_models(
         a=_side_report(first, outputs[0], samples),
         b=_side_report(second, outputs[1], samples),
         samples=report.SampleSet(
-            samples.description, samples.argument, len(samples), samples.labels is not None, samples.synthetic
+            samples.description,
+            samples.argument,
+            len(samples),
+            samples.labels is not None,
+            samples.synthetic,
+            samples.notes,
         ),
         same_checkpoint=shas[0] == shas[1] if all(shas) else None,
         same_numerics=records[0] == records[1] if None not in records else None,
@@ -303,6 +308,7 @@ def _side_report(side: Side, outputs: list[FloatArray], samples: Samples) -> Sid
         version=side.version,
         numerics="unknown" if side.numerics is None else side.numerics.mode,
         checkpoint_sha256=side.info.checkpoint_sha256,
+        allowed_change=side.info.allowed_change,
         accuracy=parity.accuracy(outputs, samples.labels),
         checksum=side.checksum,
     )

@@ -21,7 +21,8 @@ class SideReport:
     """A side as reports show it.
 
     `numerics` is "exact", "float" or, where the file does not say, "unknown"; `accuracy` is None without labels. `checksum` of a file of
-    this project is "fits", "changed" since it was exported, or "none", as of older files; else it is empty.
+    this project is "fits", "changed" since it was exported, or "none", as of older files; else it is empty. `allowed_change` is
+    what `fdabnn-export --allow-change` accepted of the file, empty where nothing.
     """
 
     path: str
@@ -32,6 +33,7 @@ class SideReport:
     checkpoint_sha256: str
     accuracy: float | None
     checksum: Checksum = ""
+    allowed_change: str = ""
 
 
 @dataclass(frozen=True)
@@ -122,6 +124,15 @@ class ComparisonReport:
             else f", {found.differing - found.tolerated} of them beyond --atol {self.atol:g}"
         )
         return f"{count} in their bits{beyond}{zeros}"
+
+    @property
+    def changes(self) -> tuple[str, ...]:
+        """One sentence per file that is not its trained network, as whoever exported it accepted."""
+        return tuple(
+            f"{side.path} is not the network that was trained, as --allow-change accepted: {side.allowed_change}"
+            for side in (self.a, self.b)
+            if side.allowed_change
+        )
 
     @property
     def first_difference(self) -> LayerRow | None:

@@ -34,10 +34,12 @@ class LayerCoverage:
         weight_shape: of its weight.
         binary_layers: how many binary operators it became: 1 for a 1-bit layer, 0 for a float one, 2 or 4 where zeros are the mean of
             two signs (`sign_zero` "exact").
-        expected: whether the module's own code puts a sign on both sides, counted before any recognition.
+        expected: whether the module's own code puts a sign on both sides, counted before any recognition, or its weights are
+            stored as signs.
         why: why it is not 1-bit, empty where it is.
         remedy: what would change that.
         node: the name of its (first) binary operator's tensor in the deployed graph, empty for a float layer.
+        half: the only side that is binary, "weights" or "activations"; empty where both are or none.
     """
 
     module: str
@@ -48,6 +50,7 @@ class LayerCoverage:
     why: str
     remedy: str
     node: str
+    half: str = ""
 
     @property
     def one_bit(self) -> bool:
@@ -126,8 +129,9 @@ def _coverage(layer: TrainedLayer, verdict: Verdict, binary: dict[str, str]) -> 
         layer.kind,
         layer.weight_shape,
         verdict.binary_layers,
-        layer.expected_binary,
+        layer.expected_binary or verdict.binary_layers > 0,
         verdict.reason,
         verdict.remedy,
         own[0] if own else "",
+        verdict.half,
     )

@@ -7,12 +7,19 @@ does; NCHW in ONNX, NHWC in TFLite. `docs/input-contract.md` says it with exampl
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 
 VERSION_KEY = "fdabnn_deploy_version"
 """Metadata key that only this project's files have."""
 SIGN_RULE = "x < 0 ? -1 : +1"
+
+
+def range_of_pixels(mean: Sequence[float], std: Sequence[float]) -> tuple[float, float]:
+    """The smallest and largest value that pixels 0..1 become, over all channels."""
+    pairs = list(zip(mean, std, strict=True))
+    return min(-m / s for m, s in pairs), max((1 - m) / s for m, s in pairs)
 
 
 @dataclass(frozen=True)
@@ -27,6 +34,7 @@ class ModelInfo:
         input_range: smallest and largest normalised value that pictures can have, or None.
         classes: class names in the order of the outputs, or empty.
         checkpoint_sha256: of the file the model was read from, empty for a module in memory.
+        allowed_change: what was changed of the trained network with its owner's word, empty where nothing was.
         numerics: text of the `fdabnn_deploy.numerics.record.Numerics` of the deployed graph, empty where nothing was recorded.
     """
 
@@ -38,6 +46,7 @@ class ModelInfo:
     classes: tuple[str, ...] = ()
     checkpoint_sha256: str = ""
     numerics: str = ""
+    allowed_change: str = ""
 
     def metadata(self) -> dict[str, str]:
         """The metadata keys of an exported file, values as text (lists as JSON); keys without a value are left out."""
@@ -54,4 +63,6 @@ class ModelInfo:
             entries["checkpoint_sha256"] = self.checkpoint_sha256
         if self.numerics:
             entries["numerics"] = self.numerics
+        if self.allowed_change:
+            entries["allowed_change"] = self.allowed_change
         return entries

@@ -7,12 +7,11 @@ one.
 
 from __future__ import annotations
 
-import difflib
 import errno
 import math
 import os
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -23,13 +22,14 @@ from typing import Any, get_args
 import numpy as np
 import torch
 
-from fdabnn_deploy import checkpoint, choices, parity, replay, report, verification
+from fdabnn_deploy import checkpoint, choices, input_limits, parity, replay, report, verification
 from fdabnn_deploy import samples as sample_sets
 from fdabnn_deploy.capture import Captured, capture
 from fdabnn_deploy.converter import Converter, ConvertOptions, Kernels, find_converter
 from fdabnn_deploy.converter import targets as known_targets
-from fdabnn_deploy.deploy import Deployed, LayerCoverage, deploy
-from fdabnn_deploy.errors import ModelRefusedError, UsageError
+from fdabnn_deploy.coverage import AllowedFloat, check_coverage
+from fdabnn_deploy.deploy import Deployed, deploy
+from fdabnn_deploy.errors import UsageError
 from fdabnn_deploy.files import check_outputs, move_whole
 from fdabnn_deploy.graph import Graph
 from fdabnn_deploy.moved_zeros import check_zeros
@@ -63,11 +63,12 @@ def export(
     out: str | Path = ".",
     samples: str | Path | Samples | FloatArray | None = None,
     batch: int | str | None = 1,
-    allow_float: Iterable[str] = (),
+    allow_float: str | Iterable[str] = (),
     numerics: Mode = "exact",
     kernels: Kernels = "standard",
     sign_zero: SignZero = "plus",
     capsule: str | Path | None = None,
+    allow_change: bool = False,
     progress: Progress | None = None,
     memory_limit: int | None = None,
     **reading: Any,
@@ -83,8 +84,11 @@ def export(
         batch: the batch size written into the files, None or "dynamic" for any.
         kernels: of ONNX files: "standard" operators, which every runtime has, or "packed" ones (docs/custom-ops.md). TFLite files are
             always packed.
-        allow_float: module paths of binary layers that may come out as float layers.
+        allow_float: module paths of layers that may come out as float layers where they are meant to be binary, or patterns such as
+            `layer1.*`; `*` for all, which lets a network pass that is not binary at all.
         capsule: write a golden capsule (docs/capsule.md) of the export: of its TFLite file, else of the first one.
+        allow_change: accept a deployed graph that is not the trained network, of which files, report and every later comparison then say so
+            (docs/gate.md).
         numerics: "exact" promises equal bits on every runtime, "float" keeps the float weights and reports differences.
         sign_zero: what a zero counts as at a sign that is written so that it stays 0, such as `torch.sign`: "plus" and "minus" +1 and -1,
             "exact" 0, as the mean of two signs. Only "exact" takes weights with zeros among them.
@@ -94,12 +98,12 @@ def export(
             std, input_range, name) or, with a module, of `fdabnn_deploy.checkpoint.from_module`.
 
     Returns:
-        The report; everything in it is verified.
+        The report; its `verdict` says what is known of the files.
 
     Raises:
         UsageError: wrong arguments.
         ModelRefusedError: the checkpoint cannot be deployed as it is.
-        ExportParityError: a file does not compute what the module computes; nothing was written.
+        ExportParityError: a file does not compute what the module computes, or the deployed graph does not; nothing was written.
         RuntimeMissingError: a package is missing.
     """
     begin = time.perf_counter()
@@ -124,6 +128,8 @@ def export(
             converter.target: out / f"{network.info.name}{converter.suffix}" for converter in converters
         }
         _check_outputs(places, None if capsule is None else Path(capsule), source)
+        floats = AllowedFloat(allow_float)
+        floats.check_module(network.module)
         fda = len(network.noise.layers)
         stage.detail = f"{network.arch}, {network.dialect}" + (f", {fda} FDA layers" if fda else "")
         stage.bytes = network.bytes or None
@@ -131,35 +137,46 @@ def export(
         # Unpacking a data set takes seconds; it does so while PyTorch traces.
         loading = pool.submit(_samples, samples, network, memory_limit)
         captured, deployed = _deploy(network, stages, sign_zero, exact=numerics == "exact")
-        coverage = _coverage(deployed, tuple(allow_float))
+        coverage = check_coverage(deployed.coverage, floats)
         with stages.run("samples") as stage:
             inputs = loading.result()
             stage.detail = inputs.description
             check_work(deployed.graph, inputs, file_batch)
-        exact = _exact(deployed.graph, network, inputs, stages, sign_zero) if numerics == "exact" else None
+        exact, looked_at = (
+            _exact(deployed.graph, network, inputs, stages, sign_zero) if numerics == "exact" else (None, 0)
+        )
+        cut = None if exact is None else exact.numerics.cuts.get("input")
+        limits = input_limits.limits(network, inputs, cut, looked_at)
+        warnings = input_limits.warnings(network, inputs)
         graph = deployed.graph if exact is None else exact.graph
-        with stages.run("reference", "PyTorch"):
-            truth = verification.reference(
-                network.module, graph, inputs, numerics == "exact", captured.outputs
-            )
-            zeros = _sign_zeros(captured, inputs, sign_zero)
-            noise = _dropped_noise(network, captured, truth)
+        grids = None if exact is None else exact.grids
+        truth = verification.reference(network.module, captured, deployed, graph, grids, inputs, stages)
+        zeros = _sign_zeros(captured, inputs, sign_zero)
+        noise = _dropped_noise(network, captured, truth)
     with _work_folder(out) as work:
         options = ConvertOptions(file_batch, kernels)
         record = replace(Numerics() if exact is None else exact.numerics, sign_zero=sign_zero)
-        info = replace(network.info, numerics=record.to_text())
+        accepted = truth.gate.failures if allow_change else ()
+        info = replace(network.info, numerics=record.to_text(), allowed_change="; ".join(accepted))
         checked = [
             verification.convert_and_check(c, graph, info, work, options, truth, stages) for c in converters
         ]
         latency = verification.latency_rows(checked, inputs, stages)
-        failures = verification.failures(truth, checked)
+        refused = () if allow_change else truth.gate.failures
+        failures = (*refused, *verification.failures(truth, checked))
         result = Report(
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             environment=report.environment(),
             model=_model(network, source),
             samples=report.SampleSet(
-                inputs.description, inputs.argument, len(inputs), inputs.labels is not None, inputs.synthetic
+                inputs.description,
+                inputs.argument,
+                len(inputs),
+                inputs.labels is not None,
+                inputs.synthetic,
+                inputs.notes,
             ),
+            input_limits=limits,
             stages=tuple(stages.finished),
             coverage=coverage,
             passes=tuple(
@@ -172,17 +189,21 @@ def export(
             artifacts=tuple(verification.artifact_file(file.artifact, out) for file in checked),
             numerics=report.NumericsTable(numerics, () if exact is None else exact.grids),
             truth=truth.truth,
+            gate=truth.gate,
             parity=(*truth.parity, *(row for file in checked for row in file.parity)),
             proofs=tuple(proof for file in checked for proof in file.proofs),
             twins=tuple(row for file in checked for row in file.twins),
             latency=latency,
             sizes=_sizes(deployed.graph, network.bytes),
-            notes=(*network.notes, *captured.notes, *inputs.notes),
+            notes=(*network.notes, *captured.notes, *warnings, *inputs.notes),
+            warnings=warnings,
+            allowed_changes=accepted,
             failures=failures,
             seconds=time.perf_counter() - begin,
         )
         if failures:
-            raise ExportParityError("; ".join(failures) + "; no file was written", result)
+            hint = "; --allow-change exports it all the same, and says so in every file" if refused else ""
+            raise ExportParityError("; ".join(failures) + f"; no file was written{hint}", result)
         if capsule is not None:
             with stages.run("capsule", str(capsule)) as stage:
                 files = [file.artifact.path for file in checked]
@@ -243,7 +264,7 @@ def _deploy(
 
 def _exact(
     graph: Graph, network: checkpoint.Source, inputs: Samples, stages: Stages, sign_zero: SignZero
-) -> Exact:
+) -> tuple[Exact, int]:
     with stages.run("numerics", "exact") as stage:
         ranges = dict(network.ranges)
         if network.info.input_range is not None:
@@ -256,43 +277,7 @@ def _exact(
         sums = sum(row.parts for row in exact.grids)
         stage.detail = f"exact: {len(exact.grids)} reductions in {sums} sums, limits from {min(count, len(inputs))} inputs"
         stage.detail += " and recorded ranges" if network.ranges else ""
-    return exact
-
-
-def _coverage(deployed: Deployed, allowed: tuple[str, ...]) -> tuple[report.Layer, ...]:
-    modules = [layer.module for layer in deployed.coverage]
-    for name in allowed:
-        if name not in modules:
-            near = difflib.get_close_matches(name, modules, n=1)
-            raise UsageError(
-                f"--allow-float {name}: no such layer" + (f"; did you mean {near[0]}?" if near else "")
-            )
-    lost = [c for c in deployed.coverage if c.expected and not c.binary_layers and c.module not in allowed]
-    if lost:
-        raise ModelRefusedError(_describe_lost(lost))
-    return tuple(
-        report.Layer(
-            module=layer.module,
-            kind=layer.kind,
-            weight_shape=tuple(layer.weight_shape),
-            one_bit=layer.one_bit,
-            expected=layer.expected,
-            allowed_float=layer.module in allowed,
-            why=layer.why,
-            remedy=layer.remedy,
-            node=layer.node,
-            binary_layers=layer.binary_layers,
-        )
-        for layer in deployed.coverage
-    )
-
-
-def _describe_lost(layers: Sequence[LayerCoverage]) -> str:
-    lines = [f"{len(layers)} binary layer{'s' if len(layers) > 1 else ''} would become float:"]
-    lines += [f"  {c.module}: {c.why}" + (f"; {c.remedy}" if c.remedy else "") for c in layers]
-    return "\n".join(
-        [*lines, "to export such a layer as float all the same, name it with --allow-float LAYER"]
-    )
+    return exact, count
 
 
 def _sign_zeros(captured: Captured, inputs: Samples, sign_zero: SignZero) -> report.SignZeros:

@@ -17,6 +17,7 @@ from typing import Any, Literal
 
 from fdabnn_deploy.errors import ParityError
 from fdabnn_deploy.files import write_whole
+from fdabnn_deploy.gate.results import TEXTS, Gate, Verdict
 from fdabnn_deploy.latency import Latency, cpu_name
 from fdabnn_deploy.numerics.grid_row import GridRow
 from fdabnn_deploy.numerics.record import Mode
@@ -24,7 +25,7 @@ from fdabnn_deploy.parity import Agreement, Comparison
 from fdabnn_deploy.prover import Row
 from fdabnn_deploy.twins import TwinResult
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 SCHEMA_FILE = Path(__file__).parent / "schemas" / "report.schema.json"
 _PACKAGES = (
     "fdabnn-deploy", "torch", "numpy", "onnx", "onnxruntime", "onnxsim", "tensorflow", "larq-compute-engine",
@@ -61,13 +62,24 @@ class Model:
 
 @dataclass(frozen=True)
 class SampleSet:
-    """The inputs that everything was verified on."""
+    """The inputs that everything was verified on; `notes` say what is to be known of them, and what could not be taken instead."""
 
     description: str
     argument: str
     images: int
     labelled: bool
     synthetic: bool
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class InputLimits:
+    """What an exact graph cuts its inputs to, where that comes from, and whether anybody knows it: else samples were made up."""
+
+    low: float
+    high: float
+    source: str
+    known: bool
 
 
 @dataclass(frozen=True)
@@ -184,6 +196,7 @@ class ParityRow:
         comparison: of the outputs.
         agreement: of the decisions.
         accuracy: where the samples have labels.
+        within: with float numerics, whether no output changes more than the gate lets the deployed graph's change; None by bits.
     """
 
     runtime: str
@@ -195,11 +208,12 @@ class ParityRow:
     comparison: Comparison
     agreement: Agreement
     accuracy: float | None
+    within: bool | None = None
 
     @property
     def passed(self) -> bool:
         """Whether all bits are the same, or enough decisions."""
-        return self.comparison.equal if self.judged_by == "bits" else self.agreement.passed
+        return self.comparison.equal if self.within is None else self.within
 
 
 @dataclass(frozen=True)
@@ -276,6 +290,7 @@ class Report:
         environment: where it ran.
         model: what was read.
         samples: what everything was verified on.
+        input_limits: what inputs are cut to; None with float numerics.
         stages: the steps with their times.
         coverage: every convolution and dense layer.
         passes: what was done to the graph.
@@ -285,13 +300,16 @@ class Report:
         artifacts: the files.
         numerics: of the deployed graph.
         truth: the deployed graph against the trained network.
+        gate: whether it is the trained network: layer by layer, and as a whole.
         parity: one row per file, runtime and setting.
         proofs: with exact numerics, one table per file and form that a runtime gives it.
         twins: every binary layer alone, one row per file and runtime.
         latency: one row per file and runtime.
         sizes: in bytes.
-        notes: what was assumed when the network was read.
-        failures: what did not pass; empty where the export is verified.
+        notes: what was assumed when the network was read and samples were chosen, the warnings included.
+        warnings: what the user has to know before a file is used.
+        allowed_changes: what did not pass the gate, and was accepted by `--allow-change`, one sentence each.
+        failures: what did not pass; nothing was written.
         seconds: that it took in all.
     """
 
@@ -299,6 +317,7 @@ class Report:
     environment: Environment
     model: Model
     samples: SampleSet
+    input_limits: InputLimits | None
     stages: tuple[Stage, ...]
     coverage: tuple[Layer, ...]
     passes: tuple[Pass, ...]
@@ -308,19 +327,37 @@ class Report:
     artifacts: tuple[ArtifactFile, ...]
     numerics: NumericsTable
     truth: Truth
+    gate: Gate
     parity: tuple[ParityRow, ...]
     proofs: tuple[ProofTable, ...]
     twins: tuple[TwinRow, ...]
     latency: tuple[LatencyRow, ...]
     sizes: Sizes
     notes: tuple[str, ...]
+    warnings: tuple[str, ...]
+    allowed_changes: tuple[str, ...]
     failures: tuple[str, ...]
     seconds: float
 
     @property
+    def verdict(self) -> Verdict:
+        """What is known of the files (docs/gate.md)."""
+        if self.failures:
+            return "failed"
+        if self.allowed_changes:
+            return "changed"
+        return "verified" if self.gate.judged else "not judged"
+
+    @property
+    def verdict_text(self) -> str:
+        """The verdict in words, with whether there were too few samples."""
+        words = TEXTS[self.verdict, self.numerics.mode]
+        return f"{words}; {self.gate.few}" if self.gate.few and self.verdict == "verified" else words
+
+    @property
     def verified(self) -> bool:
-        """Whether every check passed."""
-        return not self.failures
+        """Whether every check passed, and the decisions were among them."""
+        return self.verdict == "verified"
 
     def to_json(self) -> dict[str, Any]:
         """Plain dicts, lists and numbers, as `schemas/report.schema.json` describes them."""
@@ -328,8 +365,14 @@ class Report:
             "schema_version": SCHEMA_VERSION,
             "tool": {"name": "fdabnn-deploy", "version": version("fdabnn-deploy")},
             "verified": self.verified,
+            "verdict": self.verdict,
+            "verdict_text": self.verdict_text,
             **_fields(self),
         }
+        for layer, check in zip(content["gate"]["layers"]["layers"], self.gate.layers.layers, strict=True):
+            layer["passed"] = check.passed
+        for output, whole in zip(content["gate"]["outputs"], self.gate.outputs, strict=True):
+            output["passed"] = whole.passed
         for row, source in zip(content["parity"], self.parity, strict=True):
             row["passed"] = source.passed
             row["agreement"]["share"] = source.agreement.share

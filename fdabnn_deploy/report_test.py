@@ -13,6 +13,7 @@ from rich.console import Console
 from fdabnn_deploy import report as reports
 from fdabnn_deploy.cli.export import print_report
 from fdabnn_deploy.errors import NotWrittenError
+from fdabnn_deploy.gate.results import Gate, LayerCheck, LayerTable, OutputCheck
 from fdabnn_deploy.latency import Latency
 from fdabnn_deploy.numerics.grid_row import GridRow
 from fdabnn_deploy.parity import Agreement, Comparison, Difference
@@ -49,6 +50,7 @@ def example(*, passed: bool = True) -> Report:
             training={"epochs": 3},
         ),
         samples=reports.SampleSet("8 seeded synthetic pictures", "random:8", 8, True, True),
+        input_limits=reports.InputLimits(-2.0, 2.5, "mean and std, and 8 inputs", True),
         stages=(reports.Stage("read", "resnet20", 0.5, 1000), reports.Stage("capture", "5 operators", 1.5)),
         coverage=(
             reports.Layer("conv", "conv2d", (4, 3, 3, 3), True, True, False, "", "", "conv/binary_conv", 1),
@@ -67,6 +69,18 @@ def example(*, passed: bool = True) -> Report:
             ),
         ),
         truth=reports.Truth(Comparison(80, 4, 12, 0.5, None, mean_abs=0.25), Agreement(8, 7), 10.0, 0.5, 0.375),
+        gate=Gate(
+            LayerTable(
+                8,
+                (
+                    LayerCheck("conv/sign", "conv", "sign", 100, 0 if passed else 3, 1, 0.0, 0.0, "" if passed else "zeros"),
+                    LayerCheck("conv/affine", "conv", "binary layer", 100, 0, 0, 1e-7 if passed else math.inf, 1e-6),
+                ),
+            ),
+            (OutputCheck("output", "decisions", 8, 1, 0.125, None, 0.125), OutputCheck("rest", "values", 8, 0, 0.005, None, 0.01)),
+            "8 samples: too few to judge decisions by, 200 are enough",
+            () if passed else ("sign conv/sign of module 'conv': 3 of 100 values are not the trained network's",),
+        ),
         parity=(
             ParityRow("torch", "2.13", None, "2 threads", "bits", 8, comparison, agreement, 0.5),
             ParityRow("onnxruntime", "1.32", "onnx", "", "bits", 8, comparison, agreement, 0.5),
@@ -77,7 +91,9 @@ def example(*, passed: bool = True) -> Report:
         twins=(reports.TwinRow("onnxruntime", "onnx", 8, (twin,)),),
         latency=(reports.LatencyRow("onnxruntime", "1.32", "onnx", Latency(1.0, 0.9, 1.2, 50, 1)),),
         sizes=reports.Sizes(1000, 2000, 108, 392),
-        notes=("bireal was assumed",),
+        notes=("bireal was assumed", "nobody says which values the inputs take"),
+        warnings=("nobody says which values the inputs take",),
+        allowed_changes=(),
         failures=() if passed else ("onnx on onnxruntime differs in 3 of 80 output values",),
         seconds=3.25,
     )  # fmt: skip
@@ -133,6 +149,12 @@ def test_the_terminal_shows_every_part() -> None:
         "Layers: 1 of 2 are 1-bit, 2 were expected to be",
         "its weight is float; allowed by --allow-float",
         "note: bireal was assumed",
+        "warning: nobody says which values the inputs take",
+        "Inputs: (pixel / 255 - mean) / std, with mean 0.5 and std 0.25; limited to -2 .. 2.5: from mean and std, and 8 inputs",
+        "The gate: every layer alone against the trained network in float64, on 8 inputs, and the whole",
+        "signs 1 of 1 true 0 of 100",
+        "decisions 12.50 % may 12.50 %",
+        "rest, mean change 1.00 % may 0.50 %",
         "3 of 100 values were exactly 0 at a sign",
         "2 weights of two binary layers each are exactly 0, in conv",
         "(conv: behind a ReLU): --sign-zero exact",
@@ -158,7 +180,8 @@ def test_the_terminal_shows_every_part() -> None:
         "4.0 times smaller",
     ):
         assert part in " ".join(text.split())
-    assert max(len(line) for line in text.splitlines() if not line.startswith("note: ")) <= 100
+    long = ("note: ", "warning: ", "Inputs: ")
+    assert max(len(line) for line in text.splitlines() if not line.startswith(long)) <= 100
 
 
 def test_a_failed_part_is_marked() -> None:
@@ -174,10 +197,12 @@ def test_a_failed_part_is_marked() -> None:
 
 def test_rows_of_float_numerics_are_judged_by_decisions() -> None:
     comparison, few = Comparison(80, 80, 5, 1e-6, None), Agreement(200, 198)
-    row = ParityRow("lce", "0.16", "tflite", "", "decisions", 200, comparison, Agreement(200, 199), None)
+    row = ParityRow(
+        "lce", "0.16", "tflite", "", "decisions", 200, comparison, Agreement(200, 199), None, True
+    )
     assert row.passed
-    assert not dataclasses.replace(row, agreement=few).passed
-    assert not dataclasses.replace(row, judged_by="bits").passed
+    assert not dataclasses.replace(row, agreement=few, within=False).passed
+    assert not dataclasses.replace(row, judged_by="bits", within=None).passed
     file = io.StringIO()
     whole = dataclasses.replace(
         example(), numerics=reports.NumericsTable("float", ()), parity=(row,), proofs=()
@@ -195,3 +220,20 @@ def test_rows_without_labels_have_no_accuracy() -> None:
     unlabelled = dataclasses.replace(whole, parity=rows, truth=truth, dropped_noise=None)
     print_report(Console(file=file, width=100, highlight=False, markup=False), unlabelled)
     assert "accuracy" not in file.getvalue()
+
+
+def test_the_verdict_says_what_is_known() -> None:
+    good = example()
+    few = "8 samples: too few to judge decisions by, 200 are enough"
+    assert (good.verdict, good.verified, good.verdict_text) == ("verified", True, f"verified; {few}")
+    shaken = dataclasses.replace(
+        good.gate, outputs=(OutputCheck("output", "decisions", 8, 4, 0.5, 0.25, None),)
+    )
+    unjudged = dataclasses.replace(good, gate=shaken)
+    assert (unjudged.verdict, unjudged.verified) == ("not judged", False)
+    assert unjudged.verdict_text == "exact between files, layers true, decisions not judged"
+    changed = dataclasses.replace(unjudged, allowed_changes=("a sign moved",))
+    assert (changed.verdict, changed.verified) == ("changed", False)
+    assert "verified" not in changed.verdict_text
+    assert dataclasses.replace(changed, failures=("a file differs",)).verdict == "failed"
+    assert example(passed=False).verdict_text == "failed"

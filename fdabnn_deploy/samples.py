@@ -163,11 +163,16 @@ def _split(text: str) -> tuple[Path, int | str]:
 
 def _default(info: ModelInfo) -> Samples:
     folder = Path(os.environ.get(DATA_VARIABLE, "data"))
-    if info.input_shape == cifar10.SHAPE and info.mean is not None and info.std is not None:
-        batch = cifar10.find_test_batch(folder)
-        if batch is not None:
-            return _cifar10(batch, folder, DEFAULT_COUNT, info)
-    return _random(DEFAULT_RANDOM, info)
+    batch = cifar10.find_test_batch(folder) if info.input_shape == cifar10.SHAPE else None
+    if batch is None:
+        return _random(DEFAULT_RANDOM, info)
+    if info.mean is not None and info.std is not None:
+        return _cifar10(batch, folder, DEFAULT_COUNT, info)
+    note = (
+        f"the pictures of CIFAR-10 in {folder} were not used as samples, because {info.name} does not say how to normalise them: give "
+        "--mean and --std"
+    )
+    return replace(_random(DEFAULT_RANDOM, info), notes=(note,))
 
 
 def _cifar10(batch: Path, folder: Path, limit: int | str, info: ModelInfo) -> Samples:

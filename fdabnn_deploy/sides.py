@@ -292,4 +292,5 @@ def _info_of_file(path: Path, metadata: Mapping[str, str], session: Session) -> 
         std=numbers("std"),
         input_range=(limits[0], limits[1]) if limits and len(limits) == 2 else None,
         checkpoint_sha256=metadata.get("checkpoint_sha256", ""),
+        allowed_change=metadata.get("allowed_change", ""),
     )

@@ -10,13 +10,18 @@ assumed and said in the notes.
 
 from __future__ import annotations
 
-import ast
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from fdabnn_deploy.checkpoint.noise import fda_layer_names
+from fdabnn_deploy.checkpoint.normalisation import (
+    Normalisation,
+    configuration_of,
+    of_configuration,
+    on_unit_scale,
+)
 from fdabnn_deploy.checkpoint.unwrap import StateDict
 
 ARCH = "bibench_resnet"
@@ -52,8 +57,7 @@ def recognise(content: Any, state: StateDict) -> BiBenchFile | None:
         return None
     meta = content.get("meta") if isinstance(content, Mapping) else None
     meta = meta if isinstance(meta, Mapping) else {}
-    config = meta.get("config")
-    config = config if isinstance(config, str) else ""
+    config = configuration_of(content)
     obstacle = _obstacle(state, config)
     if obstacle:
         return BiBenchFile(obstacle=obstacle)
@@ -63,9 +67,8 @@ def recognise(content: Any, state: StateDict) -> BiBenchFile | None:
         "input_shape": [args["in_channels"], *([32, 32] if args["stem"] == "cifar" else [224, 224])]
     }
     if args["in_channels"] == 3:
-        mean, std, source = _normalisation(config, args["stem"])
-        header["mean"], header["std"] = [m / 255 for m in mean], [s / 255 for s in std]
-        norm_note = f"mean and std are those of {source}; override with --mean and --std"
+        (mean, std), norm_note = on_unit_scale(*_normalisation(config, args["stem"]))
+        header["mean"], header["std"] = list(mean), list(std)
     header["classes"] = _classes(meta, args["num_classes"])
     header["training"] = {
         key: meta[key]
@@ -155,15 +158,13 @@ def _note_on_form(config: str) -> str:
     return f"blocks are taken as plain (one shortcut per block), which the weights cannot tell; {change}"
 
 
-def _normalisation(config: str, stem: str) -> tuple[tuple[float, ...], tuple[float, ...], str]:
-    found = [re.search(rf"\b{name}\s*=\s*(\[[\d.,\s]*\])", config) for name in ("mean", "std")]
-    if found[0] and found[1]:
-        mean, std = (tuple(float(value) for value in ast.literal_eval(match[1])) for match in found if match)
-        if len(mean) == len(std) == 3 and min(std) > 0:
-            return mean, std, "the configuration in the file"
+def _normalisation(config: str, stem: str) -> tuple[Normalisation, str]:
+    found = of_configuration(config)
+    if found is not None and len(found[0]) == 3:
+        return found, "the configuration in the file"
     if stem == "cifar":
-        return *_CIFAR10_NORM, "BiBench's CIFAR-10 configuration (assumed)"
-    return *_IMAGENET_NORM, "BiBench's ImageNet configuration (assumed)"
+        return _CIFAR10_NORM, "BiBench's CIFAR-10 configuration (assumed)"
+    return _IMAGENET_NORM, "BiBench's ImageNet configuration (assumed)"
 
 
 def _classes(meta: Mapping[str, Any], count: int) -> list[str]:

@@ -7,8 +7,9 @@ import numbers
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from fdabnn_deploy.checkpoint.normalisation import as_options, divided, fits_bytes_only, takes_images
 from fdabnn_deploy.errors import FdabnnError, ModelRefusedError, UsageError
-from fdabnn_deploy.model_info import ModelInfo
+from fdabnn_deploy.model_info import ModelInfo, range_of_pixels
 
 
 def describe_model(
@@ -68,15 +69,19 @@ def describe_model(
         blame = UsageError
     if new_std is not None and min(new_std) <= 0:
         raise blame(f"std must be above 0 in every channel, not {list(new_std)}")
+    if (
+        new_mean is not None
+        and new_std is not None
+        and takes_images(shape)
+        and fits_bytes_only(new_mean, new_std)
+    ):
+        raise blame(_on_the_scale_of_bytes(new_mean, new_std, "" if mean is not None else f" of {what}"))
     if limits is not None and not limits[0] < limits[1]:
         raise (UsageError if input_range is not None else ModelRefusedError)(
             f"an input range goes from the smallest to the largest value, not {limits[0]:g} to {limits[1]:g}"
         )
     if limits is None and new_mean is not None and new_std is not None:
-        limits = (
-            min(-m / s for m, s in zip(new_mean, new_std, strict=True)),
-            max((1 - m) / s for m, s in zip(new_mean, new_std, strict=True)),
-        )
+        limits = range_of_pixels(new_mean, new_std)
     return ModelInfo(
         name=name,
         input_shape=shape,
@@ -85,6 +90,14 @@ def describe_model(
         input_range=None if limits is None else (limits[0], limits[1]),
         classes=_classes(header.get("classes"), what),
         checkpoint_sha256=sha256,
+    )
+
+
+def _on_the_scale_of_bytes(mean: tuple[float, ...], std: tuple[float, ...], whose: str) -> str:
+    which, value = ("mean", max(mean)) if max(mean) > 1 else ("std", max(std))
+    return (
+        f"the {which}{whose}, {value:g}, is not on the scale of pixels 0..1, as of pixels 0..255 it could be: give the numbers divided by "
+        f"255, {as_options(*divided(mean, std))}; where inputs are no pixels, leave both out and give --input-range"
     )
 
 

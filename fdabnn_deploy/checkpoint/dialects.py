@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from fdabnn_deploy.checkpoint import bibench
+from fdabnn_deploy.checkpoint.normalisation import configuration_of, of_configuration, on_unit_scale
 from fdabnn_deploy.checkpoint.unwrap import StateDict, find_state_dict
 from fdabnn_deploy.errors import ModelRefusedError
 
@@ -63,7 +64,16 @@ def recognise(content: Any, what: str) -> Recognised:
             norm_note=found.norm_note,
             obstacle=found.obstacle,
         )
-    return Recognised("state_dict", state)
+    return _with_configuration(Recognised("state_dict", state), content)
+
+
+def _with_configuration(found: Recognised, content: Any) -> Recognised:
+    """With the normalisation that mmcv and mmengine keep in the configuration of a checkpoint."""
+    said = of_configuration(configuration_of(content))
+    if said is None:
+        return found
+    (mean, std), note = on_unit_scale(said, "the configuration in the file")
+    return replace(found, header={"mean": list(mean), "std": list(std)}, norm_note=note)
 
 
 def _own_format(content: Mapping[Any, Any], what: str) -> Recognised:

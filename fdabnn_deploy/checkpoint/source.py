@@ -115,8 +115,17 @@ def read(
     if found.norm_note and mean is None:
         notes.append(found.norm_note)
     shape = input_shape if input_shape is not None else found.header.get("input_shape", built.shape)
+    header = found.header
+    if (
+        found.dialect == "state_dict"
+        and found.norm_note
+        and shape is not None
+        and len(header["mean"]) != shape[0]
+    ):
+        header = {}
+        notes.remove(found.norm_note)
     info = describe_model(
-        {**found.header, "input_shape": shape},
+        {**header, "input_shape": shape},
         what=what,
         name=name or path.stem,
         sha256=file.sha256,

@@ -23,7 +23,15 @@ from fdabnn_deploy.cli.console import (
     print_table,
     run_command,
 )
-from fdabnn_deploy.cli.export_tables import RUNTIMES, print_grids, print_parity, print_proofs, print_truth
+from fdabnn_deploy.cli.export_tables import (
+    RUNTIMES,
+    print_gate,
+    print_grids,
+    print_inputs,
+    print_parity,
+    print_proofs,
+    print_truth,
+)
 from fdabnn_deploy.cli.options import as_typed, reading_arguments, reading_options, samples_path
 from fdabnn_deploy.cli.sign_notes import describe_zeros
 from fdabnn_deploy.converter import Kernels
@@ -90,7 +98,15 @@ class _Batch(click.ParamType[Any]):
 )
 @click.option("--name", metavar="NAME", help="Of the files, without ending.  [default: the checkpoint's]")
 @click.option(
-    "--allow-float", multiple=True, metavar="LAYER", help="Let this binary layer come out as a float layer."
+    "--allow-float",
+    multiple=True,
+    metavar="LAYER",
+    help="Let these layers come out as float layers: names or patterns such as 'layer1.*', by commas or by repeating; '*' for all.",
+)
+@click.option(
+    "--allow-change",
+    is_flag=True,
+    help="Export a network that does not compute what was trained; files and reports say so from then on.",
 )
 @click.option(
     "--numerics",
@@ -125,6 +141,7 @@ def _export(
     json_path: Path | None,
     name: str | None,
     allow_float: tuple[str, ...],
+    allow_change: bool,
     numerics: Mode,
     sign_zero: SignZero,
     capsule: Path | None,
@@ -133,7 +150,7 @@ def _export(
 ) -> None:
     """Export a trained binary network to ONNX and TFLite, and verify every file on its runtime.
 
-    Exit codes: 0 verified, 1 a bug, 2 wrong usage, 3 model refused, 4 parity failed, 6 a package is missing,
+    Exit codes: 0 done, 1 a bug, 2 wrong usage, 3 model refused, 4 parity or gate failed, 6 a package is missing,
     or a file cannot be written.
     """
     console = console_beside(json_path)
@@ -150,6 +167,7 @@ def _export(
             batch=batch,
             kernels=kernels,
             allow_float=allow_float,
+            allow_change=allow_change,
             numerics=numerics,
             sign_zero=sign_zero,
             capsule=capsule,
@@ -194,8 +212,10 @@ def print_report(console: Console, report: Report) -> None:
     """Prints everything but the stages, which were printed as they ended."""
     _print_coverage(console, report)
     _print_notes(console, report)
+    print_inputs(console, report)
     print_grids(console, report)
     print_truth(console, report)
+    print_gate(console, report)
     print_parity(console, report)
     print_proofs(console, report)
     _print_twins(console, report)
@@ -222,7 +242,10 @@ def _print_coverage(console: Console, report: Report) -> None:
 
 
 def _print_notes(console: Console, report: Report) -> None:
-    lines = list(report.notes)
+    for warning in report.warnings:
+        console.print()
+        console.print(Text.assemble(("warning: ", "bold yellow"), warning), soft_wrap=not console.is_terminal)
+    lines = [note for note in report.notes if note not in report.warnings]
     lines += describe_zeros(report)
     noise = report.dropped_noise
     if noise is not None:
@@ -297,7 +320,12 @@ def _print_end(
     console: Console, report: Report, checkpoint: Path, options: str, json_path: Path | None
 ) -> None:
     console.print()
-    console.print(Text.assemble(mark(True), (f" verified in {report.seconds:.1f} s", "bold")))
+    sign = mark(True) if report.verified else Text("--", "yellow")
+    words, _, few = report.verdict_text.partition("; ")
+    ending = f"; {few}" if few else ""
+    console.print(
+        Text.assemble(sign, (f" {words} in {report.seconds:.1f} s{ending}", "bold")), soft_wrap=True
+    )
     paths = [artifact.path for artifact in report.artifacts]
     inputs = shlex.quote(report.samples.argument)
     commands = [

@@ -23,6 +23,21 @@ _KINDS: tuple[Kind, ...] = ("exact integer", "exact sum", "pointwise", "sign", "
 _AT_MOST = 3
 
 
+def print_inputs(console: Console, report: Report) -> None:
+    """What inputs are: the normalisation of pixels, and what they are limited to, with where that comes from."""
+    parts = []
+    model, limits = report.model, report.input_limits
+    if model.mean is not None and model.std is not None:
+        mean, std = (", ".join(f"{value:.6g}" for value in values) for values in (model.mean, model.std))
+        parts.append(f"(pixel / 255 - mean) / std, with mean {mean} and std {std}")
+    if limits is not None:
+        parts.append(f"limited to {limits.low:g} .. {limits.high:g}: from {limits.source}")
+    if parts:
+        console.print()
+        style = "" if limits is None or limits.known else "yellow"
+        console.print(Text(f"Inputs: {'; '.join(parts)}", style), soft_wrap=not console.is_terminal)
+
+
 def print_grids(console: Console, report: Report) -> None:
     """The grids of exact numerics."""
     rows = [
@@ -61,6 +76,53 @@ def print_truth(console: Console, report: Report) -> None:
         )
     title = f"The deployed graph against the trained network, on {report.samples.description}"
     print_table(console, title, ("", ""), rows)
+
+
+def print_gate(console: Console, report: Report) -> None:
+    """Whether the deployed graph is the trained network, layer by layer and as a whole; the layers that are not, one line each."""
+    rows: list[tuple[str | Text, ...]] = []
+    table = report.gate.layers
+    for kind in ("sign", "binary layer", "float layer", "values"):
+        layers = [layer for layer in table.layers if layer.kind == kind]
+        if layers:
+            good = sum(layer.passed for layer in layers)
+            values, differing = (
+                sum(getattr(layer, what) for layer in layers) for what in ("values", "differing")
+            )
+            rows.append(
+                (
+                    mark(good == len(layers)),
+                    _PLURALS[kind],
+                    f"{good} of {len(layers)} true",
+                    f"{differing} of {values}",
+                )
+            )
+    for output in report.gate.outputs:
+        sign = Text("--", "yellow") if output.limit is None else mark(output.passed)
+        limit = "not judged" if output.limit is None else f"{format_share(output.limit)} may"
+        moved = (
+            ""
+            if output.arithmetic is None
+            else f"; arithmetic itself moves {format_share(output.arithmetic)}"
+        )
+        what = "decisions" if output.judged_by == "decisions" else f"{output.name}, mean change"
+        rows.append((sign, what, f"{limit}{moved}", format_share(output.change)))
+    title = f"The gate: every layer alone against the trained network in float64, on {table.images} inputs, and the whole"
+    print_table(console, title, ("", "", "", "differing"), rows, right=(3,))
+    if table.not_compared:
+        console.print(
+            Text(f"  {table.not_compared} signs were compared by what is computed from them"), soft_wrap=True
+        )
+    for failure in (*report.gate.failures[:_AT_MOST],):
+        console.print(Text(f"  {failure}", "yellow" if report.allowed_changes else "red"), soft_wrap=True)
+
+
+_PLURALS = {
+    "sign": "signs",
+    "binary layer": "binary layers",
+    "float layer": "float layers",
+    "values": "other tensors",
+}
 
 
 def print_parity(console: Console, report: Report) -> None:

@@ -142,6 +142,8 @@ def _print_outputs(console: Console, result: ComparisonReport) -> None:
     for side in dict.fromkeys((result.a, result.b)):
         if side.checksum in _CHECKSUMS:
             _note(console, f"{side.path} {_CHECKSUMS[side.checksum]}")
+    for note in (*result.changes, *result.samples.notes):
+        _note(console, note)
     rows: list[list[str | Text]] = []
     for letter, side in (("A", result.a), ("B", result.b)):
         accuracy = "" if side.accuracy is None else format_share(side.accuracy)

@@ -7,7 +7,9 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.utils import _pytree
 
+from fdabnn_deploy.capture import Captured
 from fdabnn_deploy.capture.values import CAPTURE_BATCH, function_name
 from fdabnn_deploy.ops import FloatArray
 from fdabnn_deploy.ops.base import DoubleArray
@@ -24,13 +26,14 @@ class DoubleProgram:
     left between this and the network itself is the rounding of float32.
 
     Args:
-        program: as `fdabnn_deploy.capture.capture` makes it, of batches of `CAPTURE_BATCH`.
+        captured: the network, with its program of batches of `CAPTURE_BATCH` and the outputs that count.
     """
 
-    def __init__(self, program: torch.export.ExportedProgram) -> None:
-        module = program.module()
+    def __init__(self, captured: Captured) -> None:
+        module = captured.program.module()
         assert isinstance(module, torch.fx.GraphModule)
-        self._runner = _Doubled(module)
+        self._outputs = captured.outputs
+        self._runner = _Doubled(module, _names(captured.program, module))
 
     def run(self, images: FloatArray, seen: Seen | None = None) -> list[DoubleArray]:
         """The outputs for up to `CAPTURE_BATCH` inputs [N, ...]; a last one is repeated where there are fewer.
@@ -47,14 +50,30 @@ class DoubleProgram:
         with torch.inference_mode(), torch.backends.nnpack.flags(enabled=False):
             outputs = self._runner.run(batch)
         self._runner.seen = None
-        listed = list(outputs) if isinstance(outputs, list | tuple) else [outputs]
-        tensors = [output for output in listed if isinstance(output, torch.Tensor)]
-        return [np.asarray(output[:count].double().numpy()) for output in tensors]
+        leaves = _pytree.tree_leaves(outputs)
+        return [np.asarray(leaves[position][:count].double().numpy()) for position in self._outputs]
+
+
+def _names(program: torch.export.ExportedProgram, module: torch.fx.GraphModule) -> dict[str, str]:
+    """Per node of the module that PyTorch makes of a program, the name that it has in the program: names of inputs may change."""
+    inputs = (name for name in program.graph_signature.user_inputs if isinstance(name, str))
+    placeholders = [node for node in module.graph.nodes if node.op == "placeholder"]
+    names = {node.name: name for node, name in zip(placeholders, inputs, strict=False)}
+    written, made = (
+        [node for node in graph.nodes if node.op == "call_function"]
+        for graph in (program.graph, module.graph)
+    )
+    # What is made of a program may end with the update of a buffer.
+    for a, b in zip(written, made, strict=False):
+        assert a.target == b.target, (a, b)
+        names[b.name] = a.name
+    return names
 
 
 class _Doubled(torch.fx.Interpreter):
-    def __init__(self, module: torch.fx.GraphModule) -> None:
+    def __init__(self, module: torch.fx.GraphModule, names: dict[str, str]) -> None:
         super().__init__(module)
+        self._names = names
         self.seen: Seen | None = None
         self._stored: dict[str, torch.Tensor] = {}
 
@@ -69,8 +88,8 @@ class _Doubled(torch.fx.Interpreter):
         result = _doubled(super().run_node(n))
         if n.op == "get_attr" and isinstance(result, torch.Tensor):
             self._stored[n.name] = result
-        if self.seen is not None and isinstance(result, torch.Tensor):
-            self.seen(n.name, result)
+        if self.seen is not None and isinstance(result, torch.Tensor) and n.name in self._names:
+            self.seen(self._names[n.name], result)
         return result
 
     def fetch_args_kwargs_from_env(self, n: torch.fx.Node) -> tuple[tuple[Any, ...], dict[str, Any]]:

@@ -11,7 +11,6 @@ meaning shows where it happens: a sign that counts zeros otherwise, a comparison
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -27,7 +26,6 @@ from fdabnn_deploy.gate.stated_error import StatedErrors
 from fdabnn_deploy.graph import Graph, Node
 from fdabnn_deploy.numerics.grid_row import GridRow
 from fdabnn_deploy.ops import (
-    Affine,
     BinaryConv2d,
     BinaryLinear,
     Clamp,
@@ -64,7 +62,7 @@ def check_layers(
     """
     work = sum(math.prod(captured.graph.shape(node.name)[1:]) for node in captured.graph)
     count = min(len(images), MOST_IMAGES, max(CAPTURE_BATCH, WORK // work))
-    program = DoubleProgram(captured.program)
+    program = DoubleProgram(captured)
     walk = _Walk(captured, deployed, exact, StatedErrors(deployed.graph, exact, grids))
     for start in range(0, count, CAPTURE_BATCH):
         batch = images[start : min(start + CAPTURE_BATCH, count)]
@@ -147,7 +145,15 @@ class _Walk:
         allowed = max(1, math.floor(SHARE * count.values)) if kind == "sign" else 0
         cause = self._cause(node, kind, count) if count.differing else ""
         return LayerCheck(
-            node.name, node.module, kind, count.values, count.differing, allowed, count.largest, count.stated, cause
+            node.name,
+            node.module,
+            kind,
+            count.values,
+            count.differing,
+            allowed,
+            count.largest,
+            count.stated,
+            cause,
         )
 
     def _advance(self) -> None:
@@ -200,7 +206,12 @@ class _Walk:
         if isinstance(node.op, Clamp | Saturate) and "/limited" in node.name:
             beyond = int((value != self._batch.values[node.inputs[0]]).sum())
             before = self._clipped.get(node.name, (0, 0, 0.0, 0.0))
-            self._clipped[node.name] = (before[0] + beyond, before[1] + value.numel(), node.op.low, node.op.high)
+            self._clipped[node.name] = (
+                before[0] + beyond,
+                before[1] + value.numel(),
+                node.op.low,
+                node.op.high,
+            )
 
     def _piece(self, node: Node) -> list[Node]:
         """The nodes that compute this one from trained values."""

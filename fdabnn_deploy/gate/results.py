@@ -123,9 +123,12 @@ class Gate:
         return all(output.limit is not None for output in self.outputs)
 
     @property
-    def allowed_decisions(self) -> int | None:
-        """How many decisions of the first output may differ, None where that is not judged or it holds no class scores."""
-        first = self.outputs[0]
-        if first.judged_by != "decisions" or first.limit is None:
-            return None
-        return round(first.limit * first.images)
+    def file_limits(self) -> tuple[float, ...]:
+        """What each output of a file with float numerics may change, from the trained network's.
+
+        Where the network is not judged for what arithmetic does to it, three times that.
+        """
+        return tuple(
+            3 * (output.arithmetic or 0.0) if output.limit is None else output.limit
+            for output in self.outputs
+        )

@@ -1,4 +1,4 @@
-"""How far a tensor of the deployed graph may lie from the trained network's: what its grids and float32's rounding leave, channel by channel.
+"""How far a tensor of the deployed graph may lie from the trained network's: what its grids and float32 leave, channel by channel.
 
 For a tensor whose neighbours in front are given (the trained network's own values), with `|x| <= M` of each operand and its error E:
 
@@ -13,8 +13,8 @@ For a tensor whose neighbours in front are given (the trained network's own valu
 | PReLU                     | `max(1, abs(slope)) E`                                                                         |
 | whatever moves or selects | E                                                                                              |
 
-What the digits of a reduction leave (`numerics.plan`): with the operand's last digit within r, the weights' within s, and of the products of
-digits those that are left out, `r sum abs(w) + M sum s + sum of abs(x_a) sum abs(w_b)`: no more than this for any input.
+What the digits of a reduction leave (`numerics.plan`): with the operand's last digit within r, the weights' within s, and of the products
+of digits those that are left out, `r sum abs(w) + M sum s + sum of abs(x_a) sum abs(w_b)`: no more than this for any input.
 """
 
 from __future__ import annotations
@@ -117,7 +117,7 @@ class StatedErrors:
             return error
         op = self._exact[rounding].op
         assert isinstance(op, RoundToGrid)
-        return Error(error.magnitude, error.error + 2.0 ** -(op.exponent + 1))
+        return Error(error.magnitude, error.error + math.ldexp(1.0, -op.exponent - 1))
 
     def _result(self, node: Node, operands: list[Error]) -> Error:
         op, shape = node.op, self._graph.shape(node.name)
@@ -145,18 +145,14 @@ class StatedErrors:
         return Error(magnitude, error + _left_by_digits(weight, bias, row) + 8 * ROUNDING * magnitude)
 
     def _pool(self, name: str, op: Op, x: Error) -> Error:
-        row, area = self._grids.get(name), 1
-        if isinstance(op, GlobalSum):
-            area = math.prod(self._graph.shape(self._graph[name].inputs[0])[2:])
-        step = 2.0 ** -(row.exponent + 1) if row is not None and row.rounded else 0.0
-        rounding = (8 if row is not None else 8 + _area(op, self._graph, name)) * ROUNDING
-        return Error(x.magnitude * area, (x.error + step + rounding * x.magnitude) * area)
-
-
-def _area(op: Op, graph: Graph, name: str) -> int:
-    if isinstance(op, AvgPool2d):
-        return math.prod(op.kernel)
-    return math.prod(graph.shape(graph[name].inputs[0])[2:])
+        row = self._grids.get(name)
+        whole = self._graph.shape(self._graph[name].inputs[0])[2:]
+        area = math.prod(op.kernel if isinstance(op, AvgPool2d) else whole)
+        step = math.ldexp(1.0, -row.exponent - 1) if row is not None and row.rounded else 0.0
+        rounding = (8 if row is not None else 8 + area) * ROUNDING
+        terms = float(area) if isinstance(op, GlobalSum) else 1.0
+        error: DoubleArray = x.error + (step + rounding * x.magnitude)
+        return Error(terms * x.magnitude, terms * error)
 
 
 def _left_by_digits(weight: DoubleArray, bias: DoubleArray, row: GridRow) -> DoubleArray:
@@ -165,7 +161,7 @@ def _left_by_digits(weight: DoubleArray, bias: DoubleArray, row: GridRow) -> Dou
     operand_count, weight_count = digit_counts(row.parts)
     digits = digits_of(weight, bias, magnitude, row.exponent, weight_count)
     exponents = digit_exponents(magnitude, row.exponent, operand_count)
-    operand = [magnitude, *(2.0 ** -(exponent + 1) if row.rounded else 0.0 for exponent in exponents)]
+    operand = [magnitude, *(math.ldexp(1.0, -exponent - 1) if row.rounded else 0.0 for exponent in exponents)]
     sums = [_rows(digit.weight) for digit in digits]
     rest = _rows(weight - sum(digit.weight for digit in digits))
     left: DoubleArray = operand[-1] * _rows(weight) + magnitude * rest
@@ -178,14 +174,16 @@ def _left_by_digits(weight: DoubleArray, bias: DoubleArray, row: GridRow) -> Dou
 
 
 def _rows(weight: DoubleArray) -> DoubleArray:
-    return np.abs(weight.reshape(len(weight), -1)).sum(axis=1)
+    sums: DoubleArray = np.abs(weight.reshape(len(weight), -1)).sum(axis=1)
+    return sums
 
 
 def _weighted(weight: DoubleArray, values: DoubleArray, groups: int) -> DoubleArray:
     """`sum abs(w) v` per output channel, v per input channel."""
     taps = np.abs(weight.reshape(*weight.shape[:2], -1)).sum(axis=2)
     group = np.repeat(np.arange(groups), len(weight) // groups)
-    return (taps * values.reshape(groups, -1)[group]).sum(axis=1)
+    sums: DoubleArray = (taps * values.reshape(groups, -1)[group]).sum(axis=1)
+    return sums
 
 
 def _spread(x: Error, channels: int) -> Error:
@@ -231,11 +229,13 @@ def _pointwise(op: Op, operands: list[Error], unspread: list[Error]) -> Error:
         return Error(np.full_like(x.magnitude, 2 * x.magnitude.max() + 32), np.full_like(x.error, worst))
     if isinstance(op, Pad):
         magnitude, error = (np.pad(v, op.pads[0]) for v in (x.magnitude, x.error))
-        return Error(np.maximum(magnitude, abs(op.value)), error)
+        return Error(np.maximum(magnitude, abs(op.value)), np.asarray(error))
     if isinstance(op, Slice):
         channels = slice(*op.ranges[0])
         return Error(x.magnitude[channels], x.error[channels])
     if isinstance(op, Concat):
-        return Error(*(np.concatenate([getattr(part, what) for part in unspread]) for what in ("magnitude", "error")))
+        return Error(
+            *(np.concatenate([getattr(part, what) for part in unspread]) for what in ("magnitude", "error"))
+        )
     assert isinstance(op, Relu | Clamp | Saturate | MaxPool2d | RoundToGrid), op
     return x

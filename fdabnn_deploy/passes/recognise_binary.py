@@ -51,6 +51,7 @@ class Verdict:
         reason: why not 1, empty where it is.
         remedy: what would change a float layer, empty where nothing has to.
         zeros: how many of its trained weights are exactly 0: a third value.
+        half: the only side that is binary, "weights" or "activations"; empty where both are or none.
     """
 
     node: str
@@ -58,6 +59,7 @@ class Verdict:
     reason: str = ""
     remedy: str = ""
     zeros: int = 0
+    half: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,14 +94,16 @@ def judge(graph: Graph, node: Node, sign_zero: SignZero = "plus") -> tuple[Verdi
     exact = sign_zero == "exact"
     weight = binary_weight(node.op.weight, three_valued=exact)
     if not isinstance(source.op, Sign | TorchSign):
-        return Verdict(node.name, 0, *_no_sign(source, weight)), None
+        half = "weights" if isinstance(weight, BinaryWeight) else ""
+        return Verdict(node.name, 0, *_no_sign(source, weight), half=half), None
     if isinstance(weight, str):
         remedy = (
             "give the weight one magnitude per output channel, such as scale * torch.sign(w), and train on"
             if "magnitudes" in weight
             else "binarise its weight and retrain"
         )
-        return Verdict(node.name, 0, f"its input is a sign, but {weight}", remedy), None
+        reason = f"its input is a sign, but {weight}"
+        return Verdict(node.name, 0, reason, remedy, half="activations"), None
     zeros = len(weight.zeros)
     if zeros and not exact:
         reason = f"{zeros} of its {weight.signs.size} weights are exactly 0, a third value beside -s and +s (ternary, pruned, masked)"

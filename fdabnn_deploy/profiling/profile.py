@@ -21,6 +21,7 @@ from fdabnn_deploy.profiling.on_device import Job
 from fdabnn_deploy.profiling.operators import Operator
 from fdabnn_deploy.profiling.result import DeviceResult, Failure, ModelFile, Profile, Settings
 from fdabnn_deploy.profiling.runner import Measuring
+from fdabnn_deploy.runtimes import registry
 from fdabnn_deploy.runtimes.onnx_checksum import refuse_changed
 from fdabnn_deploy.runtimes.onnx_external import whole_file
 from fdabnn_deploy.scratch import ScratchFolder
@@ -179,7 +180,10 @@ def _file(
 ) -> ModelFile:
     binary = sum(operator.macs for operator in found if operator.binary)
     total = sum(operator.macs for operator in found)
-    return ModelFile(path.name, sha256_of(path), path.stat().st_size, kind, note, binary, total - binary)
+    changed = registry.for_file(path).metadata(path).get("allowed_change", "")
+    return ModelFile(
+        path.name, sha256_of(path), path.stat().st_size, kind, note, binary, total - binary, changed
+    )
 
 
 def _on_all(

@@ -33,6 +33,7 @@ class ModelFile:
         note: what a baseline is, in a sentence.
         binary_macs: 1-bit multiply-adds for one picture.
         float_macs: the others.
+        allowed_change: what `fdabnn-export --allow-change` accepted of the file, empty where nothing.
     """
 
     name: str
@@ -42,6 +43,7 @@ class ModelFile:
     note: str
     binary_macs: int
     float_macs: int
+    allowed_change: str = ""
 
 
 @dataclass(frozen=True)

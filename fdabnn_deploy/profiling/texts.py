@@ -62,6 +62,13 @@ def file(of: ModelFile) -> str:
     return f"{of.name}, {of.bytes / 1000:.1f} kB, sha256 {short_hash(of.sha256)}"
 
 
+def change(of: ModelFile) -> str:
+    """That a file is not its trained network, where its owner accepted that; else empty."""
+    if not of.allowed_change:
+        return ""
+    return f"not the network that was trained, as --allow-change accepted: {of.allowed_change}"
+
+
 def op_by_op(profile: Profile) -> str:
     """How operators were timed one by one."""
     return "operator by operator" + (", without XNNPACK" if _is_tflite(profile) else "")

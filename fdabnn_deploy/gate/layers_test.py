@@ -1,0 +1,216 @@
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from fdabnn_deploy.capture import capture
+from fdabnn_deploy.deploy import deploy
+from fdabnn_deploy.gate import gate_testing
+from fdabnn_deploy.gate.gate_testing import ReluSign, check, check_spoilt, deployed, images
+from fdabnn_deploy.gate.layers import check_layers, describe
+from fdabnn_deploy.graph import Graph, Node
+from fdabnn_deploy.numerics.exact import make_exact
+from fdabnn_deploy.ops import Affine, BinaryConv2d, Clamp, Op, PRelu, Sign
+
+
+@pytest.mark.parametrize("exact", [True, False])
+def test_every_layer_of_a_faithful_graph_is_true(exact: bool) -> None:
+    table = check(exact=exact)
+    assert [describe(layer) for layer in table.layers if not layer.passed] == []
+    assert (table.images, table.not_compared) == (4, 0)
+    signs = [layer for layer in table.layers if layer.kind == "sign"]
+    assert len(signs) == 3
+    assert sum(layer.differing for layer in signs) == 0
+    kinds = {layer.tensor: layer.kind for layer in table.layers}
+    assert kinds["stem/conv2d"] == "float layer"
+    assert kinds["dense/binary_linear"] == "binary layer"
+    assert kinds["output"] == "float layer"
+    assert kinds["block/add"] == "values"
+
+
+def test_the_stated_errors_are_of_the_size_of_the_true_ones() -> None:
+    for layer in check().layers:
+        if layer.largest:
+            assert layer.largest < layer.stated < 60 * layer.largest, layer
+
+
+@pytest.mark.parametrize("exact", [True, False])
+def test_zeros_at_a_sign_are_named(exact: bool) -> None:
+    table = check(ReluSign, exact=exact)
+    broken = [layer for layer in table.layers if not layer.passed]
+    assert [layer.tensor for layer in broken] == ["block.conv1/sign", "block.conv2/sign"]
+    share = broken[0].differing / broken[0].values
+    assert 0.3 < share < 0.7
+    text = describe(broken[0])
+    assert "module 'block.conv1'" in text
+    assert "exactly 0, where torch.sign gives 0 and one bit gives +1" in text
+
+
+def _scaled(field: str, by: float) -> Callable[[Any], Op]:
+    def scale(op: Any) -> Op:
+        values = getattr(op, field)
+        scaled: Op = replace(op, **{field: (values * by).astype(values.dtype)})
+        return scaled
+
+    return scale
+
+
+def _one_tap(op: Any) -> Op:
+    weight = op.weight.copy()
+    weight.flat[5] = -weight.flat[5]
+    spoilt: Op = replace(op, weight=weight)
+    return spoilt
+
+
+def _one_offset(op: Any) -> Op:
+    offset = op.offset.copy()
+    offset[3] += 2e-5
+    spoilt: Op = replace(op, offset=offset)
+    return spoilt
+
+
+SPOILT: list[tuple[str, Callable[[Any], Op], str]] = [
+    ("block.conv1/binary_conv", _one_tap, "block.norm1/affine"),
+    ("block.conv1/binary_conv", lambda op: replace(op, padding_value=1.0 if op.padding_value == 0 else 0.0), "block.norm1/affine"),
+    ("dense/binary_linear", _one_tap, "dense/binary_linear"),
+    ("block.norm1/affine", _scaled("scale", 1.0001), "block.norm1/affine"),
+    ("block.norm1/affine", _one_offset, "block.norm1/affine"),
+    ("block.act/prelu", _scaled("slope", 1.0001), "block.act/prelu"),
+    ("block/clamp", lambda op: replace(op, high=2.4), "block/clamp"),
+    ("stem/conv2d/x0w0", _scaled("weight", 1.01), "stem/conv2d"),
+    ("stem/conv2d/x1w0", _scaled("weight", 0.0), "stem/conv2d"),
+    ("output", _scaled("weight", 1.02), "output"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "spoil", "found"), SPOILT, ids=[f"{i} {case[0]}" for i, case in enumerate(SPOILT)]
+)
+def test_a_wrong_operator_is_named_and_no_other(name: str, spoil: Callable[[Any], Op], found: str) -> None:
+    broken = [layer.tensor for layer in check_spoilt(name, spoil).layers if not layer.passed]
+    assert broken == [found]
+
+
+def test_a_sign_that_changes_elsewhere_is_named() -> None:
+    captured, found, made = deployed()
+    nodes = []
+    for node in made.graph:
+        if node.name == "block.conv2/sign":
+            nodes.append(Node("shifted", Affine(np.ones(8), np.full(8, 0.01)), node.inputs))
+        inputs = ("shifted",) if node.name == "block.conv2/sign" else node.inputs
+        nodes.append(replace(node, inputs=inputs))
+    table = check_layers(captured, found, Graph(nodes, made.graph.outputs), made.grids, images(4))
+    (broken,) = [layer for layer in table.layers if not layer.passed]
+    assert (broken.tensor, broken.kind) == ("block.conv2/sign", "sign")
+    assert "changes at another value" in describe(broken)
+
+
+def test_one_sign_of_a_small_layer_may_differ(monkeypatch: pytest.MonkeyPatch) -> None:
+    from fdabnn_deploy.gate import layers
+
+    table = check()
+    (last,) = [layer for layer in table.layers if layer.tensor == "sign"]
+    assert (last.values, last.allowed) == (256, 1)
+    assert replace(last, differing=1).passed
+    assert not replace(last, differing=2).passed
+    monkeypatch.setattr(layers, "SHARE", 0.05)
+    (last,) = [layer for layer in check().layers if layer.tensor == "sign"]
+    assert last.allowed == 12
+
+
+def test_values_that_limits_cut_off_are_named() -> None:
+    captured, found, _ = deployed()
+    narrow = make_exact(found.graph, [images(16) * 0.2])
+    table = check_layers(captured, found, narrow.graph, narrow.grids, images(4))
+    texts = [describe(layer) for layer in table.layers if not layer.passed]
+    assert texts
+    assert "were clipped" in texts[0]
+    assert "beyond -" in texts[0]
+
+
+class Ternary(nn.Module):
+    """Of which every fourth weight is 0."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.weight = nn.Parameter(torch.randn(8, 3, 3, 3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        weight = torch.sign(self.weight) * (self.weight.abs() > 0.3)
+        return torch.conv2d(torch.where(x < 0, -1.0, 1.0), weight)
+
+
+def test_weights_that_lost_a_value_are_named() -> None:
+    captured = capture(Ternary().eval(), gate_testing.SHAPE)
+    signs = torch.sign(captured.program.state_dict["weight"]).detach().numpy().astype(np.int8)
+    graph = captured.graph
+    (layer,) = [node for node in graph if node.op.kind == "TrainedConv2d"]
+    binary = Graph(
+        [
+            graph["input"],
+            Node("sign", Sign(), ("input",)),
+            Node("output", BinaryConv2d(signs), ("sign",), "conv", "", layer.trained),
+        ],
+        ["output"],
+    )
+    found = replace(deployed()[1], graph=binary, weight_zeros={"conv": 50})
+    (broken,) = check_layers(captured, found, binary, (), images(2)).layers
+    assert not broken.passed
+    assert "50 of its weights are exactly 0 and count as +1" in describe(broken)
+
+
+class Written(nn.Module):
+    """Signs in other words, with a straight-through estimator whose terms cancel up to rounding."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(1)
+        self.conv, self.weight = nn.Conv2d(3, 8, 3), nn.Parameter(torch.randn(8, 8, 3, 3))
+        self.norm, self.last = nn.BatchNorm2d(8), nn.Linear(8, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.conv(x)
+        soft = torch.clamp(x, -1.0, 1.0)
+        x = torch.where(x < 0, -1.0, 1.0).detach() - soft.detach() + soft
+        x = self.norm(torch.conv2d(x, torch.where(self.weight < 0, -1.0, 1.0)))
+        x = torch.conv2d(2 * (x >= 0).float() - 1, torch.where(self.weight < 0, -1.0, 1.0))
+        logits: Tensor = self.last(
+            torch.conv2d(torch.max_pool2d((x >= 2).float() - 0.5, 2), 0.25 * torch.sign(self.weight)).mean(
+                (2, 3)
+            )
+        )
+        return logits
+
+
+@pytest.mark.parametrize("exact", [True, False])
+def test_signs_in_other_words_are_found_and_true(exact: bool) -> None:
+    captured = capture(Written().eval(), gate_testing.SHAPE)
+    found = deploy(captured)
+    made = make_exact(found.graph, [images(8)])
+    table = check_layers(
+        captured, found, made.graph if exact else found.graph, made.grids if exact else (), images(3)
+    )
+    assert [describe(layer) for layer in table.layers if not layer.passed] == []
+    assert table.images == 3
+    assert sum(layer.kind == "sign" for layer in table.layers) + table.not_compared >= 3
+
+
+def test_what_is_no_number_beside_a_number_is_wrong() -> None:
+    table = check_spoilt("block.act/prelu", _scaled("slope", math.nan))
+    (broken,) = [layer for layer in table.layers if not layer.passed]
+    assert broken.tensor == "block.act/prelu"
+    assert broken.largest == math.inf
+
+
+def test_operators_are_spoilt_at_all() -> None:
+    names = {node.name: type(node.op) for node in deployed()[2].graph}
+    assert names["block.act/prelu"] is PRelu
+    assert names["block/clamp"] is Clamp
