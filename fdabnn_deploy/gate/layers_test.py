@@ -157,7 +157,7 @@ def test_weights_that_lost_a_value_are_named() -> None:
         [
             graph["input"],
             Node("sign", Sign(), ("input",)),
-            Node("output", BinaryConv2d(signs), ("sign",), "conv", "", layer.trained),
+            Node("output", BinaryConv2d(signs), ("sign",), "conv", trained=layer.trained),
         ],
         ["output"],
     )

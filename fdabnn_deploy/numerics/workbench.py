@@ -101,7 +101,8 @@ class Workbench:
             count += 1
             name = f"{origin.name}/{part}{count}"
         shapes = [self._shapes[i] for i in inputs]
-        node = Node(name, op, tuple(inputs), origin.module, origin.source, "" if part else origin.trained)
+        trained = "" if part else origin.trained
+        node = Node(name, op, tuple(inputs), origin.module, origin.source, origin.text, trained)
         bounds = propagate(op, [self._bounds[i] for i in inputs], shapes, op.infer(*shapes))
         bounds = replace(bounds, low=np.maximum(bounds.low, -within), high=np.minimum(bounds.high, within))
         self._append(node, bounds)
