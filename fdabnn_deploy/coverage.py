@@ -55,7 +55,7 @@ class AllowedFloat:
 
     def _check(self, names: Sequence[str]) -> None:
         for pattern in self._patterns:
-            if any(_matches(name, pattern) for name in names):
+            if pattern == "*" or any(_matches(name, pattern) for name in names):
                 continue
             if any(sign in pattern for sign in _WILD):
                 raise UsageError(f"--allow-float {pattern}: no layer has such a name")
@@ -84,7 +84,7 @@ def check_coverage(coverage: Sequence[LayerCoverage], allowed: AllowedFloat) -> 
             "\n".join([f"{count} would become float:", *_described(lost), _way_out("such a layer", "LAYER")])
         )
     floats = [layer for layer in coverage if not layer.binary_layers]
-    if len(floats) == len(coverage) and any(layer.module not in allowed for layer in floats):
+    if len(floats) == len(coverage) and not all(module in allowed for module in _named(floats)):
         raise ModelRefusedError(_not_binary(floats))
     return tuple(
         report.Layer(
@@ -103,11 +103,19 @@ def check_coverage(coverage: Sequence[LayerCoverage], allowed: AllowedFloat) -> 
     )
 
 
+def _named(layers: Sequence[LayerCoverage]) -> list[str]:
+    """Their modules, and the network itself where it has no layer."""
+    return [layer.module for layer in layers] or [""]
+
+
 def _not_binary(layers: Sequence[LayerCoverage]) -> str:
     activations = [layer for layer in layers if layer.half == "activations"]
     weights = [layer for layer in layers if layer.half == "weights"]
     if not layers:
-        return "this network has no convolution or dense layer whose result reaches an output: there is nothing to be binary"
+        return (
+            "this is not a binary network: it has no convolution or dense layer whose result reaches an output\n"
+            + _way_out("it", "'*'")
+        )
     if activations and weights:
         what = "no layer has both a sign in front and binary weights"
     elif activations:
