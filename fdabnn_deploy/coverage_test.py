@@ -9,7 +9,9 @@ from fdabnn_deploy.errors import ModelRefusedError, UsageError
 
 
 def layer(module: str, *, one_bit: bool = False, expected: bool = False, half: str = "") -> LayerCoverage:
-    return LayerCoverage(module, "conv2d", (8, 8, 3, 3), one_bit, expected, "a reason", "a remedy", "", half)
+    return LayerCoverage(
+        module, "conv2d", (8, 8, 3, 3), int(one_bit), expected, "a reason", "a remedy", "", half
+    )
 
 
 NETWORK = nn.ModuleDict(

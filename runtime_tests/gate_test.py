@@ -203,7 +203,7 @@ def test_data_that_could_not_be_used_is_named(
     (note,) = [note for note in report.notes if "CIFAR-10" in note]
     assert "were not used as samples" in note
     assert "--mean and --std" in note
-    assert report.samples.note == note
+    assert report.samples.notes == (note,)
 
 
 def test_the_command_line_says_it_all(

@@ -48,6 +48,6 @@ def test_every_type_is_widened_and_every_tensor_is_told() -> None:
     (computed,) = DoubleProgram(captured).run(x, lambda name, tensor: told.update({name: tensor}))
     wide = x.astype(np.float64)
     assert np.array_equal(computed, (((wide > 0) + 1.0) * (wide / 3)).reshape(2, -1))
-    names = set(captured.program_nodes.values())
+    names = set(captured.calls.values())
     assert names <= set(told)
-    assert torch.equal(told[captured.program_nodes["input"]], torch.from_numpy(wide))
+    assert torch.equal(told[captured.calls["input"]], torch.from_numpy(wide))

@@ -26,6 +26,7 @@ from fdabnn_deploy.gate.stated_error import StatedErrors
 from fdabnn_deploy.graph import Graph, Node
 from fdabnn_deploy.numerics.grid_row import GridRow
 from fdabnn_deploy.ops import (
+    Affine,
     BinaryConv2d,
     BinaryLinear,
     Clamp,
@@ -36,6 +37,7 @@ from fdabnn_deploy.ops import (
     Saturate,
     Sign,
 )
+from fdabnn_deploy.ops.base import DoubleArray
 from fdabnn_deploy.runtimes.torch_graph import KERNELS
 
 SHARE = 1e-4
@@ -79,7 +81,6 @@ class _Count:
 
     values: int = 0
     differing: int = 0
-    zeros: int = 0
     largest: float = 0.0
     stated: float = 0.0
 
@@ -93,7 +94,7 @@ class _Batch:
     values: dict[str, torch.Tensor] = field(default_factory=dict)
     trained: dict[str, torch.Tensor] = field(default_factory=dict)
     waiting: dict[str, int] = field(default_factory=dict)
-    magnitudes: dict[str, np.ndarray[tuple[int, ...], np.dtype[np.float64]]] = field(default_factory=dict)
+    magnitudes: dict[str, DoubleArray] = field(default_factory=dict)
 
 
 class _Walk:
@@ -116,6 +117,7 @@ class _Walk:
                 self._wanted.setdefault(maker, []).append(node.name)
                 self._matched.add(node.name)
         self._clipped: dict[str, tuple[int, int, float, float]] = {}
+        self._zeros: dict[str, int] = {}
         self._batch = _Batch(0)
 
     def begin(self, count: int) -> None:
@@ -143,7 +145,7 @@ class _Walk:
         """The verdict on a tensor."""
         count, kind = self.counts[node.name], self._kind(node)
         allowed = max(1, math.floor(SHARE * count.values)) if kind == "sign" else 0
-        cause = self._cause(node, kind, count) if count.differing else ""
+        cause = self._cause(node, kind) if count.differing else ""
         return LayerCheck(
             node.name,
             node.module,
@@ -168,7 +170,7 @@ class _Walk:
                 value = given.float()
             else:
                 value = self._kernels[node.name](*(batch.values[name] for name in node.inputs))
-                self._note_clipping(node, value)
+                self._note(node, value)
             if given is not None:
                 given = given.reshape(value.shape)
                 batch.magnitudes[node.name] = _magnitudes(given)
@@ -187,10 +189,11 @@ class _Walk:
         count.values += value.numel()
         finite = torch.isfinite(given)
         distance = torch.where(finite, (value.double() - given).abs(), torch.zeros_like(given))
-        if isinstance(node.op, Sign):
-            # Half way between the values; a straight-through estimator leaves roundings of its own.
-            count.differing += int((distance > 0.5).sum())
-            count.zeros += int((finite & (given.abs() < 0.5)).sum())
+        half = self._half_way(node)
+        if half is not None:
+            # A straight-through estimator leaves roundings of its own.
+            limits = torch.from_numpy(half).reshape(1, -1, *(1,) * (value.dim() - 2))
+            count.differing += int((distance > limits).sum())
             stated = 0.0
         else:
             error = self._errors.of(node.name, self._batch.magnitudes)
@@ -202,8 +205,12 @@ class _Walk:
             count.largest = max(count.largest, float(distance.nan_to_num(math.inf).max()))
         count.stated = max(count.stated, stated)
 
-    def _note_clipping(self, node: Node, value: torch.Tensor) -> None:
-        if isinstance(node.op, Clamp | Saturate) and "/limited" in node.name:
+    def _note(self, node: Node, value: torch.Tensor) -> None:
+        """Remembers what may be the cause of differences: values that a limit cut off, zeros in front of a sign."""
+        if isinstance(node.op, Sign):
+            zeros = int((self._batch.values[node.inputs[0]][: self._batch.count] == 0).sum())
+            self._zeros[node.name] = self._zeros.get(node.name, 0) + zeros
+        elif isinstance(node.op, Clamp | Saturate) and "/limited" in node.name:
             beyond = int((value != self._batch.values[node.inputs[0]]).sum())
             before = self._clipped.get(node.name, (0, 0, 0.0, 0.0))
             self._clipped[node.name] = (
@@ -223,8 +230,21 @@ class _Walk:
                 stack += inner.inputs
         return piece
 
-    def _kind(self, node: Node) -> Kind:
+    def _half_way(self, node: Node) -> DoubleArray | None:
+        """Half of the distance between the two values of a sign, per channel; None for what is no sign.
+
+        A sign of two other values than -1 and +1 is a sign and an affine.
+        """
+        channels = self._graph.shape(node.name)[1]
         if isinstance(node.op, Sign):
+            return np.full(channels, 0.5)
+        source = self._graph[node.inputs[0]] if node.inputs else node
+        if isinstance(node.op, Affine) and isinstance(source.op, Sign) and source.name not in self._matched:
+            return np.array(0.5 * np.abs(node.op.scale))
+        return None
+
+    def _kind(self, node: Node) -> Kind:
+        if self._half_way(node) is not None:
             return "sign"
         piece = self._piece(node)
         if any(isinstance(inner.op, BinaryConv2d | BinaryLinear) for inner in piece):
@@ -233,19 +253,20 @@ class _Walk:
             return "float layer"
         return "values"
 
-    def _cause(self, node: Node, kind: Kind, count: _Count) -> str:
+    def _cause(self, node: Node, kind: Kind) -> str:
         piece = self._piece(node)
         for inner in piece:
             beyond, total, low, high = self._clipped.get(inner.name, (0, 1, 0.0, 0.0))
             if beyond:
                 return f"{beyond / total:.2%} of the values in front are beyond {low:g} .. {high:g} and were clipped"
+        zeros = sum(self._zeros.get(inner.name, 0) for inner in piece)
+        if zeros:
+            return f"{zeros} values are exactly 0 at the sign, where one bit has no 0; --sign-zero exact keeps zeros"
         if kind == "sign":
-            if count.zeros:
-                return f"{count.zeros} of them are exactly 0, where torch.sign gives 0 and one bit gives +1"
             return "the deployed sign changes at another value than the trained one"
-        zeros = self._weight_zeros.get(node.module, 0)
-        if kind == "binary layer" and zeros:
-            return f"{zeros} of its weights are exactly 0 and count as +1"
+        weights = self._weight_zeros.get(node.module, 0)
+        if kind == "binary layer" and weights:
+            return f"{weights} of its weights are exactly 0 and count as +1"
         if any(isinstance(inner.op, Sign) for inner in piece):
             return "a sign in front of it changes at another value than the trained one"
         return "it does not compute what the trained layer computes"
@@ -257,7 +278,7 @@ def _values_of(graph: Graph, name: str) -> int:
     return math.prod(shape[1:]) if shape and shape[0] == -1 else -1
 
 
-def _magnitudes(given: torch.Tensor) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
+def _magnitudes(given: torch.Tensor) -> DoubleArray:
     absolute = given.abs().nan_to_num(0.0, 0.0, 0.0)
     return absolute.transpose(0, 1).reshape(given.shape[1], -1).amax(dim=1).numpy()
 

@@ -50,7 +50,7 @@ def test_zeros_at_a_sign_are_named(exact: bool) -> None:
     assert 0.3 < share < 0.7
     text = describe(broken[0])
     assert "module 'block.conv1'" in text
-    assert "exactly 0, where torch.sign gives 0 and one bit gives +1" in text
+    assert "are exactly 0 at the sign, where one bit has no 0; --sign-zero exact keeps zeros" in text
 
 
 def _scaled(field: str, by: float) -> Callable[[Any], Op]:
