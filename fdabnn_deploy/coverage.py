@@ -83,9 +83,9 @@ def check_coverage(coverage: Sequence[LayerCoverage], allowed: AllowedFloat) -> 
         raise ModelRefusedError(
             "\n".join([f"{count} would become float:", *_described(lost), _way_out("such a layer", "LAYER")])
         )
-    floats = [layer for layer in coverage if not layer.binary_layers]
-    if len(floats) == len(coverage) and not all(module in allowed for module in _named(floats)):
-        raise ModelRefusedError(_not_binary(floats))
+    meant = any(layer.expected or layer.binary_layers for layer in coverage)
+    if not meant and not all(module in allowed for module in _named(coverage)):
+        raise ModelRefusedError(_not_binary(coverage))
     return tuple(
         report.Layer(
             module=layer.module,

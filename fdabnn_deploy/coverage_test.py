@@ -86,6 +86,10 @@ def test_a_network_without_a_binary_layer_is_refused(halves: tuple[str, str], me
     assert len(check_coverage(layers, AllowedFloat("a,b"))) == 2
 
 
+def test_a_network_whose_only_binary_layer_may_be_float_passes() -> None:
+    assert len(check_coverage([layer("a"), layer("b", expected=True)], AllowedFloat("b"))) == 2
+
+
 def test_a_network_without_layers_is_refused() -> None:
     with pytest.raises(ModelRefusedError, match="it has no convolution or dense layer"):
         check_coverage([], AllowedFloat(()))
