@@ -27,11 +27,14 @@ _COMPUTES = (1, 7, 8, 25)
 
 
 def seal(content: bytes) -> bytes:
-    """The model with its checksum behind its metadata.
+    """The model with its checksum behind its metadata, in the place of one that it may have.
 
     Args:
-        content: of a sound model without a checksum.
+        content: of a sound model.
     """
+    content = b"".join(
+        field.raw for field in onnx_file.fields(memoryview(content)) if not _is_checksum(field)
+    )
     keys = ",".join(sorted(onnx_file.metadata(content)))
     return onnx_file.with_metadata(content, KEY, f"{_digest(content, keys)} {keys}")
 
@@ -69,6 +72,11 @@ def refuse_changed(content: bytes, name: str, ignore: bool) -> None:
             f"{name} has changed since it was exported, its checksum does not fit: copy or export it again, "
             "or give --ignore-checksum where a tool has rewritten it on purpose"
         )
+
+
+def _is_checksum(field: onnx_file.Field) -> bool:
+    metadata = field.number == onnx_file.MODEL_METADATA and not isinstance(field.value, int)
+    return metadata and onnx_file.entry(field.value)[0] == KEY  # type: ignore[arg-type]
 
 
 def _digest(content: bytes, keys: str) -> str:

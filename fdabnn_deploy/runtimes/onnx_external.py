@@ -62,7 +62,7 @@ def whole_file(path: Path, folder: Path) -> Path:
         ModelRefusedError: as `read_model`.
     """
     content = read_model(path)
-    if len(content) == path.stat().st_size:
+    if content == path.read_bytes():
         return path
     folder.mkdir(exist_ok=True)
     write_whole(folder / path.name, content)

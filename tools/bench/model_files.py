@@ -132,8 +132,9 @@ def packed_file(standard: Path) -> Path:
     import onnx
 
     from fdabnn_deploy.files import write_whole
+    from fdabnn_deploy.runtimes.onnx_checksum import seal
     from fdabnn_onnx.pack import pack_model
 
     path = standard.with_suffix(".packed.onnx")
-    write_whole(path, pack_model(onnx.load(standard)).SerializeToString(deterministic=True))
+    write_whole(path, seal(pack_model(onnx.load(standard)).SerializeToString(deterministic=True)))
     return path
