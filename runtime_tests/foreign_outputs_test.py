@@ -254,6 +254,37 @@ def test_capsules_hold_every_value_in_its_type(tmp_path: Path) -> None:
     assert first["expected_bits"] == f"0x{int(changed[3, 5, 0, 2]):016x}"
 
 
+@pytest.mark.parametrize("kind", [FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16])
+def test_zeros_and_nans_of_a_capsule(tmp_path: Path, kind: int) -> None:
+    """Python and the runner have one rule: any NaN equals any NaN, and a zero the other zero; a NaN is no number."""
+    dtype = helper.tensor_dtype_to_np_dtype(kind)
+    nodes = [
+        helper.make_node("Mul", ["x", "zero"], ["z"]),
+        helper.make_node("Add", ["z", "c"], ["f"]),
+        helper.make_node("Cast", ["f"], ["y"], to=kind),
+    ]
+    constants: dict[str, Array] = {
+        "zero": np.zeros((), np.float32),
+        "c": np.array([[np.nan, 0, 1, np.inf]], np.float32),
+    }
+    model = save(tmp_path / "a.onnx", nodes, [value("y", kind, [1, 4])], constants)
+    capsule = read_capsule(golden.make(model, tmp_path / "a.capsule"))
+    (output,) = capsule.outputs
+    for place, number, passed in (
+        (0, -np.nan, True),
+        (1, -0.0, True),
+        (0, 1, False),
+        (2, np.nan, False),
+        (3, -np.inf, False),
+    ):
+        values = output.values.copy()
+        values[2, place] = number
+        path = tmp_path / "b.capsule"
+        write_capsule(path, replace(capsule, outputs=(replace(output, values=values.astype(dtype)),)))
+        assert replay(path).passed == passed
+        assert run_runner(["--selftest", str(path), "--selftest-only"]) == (0 if passed else 4)
+
+
 def test_a_shape_for_every_input_fits_no_capsule(tmp_path: Path) -> None:
     nodes = [helper.make_node("NonZero", ["x"], ["where"])]
     model = save(tmp_path / "a.onnx", nodes, [value("where", TensorProto.INT64, [2, "count"])], {}, (1, 4))

@@ -53,7 +53,8 @@ std::uint64_t BitsAt(const void* data, ElementType type) {
 
 bool SameBits(std::uint64_t a, std::uint64_t b, ElementType type) {
   const std::uint64_t sign = std::uint64_t{1} << (8 * SizeOf(type) - 1);
-  return a == b || (Of(type).floats && ((a | b) & ~sign) == 0);
+  if (a == b || !Of(type).floats) return a == b;
+  return ((a | b) & ~sign) == 0 || (std::isnan(NumberOf(a, type)) && std::isnan(NumberOf(b, type)));
 }
 
 double NumberOf(std::uint64_t bits, ElementType type) {

@@ -31,7 +31,7 @@ const char* NameOf(ElementType type);
 // The bits of the value that begins at `data`.
 std::uint64_t BitsAt(const void* data, ElementType type);
 
-// Two values are equal when their bits are, but for the sign of a zero, on which runtimes do not agree.
+// Two values are equal when their bits are, but for the sign of a zero, on which runtimes do not agree; any NaN equals any NaN.
 bool SameBits(std::uint64_t a, std::uint64_t b, ElementType type);
 
 // A float, or an integer that is not too large for one, as a number.
