@@ -12,7 +12,7 @@ import math
 import os
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -47,6 +47,9 @@ from fdabnn_deploy.work import check_work
 from fdabnn_deploy.zeros_at_signs import count_sign_zeros
 
 _ATTEMPTS = 3
+EARLY = 0.5
+"""Seconds in which samples that are not there or wrong show, before the network is captured."""
+
 SIGN_ZERO_IMAGES = 64
 MOVED_ZERO_IMAGES = 8
 CALIBRATION_IMAGES = 64
@@ -136,6 +139,9 @@ def export(
     with ThreadPoolExecutor(1) as pool:
         # Unpacking a data set takes seconds; it does so while PyTorch traces.
         loading = pool.submit(_samples, samples, network, memory_limit)
+        wait([loading], timeout=EARLY)
+        if loading.done() and loading.exception() is not None:
+            loading.result()
         captured, deployed = _deploy(network, stages, sign_zero, exact=numerics == "exact")
         coverage = check_coverage(deployed.coverage, floats)
         with stages.run("samples") as stage:

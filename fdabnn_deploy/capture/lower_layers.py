@@ -85,6 +85,12 @@ def addmm(lowering: Lowering, node: torch.fx.Node, bias: Value, x: Value, weight
 
 
 def _transposed(node: torch.fx.Node, weight: Value) -> Expression:
+    if isinstance(weight, Tensor):
+        raise refuse(
+            node,
+            "operator 'matmul' multiplies two tensors that depend on the input",
+            remedy_for("matmul"),
+        )
     expression = constant_of(node, weight, "second factor of the matrix product")
     if expression.value.ndim != 2:
         raise refuse(
@@ -274,6 +280,8 @@ def log_softmax(lowering: Lowering, node: torch.fx.Node, x: Tensor, dim: int, *_
 def _softmax(lowering: Lowering, node: torch.fx.Node, x: Tensor, dim: int, log: bool) -> Tensor:
     if len(x.shape) != 2 or dim % 2 != 1:
         raise refuse(
-            node, "softmax over anything but the classes of [N, C] is not supported", "export the logits"
+            node,
+            f"operator 'softmax' over dimension {dim} of {['N', *x.shape[1:]]} is not supported, only over the classes of [N, C] at the end",
+            "leave it out where it only ranks; in attention, replace the attention by a dense layer over the tokens",
         )
     return lowering.add(Softmax(log), [x], "log_softmax" if log else "softmax")

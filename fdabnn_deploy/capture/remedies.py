@@ -76,9 +76,9 @@ _REMEDIES: dict[str, str] = {
     "argmax": "return the logits, and choose the largest outside of the model",
     "topk": "return the logits, and choose the largest outside of the model",
     "softmax": "return the logits: they rank the classes alike",
-    "matmul": "a product of two activations, as in attention, cannot be deployed: replace it by a dense layer with trained weights",
-    "bmm": "a product of two activations, as in attention, cannot be deployed: replace it by a dense layer with trained weights",
-    "baddbmm": "a product of two activations, as in attention, cannot be deployed: replace it by a dense layer with trained weights",
+    "matmul": "as in attention: replace it by a dense layer over the tokens, with trained weights",
+    "bmm": "as in attention: replace it by a dense layer over the tokens, with trained weights",
+    "baddbmm": "as in attention: replace it by a dense layer over the tokens, with trained weights",
     "scaled_dot_product_attention": (
         "attention multiplies two activations, which cannot be deployed: replace it by a dense layer over the tokens"
     ),

@@ -23,6 +23,7 @@ from fdabnn_deploy.binary_weight import BinaryWeight, binary_weight
 from fdabnn_deploy.expression import evaluate64, simplify
 from fdabnn_deploy.graph import Editor, Graph, Node
 from fdabnn_deploy.ops import (
+    Add,
     Affine,
     BinaryConv2d,
     BinaryLinear,
@@ -95,7 +96,7 @@ def judge(graph: Graph, node: Node, sign_zero: SignZero = "plus") -> tuple[Verdi
     weight = binary_weight(node.op.weight, three_valued=exact)
     if not isinstance(source.op, Sign | TorchSign):
         half = "weights" if isinstance(weight, BinaryWeight) else ""
-        return Verdict(node.name, 0, *_no_sign(source, weight), half=half), None
+        return Verdict(node.name, 0, *_no_sign(graph, source, weight), half=half), None
     if isinstance(weight, str):
         remedy = (
             "give the weight one magnitude per output channel, such as scale * torch.sign(w), and train on"
@@ -120,14 +121,33 @@ def judge(graph: Graph, node: Node, sign_zero: SignZero = "plus") -> tuple[Verdi
     return Verdict(node.name, count, reason, zeros=zeros), binary
 
 
-def _no_sign(source: Node, weight: BinaryWeight | str) -> tuple[str, str]:
+def _no_sign(graph: Graph, source: Node, weight: BinaryWeight | str) -> tuple[str, str]:
     """Why a layer is no binary one, and the remedy, where its input is not a sign."""
+    if _made_of_signs(graph, source):
+        made = f"{source.op.kind} {source.name} adds an offset or other signs"
+        reason = f"its input is made of signs, but takes other values than -s and +s ({made})"
+        return reason, "binarise activations to -1 and +1 and train on"
     if isinstance(weight, BinaryWeight):
         return (
             f"its weight is binary, its input is not a sign ({source.op.kind} {source.name})",
             "pass its input through a sign",
         )
     return "full precision: neither input nor weight is a sign", "binarise both and retrain"
+
+
+def _made_of_signs(graph: Graph, node: Node) -> bool:
+    """Whether a tensor is a sum of signs, scaled and with offsets."""
+    seen: set[str] = set()
+    stack = [node]
+    while stack:
+        part = stack.pop()
+        if part.name in seen or isinstance(part.op, Sign | TorchSign):
+            continue
+        if not isinstance(part.op, Affine | Add | Sub):
+            return False
+        seen.add(part.name)
+        stack.extend(graph.producers(part))
+    return True
 
 
 def recognise_binary(graph: Graph, sign_zero: SignZero = "plus") -> Outcome:

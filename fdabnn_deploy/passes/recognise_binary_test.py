@@ -8,6 +8,7 @@ import pytest
 
 from fdabnn_deploy.expression import Expression, literal
 from fdabnn_deploy.ops import (
+    Add,
     Affine,
     BinaryConv2d,
     BinaryLinear,
@@ -138,3 +139,17 @@ def test_float_layers_say_why(
     outcome = check(recognise_binary, b.graph(b(conv(weight), source)), applied=0)
     assert reason in outcome.skipped[0]
     assert isinstance(outcome.graph.nodes_of(Conv2d)[0].op, Conv2d)
+
+
+def test_a_sum_of_signs_is_not_called_no_sign() -> None:
+    b = Build(3, 4, 4)
+    both = b(Add(), b(Affine(np.full(3, 0.5), np.full(3, 0.1)), b(Sign(), "x")), b(TorchSign(), "x"))
+    outcome = check(recognise_binary, b.graph(b(conv(binarised((2, 3, 3, 3))), both)), applied=0)
+    assert "its input is made of signs, but takes other values than -s and +s" in outcome.skipped[0]
+
+
+def test_a_residual_is_not_called_made_of_signs() -> None:
+    b = Build(3, 4, 4)
+    both = b(Add(), b(Sign(), "x"), "x")
+    outcome = check(recognise_binary, b.graph(b(conv(binarised((2, 3, 3, 3))), both)), applied=0)
+    assert "its weight is binary, its input is not a sign" in outcome.skipped[0]
