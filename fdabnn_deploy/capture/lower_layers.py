@@ -281,7 +281,7 @@ def _softmax(lowering: Lowering, node: torch.fx.Node, x: Tensor, dim: int, log: 
     if len(x.shape) != 2 or dim % 2 != 1:
         raise refuse(
             node,
-            f"operator 'softmax' over dimension {dim} of {['N', *x.shape[1:]]} is not supported, only over the classes of [N, C] at the end",
+            f"operator 'softmax' over dimension {dim} of {['N', *x.shape[1:]]} is not supported, only over the classes of [N, C]",
             "leave it out where it only ranks; in attention, replace the attention by a dense layer over the tokens",
         )
     return lowering.add(Softmax(log), [x], "log_softmax" if log else "softmax")
