@@ -135,7 +135,10 @@ def _not_binary(layers: Sequence[LayerCoverage]) -> str:
 
 
 def _described(layers: Sequence[LayerCoverage]) -> list[str]:
-    lines = [f"  {c.module}: {c.why}" + (f"; {c.remedy}" if c.remedy else "") for c in layers[:_SHOWN]]
+    lines = []
+    for c in layers[:_SHOWN]:
+        where = f", {c.kind} {c.place}" if c.place else ""
+        lines.append(f"  {c.module}{where}: {c.why}" + (f"; {c.remedy}" if c.remedy else ""))
     return [*lines, f"  and {len(layers) - _SHOWN} more"] if len(layers) > _SHOWN else lines
 
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from torch import nn
 
@@ -100,3 +102,11 @@ def test_long_lists_are_cut() -> None:
     layers = [layer(f"a{i}", half="weights") for i in range(20)]
     with pytest.raises(ModelRefusedError, match="  and 12 more"):
         check_coverage(layers, AllowedFloat(()))
+
+
+def test_a_lost_layer_is_named_with_its_statement() -> None:
+    lost = replace(layer("fc", expected=True), place="at net.py:7 (`return F.linear(x, w)`)")
+    with pytest.raises(
+        ModelRefusedError, match=r"fc, conv2d at net\.py:7 \(`return F\.linear\(x, w\)`\): a reason"
+    ):
+        check_coverage([lost], AllowedFloat(()))

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from fdabnn_deploy.capture import Captured, TrainedLayer
-from fdabnn_deploy.graph import Graph
+from fdabnn_deploy.graph import Graph, Node
 from fdabnn_deploy.ops import BinaryConv2d, BinaryLinear
 from fdabnn_deploy.passes import passes
 from fdabnn_deploy.passes.recognise_binary import Verdict, judge
@@ -40,6 +40,7 @@ class LayerCoverage:
         remedy: what would change that.
         node: the name of its (first) binary operator's tensor in the deployed graph, empty for a float layer.
         half: the only side that is binary, "weights" or "activations"; empty where both are or none.
+        place: its statement, as `at file:line (text)`; empty where nobody knows.
     """
 
     module: str
@@ -51,6 +52,7 @@ class LayerCoverage:
     remedy: str
     node: str
     half: str = ""
+    place: str = ""
 
     @property
     def one_bit(self) -> bool:
@@ -113,13 +115,15 @@ def deploy(
     refuse_undeployable(graph, [line for report in reports for line in report.skipped], exact=exact)
     binary = {node.name: node.module for node in graph.nodes_of(BinaryConv2d, BinaryLinear)}
     reaching = [layer for layer in captured.layers if layer.node in verdicts]
-    coverage = tuple(_coverage(layer, verdicts[layer.node], binary) for layer in reaching)
+    coverage = tuple(
+        _coverage(layer, captured.graph[layer.node], verdicts[layer.node], binary) for layer in reaching
+    )
     counted = [(layer.module, verdicts[layer.node]) for layer in reaching]
     zeros = {module: verdict.zeros for module, verdict in counted if verdict.zeros and verdict.binary_layers}
     return Deployed(graph, coverage, tuple(reports), zeros, len(captured.layers) - len(reaching))
 
 
-def _coverage(layer: TrainedLayer, verdict: Verdict, binary: dict[str, str]) -> LayerCoverage:
+def _coverage(layer: TrainedLayer, node: Node, verdict: Verdict, binary: dict[str, str]) -> LayerCoverage:
     """The row of one layer; `binary` maps the deployed binary nodes to their modules, and loses those that were claimed."""
     own = [name for name, module in binary.items() if module == layer.module][: verdict.binary_layers]
     for name in own:
@@ -134,4 +138,11 @@ def _coverage(layer: TrainedLayer, verdict: Verdict, binary: dict[str, str]) -> 
         verdict.remedy,
         own[0] if own else "",
         verdict.half,
+        _place(node),
     )
+
+
+def _place(node: Node) -> str:
+    if not node.source:
+        return ""
+    return f"at {node.source}" + (f" (`{node.text}`)" if node.text else "")

@@ -11,8 +11,8 @@ import errno
 import math
 import os
 import time
-from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor, wait
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -111,15 +111,9 @@ def export(
     """
     begin = time.perf_counter()
     stages = Stages(progress)
-    choices.one_of(numerics, get_args(Mode), "numerics")
-    choices.one_of(kernels, get_args(Kernels), "kernels")
-    choices.one_of(sign_zero, CHOICES, "sign_zero")
     file_batch = choices.batch_size(batch)
     converters = _converters(targets)
-    if kernels == "packed" and not any(converter.target == "onnx" for converter in converters):
-        raise UsageError("packed kernels are a choice for ONNX files: add the target onnx, or leave it out")
-    if capsule is not None and numerics != "exact":
-        raise UsageError("a capsule holds bits that every runtime has to compute: it needs exact numerics")
+    _check_choices(numerics, kernels, sign_zero, converters, capsule)
     out = Path(out)
     with stages.run("read") as stage:
         network = _read(source, example_input, reading, memory_limit)
@@ -139,9 +133,7 @@ def export(
     with ThreadPoolExecutor(1) as pool:
         # Unpacking a data set takes seconds; it does so while PyTorch traces.
         loading = pool.submit(_samples, samples, network, memory_limit)
-        wait([loading], timeout=EARLY)
-        if loading.done() and loading.exception() is not None:
-            loading.result()
+        _raise_early(loading)
         captured, deployed = _deploy(network, stages, sign_zero, exact=numerics == "exact")
         coverage = check_coverage(deployed.coverage, floats)
         with stages.run("samples") as stage:
@@ -218,6 +210,34 @@ def export(
         for file in checked:
             move_whole(file.artifact.path, out / file.artifact.path.name)
     return result
+
+
+def _check_choices(
+    numerics: Mode,
+    kernels: Kernels,
+    sign_zero: SignZero,
+    converters: Sequence[Converter],
+    capsule: str | Path | None,
+) -> None:
+    """Refuses choices that do not exist, or contradict each other.
+
+    Raises:
+        UsageError: see there.
+    """
+    choices.one_of(numerics, get_args(Mode), "numerics")
+    choices.one_of(kernels, get_args(Kernels), "kernels")
+    choices.one_of(sign_zero, CHOICES, "sign_zero")
+    if kernels == "packed" and not any(converter.target == "onnx" for converter in converters):
+        raise UsageError("packed kernels are a choice for ONNX files: add the target onnx, or leave it out")
+    if capsule is not None and numerics != "exact":
+        raise UsageError("a capsule holds bits that every runtime has to compute: it needs exact numerics")
+
+
+def _raise_early(loading: Future[Samples]) -> None:
+    """Raises what is wrong with the samples where it shows at once, before the network is captured."""
+    wait([loading], timeout=EARLY)
+    if loading.done() and loading.exception() is not None:
+        loading.result()
 
 
 def _converters(targets: str | Iterable[str]) -> list[Converter]:
