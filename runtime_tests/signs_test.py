@@ -5,7 +5,7 @@ Inputs and weights are small dyadic numbers, so that PyTorch's float32 arithmeti
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import fdabnn_deploy
+from fdabnn_deploy.converter import Kernels
 from fdabnn_deploy.errors import ModelRefusedError
 from fdabnn_deploy.ops import FloatArray
 from fdabnn_deploy.report import Report
@@ -283,3 +284,44 @@ def test_a_checkpoint_is_compared_by_the_rule_of_the_file(tmp_path: Path) -> Non
         compared = fdabnn_deploy.compare_models(module, tmp_path / f"{sign_zero}.onnx", images())
         assert compared.passed, sign_zero
         assert report.sign_zeros.sign_zero == sign_zero
+
+
+class Values(nn.Module):
+    """What spellings make of each value, without a layer behind them."""
+
+    def __init__(self, spellings: Sequence[Callable[[Tensor], Tensor]]) -> None:
+        super().__init__()
+        self.spellings = spellings
+        self.layer = Binary(plus_minus)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        return (self.layer(x).mean((2, 3)), *(spell(x).flatten(1) for spell in self.spellings))
+
+
+def test_values_at_nan_and_infinities(tmp_path: Path) -> None:
+    """With float numerics NaN reaches comparisons: false for those that are strict, as in PyTorch."""
+    strict = [
+        lambda x: torch.where(x < 0, -1.0, 1.0),
+        lambda x: 2 * (x > 0).float() - 1,
+        lambda x: (x > 0.25).float(),
+        lambda x: torch.where(x < -2, 3.0, 5.0),
+        lambda x: torch.where(x > torch.tensor(1.0), 0.7, 0.1),
+    ]
+    torch.manual_seed(7)
+    module = Values(strict).eval()
+    special = np.array([np.nan, np.inf, -np.inf, 0.0, -0.0, 0.25, -2, 1, 1e-30, -1e-30], dtype=np.float32)
+    x = np.random.default_rng(1).choice(special, size=(4, *SHAPE))
+    expected = run_module(module, x)
+    both: tuple[tuple[Kernels, str], ...] = (("standard", "all"), ("packed", "onnx"))
+    for kernels, targets in both:
+        folder = tmp_path / kernels
+        fdabnn_deploy.export(
+            module, torch.zeros(1, *SHAPE), targets=targets, kernels=kernels, out=folder, samples=images(),
+            numerics="float", name="net",
+        )  # fmt: skip
+        for path in sorted(folder.iterdir()):
+            runtime = "litert" if path.suffix == ".tflite" else "onnxruntime"
+            session = registry.get(runtime).open(path)
+            for row, image in enumerate(x):
+                for a, b in zip(session.run([image[None]]), expected, strict=True):
+                    np.testing.assert_array_equal(a[0], b[row], err_msg=str(path.relative_to(tmp_path)))

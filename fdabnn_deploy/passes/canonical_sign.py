@@ -13,7 +13,9 @@ A sign that is 0 at 0 has three values and one bit has two: with `sign_zero` "pl
 `TorchSign` is kept, for later passes to write as the mean of two signs.
 
 A comparison of two tensors is one of their difference with 0, which float32 rounds to 0 only where they are equal. The affine of a
-two-valued tensor is folded by later passes: `2 * (x >= 0).float() - 1` is `Sign(x)` at once. Booleans become the numbers 0 and 1.
+two-valued tensor is folded by later passes: `2 * (x >= 0).float() - 1` is `Sign(x)` at once. Booleans become the numbers 0 and 1. NaN is
+false in `x < t` and `x > t`, as in PyTorch, and true in `x <= t`, `x >= t` and `x == t`; no exact graph lets it
+arrive there.
 """
 
 from __future__ import annotations
