@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 
 from fdabnn_deploy.cifar10 import find_test_batch
@@ -144,6 +145,32 @@ def test_what_goes_wrong_there_is_said_here(resnet20: Files, tmp_path: Path) -> 
     with pytest.raises(RuntimeError, match="ended with status -9 on 'run'"):
         session.run([np.zeros((1, 3, 32, 32), np.float32)])
     assert runtime.open(resnet20[1])._process is not session._process
+
+
+def test_bits_behind_a_filter_s_last_channel_are_refused(arm_guest: Guest, tmp_path: Path) -> None:
+    """As on x86: NEON would count them or not."""
+    path = tmp_path / "model.onnx"
+    words = np.random.default_rng(0).integers(0, 2**16, (8, 3, 3, 1)).astype(np.int32)
+    for bits, refused in ((0, False), (1 << 20, True)):
+        filters = words.copy()
+        filters[3, 1, 1, 0] |= bits
+        graph = onnx.helper.make_graph(
+            [
+                onnx.helper.make_node("PackSigns", ["x"], ["s"], domain="fdabnn"),
+                onnx.helper.make_node("BinaryConv", ["s", "w"], ["y"], domain="fdabnn", channels=16),
+            ],
+            "g",
+            [onnx.helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, [1, 16, 5, 5])],
+            [onnx.helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, [1, 8, 3, 3])],
+            [onnx.numpy_helper.from_array(filters, "w")],
+        )
+        opsets = [onnx.helper.make_opsetid("", 17), onnx.helper.make_opsetid("fdabnn", 1)]
+        onnx.save(onnx.helper.make_model(graph, opset_imports=opsets, ir_version=8), path)
+        if refused:
+            with pytest.raises(ModelRefusedError, match="its filter has bits behind its last channel"):
+                QemuRuntime().open(path)
+        else:
+            QemuRuntime().open(path)
 
 
 def test_the_command_line_shows_it(resnet20: Files) -> None:
