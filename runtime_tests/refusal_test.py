@@ -150,7 +150,10 @@ def test_a_verified_file_of_before_stays(tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_a_layer_that_lost_its_bit_is_refused_unless_allowed(tmp_path: Path) -> None:
     network = Net(uneven=True).eval()
-    with pytest.raises(ModelRefusedError, match=r"1 binary layer would become float:\n  conv: .*magnitudes"):
+    with pytest.raises(
+        ModelRefusedError,
+        match=r"1 binary layer would become float:\n  conv, conv2d at refusal_test\.py:\d+ .*magnitudes",
+    ):
         pipeline.export(network, INPUT, targets="onnx", out=tmp_path / "out", samples=images())
     assert not (tmp_path / "out").exists()
     with pytest.raises(UsageError, match="did you mean conv"):

@@ -128,10 +128,10 @@ def _no_sign(graph: Graph, source: Node, weight: BinaryWeight | str) -> tuple[st
         reason = f"its input is made of signs, but takes other values than -s and +s ({made})"
         return reason, "binarise activations to -1 and +1 and train on"
     if isinstance(weight, BinaryWeight):
-        return (
-            f"its weight is binary, its input is not a sign ({source.op.kind} {source.name})",
-            "pass its input through a sign",
-        )
+        remedy = "pass its input through a sign"
+        if isinstance(source.op, Add | Sub):
+            remedy += "; in a straight-through estimator compute the surrogate once: s = F.hardtanh(x); s + (torch.sign(x) - s).detach()"
+        return f"its weight is binary, its input is not a sign ({source.op.kind} {source.name})", remedy
     return "full precision: neither input nor weight is a sign", "binarise both and retrain"
 
 
