@@ -12,7 +12,7 @@ import pytest
 from fdabnn_deploy.errors import RuntimeMissingError
 from fdabnn_deploy.profiling.static_model import llvm
 from fdabnn_deploy.programs import ADB, QEMU, SSH, Program, find
-from fdabnn_deploy.programs_testing import CHROMIUM, SSHD, wanted_compiler
+from fdabnn_deploy.programs_testing import CHROMIUM, READELF, SSHD, wanted_compiler
 
 pytestmark = pytest.mark.programs
 
@@ -22,8 +22,12 @@ ALL = {
     "qemu": (QEMU, "qemu-aarch64 version 2.5.0 (Debian 1:2.5)", "2.5.0", "qemu-aarch64 version 10.0.2 (Debian 1:10)"),
     "llvm": (llvm("llvm-mca"), "Debian LLVM version 14.0.6", "14.0.6", "Ubuntu LLVM version 20.1.2"),
     "chromium": (CHROMIUM, "Chromium 90.0.4430.212 built on Debian", "90.0.4430.212", "Google Chrome 140.0.7339.80 "),
+    "readelf": (READELF, "GNU readelf (GNU Binutils) 2.20.51", "2.20.51", "GNU readelf (GNU Binutils for Debian) 2.40"),
     "sshd": (SSHD, "OpenSSH_7.4p1, OpenSSL 1.0.2k", "7.4", "OpenSSH_9.2p1 Debian-2"),
 }  # fmt: skip
+
+
+MARKED = re.compile(r"^pytestmark = \[?\s*pytest\.mark\.programs\b", re.MULTILINE)
 
 
 @pytest.fixture
@@ -145,6 +149,6 @@ def test_every_file_that_wants_a_program_is_marked() -> None:
         for path in (root / folder).rglob("*_test.py")
         if wants.search(path.read_text())
     ]
-    unmarked = [path.name for path in found if "pytestmark = pytest.mark.programs" not in path.read_text()]
+    unmarked = [path.name for path in found if not MARKED.search(path.read_text())]
     assert len(found) > 20
     assert unmarked == []

@@ -26,6 +26,13 @@ CHROMIUM = Program(
     pattern=r"(\d+(?:\.\d+)+)",
     need="older ones have no --headless=new",
 )
+READELF = Program(
+    ("readelf",),
+    "binutils",
+    (2, 27),
+    pattern=r"readelf .*?(\d+\.\d+(?:\.\d+)*)",
+    need="older ones know no PIE",
+)
 # Until 9.2 it did not know -V, and told its version with the usage.
 SSHD = Program(
     ("sshd",),

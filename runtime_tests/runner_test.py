@@ -7,6 +7,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Callable
@@ -300,7 +301,8 @@ def test_files_that_cannot_be_written(run: Run, resnet20_capsules: dict[str, Any
     for arguments, said in (
         (("--json", "/dev/full"), "cannot write /dev/full: No space left on device"),
         (("--json", tmp_path / "none" / "a.json"), "a.json: No such file or directory"),
-        (("--json", tmp_path), "cannot write"),
+        (("--json", tmp_path), "it is a folder: name a file"),
+        (("--outputs", tmp_path, "--inputs", files.capsule), "it is a folder: name a file"),
         (("--outputs", "/dev/full", "--inputs", files.capsule), "cannot write /dev/full"),
     ):
         assert said in failed(run(files.model, "--runs", 1, *arguments), 2)
@@ -338,6 +340,26 @@ def test_links_are_written_through(run: Run, resnet20_capsules: dict[str, Any], 
     assert all(link.is_symlink() for link in links)
     jsonschema.validate(json.loads(targets[0].read_text()), SCHEMA)
     assert targets[1].stat().st_size == read_capsule(files.capsule).outputs[0].values.nbytes
+
+
+def test_outputs_replace_no_socket_and_are_alone_on_the_standard_output(
+    run: Run, beside: Path, resnet20_capsules: dict[str, Any], tmp_path: Path
+) -> None:
+    files = resnet20_capsules["packed"]
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(tmp_path / "socket"))
+        for option in ("--json", "--outputs"):
+            said = failed(run(files.model, "--inputs", files.capsule, option, tmp_path / "socket"), 2)
+            assert "it is a socket" in said
+    assert (tmp_path / "socket").is_socket()
+    command = [str(beside / "fdabnn-runner"), str(files.model), "--runs", "1", "--json", "/dev/stdout"]
+    for mode in ("wb", "ab"):
+        with (tmp_path / "out").open(mode) as file:
+            subprocess.run(command, stdout=file, check=True)
+    text = (tmp_path / "out").read_text()
+    first, end = json.JSONDecoder().raw_decode(text)
+    jsonschema.validate(first, SCHEMA)
+    jsonschema.validate(json.loads(text[end:]), SCHEMA)
 
 
 def test_an_input_larger_than_any_memory(run: Run, tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ OLD = {
     "proot": "proot 4.0.3",
     "qemu-aarch64": "qemu-aarch64 version 2.5.0",
     "qemu-arm": "qemu-arm version 2.5.0",
+    "readelf": "GNU readelf (GNU Binutils) 2.20.51",
     "ssh": "OpenSSH_6.6.1p1",
     "ssh-keygen": "",
     "sshd": "OpenSSH_6.6.1p1",
@@ -31,7 +32,7 @@ OLD = {
 """The optional programs, and what an old one says of its version."""
 HIDDEN = re.compile(
     r"((aarch64|x86_64)-linux-gnu-)?(c\+\+|g\+\+|gcc|cc|clang(\+\+)?)(-\d+)?|adb|chromium(-browser)?|(google-)?chrome(-stable)?"
-    r"|llvm-(mca|objdump)(-\d+)?|proot|qemu-(aarch64|arm)(-static)?|ssh|ssh-keygen|sshd"
+    r"|llvm-(mca|objdump)(-\d+)?|proot|readelf|qemu-(aarch64|arm)(-static)?|ssh|ssh-keygen|sshd"
 )
 """All names under which they are."""
 USAGE = f"usage: python tools/without {{{','.join(KINDS)}}} COMMAND..."

@@ -59,10 +59,30 @@ bool WriteAll(int file, const char* data, std::size_t size) {
   throw Failure(Exit::kUsage, "cannot write " + path + ": " + std::strerror(error));
 }
 
-// What must not be replaced: devices, pipes, and links, behind which may be one.
-bool IsSpecial(const std::string& path) {
+// Devices and pipes: they are written into and never replaced.
+bool IsStream(const std::string& path) {
   struct stat status;
-  return lstat(path.c_str(), &status) == 0 && !S_ISREG(status.st_mode) && !S_ISDIR(status.st_mode);
+  return stat(path.c_str(), &status) == 0 && (S_ISCHR(status.st_mode) || S_ISFIFO(status.st_mode));
+}
+
+// Where a path leads; of a link that leads nowhere yet, where it will.
+std::string Target(const std::string& path) {
+  char found[PATH_MAX];
+  if (realpath(path.c_str(), found) != nullptr) return found;
+  const ssize_t size = readlink(path.c_str(), found, sizeof found);
+  if (size <= 0) return path;
+  const std::string link(found, static_cast<std::size_t>(size));
+  return link[0] == '/' ? link : Folder(path) + "/" + link;
+}
+
+// What must not be replaced by a file, or "".
+const char* NotReplaced(const std::string& path) {
+  struct stat status;
+  if (stat(path.c_str(), &status) != 0) return "";
+  if (S_ISDIR(status.st_mode)) return "it is a folder: name a file";
+  if (S_ISSOCK(status.st_mode)) return "it is a socket: name a file, a pipe or -";
+  if (S_ISBLK(status.st_mode)) return "it is a disk: name a file on it";
+  return "";
 }
 
 }  // namespace
@@ -99,19 +119,33 @@ std::string ReadText(const std::string& path) {
   return text.substr(begin, text.find_last_not_of(blanks) - begin + 1);
 }
 
+bool IsStandardOutput(const std::string& path) {
+  return path == "-" || path == "/dev/stdout" || path == "/dev/fd/1" || path == "/proc/self/fd/1";
+}
+
+void CheckWritable(const std::string& path) {
+  if (IsStandardOutput(path)) return;
+  const std::string reason = NotReplaced(path);
+  if (!reason.empty()) throw Failure(Exit::kUsage, "cannot write " + path + ": " + reason);
+  const std::string target = Target(path);
+  if (access((IsStream(path) ? path : Folder(target)).c_str(), W_OK) != 0) CannotWrite(path, errno);
+}
+
 void WriteFile(const std::string& path, const void* data, std::size_t size) {
   const char* bytes = static_cast<const char*>(data);
-  if (path == "-") {
+  if (IsStandardOutput(path)) {
     if (!WriteAll(STDOUT_FILENO, bytes, size)) CannotWrite("the standard output", errno);
     return;
   }
-  const bool special = IsSpecial(path);
-  const std::string aside = special ? path : Folder(path) + "/." + std::to_string(getpid()) + "." + Name(path);
+  CheckWritable(path);
+  const bool special = IsStream(path);
+  const std::string target = special ? path : Target(path);
+  const std::string aside = special ? path : Folder(target) + "/." + std::to_string(getpid()) + "." + Name(target);
   const int file = open(aside.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
   if (file < 0) CannotWrite(path, errno);
   int error = WriteAll(file, bytes, size) ? 0 : errno;
   if (close(file) != 0 && error == 0) error = errno;
-  if (error == 0 && !special && rename(aside.c_str(), path.c_str()) != 0) error = errno;
+  if (error == 0 && !special && rename(aside.c_str(), target.c_str()) != 0) error = errno;
   if (error != 0) {
     if (!special) unlink(aside.c_str());
     CannotWrite(path, error);

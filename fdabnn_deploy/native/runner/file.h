@@ -18,8 +18,14 @@ std::string ReadText(const std::string& path);
 // The SHA-256 of a file's bytes, which are not all held in memory. Throws as ReadFile.
 std::string Sha256OfFile(const std::string& path);
 
-// Writes beside the file and renames, so that a reader sees all of it or nothing; devices, pipes and links are written directly, "-" is the
-// standard output. Throws Failure (wrong usage) where that does not succeed.
+// Whether a path is a name of the standard output: "-", /dev/stdout and its like.
+bool IsStandardOutput(const std::string& path);
+
+// Before the work: throws Failure (wrong usage) where a file cannot be written, or would take the place of a folder, socket or disk.
+void CheckWritable(const std::string& path);
+
+// Writes beside the file and renames, so that a reader sees all of it or nothing, where a link leads, if it is one; devices and pipes are
+// written directly. Throws Failure (wrong usage) where that does not succeed.
 void WriteFile(const std::string& path, const void* data, std::size_t size);
 void WriteFile(const std::string& path, const std::string& text);
 

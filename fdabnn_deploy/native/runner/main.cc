@@ -60,6 +60,9 @@ class Run {
   explicit Run(const Arguments& arguments) { report_.arguments = arguments; }
 
   Exit All() {
+    for (const std::string& path : {arguments().json, arguments().outputs}) {
+      if (!path.empty()) CheckWritable(path);
+    }
     ReadFiles();
     report_.device = ReadDevice("");
     Pin(arguments().cpus);
@@ -79,7 +82,7 @@ class Run {
     report_.after = ReadState("");
     if (report_.peak_bytes == 0) report_.peak_bytes = PeakMemory();
     if (!arguments().json.empty()) WriteFile(arguments().json, ToJson(report_));
-    if (arguments().json != "-") WriteFile("-", ToText(report_));
+    if (!IsStandardOutput(arguments().json)) WriteFile("-", ToText(report_));
     if (!failed && no_ops_) throw *no_ops_;
     if (!failed) return Exit::kOk;
     Complain("self-test failed: " + Sentence(*report_.selftest->replay.difference) +
