@@ -9,7 +9,7 @@ traceback. Anything else that escapes is a bug of ours and exits with 1.
 | 1    | our bug                          | any other exception    |
 | 2    | wrong usage                      | `UsageError`           |
 | 3    | model refused                    | `ModelRefusedError`    |
-| 4    | parity failed                    | `ParityError`          |
+| 4    | parity or gate failed            | `ParityError`          |
 | 5    | slower than before               | `SlowerError`          |
 | 6    | device or runtime missing        | `RuntimeMissingError`  |
 | 6    | a result could not be written    | `NotWrittenError`      |

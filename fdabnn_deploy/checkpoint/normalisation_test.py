@@ -3,8 +3,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import pytest
+import torch
 
 from fdabnn_deploy.checkpoint.description import describe_model
+from fdabnn_deploy.checkpoint.dialects import recognise
 from fdabnn_deploy.checkpoint.normalisation import (
     as_options,
     configuration_of,
@@ -121,3 +123,14 @@ def test_the_division_is_said() -> None:
     assert "divided by 255" in note
     assert as_options(*UNIT) in note
     assert on_unit_scale(UNIT, "x") == (UNIT, f"mean and std are those of x: {as_options(*UNIT)}")
+
+
+def test_checkpoints_of_mmcv_bring_their_normalisation() -> None:
+    state = {"conv.weight": torch.zeros(2, 3, 3, 3)}
+    found = recognise({"meta": {"config": CONFIG}, "state_dict": state}, "epoch_3.pth")
+    assert found.dialect == "state_dict"
+    assert found.header["mean"] == pytest.approx(UNIT[0])
+    assert found.header["std"] == pytest.approx(UNIT[1])
+    assert "divided by 255" in found.norm_note
+    plain = recognise({"meta": {"epoch": 3}, "state_dict": state}, "epoch_3.pth")
+    assert (plain.header, plain.norm_note) == ({}, "")
