@@ -96,6 +96,8 @@ def check_writable(path: Path) -> None:
     Raises:
         UsageError: it cannot.
     """
+    if "\0" in str(path):
+        raise UsageError(f"{str(path)!r} is no file name: it holds a NUL character")
     try:
         descriptor = _descriptor(path)
         if descriptor is not None:

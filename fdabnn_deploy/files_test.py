@@ -268,3 +268,8 @@ def test_outputs_take_the_place_of_nothing(tmp_path: Path) -> None:
     check_outputs({"--json": tmp_path / "a", "--html": None}, {"MODEL": model, "--capsule": None})
     check_outputs({"--json": Path(os.devnull), "--html": Path(os.devnull)}, {})
     assert names(tmp_path) == ["hard", "link", "model"]
+
+
+def test_a_name_with_a_nul_is_refused_before_the_work(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="is no file name: it holds a NUL character"):
+        check_outputs({"--json": tmp_path / "a\0b"}, {})

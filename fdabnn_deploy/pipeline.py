@@ -241,6 +241,8 @@ def _raise_early(loading: Future[Samples]) -> None:
 
 
 def _converters(targets: str | Iterable[str]) -> list[Converter]:
+    if not isinstance(targets, Iterable):
+        raise UsageError(f"targets are names, such as {', '.join(known_targets())} or all, not {targets!r}")
     asked = [targets] if isinstance(targets, str) else list(targets)
     names = [name for target in asked for name in (known_targets() if target == "all" else [target])]
     if not names:
