@@ -20,6 +20,8 @@ from fdabnn_deploy.errors import UsageError
 CLASSES = 10
 SHAPE = (3, 32, 32)
 _TEST_BATCH = "test_batch"
+_LARGEST_BATCH = 256 << 20
+"""Bytes of an unpacked batch; the official ones have 31 million."""
 _FOLDERS = ("", "cifar-10", "cifar-10-batches-py")
 
 
@@ -42,6 +44,15 @@ def _latin1_bytes(text: str, encoding: str) -> bytes:
     if encoding != "latin1":
         raise pickle.UnpicklingError(f"it asks for the codec {encoding!r}")
     return text.encode("latin1")
+
+
+def _decompress(packed: bytes) -> bytes:
+    """The content of an `.xz` file of one stream, up to `_LARGEST_BATCH` bytes."""
+    stream = lzma.LZMADecompressor(memlimit=_LARGEST_BATCH)
+    raw = stream.decompress(packed, max_length=_LARGEST_BATCH)
+    if not stream.eof:
+        raise ValueError(f"it is cut off, or expands to more than {_LARGEST_BATCH >> 20} MiB")
+    return raw
 
 
 def find_test_batch(folder: Path) -> Path | None:
@@ -67,7 +78,7 @@ def read_content(path: Path, what: str) -> dict[Any, Any]:
     try:
         raw = path.read_bytes()
         if path.suffix == ".xz":
-            raw = lzma.decompress(raw)
+            raw = _decompress(raw)
         content = _BatchUnpickler(io.BytesIO(raw), encoding="bytes").load()
     except Exception as error:  # noqa: BLE001  (a damaged pickle can raise anything)
         raise UsageError(

@@ -91,6 +91,12 @@ def test_damaged_batches_are_refused(tmp_path: Path, damage: str) -> None:
         samples.load(tmp_path, INFO)
 
 
+def test_a_batch_that_expands_too_far_is_not_unpacked(tmp_path: Path) -> None:
+    (tmp_path / "test_batch.xz").write_bytes(lzma.compress(bytes((256 << 20) + 1), preset=0))
+    with pytest.raises(UsageError, match="expands to more than 256 MiB"):
+        samples.load(tmp_path, INFO)
+
+
 def test_official_test_batch(data_dir: Path) -> None:
     batch = find_test_batch(data_dir)
     if batch is None:
