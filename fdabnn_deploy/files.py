@@ -224,6 +224,9 @@ def _replace(target: Path, content: Content) -> None:
         aside = folder.path / "file"
         with aside.open("wb") as file:
             _write(file, content)
+            # On the disk before the name is: after a power cut there is the old file or the new one.
+            file.flush()
+            os.fsync(file.fileno())
         if target.exists():
             shutil.copymode(target, aside)
         aside.replace(target)

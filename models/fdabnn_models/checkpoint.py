@@ -3,46 +3,28 @@
 from __future__ import annotations
 
 import io
-import os
-import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from fdabnn_deploy.errors import UsageError
+from fdabnn_deploy.files import write_whole
 
 FORMAT_VERSION = 1
 
 
-def write_atomically(path: Path, write: Callable[[IO[bytes]], None]) -> None:
-    """Write a file aside in the same folder, flush it to the disk and rename it: no reader sees half a file.
+def write_torch(path: Path, content: object) -> None:
+    """Write what ``torch.load`` reads, whole or not at all.
 
     Raises:
-        UsageError: it cannot be written, because the disk is full, for example; what was there before stays.
+        NotWrittenError: it cannot be written, because the disk is full, for example; what was there before stays.
     """
-    content = io.BytesIO()
-    write(content)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(content.getbuffer())
-                file.flush()
-                os.fsync(file.fileno())
-            umask = os.umask(0)
-            os.umask(umask)
-            Path(name).chmod(0o666 & ~umask)
-            Path(name).replace(path)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise UsageError(f"cannot write {path}: {reason}; what was written before it is whole") from None
+    # Not into the file itself: PyTorch's writer turns a full disk into an error of its own.
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    write_whole(path, buffer.getvalue())
 
 
 def cpu_state_dict(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -81,4 +63,4 @@ def save_checkpoint(
         "classes": list(classes),
         "ranges": {name: dict(limits) for name, limits in ranges.items()},
     }
-    write_atomically(path, lambda file: torch.save(content, file))
+    write_torch(path, content)

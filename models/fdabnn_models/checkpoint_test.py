@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
-from typing import IO
 
 import pytest
 import torch
 
-from fdabnn_models.checkpoint import FORMAT_VERSION, save_checkpoint, write_atomically
+from fdabnn_deploy.errors import NotWrittenError
+from fdabnn_models.checkpoint import FORMAT_VERSION, save_checkpoint, write_torch
 
 
 def test_checkpoint_loads_without_running_code(tmp_path: Path) -> None:
@@ -44,22 +46,17 @@ def test_checkpoint_loads_without_running_code(tmp_path: Path) -> None:
     }
 
 
-def test_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+def test_failed_write_leaves_the_old_file_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "net.pt"
     path.write_bytes(b"old")
 
-    def fail(file: IO[bytes]) -> None:
-        file.write(b"half")
-        raise OSError("disk full")
+    def full(handle: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    with pytest.raises(OSError, match="disk full"):
-        write_atomically(path, fail)
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(NotWrittenError, match=r"cannot write .*net\.pt: No space left on device"):
+        write_torch(path, {"a": torch.zeros(3)})
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
-
-
-def test_written_file_has_the_usual_permissions(tmp_path: Path) -> None:
-    plain, path = tmp_path / "plain", tmp_path / "net.pt"
-    plain.touch()
-    write_atomically(path, lambda file: None)
-    assert path.stat().st_mode == plain.stat().st_mode

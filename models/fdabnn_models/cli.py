@@ -12,7 +12,8 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
-from fdabnn_deploy.errors import FdabnnError, RuntimeMissingError, UsageError
+from fdabnn_deploy.cli.console import run_command
+from fdabnn_deploy.errors import RuntimeMissingError, UsageError
 
 # Seconds between two lines in a pipe while an epoch lasts.
 _SILENCE = 60.0
@@ -95,6 +96,7 @@ def _numbers(
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--debug", is_flag=True, expose_value=False, help="Show tracebacks.")
 @click.version_option(package_name="fdabnn-deploy", message="%(prog)s %(version)s")
 @click.option("--recipe", help="Recipe by its name, or a .yaml file; other options override it.")
 @click.option("--arch", help="Architecture, for example resnet20.")
@@ -215,20 +217,7 @@ def _train(
 
 def main(args: list[str] | None = None) -> int:
     """Entry point of ``fdabnn-train``; returns the exit code (see ``fdabnn_deploy.errors``)."""
-    try:
-        _train.main(args=args, prog_name="fdabnn-train", standalone_mode=False)
-    except click.exceptions.Exit as stop:
-        return stop.exit_code
-    except click.ClickException as error:
-        error.show()
-        return UsageError.exit_code
-    except click.Abort:
-        click.echo("stopped; the same command continues after the last finished epoch", err=True)
-        return 130
-    except FdabnnError as error:
-        click.echo(f"fdabnn-train: {error}", err=True)
-        return error.exit_code
-    return 0
+    return run_command(_train, "fdabnn-train", args)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
+import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -201,23 +203,49 @@ def _text(path: Path) -> None:
 
 
 @pytest.mark.usefixtures("tiny_architecture")
-@pytest.mark.parametrize("make", [_folder, _pipe, _text, Path.touch])
-@pytest.mark.parametrize("name", ["net.pt.state", "net.pt.csv", "net.pt"])
-def test_what_stands_at_an_output_is_told_or_replaced(
+@pytest.mark.parametrize(
+    ("name", "make", "code"),
+    [
+        ("net.pt", _folder, 2),
+        ("net.pt.state", _folder, 2),
+        ("net.pt.csv", _folder, 2),
+        ("net.pt.state", _pipe, 2),
+        ("net.pt.csv", _pipe, 2),
+        ("net.pt.state", _text, 2),
+        ("net.pt.state", Path.touch, 2),
+        ("net.pt", _text, 0),
+        ("net.pt.csv", _text, 0),
+    ],
+)
+def test_what_stands_at_an_output_is_told_or_a_file_replaced(
     tiny_cifar: Path,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
     name: str,
     make: Callable[[Path], None],
+    code: int,
 ) -> None:
     place = tmp_path / name
     make(place)
-    code = cli.main(arguments(tiny_cifar, tmp_path / "net.pt"))
+    kind = place.stat().st_mode
+    assert cli.main(arguments(tiny_cifar, tmp_path / "net.pt")) == code
+    assert place.stat().st_mode == kind
     error = capsys.readouterr().err
     assert "Traceback" not in error
-    replaced = place.is_file() and name != "net.pt.state"
-    assert code == (0 if replaced else 2)
-    assert replaced or name in error
+    assert error.count("\n") == (code != 0)
+    assert code == 0 or name in error
+
+
+@pytest.mark.usefixtures("tiny_architecture")
+def test_checkpoint_goes_into_a_pipe(tiny_cifar: Path, tmp_path: Path) -> None:
+    out = tmp_path / "net.pt"
+    os.mkfifo(out)
+    with subprocess.Popen(["cat", str(out)], stdout=subprocess.PIPE) as reader:
+        assert cli.main(arguments(tiny_cifar, out, epochs="1")) == 0
+        assert reader.stdout is not None
+        content = torch.load(io.BytesIO(reader.stdout.read()), weights_only=True)
+    assert content["training"]["epoch"] == 1
+    assert out.is_fifo()
 
 
 @pytest.mark.usefixtures("tiny_architecture")
@@ -235,9 +263,9 @@ def test_full_disk_is_one_line_and_keeps_the_last_epoch(
         original(handle)
 
     monkeypatch.setattr(os, "fsync", full)
-    assert cli.main(arguments(tiny_cifar, out)) == 2
+    assert cli.main(arguments(tiny_cifar, out)) == 6
     assert "cannot write" in (error := capsys.readouterr().err)
-    assert "No space left on device; what was written before it is whole" in error
+    assert "No space left on device" in error
     assert torch.load(tmp_path / "net.pt.state", weights_only=True)["finished"] == 1
     assert sorted(path.name for path in tmp_path.iterdir() if path.is_file()) == [
         "net.pt.csv",

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from fdabnn_deploy.errors import UsageError
 from fdabnn_deploy.read_file import check_file
-from fdabnn_models.checkpoint import write_atomically
+from fdabnn_models.checkpoint import write_torch
 
 VERSION = 2
 ADVICE = "delete it to start again, or choose another --out"
@@ -60,7 +60,7 @@ def write_state(path: Path, state: dict[str, Any]) -> None:
     """Write ``state`` with its version and checksum, whole or not at all."""
     content = {"state_version": VERSION, **state}
     content["checksum"] = checksum(content)
-    write_atomically(path, lambda file: torch.save(content, file))
+    write_torch(path, content)
 
 
 def read_state(path: Path, device: torch.device) -> dict[str, Any]:

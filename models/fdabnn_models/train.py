@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import time
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, Protocol
@@ -14,13 +15,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fdabnn_deploy.errors import ModelRefusedError, UsageError
-from fdabnn_deploy.files import check_writable
+from fdabnn_deploy.files import check_writable, write_whole
 from fdabnn_models.architectures import build_network
 from fdabnn_models.board import Board, board_path
-from fdabnn_models.checkpoint import cpu_state_dict, save_checkpoint, write_atomically
+from fdabnn_models.checkpoint import cpu_state_dict, save_checkpoint
 from fdabnn_models.dataset import Dataset, input_range
 from fdabnn_models.distributed import Ranks
 from fdabnn_models.initial import initialise
+from fdabnn_models.lock import alone
 from fdabnn_models.ranges import record_ranges
 from fdabnn_models.recipe import MOMENTUM, Recipe
 from fdabnn_models.schedules import alpha_at, learning_rate_at, series_length_at, set_epoch
@@ -174,12 +176,25 @@ class Trainer:
         if not self.ranks.first:
             return
         kept = [epoch_path(self.out, epoch) for epoch in self.keep_epochs if epoch < self.recipe.epochs]
-        for path in (self.out, state_path(self.out), log_path(self.out), *kept):
+        check_writable(self.out)
+        for path in (state_path(self.out), log_path(self.out), *kept):
             check_writable(path)
+            if path.exists() and not path.is_file():
+                raise UsageError(f"cannot write {path}: it is no file; remove it, or choose another --out")
 
     def run(self) -> float:
-        """Train the epochs that are missing and write the checkpoint; returns the test accuracy, 0 .. 1."""
+        """Train the epochs that are missing and write the checkpoint; returns the test accuracy, 0 .. 1.
+
+        Raises:
+            UsageError: an output cannot be written, or another process trains to the same file.
+            NotWrittenError: one could not be written, because the disk is full, for example.
+            ModelRefusedError: the run does not learn.
+        """
         self.check_outputs()
+        with alone(state_path(self.out)) if self.ranks.first else nullcontext():
+            return self._run()
+
+    def _run(self) -> float:
         while self.finished < self.recipe.epochs:
             self._epoch()
             self._save_state()
@@ -312,7 +327,7 @@ class Trainer:
             text.write(",".join(LOG_COLUMNS) + "\n")
             for row in self.rows:
                 text.write(",".join(f"{row[column]:.6g}" for column in LOG_COLUMNS) + "\n")
-            write_atomically(log_path(self.out), lambda file: _write_text(file, text.getvalue()))
+            write_whole(log_path(self.out), text.getvalue().encode())
         self.ranks.barrier()
 
     def _save_checkpoint(self, path: Path) -> None:
@@ -348,7 +363,3 @@ class Trainer:
             )
             self.progress.note(f"wrote {path}")
         self.ranks.barrier()
-
-
-def _write_text(file: Any, text: str) -> None:
-    file.write(text.encode())
