@@ -66,7 +66,7 @@ def find_test_batch(folder: Path) -> Path | None:
 
 
 def read_content(path: Path, what: str) -> dict[Any, Any]:
-    """What a file of the CIFAR data sets holds, plain or `.xz`; keys as text.
+    """The content of a file of the CIFAR data sets, plain or `.xz`; keys as text.
 
     Args:
         path: of the file.

@@ -316,7 +316,7 @@ def _opaque(
 def _computing(
     node: torch.fx.Node, sources: list[torch.fx.Node], known: dict[torch.fx.Node, Any], position: int | None
 ) -> Callable[..., np.ndarray[Any, Any]]:
-    """What computes a node from the arrays of its sources, by PyTorch itself; `position` picks one of several results."""
+    """The function that computes a node from the arrays of its sources, by PyTorch itself; `position` picks one of several results."""
 
     def compute(*arrays: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         given: dict[torch.fx.Node, Any] = {

@@ -65,7 +65,7 @@ class Event:
 
 @dataclass(frozen=True)
 class Rehearsal:
-    """What happened; `error` is what forward() raised, with its place."""
+    """The result of a rehearsal; `error` is what forward() raised, with its place."""
 
     events: tuple[Event, ...]
     error: BaseException | None

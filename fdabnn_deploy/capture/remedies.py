@@ -1,4 +1,4 @@
-"""What to write instead of an operator that cannot be deployed. Each was tried: `remedies_test.py` exports the rewritten networks."""
+"""Remedies: code to write instead of an operator that cannot be deployed. `remedies_test.py` exports the rewritten networks."""
 
 from __future__ import annotations
 

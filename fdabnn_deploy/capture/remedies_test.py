@@ -82,7 +82,7 @@ NEAR: list[tuple[str, Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]] =
 
 
 def deployed(function: Callable[[Tensor], Tensor], x: Tensor) -> tuple[Tensor, Tensor]:
-    """What the network computes, and what its exact graph does."""
+    """Outputs of the network, and of its exact graph."""
     net = Net(function).eval()
     graph = make_exact(deploy(capture(net, SHAPE), exact=True).graph, [x.numpy()]).graph
     with torch.no_grad():

@@ -17,7 +17,7 @@ _PREFIXES = ("module.", "_orig_mod.", "model.")
 
 @dataclass(frozen=True)
 class Initialised:
-    """What a file gave: names copied, absent from the file, of another shape, and in the file alone."""
+    """The result of an initialisation: names copied, absent from the file, of another shape, and in the file alone."""
 
     copied: tuple[str, ...]
     absent: tuple[str, ...]

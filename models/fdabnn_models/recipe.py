@@ -1,4 +1,4 @@
-"""What decides the result of a training run, and reading it from YAML."""
+"""Recipes: the settings that decide the result of a training run, and reading them from YAML."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _FOLDER = "recipes"
 
 @dataclass(frozen=True)
 class Recipe:
-    """What decides the result of a run; a run resumes only under an equal recipe.
+    """The settings that decide the result of a run; a run resumes only under an equal recipe.
 
     The number of threads or ranks and compilation are left out: they may change when a run is resumed, and
     change results only as far as another order of sums and smaller batch norm groups do.
