@@ -21,7 +21,7 @@ def run_module(
 ) -> list[FloatArray]:
     """The module's outputs for images [N, C, H, W], computed in batches.
 
-    NNPACK is kept out: its Winograd convolution is off by up to 1e-3.
+    The module gets a copy of every batch, which it may write into. NNPACK is kept out: its Winograd convolution is off by up to 1e-3.
 
     Args:
         module: in eval mode.
@@ -35,7 +35,7 @@ def run_module(
     parts: list[list[FloatArray]] = []
     with torch.inference_mode(), torch.backends.nnpack.flags(enabled=False):
         for start in range(0, len(images), BATCH_SIZE):
-            batch = torch.from_numpy(np.ascontiguousarray(images[start : start + BATCH_SIZE]))
+            batch = own_tensor(images[start : start + BATCH_SIZE])
             returned = _pytree.tree_leaves(module(batch))
             chosen = (
                 [item for item in returned if isinstance(item, torch.Tensor)]
@@ -49,7 +49,7 @@ def run_module(
 def run_as_it_is(module: torch.nn.Module, images: FloatArray) -> list[Array]:
     """All tensors that the module returns, each in its own type, whether the batch stands in front or not.
 
-    NNPACK is kept out, as in `run_module`. What belongs to which image: `fdabnn_deploy.runtimes.batches`.
+    Every batch is a copy and NNPACK is kept out, as in `run_module`. What belongs to which image: `fdabnn_deploy.runtimes.batches`.
 
     Args:
         module: in eval mode.
@@ -60,7 +60,7 @@ def run_as_it_is(module: torch.nn.Module, images: FloatArray) -> list[Array]:
     """
 
     def call(inputs: list[FloatArray]) -> list[batches.Result]:
-        returned = _pytree.tree_leaves(module(torch.from_numpy(inputs[0])))
+        returned = _pytree.tree_leaves(module(own_tensor(inputs[0])))
         found: list[batches.Result] = [
             _in_own_type(item) for item in returned if isinstance(item, torch.Tensor)
         ]
@@ -79,9 +79,14 @@ def run_as_it_is(module: torch.nn.Module, images: FloatArray) -> list[Array]:
     return [batches.join(column) for column in zip(*parts, strict=True)]
 
 
+def own_tensor(images: FloatArray) -> torch.Tensor:
+    """A tensor of copied values: a module that writes into its input changes nobody else's."""
+    return torch.from_numpy(np.array(images, order="C"))
+
+
 def _in_own_type(output: torch.Tensor) -> Array:
-    # NumPy has no bfloat16; float32 has all of its values.
-    return np.asarray((output.float() if output.dtype == torch.bfloat16 else output).numpy())
+    # NumPy has no bfloat16; float32 has all of its values. The next batch may write into what this one returned.
+    return np.array((output.float() if output.dtype == torch.bfloat16 else output).numpy())
 
 
 def _to_array(output: Any, count: int) -> FloatArray:
@@ -94,4 +99,4 @@ def _to_array(output: Any, count: int) -> FloatArray:
         raise ModelRefusedError(
             f"an output of the model for {count} inputs is {what}, without the batch in front: return the logits only"
         )
-    return np.asarray(output.float().numpy())
+    return np.array(output.float().numpy())

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
 from fdabnn_deploy.errors import ModelRefusedError
+from fdabnn_deploy.ops import Array, FloatArray
 from fdabnn_deploy.torch_module import BATCH_SIZE, run_as_it_is, run_module
 
 
@@ -54,3 +57,39 @@ def test_every_output_as_it_is(count: int) -> None:
     assert np.array_equal(time, np.stack([flat, -flat], 1)[:, :, None])
     assert np.array_equal(mask, flat > 0)
     assert half.dtype == np.float32
+
+
+class WritesIntoItsInput(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        x.mul_(0.5)
+        x[:, 0] -= 0.25
+        return x
+
+
+class KeepsItsOutput(nn.Module):
+    """Returns the same buffer at every call."""
+
+    kept: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("kept", torch.zeros(BATCH_SIZE, 4))
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.kept[: len(x)] = 2 * x
+        return self.kept[: len(x)]
+
+
+@pytest.mark.parametrize("run", [run_module, run_as_it_is])
+@pytest.mark.parametrize("module", [WritesIntoItsInput(), KeepsItsOutput()])
+def test_every_batch_is_the_modules_own(
+    run: Callable[[nn.Module, FloatArray], list[Array]], module: nn.Module
+) -> None:
+    images = np.random.default_rng(0).standard_normal((2 * BATCH_SIZE + 3, 4)).astype(np.float32)
+    before = images.copy()
+    (found,) = run(module.eval(), images)
+    assert images.tobytes() == before.tobytes()
+    if isinstance(module, KeepsItsOutput):
+        assert np.array_equal(found, 2 * before)
+    else:
+        assert np.array_equal(found, before * np.float32(0.5) - np.array([0.25, 0, 0, 0], np.float32))

@@ -24,6 +24,7 @@ from fdabnn_deploy.passes.steps import Step, outermost
 from fdabnn_deploy.passes.straight_through import straight_through
 from fdabnn_deploy.passes.structural_zeros import structural_zeros
 from fdabnn_deploy.sign_zero import SignZero
+from fdabnn_deploy.torch_module import own_tensor
 
 
 @dataclass(frozen=True)
@@ -122,11 +123,11 @@ def count_sign_zeros(captured: Captured, images: FloatArray, sign_zero: SignZero
     agree, largest = 0, 0.0
     with torch.inference_mode():
         for start in range(0, len(images) if watched else 0, CAPTURE_BATCH):
-            batch = torch.from_numpy(images[start : start + CAPTURE_BATCH])
+            batch = own_tensor(images[start : start + CAPTURE_BATCH])
             count = len(batch)
             if count < CAPTURE_BATCH:
                 batch = torch.cat([batch, batch[-1:].expand(CAPTURE_BATCH - count, *batch.shape[1:])])
-            a = _output(written.run(batch), captured.outputs[0])[:count]
+            a = _output(written.run(batch.clone()), captured.outputs[0])[:count]
             b = _output(deployed.run(batch), captured.outputs[0])[:count] if written.changed else a
             agree += int((a.flatten(1).argmax(1) == b.flatten(1).argmax(1)).sum())
             largest = max(largest, float((a - b).abs().max()))

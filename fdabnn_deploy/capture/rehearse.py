@@ -73,7 +73,8 @@ class Rehearsal:
 
 
 def rehearse(module: torch.nn.Module, example: torch.Tensor) -> Rehearsal:
-    """Runs a copy of a module on an input."""
+    """Runs a copy of a module on a copy of an input."""
+    example = example.clone()
     try:
         own = copy.deepcopy(module)
     except Exception:  # noqa: BLE001 - a module that cannot be copied is run as it is: it is about to be refused
@@ -183,7 +184,7 @@ def repeats_itself(module: torch.nn.Module, example: torch.Tensor) -> bool:
     """Whether a copy of a module gives the same values when it is called twice on the same input."""
     own = copy.deepcopy(module)
     with torch.no_grad():
-        first, second = ([t.clone() for t in _tensors(own(example))] for _ in range(2))
+        first, second = ([t.clone() for t in _tensors(own(example.clone()))] for _ in range(2))
     return len(first) == len(second) and all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
 
 
