@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import difflib
 import numbers
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
+
+import numpy as np
 
 from fdabnn_deploy.errors import UsageError
 
@@ -35,6 +37,29 @@ def whole_number(value: Any, what: str, least: int = 1) -> int:
     if isinstance(value, bool) or not isinstance(value, numbers.Integral) or int(value) < least:
         raise UsageError(f"{what} is a whole number of at least {least}, not {value!r}")
     return int(value)
+
+
+def yes_or_no(value: Any, what: str) -> bool:
+    """True or False, also NumPy's; a text such as "no" would count as True.
+
+    Raises:
+        UsageError: it is something else.
+    """
+    if not isinstance(value, bool | np.bool_):
+        raise UsageError(f"{what} is True or False, not {value!r}")
+    return bool(value)
+
+
+def names(value: Any, what: str) -> tuple[str, ...]:
+    """One text, or several.
+
+    Raises:
+        UsageError: it is something else, or one of several is.
+    """
+    found = [value] if isinstance(value, str) else list(value) if isinstance(value, Iterable) else None
+    if found is None or not all(isinstance(one, str) for one in found):
+        raise UsageError(f"{what} is a text or several, such as ['a', 'b'], not {value!r}")
+    return tuple(found)
 
 
 def batch_size(value: Any) -> int | None:

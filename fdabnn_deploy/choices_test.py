@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fdabnn_deploy.choices import batch_size, one_of, whole_number
+from fdabnn_deploy.choices import batch_size, names, one_of, whole_number, yes_or_no
 from fdabnn_deploy.errors import UsageError
 
 
@@ -46,3 +46,26 @@ def test_whole_numbers() -> None:
     assert type(whole_number(np.int32(3), "runs")) is int
     with pytest.raises(UsageError, match=r"warmup is a whole number of at least 0, not 0\.5"):
         whole_number(0.5, "warmup", 0)
+
+
+@pytest.mark.parametrize("given", [True, np.bool_(True)])
+def test_booleans(given: Any) -> None:
+    assert yes_or_no(given, "clean") is True
+    assert yes_or_no(not given, "clean") is False
+
+
+@pytest.mark.parametrize("given", ["no", "", "False", 0, 1, None, [], np.zeros(1, np.bool_)])
+def test_what_is_no_boolean(given: Any) -> None:
+    with pytest.raises(UsageError, match="clean is True or False, not"):
+        yes_or_no(given, "clean")
+
+
+@pytest.mark.parametrize("given", ["a", ["a"], ("a",), {"a": 1}, iter("a")])
+def test_names(given: Any) -> None:
+    assert names(given, "targets") == ("a",)
+
+
+@pytest.mark.parametrize("given", [None, 3, [3], ["a", None], True, b"a", [["a"]]])
+def test_what_is_no_name(given: Any) -> None:
+    with pytest.raises(UsageError, match="targets is a text or several"):
+        names(given, "targets")

@@ -19,6 +19,7 @@ another checkpoint, and the trained model, `<checkpoint>:float`.
 from __future__ import annotations
 
 import math
+import numbers
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -28,7 +29,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fdabnn_deploy import parity, report, reproduction, sides
+from fdabnn_deploy import choices, parity, report, reproduction, sides
 from fdabnn_deploy import samples as sample_sets
 from fdabnn_deploy.beside import RuntimeRow, compare_beside
 from fdabnn_deploy.comparison_report import ComparisonReport, LayerRow, SideReport
@@ -86,8 +87,9 @@ def compare_models(
         ModelRefusedError: a file is damaged or cannot be deployed.
         RuntimeMissingError: a runtime is not installed.
     """
-    if atol is not None and not 0 <= atol < math.inf:
-        raise UsageError(f"the tolerance {atol:g} is not a number of 0 or more")
+    per_layer, runtimes = choices.yes_or_no(per_layer, "per_layer"), choices.names(runtimes, "runtimes")
+    if atol is not None and not (_is_number(atol) and 0 <= atol < math.inf):
+        raise UsageError(f"the tolerance {atol!r} is not a number of 0 or more")
     models = tuple(Path(model) if isinstance(model, str) else model for model in (a, b))
     folder = None if reproduce is None else Path(reproduce)
     if folder is not None:
@@ -160,6 +162,10 @@ def compare_models(
         layer_images=tuple(map(int, chosen)),
         reproduction=written,
     )
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, numbers.Real) and not isinstance(value, bool)
 
 
 def _check_runtimes(names: Sequence[str], models: Sequence[Path | nn.Module]) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import jsonschema
 import numpy as np
@@ -199,3 +200,19 @@ def test_what_cannot_be_compared(tmp_path: Path) -> None:
     (tmp_path / "e.onnx").write_bytes(a.read_bytes()[:100])
     with pytest.raises(ModelRefusedError, match=r"e\.onnx"):
         compare_models(a, tmp_path / "e.onnx")
+
+
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [
+        ({"per_layer": "no"}, "per_layer is True or False, not 'no'"),
+        ({"runtimes": None}, "runtimes is a text or several.*not None"),
+        ({"runtimes": [3]}, "runtimes is a text or several"),
+        ({"atol": "0.1"}, "the tolerance '0.1' is not a number"),
+        ({"atol": True}, "the tolerance True is not a number"),
+        ({"atol": -1}, "the tolerance -1 is not a number of 0 or more"),
+    ],
+)
+def test_arguments_of_another_type_are_refused_by_name(argument: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        compare_models("a.onnx", "b.onnx", **argument)

@@ -13,7 +13,7 @@ from fnmatch import fnmatchcase
 
 from torch import nn
 
-from fdabnn_deploy import report
+from fdabnn_deploy import choices, report
 from fdabnn_deploy.deploy import LayerCoverage
 from fdabnn_deploy.errors import ModelRefusedError, UsageError
 
@@ -26,10 +26,13 @@ class AllowedFloat:
 
     Args:
         asked: names of layers, patterns such as `layer1.*`, `*` for all; each may be a list by commas.
+
+    Raises:
+        UsageError: it is no text, nor several.
     """
 
     def __init__(self, asked: str | Iterable[str]) -> None:
-        texts = [asked] if isinstance(asked, str) else list(asked)
+        texts = choices.names(asked, "allow_float")
         parts = [part.strip() for text in texts for part in text.split(",")]
         self._patterns = tuple(dict.fromkeys(part for part in parts if part))
 

@@ -114,6 +114,7 @@ def export(
     file_batch = choices.batch_size(batch)
     converters = _converters(targets)
     _check_choices(numerics, kernels, sign_zero, converters, capsule)
+    floats, allow_change = AllowedFloat(allow_float), choices.yes_or_no(allow_change, "allow_change")
     out = Path(out)
     with stages.run("read") as stage:
         network = _read(source, example_input, reading, memory_limit)
@@ -125,7 +126,6 @@ def export(
             converter.target: out / f"{network.info.name}{converter.suffix}" for converter in converters
         }
         _check_outputs(places, None if capsule is None else Path(capsule), source)
-        floats = AllowedFloat(allow_float)
         floats.check_module(network.module)
         fda = len(network.noise.layers)
         stage.detail = f"{network.arch}, {network.dialect}" + (f", {fda} FDA layers" if fda else "")
@@ -241,9 +241,7 @@ def _raise_early(loading: Future[Samples]) -> None:
 
 
 def _converters(targets: str | Iterable[str]) -> list[Converter]:
-    if not isinstance(targets, Iterable):
-        raise UsageError(f"targets are names, such as {', '.join(known_targets())} or all, not {targets!r}")
-    asked = [targets] if isinstance(targets, str) else list(targets)
+    asked = choices.names(targets, "targets")
     names = [name for target in asked for name in (known_targets() if target == "all" else [target])]
     if not names:
         raise UsageError(f"no target: give one of {', '.join(known_targets())}, or all")

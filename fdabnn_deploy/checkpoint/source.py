@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from fdabnn_deploy import choices
 from fdabnn_deploy.checkpoint.build import (
     GROUP,
     architecture_names,
@@ -290,6 +291,7 @@ def _to_plain_cpu(module: nn.Module) -> nn.Module:
 def _without_noise(
     module: nn.Module, what: str, drop: bool
 ) -> tuple[nn.Module, NoiseReport, nn.Module | None]:
+    drop = choices.yes_or_no(drop, "drop_noise")
     report = find_noise(module)
     if not report.noisy:
         return module, report, None

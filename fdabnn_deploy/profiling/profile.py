@@ -94,6 +94,8 @@ def profile(
         ParityError: the self-test failed, on every device.
     """
     progress = progress or Silent()
+    xnnpack, clean = choices.yes_or_no(xnnpack, "xnnpack"), choices.yes_or_no(clean, "clean")
+    ignore_checksum = choices.yes_or_no(ignore_checksum, "ignore_checksum")
     addresses = _addresses(devices)
     path = Path(model)
     if path.suffix.lower() not in RUNTIMES:
