@@ -148,7 +148,9 @@ def export(
         warnings = input_limits.warnings(network, inputs)
         graph = deployed.graph if exact is None else exact.graph
         grids = None if exact is None else exact.grids
-        truth = verification.reference(network.module, captured, deployed, graph, grids, inputs, stages)
+        truth = verification.reference(
+            network.module, captured, deployed, graph, grids, inputs, stages, allow_change=allow_change
+        )
         zeros = _sign_zeros(captured, inputs, sign_zero)
         noise = _dropped_noise(network, captured, truth)
     with _work_folder(out) as work:

@@ -2,7 +2,8 @@
 
 The deployed graph has to be the trained network (`gate`). With exact numerics the outputs of files have to be those of the exact graph, bit
 for bit, under every setting of every runtime, and the prover has to find the reason in the file. With float numerics they may be off from
-the trained network by what the deployed graph may.
+the trained network by what the deployed graph may; where the deployed graph itself is off by more and that is accepted, from the deployed
+graph.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from fdabnn_deploy.converter import Artifact, Converter, ConvertOptions
 from fdabnn_deploy.deploy import Deployed
 from fdabnn_deploy.gate.judge import judge
 from fdabnn_deploy.gate.results import Gate
+from fdabnn_deploy.gate.same_capture import check_capture
 from fdabnn_deploy.gate.whole import change
 from fdabnn_deploy.graph import Graph
 from fdabnn_deploy.model_info import ModelInfo
@@ -55,7 +57,8 @@ class Reference:
         samples: the inputs.
         exact: whether files are judged by bits.
         trained: outputs of the PyTorch module.
-        expected: outputs that files have to give: of the exact graph, or `trained`.
+        expected: outputs that files have to give: of the exact graph, with float numerics `trained`, or those of the deployed graph where
+            its change is accepted.
         truth: the deployed graph against the module: what the passes changed, before any converter.
         gate: the verdict on that.
         parity: the deployed graph on other executors than the one that gave `expected`.
@@ -91,6 +94,8 @@ def reference(
     grids: tuple[GridRow, ...] | None,
     samples: Samples,
     stages: Stages,
+    *,
+    allow_change: bool = False,
 ) -> Reference:
     """Runs the module and the deployed graph on the samples.
 
@@ -102,8 +107,13 @@ def reference(
         grids: of its reductions, None with float numerics.
         samples: the inputs.
         stages: told of what is done.
+        allow_change: files of a deployed graph that does not pass are compared with that graph, with float numerics too.
+
+    Raises:
+        ModelRefusedError: the network computes something else while it is traced.
     """
     with stages.run("reference", "PyTorch"):
+        check_capture(module, captured, samples.images)
         trained = run_module(module, samples.images, captured.outputs)
         session = TorchGraphSession(graph)
         computed = run_in_batches(session, samples.images)
@@ -121,7 +131,9 @@ def reference(
         layers = gate.layers
         stage.detail = f"{len(layers.layers)} tensors on {layers.images} inputs, outputs on {len(samples)}"
     exact = grids is not None
-    return Reference(samples, exact, trained, computed if exact else trained, truth, gate, rows, built)
+    by_graph = exact or (allow_change and bool(gate.failures))
+    expected = computed if by_graph else trained
+    return Reference(samples, exact, trained, expected, truth, gate, rows, built)
 
 
 def _other_executors(
@@ -279,7 +291,8 @@ def failures(truth: Reference, files: Sequence[CheckedFile]) -> tuple[str, ...]:
     """What did not pass of the files, one sentence each; `Gate.failures` are those of the network."""
     found = []
     rows = (*truth.parity, *(row for file in files for row in file.parity))
-    found += [_describe(row) for row in rows if not row.passed]
+    against = "PyTorch" if truth.expected is truth.trained else "the deployed graph"
+    found += [_describe(row, against) for row in rows if not row.passed]
     for proof in (proof for file in files for proof in file.proofs):
         form = f" ({proof.form})" if proof.form else ""
         found += [f"{proof.target}{form}: cannot be proved: {failure}" for failure in proof.failures]
@@ -295,13 +308,13 @@ def failures(truth: Reference, files: Sequence[CheckedFile]) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _describe(row: ParityRow) -> str:
+def _describe(row: ParityRow, against: str) -> str:
     where = f"{row.target} on {row.runtime}" if row.target else f"the deployed graph on {row.runtime}"
     where += f" ({row.setting})" if row.setting else ""
     first = row.comparison.first
     if row.judged_by == "decisions" or first is None:
         return (
-            f"{where} agrees with PyTorch on {row.agreement.same} of {row.agreement.images} inputs, its outputs change by "
+            f"{where} agrees with {against} on {row.agreement.same} of {row.agreement.images} inputs, its outputs change by "
             f"{row.comparison.mean_abs:.3g} on average: more than the network itself may"
         )
     return (

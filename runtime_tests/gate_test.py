@@ -85,6 +85,31 @@ def test_an_allowed_change_is_said_for_ever(tmp_path: Path, capsys: pytest.Captu
     )
 
 
+def test_an_allowed_change_goes_for_files_with_float_numerics_too(tmp_path: Path) -> None:
+    report = export(trained(ReluSign), tmp_path, targets="all", numerics="float", allow_change=True)
+    assert (report.verdict, report.failures) == ("changed", ())
+    # They are compared with the deployed graph, which is what they were made of.
+    assert [row.target for row in report.parity] == ["onnx", "tflite", "tflite"]
+    assert all(row.passed and row.agreement.share > 0.99 for row in report.parity)
+    assert report.truth.agreement.share < 0.9
+    assert (tmp_path / "net.onnx").exists()
+
+
+def test_a_capture_that_is_not_the_module_is_put_nowhere(tmp_path: Path) -> None:
+    class Traced(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.net = trained()
+
+        def forward(self, x: Tensor) -> Tensor:
+            y: Tensor = self.net(x)
+            return y if torch.compiler.is_compiling() else y.flip(1)
+
+    with pytest.raises(ModelRefusedError, match="something else while it is traced"):
+        export(Traced().eval(), tmp_path / "out", allow_change=True)
+    assert not (tmp_path / "out").exists()
+
+
 def test_other_files_say_nothing_of_it(tmp_path: Path) -> None:
     export(trained(), tmp_path)
     compared = comparison.compare_models(tmp_path / "net.onnx", tmp_path / "net.onnx", images(2))

@@ -139,11 +139,8 @@ def print_parity(console: Console, report: Report) -> None:
     columns = ["", "runtime", "inputs", "differing", "max ulps", "max abs", "same top-1", "accuracy"]
     if not any(row[-1] for row in rows):
         columns, rows = columns[:-1], [row[:-1] for row in rows]
-    title = (
-        "Parity by bits with the deployed graph on PyTorch"
-        if exact
-        else "Parity of decisions with the trained network"
-    )
+    network = "the deployed graph on PyTorch" if exact or report.allowed_changes else "the trained network"
+    title = f"Parity {'by bits' if exact else 'of decisions'} with {network}"
     print_table(console, title, columns, rows, right=range(2, len(columns)))
     zeros = sum(row.comparison.zero_signs for row in report.parity)
     if zeros:

@@ -9,6 +9,7 @@ from fdabnn_deploy.deploy import Deployed
 from fdabnn_deploy.gate.double_program import DoubleProgram
 from fdabnn_deploy.gate.layers import check_layers, describe
 from fdabnn_deploy.gate.results import Gate, LayerTable, OutputCheck
+from fdabnn_deploy.gate.single_program import SingleProgram
 from fdabnn_deploy.gate.whole import FEW, check_whole
 from fdabnn_deploy.graph import Graph
 from fdabnn_deploy.numerics.grid_row import GridRow
@@ -38,7 +39,9 @@ def judge(
         computed: outputs of `graph` for them.
     """
     layers = check_layers(captured, deployed, graph, grids, images)
-    outputs = check_whole(graph.outputs, trained, computed, DoubleProgram(captured), images)
+    outputs = check_whole(
+        graph.outputs, trained, computed, DoubleProgram(captured), images, SingleProgram(captured)
+    )
     few = ""
     if len(images) < FEW and any(output.judged_by == "decisions" for output in outputs):
         few = (

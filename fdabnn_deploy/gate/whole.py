@@ -5,7 +5,7 @@
 | the first, [N, 2 or more]     | the decisions: the position of the largest | `max(1, floor(0.005 n))` of n                          |
 | all others                    | the mean change of a value                 | 1 % of their range                                     |
 
-Arithmetic moves networks too: the trained one in float32 is not the trained one in float64. Where it moves by more than that, three times
+Arithmetic moves networks too: the captured program in float32 is not the same in float64. Where it moves by more than that, three times
 as much may change. Where it moves by more than 2 %, as in a network that was never trained, the comparison says nothing, and nothing is
 judged.
 """
@@ -21,6 +21,7 @@ from fdabnn_deploy import parity
 from fdabnn_deploy.capture.values import CAPTURE_BATCH
 from fdabnn_deploy.gate.double_program import DoubleProgram
 from fdabnn_deploy.gate.results import OutputCheck
+from fdabnn_deploy.gate.single_program import SingleProgram
 from fdabnn_deploy.ops import FloatArray
 from fdabnn_deploy.ops.base import DoubleArray
 
@@ -46,6 +47,7 @@ def check_whole(
     deployed: Sequence[FloatArray],
     program: DoubleProgram,
     images: FloatArray,
+    single: SingleProgram | None = None,
 ) -> tuple[OutputCheck, ...]:
     """Judges every output.
 
@@ -58,12 +60,13 @@ def check_whole(
         deployed: outputs of the deployed graph.
         program: the trained network in float64.
         images: the samples.
+        single: the same program in float32, which arithmetic is measured between; without it `trained` stands for its outputs.
     """
     changes = [change(i, a, b) for i, (a, b) in enumerate(zip(trained, deployed, strict=True))]
     plain = [_plain_limit(i, output) for i, output in enumerate(trained)]
     moved: list[float | None] = [None] * len(changes)
     if any(found > limit for found, limit in zip(changes, plain, strict=True)):
-        moved = list(_arithmetic(trained, program, images))
+        moved = list(_arithmetic(trained, program, images, single))
     rows = []
     for i, (name, output) in enumerate(zip(names, trained, strict=True)):
         scores, arithmetic = _scores(i, output), moved[i]
@@ -116,27 +119,37 @@ def change(position: int, a: FloatArray, b: FloatArray | DoubleArray) -> float:
     return mean / scale if scale else (0.0 if mean == 0 else math.inf)
 
 
-def _arithmetic(trained: Sequence[FloatArray], program: DoubleProgram, images: FloatArray) -> list[float]:
+def _arithmetic(
+    trained: Sequence[FloatArray], program: DoubleProgram, images: FloatArray, single: SingleProgram | None
+) -> list[float]:
     """How far float32 moves each output from float64, on the samples."""
-    parts: list[list[DoubleArray]] = []
+    narrow: list[list[FloatArray]] = []
+    wide: list[list[DoubleArray]] = []
     for start in range(0, len(images), CAPTURE_BATCH):
-        parts.append(program.run(images[start : start + CAPTURE_BATCH]))
-        done = min(start + CAPTURE_BATCH, len(images))
-        if done < len(images) and _unstable(trained, parts):
+        batch = images[start : start + CAPTURE_BATCH]
+        wide.append(program.run(batch))
+        narrow.append(
+            [output[start : start + len(batch)] for output in trained]
+            if single is None
+            else single.run(batch)
+        )
+        if start + len(batch) < len(images) and _unstable(narrow, wide, len(images)):
             break
-    outputs = [np.concatenate(column) for column in zip(*parts, strict=True)]
-    return [_moved(i, a, b, len(images)) for i, (a, b) in enumerate(zip(trained, outputs, strict=True))]
+    pairs = zip(zip(*narrow, strict=True), zip(*wide, strict=True), strict=True)
+    return [_moved(i, np.concatenate(a), np.concatenate(b), len(images)) for i, (a, b) in enumerate(pairs)]
 
 
-def _unstable(trained: Sequence[FloatArray], parts: Sequence[Sequence[DoubleArray]]) -> bool:
+def _unstable(
+    narrow: Sequence[Sequence[FloatArray]], wide: Sequence[Sequence[DoubleArray]], total: int
+) -> bool:
     """Whether more decisions have moved already than `UNSTABLE` of all samples."""
-    if not _scores(0, trained[0]):
+    if not _scores(0, narrow[0][0]):
         return False
-    found = np.concatenate([part[0] for part in parts])
-    return _moved(0, trained[0], found, len(trained[0])) > UNSTABLE
+    a, b = (np.concatenate([part[0] for part in parts]) for parts in (narrow, wide))
+    return _moved(0, a, b, total) > UNSTABLE
 
 
 def _moved(position: int, a: FloatArray, b: DoubleArray, total: int) -> float:
     """The change from float64 outputs of the first few samples, as a share of all for decisions."""
-    moved = change(position, a[: len(b)], b)
+    moved = change(position, a, b)
     return moved * len(b) / total if _scores(position, a) else moved

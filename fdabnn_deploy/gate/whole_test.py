@@ -7,6 +7,7 @@ import pytest
 
 from fdabnn_deploy.gate.double_program import DoubleProgram
 from fdabnn_deploy.gate.results import OutputCheck
+from fdabnn_deploy.gate.single_program import SingleProgram
 from fdabnn_deploy.gate.whole import change, check_whole
 from fdabnn_deploy.ops import FloatArray
 
@@ -23,6 +24,18 @@ class Program(DoubleProgram):
         start = self.asked
         self.asked += len(images)
         return [output[start : self.asked].astype(np.float64) for output in self.outputs]
+
+
+class Single(SingleProgram):
+    """Likewise, in float32."""
+
+    def __init__(self, *outputs: FloatArray) -> None:
+        self.outputs, self.asked = outputs, 0
+
+    def run(self, images: FloatArray) -> list[FloatArray]:
+        start = self.asked
+        self.asked += len(images)
+        return [output[start : self.asked] for output in self.outputs]
 
 
 def scores(decisions: list[int]) -> FloatArray:
@@ -83,6 +96,19 @@ def test_nothing_is_judged_where_arithmetic_moves_more_than_two_in_a_hundred() -
     # It stops as soon as that is seen.
     assert asked == 6
     assert judge(100, 4, 200)[0].limit == 12 / 200
+
+
+def test_arithmetic_is_measured_between_both_forms_of_the_program() -> None:
+    # The module decides 50 samples otherwise than its program, which float32 does not move.
+    (row,) = check_whole(
+        ["output"],
+        [flipped(0, 200)],
+        [flipped(50, 200)],
+        Program(flipped(50, 200)),
+        np.zeros((200, 1), np.float32),
+        Single(flipped(50, 200)),
+    )
+    assert (row.arithmetic, row.limit, row.passed) == (0.0, 1 / 200, False)
 
 
 def test_other_outputs_are_judged_by_their_mean_change() -> None:
