@@ -7,8 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from fdabnn_deploy.capture import capture
-from fdabnn_deploy.gate.double_program import DoubleProgram
+from fdabnn_deploy.gate.double_program import DoubleProgram, InFloat32
 from fdabnn_deploy.gate.gate_testing import SHAPE, images, trained
+from fdabnn_deploy.gate.single_program import SingleProgram
 
 
 def test_it_is_the_module_in_float64() -> None:
@@ -27,6 +28,23 @@ def test_it_is_the_module_in_float64() -> None:
     (single,) = program.run(images(1))
     assert single.shape == (1, 10)
     np.testing.assert_allclose(single, expected[:1], rtol=1e-12)
+
+
+def test_float32_beside_it_is_the_module_or_starts_anew() -> None:
+    captured = capture(trained(), SHAPE)
+    last = captured.calls[captured.graph.outputs[0]]
+    told: dict[str, torch.Tensor] = {}
+
+    def seen(name: str, tensor: torch.Tensor) -> None:
+        told[name] = tensor
+
+    DoubleProgram(captured, InFloat32((), seen)).run(images(2))
+    assert told[last].dtype == torch.float32
+    (single,) = SingleProgram(captured).run(images(2))
+    assert np.array_equal(told[last].numpy(), single)
+    # From float64's own values, a layer is off by its own roundings only.
+    (wide,) = DoubleProgram(captured, InFloat32(frozenset(captured.calls.values()), seen)).run(images(2))
+    assert np.abs(told[last].numpy() - wide).max() < 1e-6
 
 
 class Typed(nn.Module):

@@ -4,6 +4,10 @@ The trained network runs in float64. As soon as one of its tensors is there, the
 trained values of those in front; the two are compared, and the trained values take its place. So no error travels, and every change of
 meaning shows where it happens: a sign that counts zeros otherwise, a comparison that moved its tie, a weight that lost its third value.
 
+A sign at a tie may already differ between the trained network's own float32 and float64: `x * 0.1 > 0.6` at 6. So where something differs,
+the trained operators between two compared tensors are also run in float32, again from the float64 values in front, and a value that
+equals either is the trained network's.
+
 - Of a sign's values at most `max(1, floor(1e-4 n))` may be another.
 - No other value may be off by more than the stated error of its grids (`stated_error`).
 """
@@ -11,6 +15,7 @@ meaning shows where it happens: a sign that counts zeros otherwise, a comparison
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -20,7 +25,7 @@ import torch
 from fdabnn_deploy.capture import Captured
 from fdabnn_deploy.capture.values import CAPTURE_BATCH
 from fdabnn_deploy.deploy import Deployed
-from fdabnn_deploy.gate.double_program import DoubleProgram
+from fdabnn_deploy.gate.double_program import DoubleProgram, InFloat32
 from fdabnn_deploy.gate.results import LayerCheck, LayerTable
 from fdabnn_deploy.gate.stated_error import StatedErrors
 from fdabnn_deploy.graph import Graph, Node
@@ -64,15 +69,22 @@ def check_layers(
     """
     work = sum(math.prod(captured.graph.shape(node.name)[1:]) for node in captured.graph)
     count = min(len(images), MOST_IMAGES, max(CAPTURE_BATCH, WORK // work))
-    program = DoubleProgram(captured)
-    walk = _Walk(captured, deployed, exact, StatedErrors(deployed.graph, exact, grids))
-    for start in range(0, count, CAPTURE_BATCH):
-        batch = images[start : min(start + CAPTURE_BATCH, count)]
-        walk.begin(len(batch))
-        program.run(batch, walk.seen)
-        walk.end()
-    layers = tuple(walk.check(node) for node in exact if node.name in walk.counts)
-    return LayerTable(count, layers, walk.not_compared())
+    errors = StatedErrors(deployed.graph, exact, grids)
+
+    def compare(in_float32: bool) -> LayerTable:
+        walk = _Walk(captured, deployed, exact, errors)
+        beside = InFloat32(walk.wanted, walk.seen_in_float32) if in_float32 else None
+        program = DoubleProgram(captured, beside)
+        for start in range(0, count, CAPTURE_BATCH):
+            batch = images[start : min(start + CAPTURE_BATCH, count)]
+            walk.begin(len(batch))
+            program.run(batch, walk.seen)
+            walk.end()
+        layers = tuple(walk.check(node) for node in exact if node.name in walk.counts)
+        return LayerTable(count, layers, walk.not_compared())
+
+    table = compare(in_float32=False)
+    return table if table.passed else compare(in_float32=True)
 
 
 @dataclass
@@ -93,6 +105,7 @@ class _Batch:
     position: int = 0
     values: dict[str, torch.Tensor] = field(default_factory=dict)
     trained: dict[str, torch.Tensor] = field(default_factory=dict)
+    in_float32: dict[str, torch.Tensor] = field(default_factory=dict)
     waiting: dict[str, int] = field(default_factory=dict)
     magnitudes: dict[str, DoubleArray] = field(default_factory=dict)
 
@@ -109,12 +122,12 @@ class _Walk:
             for node in graph
             if not isinstance(node.op, Input)
         }
-        self._wanted: dict[str, list[str]] = {}
+        self.wanted: dict[str, list[str]] = {}
         self._matched: set[str] = set()
         for node in graph:
             maker = captured.calls.get(node.trained)
             if maker is not None and _values_of(graph, node.name) == _values_of(captured.graph, node.trained):
-                self._wanted.setdefault(maker, []).append(node.name)
+                self.wanted.setdefault(maker, []).append(node.name)
                 self._matched.add(node.name)
         self._clipped: dict[str, tuple[int, int, float, float]] = {}
         self._zeros: dict[str, int] = {}
@@ -125,9 +138,14 @@ class _Walk:
         waiting = {node.name: len(self._graph.consumers(node.name)) for node in self._graph}
         self._batch = _Batch(count, waiting=waiting)
 
+    def seen_in_float32(self, name: str, tensor: torch.Tensor) -> None:
+        """Takes a tensor of the trained network as float32 gives it, before the same in float64."""
+        for deployed in self.wanted.get(name, ()):
+            self._batch.in_float32[deployed] = tensor.double()
+
     def seen(self, name: str, tensor: torch.Tensor) -> None:
         """Takes a tensor of the trained network, and computes what can be computed with it."""
-        for deployed in self._wanted.get(name, ()):
+        for deployed in self.wanted.get(name, ()):
             if deployed not in self._batch.magnitudes:
                 self._batch.trained[deployed] = tensor.double()
         self._advance()
@@ -165,6 +183,7 @@ class _Walk:
             if node.name in self._matched and node.name not in batch.trained:
                 return
             given = batch.trained.pop(node.name, None)
+            single = batch.in_float32.pop(node.name, None)
             if isinstance(node.op, Input):
                 assert given is not None
                 value = given.float()
@@ -175,7 +194,8 @@ class _Walk:
                 given = given.reshape(value.shape)
                 batch.magnitudes[node.name] = _magnitudes(given)
                 if not isinstance(node.op, Input):
-                    self._compare(node, value[: batch.count], given[: batch.count])
+                    either = [given] if single is None else [given, single.reshape(value.shape)]
+                    self._compare(node, value[: batch.count], [one[: batch.count] for one in either])
                 value = given.float()
             batch.values[node.name] = value
             batch.position += 1
@@ -184,11 +204,15 @@ class _Walk:
                 if not batch.waiting[name]:
                     del batch.values[name]
 
-    def _compare(self, node: Node, value: torch.Tensor, given: torch.Tensor) -> None:
+    def _compare(self, node: Node, value: torch.Tensor, either: Sequence[torch.Tensor]) -> None:
+        """Counts values that are neither of the trained network's: in float64 and, where it is given, in float32."""
         count = self.counts.setdefault(node.name, _Count())
         count.values += value.numel()
-        finite = torch.isfinite(given)
-        distance = torch.where(finite, (value.double() - given).abs(), torch.zeros_like(given))
+        given, *single = either
+        # The trained network has no number there.
+        distance = torch.where(torch.isfinite(given), (value.double() - given).abs(), 0.0)
+        for other in single:
+            distance = torch.fmin(distance, (value.double() - other).abs())
         half = self._half_way(node)
         if half is not None:
             # A straight-through estimator leaves roundings of its own.

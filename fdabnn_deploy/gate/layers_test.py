@@ -203,6 +203,65 @@ def test_signs_in_other_words_are_found_and_true(exact: bool) -> None:
     assert sum(layer.kind == "sign" for layer in table.layers) + table.not_compared >= 3
 
 
+class Tied(nn.Module):
+    """Signs of integers, and a mask of them that hangs on a tie."""
+
+    def __init__(self, above: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        torch.manual_seed(2)
+        self.above = above
+        self.a, self.b = nn.Parameter(torch.randn(8, 3, 3, 3)), nn.Parameter(torch.randn(8, 8, 3, 3))
+        self.last = nn.Linear(8, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = torch.conv2d(torch.where(x < 0, -1.0, 1.0), torch.where(self.a < 0, -1.0, 1.0), padding=1)
+        x = torch.where(self.above(x), 1.0, -1.0)
+        x = torch.conv2d(x, torch.where(self.b < 0, -1.0, 1.0))
+        logits: Tensor = self.last(x.mean((2, 3)))
+        return logits
+
+
+TIES: dict[str, Callable[[Tensor], Tensor]] = {
+    "0.1 x > 0.6": lambda x: x * 0.1 > 0.6,
+    "0.1 x - 0.6 > 0": lambda x: x * 0.1 - 0.6 > 0,
+    "x / 10 >= 0.7": lambda x: x / 10 >= 0.7,
+    "x >= 2.0000001": lambda x: x >= 2.0000001,
+    "x > 0.99999999": lambda x: x > 0.99999999,
+    "x + 0.1 > 1.1": lambda x: x + 0.1 > 1.1,
+}
+
+
+@pytest.mark.parametrize("exact", [True, False])
+@pytest.mark.parametrize("words", TIES)
+def test_a_tie_that_float32_and_float64_see_differently_is_either(words: str, exact: bool) -> None:
+    captured = capture(Tied(TIES[words]).eval(), gate_testing.SHAPE)
+    found = deploy(captured)
+    made = make_exact(found.graph, [images(8)])
+    graph, grids = (made.graph, made.grids) if exact else (found.graph, ())
+    table = check_layers(captured, found, graph, grids, images(4))
+    assert [describe(layer) for layer in table.layers if not layer.passed] == []
+
+
+def test_a_tie_excuses_no_other_threshold() -> None:
+    captured = capture(Tied(TIES["0.1 x > 0.6"]).eval(), gate_testing.SHAPE)
+    other = deploy(capture(Tied(lambda x: x > 3).eval(), gate_testing.SHAPE))
+    mine = deploy(captured)
+    # The same tensors, of which one sign changes between 3 and 4.
+    assert [node.name for node in other.graph if node.op.kind.startswith("Binary")] == [
+        node.name for node in mine.graph if node.op.kind.startswith("Binary")
+    ]
+    trained = {node.name: node.trained for node in mine.graph}
+    graph = Graph(
+        [replace(node, trained=trained.get(node.name, "")) for node in other.graph], other.graph.outputs
+    )
+    broken = [
+        layer
+        for layer in check_layers(captured, replace(mine, graph=graph), graph, (), images(4)).layers
+        if not layer.passed
+    ]
+    assert "binary layer" in [layer.kind for layer in broken] or "sign" in [layer.kind for layer in broken]
+
+
 def test_what_is_no_number_beside_a_number_is_wrong() -> None:
     table = check_spoilt("block.act/prelu", _scaled("slope", math.nan))
     (broken,) = [layer for layer in table.layers if not layer.passed]
