@@ -130,7 +130,7 @@ def _no_sign(graph: Graph, source: Node, weight: BinaryWeight | str) -> tuple[st
     if isinstance(weight, BinaryWeight):
         remedy = "pass its input through a sign"
         if isinstance(source.op, Add | Sub):
-            remedy += "; in a straight-through estimator compute the surrogate once: s = F.hardtanh(x); s + (torch.sign(x) - s).detach()"
+            remedy += "; in a straight-through estimator add and subtract the same surrogate: s = F.hardtanh(x); s + (torch.sign(x) - s).detach()"
         return f"its weight is binary, its input is not a sign ({source.op.kind} {source.name})", remedy
     return "full precision: neither input nor weight is a sign", "binarise both and retrain"
 

@@ -12,8 +12,6 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from fdabnn_deploy.graph import Editor, Graph, Node
 from fdabnn_deploy.ops import (
     Add,
@@ -34,6 +32,7 @@ from fdabnn_deploy.ops import (
     Sub,
 )
 from fdabnn_deploy.passes.base import Outcome, until_stable
+from fdabnn_deploy.passes.equal import operator_key
 
 _MERGED = (
     Add, Affine, Clamp, Concat, Maximum, MaxPool2d, Mul, Pad, Permute, PRelu, Relu, Reshape, Sign, Slice, Sub,
@@ -78,11 +77,7 @@ def _merged(editor: Editor, node: Node, made: dict[tuple[object, ...], str]) -> 
     """Whether an equal operator stands for this one from now on."""
     if not isinstance(node.op, _MERGED) or editor.is_output(node.name):
         return False
-    values = [
-        (value.shape, value.tobytes()) if isinstance(value, np.ndarray) else value
-        for value in node.op.attributes().values()
-    ]
-    key = (type(node.op), node.inputs, *values)
+    key = operator_key(node.op, node.inputs)
     if key not in made:
         made[key] = node.name
         return False

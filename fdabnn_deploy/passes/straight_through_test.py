@@ -1,8 +1,9 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
-from fdabnn_deploy.ops import Add, Clamp, Sub, TorchSign
+from fdabnn_deploy.ops import Add, Clamp, Op, Sub, TorchSign, Unary
 from fdabnn_deploy.passes.pass_testing import Build, check, kinds
 from fdabnn_deploy.passes.straight_through import straight_through
 from fdabnn_deploy.reference import evaluate
@@ -19,6 +20,21 @@ def test_terms_cancel() -> None:
     x = np.random.default_rng(0).normal(size=(2, 3, 2, 2)).astype(np.float32)
     np.testing.assert_allclose(evaluate(graph, [x])[0], np.sign(x), atol=1e-6)
     np.testing.assert_array_equal(evaluate(outcome.graph, [x])[0], np.sign(x))
+
+
+@pytest.mark.parametrize("smooth", [Clamp(-1.0, 1.0), Unary("tanh")])
+def test_terms_that_are_computed_twice_cancel(smooth: Op) -> None:
+    b = Build(3, 2, 2)
+    once, again = (b(smooth, "x") for _ in range(2))
+    outcome = straight_through(b.graph(b(Add(), b(Sub(), b(TorchSign(), "x"), once), again)))
+    assert outcome.applied == 1
+    assert kinds(outcome.graph) == ["Input", "TorchSign"]
+
+
+def test_terms_of_different_clamps_stay() -> None:
+    b = Build(3, 2, 2)
+    once, other = (b(Clamp(-1.0, high), "x") for high in (1.0, 2.0))
+    check(straight_through, b.graph(b(Add(), b(Sub(), b(TorchSign(), "x"), once), other)), applied=0)
 
 
 def test_residual_sums_stay() -> None:
