@@ -89,7 +89,7 @@ class _Counting(torch.fx.Interpreter):
 
     def _count(self, sign: _Watched, result: torch.Tensor) -> torch.Tensor:
         first, *second = (self._kept[name] for name in sign.sources)
-        zero = (first == (second[0] if second else sign.threshold)).expand_as(result)
+        zero = (first == (second[0] if second else _like(result, sign.threshold))).expand_as(result)
         self.values += result.numel()
         count = int(zero.sum())
         if count:
@@ -97,7 +97,11 @@ class _Counting(torch.fx.Interpreter):
         if sign.resolved is None:
             return result
         self.changed += count
-        return torch.where(zero, sign.resolved.to(result.dtype), result) if self.resolve else result
+        return (
+            torch.where(zero, _like(result, sign.resolved).to(result.dtype), result)
+            if self.resolve
+            else result
+        )
 
 
 def count_sign_zeros(captured: Captured, images: FloatArray, sign_zero: SignZero = "plus") -> SignZeros:
@@ -129,7 +133,7 @@ def count_sign_zeros(captured: Captured, images: FloatArray, sign_zero: SignZero
                 batch = torch.cat([batch, batch[-1:].expand(CAPTURE_BATCH - count, *batch.shape[1:])])
             a = _output(written.run(batch.clone()), captured.outputs[0])[:count]
             b = _output(deployed.run(batch), captured.outputs[0])[:count] if written.changed else a
-            agree += int((a.flatten(1).argmax(1) == b.flatten(1).argmax(1)).sum())
+            agree += int((a.argmax(1) == b.argmax(1)).sum())
             largest = max(largest, float((a - b).abs().max()))
     return SignZeros(
         images=len(images) if watched else 0,
@@ -140,6 +144,11 @@ def count_sign_zeros(captured: Captured, images: FloatArray, sign_zero: SignZero
         top1_agreement=agree / len(images) if watched and len(images) else 1.0,
         largest_change=largest,
     )
+
+
+def _like(result: torch.Tensor, constant: torch.Tensor) -> torch.Tensor:
+    """A constant of the graph beside a tensor of the program: one number per image is [N] here, [N, 1] there."""
+    return constant.reshape(-1) if result.dim() == 1 else constant
 
 
 def _calls(captured: Captured, module: torch.fx.GraphModule) -> dict[str, str]:
@@ -167,6 +176,7 @@ def _resolved(graph: Graph, name: str, step: Step, sign_zero: SignZero) -> torch
 
 
 def _output(outputs: Any, position: int) -> torch.Tensor:
+    # One number, an integer or a boolean per image is an output as well.
     tensor = _pytree.tree_leaves(outputs)[position]
     assert isinstance(tensor, torch.Tensor)
-    return tensor
+    return tensor.double().reshape(len(tensor), -1)

@@ -90,3 +90,17 @@ def test_every_way_of_writing_a_sign(name: str, sign_zero: SignZero, change: flo
     assert report.changed == (3 if three_valued and change else 0)
     scale = 0.3 if name == "scaled" else 1.0
     assert report.largest_change == pytest.approx(scale * abs(change) if three_valued else 0)
+
+
+def test_outputs_of_any_type_and_of_one_number_per_image() -> None:
+    images = np.array([[1.0, -1.0], [0.0, 2.0]], dtype=np.float32).reshape(2, 2, 1, 1)
+    for after, largest in (
+        (lambda y: y[:, 0], 1.0),
+        (lambda y: torch.sign(y[:, 0]) * 2, 2.0),
+        # A comparison of a sign is a step of two values, deployed as written.
+        (lambda y: y > 0, 0.0),
+        (lambda y: (y > 0).long(), 0.0),
+    ):
+        network = Spelled(lambda x, after=after: after(torch.sign(x.flatten(1)))).eval()  # type: ignore[misc]
+        report = count_sign_zeros(capture(network, (2, 1, 1)), images)
+        assert report.largest_change == largest

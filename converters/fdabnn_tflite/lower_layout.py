@@ -79,7 +79,7 @@ def lower_reshape(emitter: Emitter, node: Node) -> None:
     elif form == NHWC and len(after) == 2:
         image = before[1:] if math.prod(before[2:]) > 1 else ()
         emitter.define(node.name, emitter.reshape(tensor, after), Form(Layout.FLAT, image))
-    elif form.image == after[1:]:
+    elif form.image and form.image == after[1:]:
         height_first = (after[0], *after[2:], after[1])
         emitter.define(node.name, emitter.reshape(tensor, height_first), NHWC)
     else:

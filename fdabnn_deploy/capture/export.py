@@ -142,7 +142,9 @@ def capture(module: torch.nn.Module, input_shape: Sequence[int]) -> Captured:
                 raise refuse(node, f"'{node.op}' node", "only plain tensor code can be captured")
             values[node] = _call(lowering, node, values)
     kept, notes = _outputs(traced, values)
-    graph = Graph(lowering.nodes, [values[traced.outputs[position]].name for position in kept])
+    # One tensor may be returned more than once.
+    named = {node: lowering.output(values[node]) for node in dict.fromkeys(traced.outputs[p] for p in kept)}
+    graph = Graph(lowering.nodes, [named[traced.outputs[position]] for position in kept])
     calls: dict[str, str] = {}
     for node, value in values.items():
         if isinstance(value, Tensor):
@@ -309,7 +311,7 @@ def _opaque(
         op = Opaque(name, (BATCH, *shape[1:]) if batched else shape, compute, text if position == 0 else "")
         inputs = [tensor for source in sources for tensor in _tensors(values[source])]
         tensor = lowering.add(op, inputs, name)
-        made.append(replace(tensor, shape=shape, refused=not batched or several))
+        made.append(replace(tensor, shape=shape, refused=len(shape) < 2 or not batched or several))
     return made if several else made[0]
 
 

@@ -150,3 +150,21 @@ def _with_training_child() -> nn.Module:
     module = Everything().eval()
     module.bn.train()
     return module
+
+
+class OneScore(nn.Module):
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        score = x.flatten(1)[:, 0] * 2
+        return score, x.flatten(1), score
+
+
+def test_one_number_per_image_loses_its_channel_at_the_output_only() -> None:
+    graph = capture(OneScore().eval(), (2, 1, 1)).graph
+    first, flat, again = graph.outputs
+    assert first == again
+    assert graph.shape(first) == (-1,)
+    assert graph.shape(flat) == (-1, 2)
+    (before,) = graph[first].inputs
+    assert graph.shape(before) == (-1, 1)
+    images = np.arange(6, dtype=np.float32).reshape(3, 2, 1, 1)
+    assert np.array_equal(evaluate(graph, [images])[0], [0, 4, 8])

@@ -12,7 +12,17 @@ from fdabnn_deploy.capture.integers import Limits, limits_of
 from fdabnn_deploy.capture.values import CAPTURE_BATCH, Tensor, Value, refuse
 from fdabnn_deploy.expression import Expression, literal
 from fdabnn_deploy.graph import Node
-from fdabnn_deploy.ops import Constant, GraphError, Input, Op, TrainedConv2d, TrainedLinear
+from fdabnn_deploy.ops import (
+    BATCH,
+    Constant,
+    GraphError,
+    Input,
+    Op,
+    Opaque,
+    Reshape,
+    TrainedConv2d,
+    TrainedLinear,
+)
 
 PASS_THROUGH = frozenset({
     "detach", "clone", "contiguous", "alias", "lift_fresh_copy", "dropout", "feature_dropout", "alpha_dropout",
@@ -22,7 +32,10 @@ PASS_THROUGH = frozenset({
 
 
 class Lowering:
-    """The graph under construction: gives names and adds nodes."""
+    """The graph under construction: gives names and adds nodes.
+
+    A tensor [N], one number per image, is [N, 1] in the graph: every operator has channels. Rules see it as [N].
+    """
 
     def __init__(self) -> None:
         self.nodes: list[Node] = []
@@ -33,6 +46,7 @@ class Lowering:
         self._shapes: dict[str, tuple[int, ...]] = {}
         self._constants: dict[Expression, Tensor] = {}
         self._integers: dict[str, Limits | None] = {}
+        self._single: set[str] = set()
 
     def at(self, module: str, source: str, text: str = "") -> None:
         """Says which call the nodes added from now on come from: module path, `file:line`, and the statement there."""
@@ -43,7 +57,19 @@ class Lowering:
         return self.add(Input(shape), (), name)
 
     def add(self, op: Op, inputs: Sequence[Value], kind: str) -> Tensor:
-        """Adds a node named `<module path>/<kind>` and returns its tensor; constants among the inputs become nodes."""
+        """Adds a node named `<module path>/<kind>` and returns its tensor; constants among the inputs become nodes.
+
+        Raises:
+            GraphError: it cannot be; so tensors [N] beside [N, C], which PyTorch broadcasts along the batch.
+        """
+        single = isinstance(op, Reshape) and op.shape == ()
+        if isinstance(op, Reshape):
+            op = Reshape((1,)) if single else op
+        elif not isinstance(op, Opaque):
+            ranks = {value.name in self._single for value in inputs if isinstance(value, Tensor)}
+            if len(ranks) > 1:
+                raise GraphError("one number per image [N] beside a tensor with channels: unsqueeze it first")
+            single = True in ranks
         names = [self._operand(value).name for value in inputs]
         module = (
             owner(op.weight, self._module) if isinstance(op, TrainedConv2d | TrainedLinear) else self._module
@@ -58,7 +84,22 @@ class Lowering:
         self.nodes.append(Node(name, op, tuple(names), module, self._source, self._text, name))
         self._shapes[name] = shape
         self._integers[name] = limits_of(op, [self._integers[n] for n in names])
+        if single:
+            if shape != (BATCH, 1):
+                raise GraphError("one number per image [N] beside a constant with more of them")
+            self._single.add(name)
+            return Tensor(name, (CAPTURE_BATCH,))
         return Tensor(name, tuple(CAPTURE_BATCH if d == -1 else d for d in shape))
+
+    def output(self, tensor: Tensor) -> str:
+        """The name of the tensor as the network returns it: [N] without the channel that the graph gives it."""
+        if tensor.name not in self._single:
+            return tensor.name
+        name = f"{tensor.name}/single"
+        self.nodes.append(
+            Node(name, Reshape(()), (tensor.name,), self._module, self._source, self._text, name)
+        )
+        return name
 
     def integers(self, tensor: Tensor) -> Limits | None:
         """The limits of a tensor that is known to hold integers only."""

@@ -209,7 +209,7 @@ def _concat(op: Concat, inputs: list[Values], shapes: list[Shape], shape: Shape)
 
 def _reshape(op: Reshape, inputs: list[Values], shapes: list[Shape], shape: Shape) -> Values:
     (x,) = inputs
-    if len(shape) == 2:
+    if len(shape) <= 2:
         inner = math.prod(shapes[0][2:])
         return Values(np.repeat(x.low, inner), np.repeat(x.high, inner), x.grid)
     if shape[1] == shapes[0][1]:

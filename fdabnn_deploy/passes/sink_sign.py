@@ -32,6 +32,9 @@ def _sweep(graph: Graph) -> Outcome:
     for node in graph:
         if not isinstance(node.op, Reshape | Slice | Permute | Concat | MaxPool2d | Pad):
             continue
+        if len(graph.shape(node.name)) == 1:
+            # An output of one number per image has no channels, which signs and scales need.
+            continue
         if node.name in touched or touched & set(node.inputs):
             continue
         sources = [graph[name] for name in node.inputs]
