@@ -28,6 +28,7 @@ from fdabnn_deploy.deploy import Deployed
 from fdabnn_deploy.gate.double_program import DoubleProgram, InFloat32
 from fdabnn_deploy.gate.results import LayerCheck, LayerTable
 from fdabnn_deploy.gate.stated_error import StatedErrors
+from fdabnn_deploy.gate.trained_zeros import TrainedZeros
 from fdabnn_deploy.graph import Graph, Node
 from fdabnn_deploy.numerics.grid_row import GridRow
 from fdabnn_deploy.ops import (
@@ -130,7 +131,7 @@ class _Walk:
                 self.wanted.setdefault(maker, []).append(node.name)
                 self._matched.add(node.name)
         self._clipped: dict[str, tuple[int, int, float, float]] = {}
-        self._zeros: dict[str, int] = {}
+        self._zeros = TrainedZeros(captured)
         self._batch = _Batch(0)
 
     def begin(self, count: int) -> None:
@@ -145,6 +146,7 @@ class _Walk:
 
     def seen(self, name: str, tensor: torch.Tensor) -> None:
         """Takes a tensor of the trained network, and computes what can be computed with it."""
+        self._zeros.seen(name, tensor[: self._batch.count])
         for deployed in self.wanted.get(name, ()):
             if deployed not in self._batch.magnitudes:
                 self._batch.trained[deployed] = tensor.double()
@@ -230,11 +232,8 @@ class _Walk:
         count.stated = max(count.stated, stated)
 
     def _note(self, node: Node, value: torch.Tensor) -> None:
-        """Remembers what may be the cause of differences: values that a limit cut off, zeros in front of a sign."""
-        if isinstance(node.op, Sign):
-            zeros = int((self._batch.values[node.inputs[0]][: self._batch.count] == 0).sum())
-            self._zeros[node.name] = self._zeros.get(node.name, 0) + zeros
-        elif isinstance(node.op, Clamp | Saturate) and "/limited" in node.name:
+        """Remembers values that a limit cut off, which may be the cause of differences."""
+        if isinstance(node.op, Clamp | Saturate) and "/limited" in node.name:
             beyond = int((value != self._batch.values[node.inputs[0]]).sum())
             before = self._clipped.get(node.name, (0, 0, 0.0, 0.0))
             self._clipped[node.name] = (
@@ -283,9 +282,12 @@ class _Walk:
             beyond, total, low, high = self._clipped.get(inner.name, (0, 1, 0.0, 0.0))
             if beyond:
                 return f"{beyond / total:.2%} of the values in front are beyond {low:g} .. {high:g} and were clipped"
-        zeros = sum(self._zeros.get(inner.name, 0) for inner in piece)
+        zeros = self._zeros.at(node.trained, {self._graph[name].trained for name in self._matched})
         if zeros:
-            return f"{zeros} values are exactly 0 at the sign, where one bit has no 0; --sign-zero exact keeps zeros"
+            return (
+                f"{zeros} values are exactly 0 at the sign, where one bit has no 0; --sign-zero exact keeps zeros, "
+                "plus and minus count them as +1 and as -1"
+            )
         if kind == "sign":
             return "the deployed sign changes at another value than the trained one"
         weights = self._weight_zeros.get(node.module, 0)

@@ -18,6 +18,7 @@ from fdabnn_deploy.gate.layers import check_layers, describe
 from fdabnn_deploy.graph import Graph, Node
 from fdabnn_deploy.numerics.exact import make_exact
 from fdabnn_deploy.ops import Affine, BinaryConv2d, Clamp, Op, PRelu, Sign
+from fdabnn_deploy.sign_zero import SignZero
 
 
 @pytest.mark.parametrize("exact", [True, False])
@@ -203,22 +204,26 @@ def test_signs_in_other_words_are_found_and_true(exact: bool) -> None:
     assert sum(layer.kind == "sign" for layer in table.layers) + table.not_compared >= 3
 
 
-class Tied(nn.Module):
-    """Signs of integers, and a mask of them that hangs on a tie."""
+class OfIntegers(nn.Module):
+    """A binary layer, and signs of its integers in words of their own."""
 
-    def __init__(self, above: Callable[[Tensor], Tensor]) -> None:
+    def __init__(self, signs: Callable[[Tensor], Tensor]) -> None:
         super().__init__()
         torch.manual_seed(2)
-        self.above = above
+        self.signs = signs
         self.a, self.b = nn.Parameter(torch.randn(8, 3, 3, 3)), nn.Parameter(torch.randn(8, 8, 3, 3))
         self.last = nn.Linear(8, 4)
 
     def forward(self, x: Tensor) -> Tensor:
         x = torch.conv2d(torch.where(x < 0, -1.0, 1.0), torch.where(self.a < 0, -1.0, 1.0), padding=1)
-        x = torch.where(self.above(x), 1.0, -1.0)
-        x = torch.conv2d(x, torch.where(self.b < 0, -1.0, 1.0))
+        x = torch.conv2d(self.signs(x), torch.where(self.b < 0, -1.0, 1.0))
         logits: Tensor = self.last(x.mean((2, 3)))
         return logits
+
+
+def above(mask: Callable[[Tensor], Tensor]) -> OfIntegers:
+    """+1 where a mask is true, -1 elsewhere."""
+    return OfIntegers(lambda x: torch.where(mask(x), 1.0, -1.0))
 
 
 TIES: dict[str, Callable[[Tensor], Tensor]] = {
@@ -234,7 +239,7 @@ TIES: dict[str, Callable[[Tensor], Tensor]] = {
 @pytest.mark.parametrize("exact", [True, False])
 @pytest.mark.parametrize("words", TIES)
 def test_a_tie_that_float32_and_float64_see_differently_is_either(words: str, exact: bool) -> None:
-    captured = capture(Tied(TIES[words]).eval(), gate_testing.SHAPE)
+    captured = capture(above(TIES[words]).eval(), gate_testing.SHAPE)
     found = deploy(captured)
     made = make_exact(found.graph, [images(8)])
     graph, grids = (made.graph, made.grids) if exact else (found.graph, ())
@@ -243,8 +248,8 @@ def test_a_tie_that_float32_and_float64_see_differently_is_either(words: str, ex
 
 
 def test_a_tie_excuses_no_other_threshold() -> None:
-    captured = capture(Tied(TIES["0.1 x > 0.6"]).eval(), gate_testing.SHAPE)
-    other = deploy(capture(Tied(lambda x: x > 3).eval(), gate_testing.SHAPE))
+    captured = capture(above(TIES["0.1 x > 0.6"]).eval(), gate_testing.SHAPE)
+    other = deploy(capture(above(lambda x: x > 3).eval(), gate_testing.SHAPE))
     mine = deploy(captured)
     # The same tensors, of which one sign changes between 3 and 4.
     assert [node.name for node in other.graph if node.op.kind.startswith("Binary")] == [
@@ -260,6 +265,39 @@ def test_a_tie_excuses_no_other_threshold() -> None:
         if not layer.passed
     ]
     assert "binary layer" in [layer.kind for layer in broken] or "sign" in [layer.kind for layer in broken]
+
+
+ZEROS: list[tuple[Callable[[Tensor], Tensor], SignZero]] = [
+    (lambda x: torch.sign(x - 1), "plus"),
+    (lambda x: torch.sign(x - 1), "minus"),
+    (lambda x: torch.sign(1 - x), "plus"),
+    (lambda x: torch.sign(x * 2 + 2), "minus"),
+    (lambda x: torch.sign(torch.clamp(x - 0.5, 0, 1)), "plus"),
+    (lambda x: torch.sign(torch.relu(x)), "minus"),
+    (lambda x: (x > 1).float() - (x < 1).float(), "plus"),
+]
+
+
+@pytest.mark.parametrize("exact", [True, False])
+@pytest.mark.parametrize("case", range(len(ZEROS)))
+def test_zeros_are_those_of_the_trained_sign(case: int, exact: bool) -> None:
+    signs, sign_zero = ZEROS[case]
+    captured = capture(OfIntegers(signs).eval(), gate_testing.SHAPE)
+    found = deploy(captured, exact=exact, sign_zero=sign_zero)
+    made = make_exact(found.graph, [images(8)])
+    graph, grids = (made.graph, made.grids) if exact else (found.graph, ())
+    # Limits behind it are those of the changed graph, and may be too narrow.
+    first, *_ = [
+        layer for layer in check_layers(captured, found, graph, grids, images(4)).layers if not layer.passed
+    ]
+    text = describe(first)
+    assert "values are exactly 0 at the sign, where one bit has no 0; --sign-zero exact keeps zeros" in text
+    if first.kind == "sign":
+        assert f"{first.differing} values are exactly 0" in text
+    kept = deploy(captured, exact=exact, sign_zero="exact")
+    made = make_exact(kept.graph, [images(8)])
+    graph, grids = (made.graph, made.grids) if exact else (kept.graph, ())
+    assert check_layers(captured, kept, graph, grids, images(4)).passed
 
 
 def test_what_is_no_number_beside_a_number_is_wrong() -> None:
