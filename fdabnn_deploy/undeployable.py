@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+import numpy as np
+
 from fdabnn_deploy.capture.remedies import GENERAL, remedy_for
 from fdabnn_deploy.errors import ModelRefusedError
 from fdabnn_deploy.graph import Graph, Node
@@ -58,7 +60,7 @@ def _lines(graph: Graph, skipped: Sequence[str], exact: bool) -> Iterable[str]:
             statements.setdefault((shown.module, shown.source), []).append(shown)
     for nodes in statements.values():
         if not any(_below_opaque(graph, node) for node in nodes):
-            yield _describe(nodes, skipped)
+            yield _not_finite(graph, nodes) or _describe(nodes, skipped)
 
 
 def _reader(graph: Graph, node: Node) -> Node:
@@ -70,6 +72,19 @@ def _reader(graph: Graph, node: Node) -> Node:
 def _below_opaque(graph: Graph, node: Node) -> bool:
     """Whether an operand comes from an operator that is listed already: a pattern cannot be recognised behind it."""
     return any(isinstance(source.op, Opaque) for source in graph.producers(node))
+
+
+def _not_finite(graph: Graph, nodes: Sequence[Node]) -> str:
+    """The line of a comparison with NaN or an infinity, or nothing."""
+    for node in nodes:
+        for constant in map(graph.constant, node.inputs if isinstance(node.op, Compare) else ()):
+            if constant is not None and not np.all(np.isfinite(constant.value)):
+                odd = constant.value[~np.isfinite(constant.value)].flat[0]
+                return (
+                    f"operator {_name(node)} {place(node)} compares with {odd}, which is not finite: its result never changes; compare "
+                    "with a finite number, and look where this one comes from"
+                )
+    return ""
 
 
 def _describe(nodes: Sequence[Node], skipped: Sequence[str]) -> str:

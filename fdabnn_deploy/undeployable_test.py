@@ -100,6 +100,12 @@ def test_what_has_no_exact_form_may_be_exported_in_float() -> None:
     deploy(capture(nn.Sequential(*layers).eval(), SHAPE))
 
 
+@pytest.mark.parametrize("value", ["nan", "inf", "-inf"])
+def test_a_comparison_with_what_is_not_finite_says_so(value: str) -> None:
+    text = refusal(Own(lambda x: torch.where(x > float(value), 1.0, -1.0)))
+    assert f"compares with {value}, which is not finite" in text
+
+
 def test_tokens_that_were_joined_with_the_batch() -> None:
     text = refusal(Own(lambda x: x.flatten(2).transpose(1, 2).reshape(-1, 3)), nn.Linear(3, 2))
     assert (

@@ -51,6 +51,9 @@ def explain(
     here = [event for event in events if place is not None and event.place.source == place.source]
     if here or events:
         return _listed(here or events)
+    reads = _distinct(event for event in found.events if event.kind == "read")
+    if reads and "fake tensor" in str(error):
+        return _listed(reads)
     where = f" {place}" if place is not None else ""
     return ModelRefusedError(
         f"the model cannot be traced on an input of shape {shape}: {_reason(error)}{where}; forward() has to be plain tensor code without "
@@ -74,6 +77,11 @@ def _listed(events: Sequence[Event]) -> ModelRefusedError:
 
 
 def _describe(event: Event) -> str:
+    if event.kind == "read":
+        return (
+            f"{event.what} of an activation {event.place}, which tracing cannot follow; leave .data out, or write .detach(): "
+            "torch.sign(x) for x.data.sign()"
+        )
     if event.kind == "data":
         to = f" of {event.target}" if event.target else ""
         return (

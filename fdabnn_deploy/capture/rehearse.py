@@ -49,7 +49,8 @@ class Event:
     """Something that a program cannot hold.
 
     Attributes:
-        kind: "data" (an assignment to `.data` or a write through it), "python" (a tensor's value became a Python or NumPy value).
+        kind: "data" (an assignment to `.data` or a write through it), "read" (the `.data` of an activation), "python" (a tensor's value
+            became a Python or NumPy value).
         what: the function.
         target: the parameter or buffer, where there is one.
         origins: the parameters and buffers that the tensor is computed from, and `INPUT`.
@@ -151,6 +152,8 @@ class _Watch(TorchFunctionMode):
             self._note("python", name, tensors[0], origins)
         elif writes and tensors and tensors[0] in self._data:
             self._note("data", f"{name} through .data", tensors[0], origins)
+        elif func == torch.Tensor.data.__get__ and INPUT in origins:  # type: ignore[attr-defined]
+            self._note("read", "a read of .data", tensors[0], origins)
         result = func(*args, **(kwargs or {}))
         for tensor in (*_tensors(result), *(tensors[:1] if writes else [])):
             self._origins[tensor] = origins

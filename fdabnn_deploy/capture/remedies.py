@@ -8,6 +8,10 @@ GENERAL = (
 )
 
 _SMOOTH = "replace it by one that clamps and train on: {} (smooth functions are rounded differently by every runtime)"
+_ROUNDING = (
+    "where it leaves two values it is a comparison, and {0} * 2 - 1 is the same as ({1}).float() * 2 - 1; where it leaves more, leave the "
+    "rounding out and keep the clamp, and check the accuracy, or train on without it"
+)
 _REARRANGE = "write it as view, permute and reshape: {}"
 _FROM_INPUT = (
     "it is computed from the input: leave it out where only a sign reads it and it scales all values alike, else replace it by a constant "
@@ -15,9 +19,9 @@ _FROM_INPUT = (
 )
 
 _REMEDIES: dict[str, str] = {
-    "round": "leave the rounding out and keep the clamp, and check the accuracy, or train on without it",
-    "floor": "leave the rounding out and keep the clamp, and check the accuracy, or train on without it",
-    "ceil": "leave the rounding out and keep the clamp, and check the accuracy, or train on without it",
+    "round": _ROUNDING.format("torch.round(torch.clamp(x, 0, 1))", "x > 0.5"),
+    "floor": _ROUNDING.format("torch.floor(torch.clamp(x, 0, 1))", "x >= 1"),
+    "ceil": _ROUNDING.format("torch.ceil(torch.clamp(x, 0, 1))", "x > 0"),
     "sigmoid": _SMOOTH.format("torch.clamp(x / 6 + 0.5, 0, 1)"),
     "hardsigmoid": "write it as torch.clamp(x / 6 + 0.5, 0, 1), which is the same",
     "tanh": _SMOOTH.format("F.hardtanh(x)"),

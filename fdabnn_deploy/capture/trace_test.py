@@ -131,6 +131,10 @@ def data_of_activation(layer: Any, x: Tensor) -> Any:
     return plain(layer, x)
 
 
+def read_of_data(layer: Any, x: Tensor) -> Any:
+    return plain(layer, x.data.sign())
+
+
 def data_of_weight(layer: Any, x: Tensor) -> Any:
     layer.conv.weight.data = torch.sign(layer.conv.weight.data)
     return plain(layer, x)
@@ -169,6 +173,7 @@ class Helper:
 
 REASONS = [
     (data_of_activation, "an assignment to .data in module '1'", "x.data = x.data.sign()", "x = torch.sign(x)"),
+    (read_of_data, "a read of .data of an activation in module '1'", "x.data.sign()", "leave .data out"),
     (data_of_weight, "an assignment to .data of 1.conv.weight in module '1'", "weight.data = torch.sign", "torch.sign(self.weight)"),
     (copied_into_weight, "copy_ through .data of 1.conv.weight in module '1'", "data.copy_(", "compute a new tensor"),
     (branches_on_the_input, "a branch on the value of a tensor computed from the input", "x.sum() > 0", "torch.where"),

@@ -29,6 +29,8 @@ from fdabnn_deploy.ops import (
     BinaryLinear,
     Conv2d,
     Linear,
+    Maximum,
+    Mul,
     Op,
     Sign,
     Sub,
@@ -80,6 +82,10 @@ class Binary:
     flips: DoubleArray
 
 
+_SUMS: tuple[type[Op], ...] = (Affine, Add, Sub)
+_BINARISE = "binarise activations to -1 and +1 and train on"
+
+
 def judge(graph: Graph, node: Node, sign_zero: SignZero = "plus") -> tuple[Verdict, Binary | None]:
     """The verdict on a trained layer and, unless it is a float layer, what its binary form is made of."""
     assert isinstance(node.op, TrainedConv2d | TrainedLinear)
@@ -88,9 +94,7 @@ def judge(graph: Graph, node: Node, sign_zero: SignZero = "plus") -> tuple[Verdi
     if isinstance(source.op, Affine) and isinstance(graph[source.inputs[0]].op, Sign | TorchSign):
         scale = source.op.scale
         if np.any(source.op.offset) or np.ptp(np.abs(scale)) or not scale[0]:
-            low, high = sorted((source.op.offset[0] - scale[0], source.op.offset[0] + scale[0]))
-            reason = f"its input takes the values {low:g} and {high:g}, not -s and +s"
-            return Verdict(node.name, 0, reason, "binarise activations to -1 and +1 and train on"), None
+            return Verdict(node.name, 0, *_other_values(source.op)), None
         source = graph[source.inputs[0]]
     exact = sign_zero == "exact"
     weight = binary_weight(node.op.weight, three_valued=exact)
@@ -121,29 +125,58 @@ def judge(graph: Graph, node: Node, sign_zero: SignZero = "plus") -> tuple[Verdi
     return Verdict(node.name, count, reason, zeros=zeros), binary
 
 
+def _other_values(op: Affine) -> tuple[str, str]:
+    """Why a sign with this behind it takes other values than -s and +s, and the remedy."""
+    constant = op.scale == 0
+    if np.any(constant):
+        which = "" if np.all(constant) else f" in {np.count_nonzero(constant)} of {constant.size} channels"
+        return (
+            f"its input is the same for every input{which}",
+            "mend the sign in front of it, which never changes",
+        )
+    offset = int(np.argmax(np.abs(op.offset)))
+    if op.offset[offset]:
+        low, high = sorted((op.offset[offset] - op.scale[offset], op.offset[offset] + op.scale[offset]))
+        return f"its input takes the values {low:g} and {high:g}, not -s and +s", _BINARISE
+    low, high = (float(pick(np.abs(op.scale))) for pick in (np.min, np.max))
+    return (
+        f"its input has another magnitude from channel to channel ({low:g} to {high:g}), not one s for -s and +s",
+        "give it one magnitude for all channels, such as torch.sign(x), and train on; a scale per channel may stand behind the layer",
+    )
+
+
 def _no_sign(graph: Graph, source: Node, weight: BinaryWeight | str) -> tuple[str, str]:
     """Why a layer is no binary one, and the remedy, where its input is not a sign."""
     if _made_of_signs(graph, source):
         made = f"{source.op.kind} {source.name} adds an offset or other signs"
         reason = f"its input is made of signs, but takes other values than -s and +s ({made})"
-        return reason, "binarise activations to -1 and +1 and train on"
+        return reason, _BINARISE
+    if _made_of_signs(graph, source, (*_SUMS, Maximum, Mul)):
+        reason = f"its input is a mask or choice made of several comparisons or signs ({source.op.kind} {source.name})"
+        return (
+            reason,
+            "write one comparison with one constant per channel, such as x > 0 for (x > 4) | (x > 0)",
+        )
     if isinstance(weight, BinaryWeight):
         remedy = "pass its input through a sign"
         if isinstance(source.op, Add | Sub):
-            remedy += "; in a straight-through estimator add and subtract the same surrogate: s = F.hardtanh(x); s + (torch.sign(x) - s).detach()"
+            remedy += (
+                "; in a straight-through estimator add and subtract the same surrogate: "
+                "s = F.hardtanh(x); s + (torch.sign(x) - s).detach()"
+            )
         return f"its weight is binary, its input is not a sign ({source.op.kind} {source.name})", remedy
     return "full precision: neither input nor weight is a sign", "binarise both and retrain"
 
 
-def _made_of_signs(graph: Graph, node: Node) -> bool:
-    """Whether a tensor is a sum of signs, scaled and with offsets."""
+def _made_of_signs(graph: Graph, node: Node, kinds: tuple[type[Op], ...] = _SUMS) -> bool:
+    """Whether a tensor is made of signs by operators of these kinds: as a sum, scaled and with offsets."""
     seen: set[str] = set()
     stack = [node]
     while stack:
         part = stack.pop()
         if part.name in seen or isinstance(part.op, Sign | TorchSign):
             continue
-        if not isinstance(part.op, Affine | Add | Sub):
+        if not isinstance(part.op, kinds):
             return False
         seen.add(part.name)
         stack.extend(graph.producers(part))

@@ -13,6 +13,7 @@ from fdabnn_deploy.ops import (
     BinaryConv2d,
     BinaryLinear,
     Conv2d,
+    Maximum,
     Op,
     Reshape,
     Sign,
@@ -139,6 +140,31 @@ def test_float_layers_say_why(
     outcome = check(recognise_binary, b.graph(b(conv(weight), source)), applied=0)
     assert reason in outcome.skipped[0]
     assert isinstance(outcome.graph.nodes_of(Conv2d)[0].op, Conv2d)
+
+
+@pytest.mark.parametrize(
+    ("scale", "offset", "reason"),
+    [
+        ([1, -1, 2], [0, 0, 0], "another magnitude from channel to channel (1 to 2), not one s"),
+        ([0, 0, 0], [1, 1, 1], "its input is the same for every input;"),
+        ([1, 0, 1], [0, 1, 0], "the same for every input in 1 of 3 channels"),
+        ([1, 1, 1], [0, 0, 0.5], "takes the values -0.5 and 1.5, not -s and +s"),
+    ],
+)
+def test_other_values_than_one_magnitude(scale: list[float], offset: list[float], reason: str) -> None:
+    b = Build(3, 4, 4)
+    source = b(Affine(np.array(scale, float), np.array(offset, float)), b(Sign(), "x"))
+    graph = b.graph(b(conv(binarised((2, 3, 3, 3))), source))
+    verdict = judge(graph, graph[graph.outputs[0]])[0]
+    assert reason in f"{verdict.reason};"
+
+
+def test_a_mask_of_several_comparisons_is_named() -> None:
+    b = Build(3, 4, 4)
+    above, below = (b(Sign(), b(Affine(np.ones(3), np.full(3, offset)), "x")) for offset in (0.0, -4.0))
+    mask = b(Affine(np.full(3, 2.0), np.full(3, -1.0)), b(Maximum(), above, below))
+    outcome = check(recognise_binary, b.graph(b(conv(binarised((2, 3, 3, 3))), mask)), applied=0)
+    assert "a mask or choice made of several comparisons or signs" in outcome.skipped[0]
 
 
 def test_a_sum_of_signs_is_not_called_no_sign() -> None:
