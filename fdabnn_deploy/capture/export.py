@@ -13,8 +13,8 @@ import torch
 from fdabnn_deploy.capture import lower_layers, lower_pointwise, lower_shape  # noqa: F401 (they register their rules)
 from fdabnn_deploy.capture.integers import check_type
 from fdabnn_deploy.capture.lowering import LOWERINGS, PASS_THROUGH, Lowering, pass_through
-from fdabnn_deploy.capture.rehearse import repeats_itself
 from fdabnn_deploy.capture.remedies import remedy_for
+from fdabnn_deploy.capture.state import refuse_state
 from fdabnn_deploy.capture.trace import Traced, trace
 from fdabnn_deploy.capture.values import (
     CAPTURE_BATCH,
@@ -119,7 +119,7 @@ def capture(module: torch.nn.Module, input_shape: Sequence[int]) -> Captured:
     traced = trace(module, tuple(input_shape))
     program = traced.program
     live = _live(traced)
-    _refuse_state(module, program, live, tuple(input_shape))
+    refuse_state(program, live, tuple(input_shape))
     tensors: dict[str, torch.Tensor] = {**dict(program.state_dict), **dict(program.constants)}
     signature = program.graph_signature
     stored = {
@@ -162,32 +162,6 @@ def _live(traced: Traced) -> set[torch.fx.Node]:
             live.add(node)
             stack.extend(node.all_input_nodes)
     return live
-
-
-def _refuse_state(
-    module: torch.nn.Module,
-    program: torch.export.ExportedProgram,
-    live: set[torch.fx.Node],
-    input_shape: tuple[int, ...],
-) -> None:
-    """Refuses outputs that depend on what forward() changes at every call, such as a running count.
-
-    Raises:
-        ModelRefusedError: a second call on the same input gives other values.
-    """
-    signature = program.graph_signature
-    changed = {
-        *signature.buffers_to_mutate.values(),
-        *getattr(signature, "parameters_to_mutate", {}).values(),
-    }
-    names = {**signature.inputs_to_buffers, **signature.inputs_to_parameters}
-    read = sorted({names[node.name] for node in live if node.op == "placeholder" and node.name in names})
-    state = [name for name in read if name in changed]
-    if state and not repeats_itself(module, torch.ones(CAPTURE_BATCH, *input_shape)):
-        raise ModelRefusedError(
-            f"the outputs depend on {', '.join(state)}, which forward() changes at every call, so the same input gives other values the "
-            "second time; a file keeps no state: use the value without changing it, such as a constant buffer"
-        )
 
 
 def _outputs(traced: Traced, values: dict[torch.fx.Node, Any]) -> tuple[tuple[int, ...], tuple[str, ...]]:

@@ -183,13 +183,5 @@ class _Watch(TorchFunctionMode):
             self.events.append(Event(kind, what, target, tuple(sorted(origins)), place))
 
 
-def repeats_itself(module: torch.nn.Module, example: torch.Tensor) -> bool:
-    """Whether a copy of a module gives the same values when it is called twice on the same input."""
-    own = copy.deepcopy(module)
-    with torch.no_grad():
-        first, second = ([t.clone() for t in _tensors(own(example.clone()))] for _ in range(2))
-    return len(first) == len(second) and all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
-
-
 def _tensors(items: Any) -> list[torch.Tensor]:
     return [item for item in _pytree.tree_leaves(items) if isinstance(item, torch.Tensor)]
