@@ -146,7 +146,7 @@ class _Walk:
 
     def seen(self, name: str, tensor: torch.Tensor) -> None:
         """Takes a tensor of the trained network, and computes what can be computed with it."""
-        self._zeros.seen(name, tensor[: self._batch.count])
+        self._zeros.seen(name, tensor, self._batch.count)
         for deployed in self.wanted.get(name, ()):
             if deployed not in self._batch.magnitudes:
                 self._batch.trained[deployed] = tensor.double()

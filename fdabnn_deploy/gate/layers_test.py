@@ -300,6 +300,12 @@ def test_zeros_are_those_of_the_trained_sign(case: int, exact: bool) -> None:
     assert check_layers(captured, kept, graph, grids, images(4)).passed
 
 
+def test_a_program_may_hold_tensors_without_axes() -> None:
+    captured = capture(OfIntegers(lambda x: torch.sign(x) + 0 * torch.ones([])).eval(), gate_testing.SHAPE)
+    found = deploy(captured)
+    assert check_layers(captured, found, found.graph, (), images(1)).layers
+
+
 def test_what_is_no_number_beside_a_number_is_wrong() -> None:
     table = check_spoilt("block.act/prelu", _scaled("slope", math.nan))
     (broken,) = [layer for layer in table.layers if not layer.passed]

@@ -30,10 +30,10 @@ class TrainedZeros:
                 self._counts[name] = 0
                 self._signs.setdefault(captured.calls[name], []).append((name, middle))
 
-    def seen(self, name: str, tensor: torch.Tensor) -> None:
-        """Counts in a tensor of the trained network's program, by the name of its node."""
+    def seen(self, name: str, tensor: torch.Tensor, images: int) -> None:
+        """Counts in the first so many images of a tensor of the trained network's program, by the name of its node."""
         for sign, middle in self._signs.get(name, ()):
-            self._counts[sign] += int((tensor == middle).sum())
+            self._counts[sign] += int((tensor[:images] == middle).sum())
 
     def at(self, name: str, stop: Container[str]) -> int:
         """How many zeros there were at the signs that a tensor is computed from.
