@@ -26,6 +26,7 @@ from fdabnn_deploy.capture import Captured
 from fdabnn_deploy.capture.values import CAPTURE_BATCH
 from fdabnn_deploy.deploy import Deployed
 from fdabnn_deploy.gate.double_program import DoubleProgram, InFloat32
+from fdabnn_deploy.gate.near_ties import NearTies
 from fdabnn_deploy.gate.results import LayerCheck, LayerTable
 from fdabnn_deploy.gate.stated_error import StatedErrors
 from fdabnn_deploy.gate.trained_zeros import TrainedZeros
@@ -132,12 +133,15 @@ class _Walk:
                 self._matched.add(node.name)
         self._clipped: dict[str, tuple[int, int, float, float]] = {}
         self._zeros = TrainedZeros(captured)
+        self._ties = NearTies(captured)
+        self._trained = {graph[name].trained for name in self._matched}
         self._batch = _Batch(0)
 
     def begin(self, count: int) -> None:
         """Starts a batch of so many inputs."""
         waiting = {node.name: len(self._graph.consumers(node.name)) for node in self._graph}
         self._batch = _Batch(count, waiting=waiting)
+        self._ties.begin()
 
     def seen_in_float32(self, name: str, tensor: torch.Tensor) -> None:
         """Takes a tensor of the trained network as float32 gives it, before the same in float64."""
@@ -147,6 +151,7 @@ class _Walk:
     def seen(self, name: str, tensor: torch.Tensor) -> None:
         """Takes a tensor of the trained network, and computes what can be computed with it."""
         self._zeros.seen(name, tensor, self._batch.count)
+        self._ties.seen(name, tensor)
         for deployed in self.wanted.get(name, ()):
             if deployed not in self._batch.magnitudes:
                 self._batch.trained[deployed] = tensor.double()
@@ -219,7 +224,11 @@ class _Walk:
         if half is not None:
             # A straight-through estimator leaves roundings of its own.
             limits = torch.from_numpy(half).reshape(1, -1, *(1,) * (value.dim() - 2))
-            count.differing += int((distance > limits).sum())
+            off = distance > limits
+            undecided = self._ties.at(node.trained, self._trained)
+            if undecided is not None and undecided.numel() >= off.numel():
+                off &= ~undecided.reshape(-1, *off.shape[1:])[: len(off)]
+            count.differing += int(off.sum())
             stated = 0.0
         else:
             error = self._errors.of(node.name, self._batch.magnitudes)
@@ -282,7 +291,7 @@ class _Walk:
             beyond, total, low, high = self._clipped.get(inner.name, (0, 1, 0.0, 0.0))
             if beyond:
                 return f"{beyond / total:.2%} of the values in front are beyond {low:g} .. {high:g} and were clipped"
-        zeros = self._zeros.at(node.trained, {self._graph[name].trained for name in self._matched})
+        zeros = self._zeros.at(node.trained, self._trained)
         if zeros:
             return (
                 f"{zeros} values are exactly 0 at the sign, where one bit has no 0; --sign-zero exact keeps zeros, "

@@ -15,10 +15,15 @@ from fdabnn_deploy.runtimes.qemu_aarch64 import QemuRuntime
 
 @pytest.fixture
 def emulator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A program that is found as qemu-aarch64 and ends at once."""
+    """A program that is found as qemu-aarch64, tells its version, and ends at once when it is to run something."""
     program = tmp_path / "bin" / "qemu-aarch64"
     program.parent.mkdir()
-    program.write_text("#!/bin/sh\necho 'no such thing' >&2\nexit 3\n")
+    program.write_text(
+        "#!/bin/sh\n"
+        '[ "$1" = --version ] && echo "qemu-aarch64 version 7.2.0" && exit\n'
+        "echo 'no such thing' >&2\n"
+        "exit 3\n"
+    )
     program.chmod(0o755)
     root = tmp_path / "root"
     root.mkdir()

@@ -84,6 +84,7 @@ def test_norm_equals_its_formula(rows: int, channels: int, slopes: int, shortcut
     y.backward(grad)
     slow = [value.double().requires_grad_() for value in values]
     p = F.prelu(slow[0], slow[1])
+    p.retain_grad()
     exact = F.batch_norm(p, None, None, slow[2], slow[3], True, 0.1, 1e-5)
     if shortcut:
         exact = exact + slow[4]
@@ -91,10 +92,16 @@ def test_norm_equals_its_formula(rows: int, channels: int, slopes: int, shortcut
     assert distance(y.detach(), exact.detach()) < 1e-6
     assert distance(mean, p.detach().mean(0)) < 1e-6
     assert distance(variance, p.detach().var(0, unbiased=False)) < 1e-6
-    for value, expected in zip(fast, slow, strict=True):
+    for index, (value, expected) in enumerate(zip(fast, slow, strict=True)):
         assert value.grad is not None
         assert expected.grad is not None
-        assert distance(value.grad, expected.grad) < 5e-6
+        if index == 1:
+            # The terms of a slope's gradient cancel: its error is measured by them, not by what is left of them.
+            assert p.grad is not None
+            terms = (p.grad * slow[0].detach().clamp(max=0)).norm()
+            assert (value.grad - expected.grad).norm() < 1e-6 * terms * rows**0.5
+        else:
+            assert distance(value.grad, expected.grad) < 2e-6
 
 
 def test_bfloat16_rounds_the_results_of_float32() -> None:
