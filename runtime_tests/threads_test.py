@@ -31,9 +31,9 @@ def network(seed: int) -> nn.Module:
     return nn.Sequential(*layers).eval()
 
 
-def export(folder: Path, seed: int) -> bytes:
+def export(folder: Path, module: nn.Module) -> bytes:
     fdabnn_deploy.export(
-        network(seed), torch.zeros(1, 3, 8, 8), targets="onnx", out=folder, samples="random:4", name="net",
+        module, torch.zeros(1, 3, 8, 8), targets="onnx", out=folder, samples="random:4", name="net",
         mean=[0.5] * 3, std=[0.25] * 3,
     )  # fmt: skip
     return (folder / "net.onnx").read_bytes()
@@ -42,14 +42,16 @@ def export(folder: Path, seed: int) -> bytes:
 def test_two_threads_export_what_one_does(tmp_path: Path) -> None:
     filters, level = list(warnings.filters), logging.root.manager.disable
     made: dict[int, bytes] = {}
+    # Made before: all threads draw weights from one generator.
+    networks = {seed: network(seed) for seed in (1, 2)}
 
     def work(seed: int) -> None:
-        made[seed] = export(tmp_path / f"thread{seed}", seed)
+        made[seed] = export(tmp_path / f"thread{seed}", networks[seed])
 
     threads = [threading.Thread(target=work, args=(seed,)) for seed in (1, 2)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert made == {seed: export(tmp_path / f"alone{seed}", seed) for seed in (1, 2)}
+    assert made == {seed: export(tmp_path / f"alone{seed}", networks[seed]) for seed in (1, 2)}
     assert (warnings.filters, logging.root.manager.disable) == (filters, level)
