@@ -66,7 +66,7 @@ def _pool(threads: int) -> int | None:
 
 
 def _call(name: str, op: ctypes.Structure, *arguments: Tensor | None) -> None:
-    """Call a pass; tensors go by address, which the caller keeps alive. The library's lock is Python's: none."""
+    """Call a pass; tensors go by address, which the caller keeps alive."""
     library = _library()
     assert library is not None
     addresses = [None if tensor is None else ctypes.c_void_p(tensor.data_ptr()) for tensor in arguments]

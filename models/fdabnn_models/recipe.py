@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -115,8 +115,3 @@ def merge(read: Mapping[str, Any], given: Mapping[str, Any]) -> Recipe:
     values.setdefault("lr", DEFAULT_LR[optimizer])
     values.setdefault("weight_decay", DEFAULT_WEIGHT_DECAY[optimizer])
     return Recipe(**values)
-
-
-def as_plain(recipe: Recipe) -> dict[str, Any]:
-    """The recipe as checkpoints and states hold it."""
-    return asdict(recipe)
