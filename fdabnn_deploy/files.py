@@ -143,7 +143,10 @@ def is_standard_output(path: Path) -> bool:
 
 
 def _same(a: Path, b: Path) -> bool:
-    return a.resolve() == b.resolve() or (a.exists() and b.exists() and a.samefile(b))
+    try:
+        return a.resolve() == b.resolve() or a.samefile(b)
+    except OSError:
+        return False
 
 
 def _descriptor(path: Path) -> int | None:
@@ -154,9 +157,11 @@ def _descriptor(path: Path) -> int | None:
         if found is not None:
             owner = place.parts[2]
             return int(found[1]) if owner in {"self", "thread-self", "fd", str(os.getpid())} else None
-        if not place.is_symlink():
+        try:
+            place = Path(os.path.normpath(place.parent / place.readlink()))
+        except OSError:
+            # No link, or nothing that can be looked at: its name is too long, or its folder is closed.
             return None
-        place = Path(os.path.normpath(place.parent / place.readlink()))
     return None
 
 

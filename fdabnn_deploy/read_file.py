@@ -42,6 +42,23 @@ def check_file(path: Path, what: str = "file") -> int:
     return found.st_size
 
 
+def exists(path: Path) -> bool:
+    """Whether there is something at a path, links followed.
+
+    Raises:
+        UsageError: nobody can tell: the name is too long or none, links lead in a circle, or a folder on the way is closed to this user.
+    """
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except ValueError:
+        raise UsageError(f"{str(path)!r} is no file name: it holds a NUL character") from None
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror or error}") from None
+    return True
+
+
 def read_whole(path: Path, what: str = "file", copies: int = 1) -> bytes:
     """The content of a regular file.
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from fdabnn_deploy.errors import UsageError
-from fdabnn_deploy.read_file import check_file, read_whole
+from fdabnn_deploy.read_file import check_file, exists, read_whole
 
 
 def test_a_file(tmp_path: Path) -> None:
@@ -52,3 +52,17 @@ def test_a_file_beyond_memory_is_not_read(tmp_path: Path) -> None:
         file.truncate(1 << 42)
     with pytest.raises(UsageError, match="needs 4 TiB of memory, and"):
         read_whole(path)
+
+
+def test_whether_something_is_there(tmp_path: Path) -> None:
+    (tmp_path / "a").touch()
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    (tmp_path / "dangling").symlink_to(tmp_path / "nothing")
+    assert exists(tmp_path)
+    assert exists(tmp_path / "a")
+    assert not exists(tmp_path / "b")
+    assert not exists(tmp_path / "a" / "b")
+    assert not exists(tmp_path / "dangling")
+    for name, reason in (("a" * 300, "File name too long"), ("loop", "Too many levels"), ("a\0b", "NUL")):
+        with pytest.raises(UsageError, match=reason):
+            exists(tmp_path / name)

@@ -20,6 +20,7 @@ from fdabnn_deploy.graph import Graph, Node
 from fdabnn_deploy.model_info import ModelInfo
 from fdabnn_deploy.ops import BinaryConv2d, BinaryLinear, FloatArray, Input, Sign
 from fdabnn_deploy.parity import Difference, compare
+from fdabnn_deploy.read_file import exists
 from fdabnn_deploy.runtimes import registry
 from fdabnn_deploy.scratch import ScratchFolder
 
@@ -72,12 +73,13 @@ def check_folder(folder: Path) -> None:
     Raises:
         UsageError: it does, or there is something else of this name.
     """
-    if folder.is_dir():
+    there = exists(folder)
+    if there and folder.is_dir():
         if any(folder.iterdir()):
             raise UsageError(f"{folder} exists: name a new folder for the reproduction")
         check_writable(folder / READ_ME)
         return
-    if folder.is_symlink() or folder.exists():
+    if there or folder.is_symlink():
         raise UsageError(f"{folder} exists and is no folder: name a new folder for the reproduction")
     check_writable(folder)
 

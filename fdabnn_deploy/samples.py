@@ -18,6 +18,7 @@ from fdabnn_deploy.labels import check_labels
 from fdabnn_deploy.memory import check_memory
 from fdabnn_deploy.model_info import ModelInfo
 from fdabnn_deploy.ops import Array, FloatArray
+from fdabnn_deploy.read_file import exists
 from fdabnn_deploy.runtimes import batches
 from fdabnn_deploy.runtimes.base import Session
 
@@ -81,11 +82,11 @@ def load(spec: str | Path | None, info: ModelInfo, memory_limit: int | None = No
     if spec is None:
         return _default(info)
     text = str(spec)
-    made_up = re.fullmatch(r"random:(\d+)", text)
+    made_up = re.fullmatch(r"random:(\d{1,18})", text)
     if made_up:
         return _random(int(made_up[1]), info)
     path, limit = _split(text)
-    if path.is_dir():
+    if exists(path) and path.is_dir():
         batch = cifar10.find_test_batch(path)
         if batch is not None and not pictures.has_images(path):
             return _cifar10(batch, path, limit, info)
@@ -149,12 +150,12 @@ def _pictures(count: int) -> str:
 
 def _split(text: str) -> tuple[Path, int | str]:
     """Splits `path:N` and `path:all`; a limit nobody gave is "default"."""
-    if Path(text).exists():
+    if exists(Path(text)):
         return Path(text), "default"
     head, colon, tail = text.rpartition(":")
     if colon and tail == "all":
         return Path(head), "all"
-    if colon and tail.isdecimal():
+    if colon and re.fullmatch(r"\d{1,18}", tail):
         if int(tail) == 0:
             raise UsageError(f"{text}: zero samples compare nothing")
         return Path(head), int(tail)

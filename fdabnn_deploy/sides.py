@@ -19,6 +19,7 @@ from fdabnn_deploy.graph import Graph
 from fdabnn_deploy.model_info import VERSION_KEY, ModelInfo
 from fdabnn_deploy.numerics.record import KEY, Numerics
 from fdabnn_deploy.ops import FloatArray
+from fdabnn_deploy.read_file import exists
 from fdabnn_deploy.runtimes import onnx_checksum, registry
 from fdabnn_deploy.runtimes.base import Session
 from fdabnn_deploy.runtimes.onnx_external import read_model
@@ -225,7 +226,7 @@ def different_inputs(*sides: tuple[str, tuple[int, ...]]) -> UsageError:
 def _split(path: Path) -> tuple[Path, bool]:
     """The file, and whether `:float` stood behind its name."""
     text = str(path)
-    if text.endswith(FLOAT_SUFFIX) and not path.exists():
+    if text.endswith(FLOAT_SUFFIX) and not exists(path):
         file = Path(text.removesuffix(FLOAT_SUFFIX))
         if file.suffix.lower() in CHECKPOINT_SUFFIXES:
             return file, True
@@ -234,7 +235,7 @@ def _split(path: Path) -> tuple[Path, bool]:
 
 
 def _must_exist(path: Path) -> None:
-    if not path.exists():
+    if not exists(path):
         raise UsageError(f"{path} does not exist")
 
 

@@ -194,6 +194,33 @@ def test_wrong_usage_ends_with_2_and_one_line(workplace: Path, arguments: list[s
     assert not (workplace / "unused").exists()
 
 
+LONG = "n" * 300
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["fdabnn-parity", f"{LONG}.onnx", f"{LONG}.onnx"],
+        ["fdabnn-parity", f"{LONG}.pt", "weights0.pt"],
+        ["fdabnn-parity", f"{LONG}.pt:float", "weights0.pt"],
+        ["fdabnn-parity", "weights0.pt", "weights0.pt", "--json", LONG],
+        ["fdabnn-parity", "weights0.pt", "weights0.pt", "--reproduce", LONG],
+        ["fdabnn-export", f"{LONG}.pt"],
+        ["fdabnn-export", "weights0.pt", "--json", LONG],
+        ["fdabnn-export", "weights0.pt", "--capsule", LONG],
+        ["fdabnn-profile", f"{LONG}.tflite"],
+        ["fdabnn-profile", "a.tflite", "--json", LONG],
+        ["fdabnn-profile", "a.tflite", "--html", LONG],
+        ["fdabnn-profile", "--compare", LONG, LONG],
+    ],
+)
+def test_a_name_that_is_too_long_ends_with_2(workplace: Path, arguments: list[str]) -> None:
+    done = run(*arguments, cwd=workplace)
+    assert done.returncode == 2, done.stderr
+    assert "File name too long" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
 def test_a_noisy_checkpoint_ends_with_3_and_writes_nothing(workplace: Path, noisy_checkpoint: Path) -> None:
     done = run("fdabnn-export", noisy_checkpoint, "--out", "unused", cwd=workplace)
     assert done.returncode == 3

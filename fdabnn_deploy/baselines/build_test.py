@@ -171,7 +171,7 @@ def test_what_is_refused(models: dict[str, Path], tmp_path: Path) -> None:
     plain = write(build.graph(build(Softmax(), build(GlobalAvgPool(), build(conv(3, 4), "x")))), tmp_path / "plain.onnx")  # fmt: skip
     with pytest.raises(ModelRefusedError, match=r"plain\.onnx has no fp32 baseline: it has no binary layer"):
         build_twin("fp32", plain, tmp_path)
-    with pytest.raises(UsageError, match=r"cannot read .*missing"):
+    with pytest.raises(UsageError, match=r"there is no file .*missing"):
         build_twin("fp32", tmp_path / "missing.tflite", tmp_path)
     with pytest.raises(UsageError, match=r"end in \.tflite or \.onnx"):
         build_twin("fp32", tmp_path / "model.pt", tmp_path)

@@ -28,6 +28,7 @@ from fdabnn_deploy.errors import ModelRefusedError, RuntimeMissingError, UsageEr
 from fdabnn_deploy.profiling import texts
 from fdabnn_deploy.profiling.figures import MIN_RUNS, summarise
 from fdabnn_deploy.profiling.result import SCHEMA, SCHEMA_FILE, SCHEMA_VERSION
+from fdabnn_deploy.read_file import read_whole
 
 SHARE = 0.03
 LAYER_SHARE = 0.08
@@ -83,10 +84,9 @@ def read(path: Path) -> dict[str, Any]:
         raise RuntimeMissingError(
             "comparing profiles needs jsonschema: install it with  pip install 'fdabnn-deploy[profile]'"
         ) from None
+    text = read_whole(path, "profile")
     try:
-        content = json.loads(path.read_bytes())
-    except OSError as error:
-        raise UsageError(f"cannot read {path}: {error.strerror or error}") from None
+        content = json.loads(text)
     except (ValueError, RecursionError):
         raise ModelRefusedError(f"{path} is no JSON: write it again with  fdabnn-profile --json") from None
     found = (content.get("schema"), content.get("version")) if isinstance(content, dict) else (None, None)

@@ -227,6 +227,8 @@ def test_damaged_files_are_refused(tmp_path: Path) -> None:
         path.write_bytes(data)
         with pytest.raises(ModelRefusedError, match=f"bad{i}.json"):
             compare_profiles(good, path)
-    with pytest.raises(UsageError, match="cannot read"):
+    with pytest.raises(UsageError, match="there is no file"):
         compare_profiles(good, tmp_path / "none.json")
+    with pytest.raises(UsageError, match="may never end"):
+        compare_profiles(good, Path("/dev/zero"))
     assert cli.main(["net.tflite", "--compare", str(good), str(good)]) == 2

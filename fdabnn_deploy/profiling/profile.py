@@ -21,6 +21,7 @@ from fdabnn_deploy.profiling.on_device import Job
 from fdabnn_deploy.profiling.operators import Operator
 from fdabnn_deploy.profiling.result import DeviceResult, Failure, ModelFile, Profile, Settings
 from fdabnn_deploy.profiling.runner import Measuring
+from fdabnn_deploy.read_file import check_file
 from fdabnn_deploy.runtimes import registry
 from fdabnn_deploy.runtimes.onnx_checksum import refuse_changed
 from fdabnn_deploy.runtimes.onnx_external import whole_file
@@ -100,8 +101,7 @@ def profile(
     path = Path(model)
     if path.suffix.lower() not in RUNTIMES:
         raise UsageError(f"{path} cannot be profiled: give a file that ends in {' or '.join(RUNTIMES)}")
-    if not path.is_file():
-        raise UsageError(f"no such file: {path}")
+    check_file(path, "model file")
     threads = tuple(choices.whole_number(count, "a number of threads") for count in threads)
     runs, warmup = choices.whole_number(runs, "runs"), choices.whole_number(warmup, "warmup", 0)
     if not threads:

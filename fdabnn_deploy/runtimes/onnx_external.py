@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from fdabnn_deploy.errors import ModelRefusedError, UsageError
 from fdabnn_deploy.files import write_whole
+from fdabnn_deploy.read_file import read_whole
 from fdabnn_deploy.runtimes import onnx_file
 
 MOST_BYTES = 2**31 - 1
@@ -44,13 +45,10 @@ def read_model(path: Path) -> bytes:
     """The content of a model's file; of an ONNX file with all of its data inside.
 
     Raises:
-        UsageError: the file cannot be read, or data that belongs to it is missing.
+        UsageError: the file cannot be read, or is a device or pipe, which may never end; or data that belongs to it is missing.
         ModelRefusedError: its data lies elsewhere than beside it, or does not fit.
     """
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise UsageError(f"cannot read {path}: {error.strerror or error}") from None
+    content = read_whole(path, "model file")
     return with_data(content, path) if path.suffix.lower() == ".onnx" else content
 
 

@@ -16,7 +16,8 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from fdabnn_deploy.errors import ModelRefusedError, UsageError
+from fdabnn_deploy.errors import ModelRefusedError
+from fdabnn_deploy.read_file import read_whole
 from fdabnn_deploy.runtimes.tflite_flatbuffer import DamagedError, Table, root
 
 IDENTIFIER = b"TFL3"
@@ -107,13 +108,10 @@ def read_tflite(path: Path) -> TfliteFile:
     """Reads and checks a file.
 
     Raises:
-        UsageError: there is no such file.
+        UsageError: it cannot be read, or is no file: a folder, or a device or pipe, which may never end.
         ModelRefusedError: it is damaged or no TFLite file.
     """
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise UsageError(f"cannot read {path}: {error.strerror}") from None
+    data = read_whole(path, "TFLite file")
     try:
         return parse_tflite(data)
     except DamagedError as error:
@@ -257,7 +255,9 @@ def _tensor(table: Table, buffers: list[Table]) -> TensorInfo:
     if table.table(6) is not None:
         raise DamagedError("sparse tensors are not read")
     table.numbers(7, "<i")
-    return TensorInfo(table.string(3), shape, kind, stored > 0)
+    # A constant without any value, such as an axis of length 0, has a buffer without any byte; what is computed has none at all.
+    constant = stored > 0 or (span is not None and math.prod(shape) == 0)
+    return TensorInfo(table.string(3), shape, kind, constant)
 
 
 def _operator(table: Table, codes: list[str], tensors: int) -> OperatorInfo:

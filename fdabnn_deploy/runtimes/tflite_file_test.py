@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -8,8 +10,8 @@ import pytest
 from fdabnn_deploy.conformance import network
 from fdabnn_deploy.errors import ModelRefusedError, UsageError
 from fdabnn_deploy.ops import BinaryConv2d, BinaryLinear
-from fdabnn_deploy.runtimes.tflite_file import DIGEST_KEY, INT32, parse_tflite, read_tflite
-from fdabnn_deploy.runtimes.tflite_flatbuffer import DamagedError
+from fdabnn_deploy.runtimes.tflite_file import DIGEST_KEY, IDENTIFIER, INT32, parse_tflite, read_tflite
+from fdabnn_deploy.runtimes.tflite_flatbuffer import DamagedError, root
 
 
 def test_a_file_is_read_without_tensorflow(tflite_path: Path) -> None:
@@ -46,8 +48,16 @@ def test_a_patched_file_has_other_outputs_and_batch_and_nothing_else(tflite_path
 def test_a_missing_file_is_a_usage_error(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"nothing\.tflite"):
         read_tflite(tmp_path / "nothing.tflite")
-    with pytest.raises(UsageError, match="cannot read"):
+    with pytest.raises(UsageError, match="is a folder; name the TFLite file in it"):
         read_tflite(tmp_path)
+
+
+def test_what_never_ends_is_not_read(tmp_path: Path) -> None:
+    (tmp_path / "device.tflite").symlink_to("/dev/zero")
+    os.mkfifo(tmp_path / "pipe.tflite")
+    for name in ("device", "pipe"):
+        with pytest.raises(UsageError, match=f"{name}.*may never end: save what it gives to a file"):
+            read_tflite(tmp_path / f"{name}.tflite")
 
 
 @pytest.mark.parametrize(
@@ -98,6 +108,23 @@ def test_constants_of_another_size_than_their_shape_are_refused(unsigned: bytes)
     damaged = unsigned.replace(shape.tobytes(), np.array([6, 12], dtype="<i4").tobytes())
     with pytest.raises(DamagedError, match=r"240 bytes and shape \(6, 12\)"):
         parse_tflite(damaged)
+
+
+def test_constants_without_values_are_constants(unsigned: bytes) -> None:
+    """TensorFlow's converter writes them for slices of length 0; nothing computes them."""
+    model = root(unsigned, IDENTIFIER)
+    tables = list(next(model.tables(2)).tables(0))
+    tensor = next(table for table in tables if table.string(3) == "classifier/weight")
+    shape, data = tensor.span(0, 4), list(model.tables(4))[tensor.number(2, "<I")].span(0, 1)
+    assert shape is not None
+    assert data is not None
+    changed = bytearray(unsigned)
+    struct.pack_into("<i", changed, shape[0], 0)
+    struct.pack_into("<I", changed, data[0] - 4, 0)
+    empty = parse_tflite(bytes(changed))
+    weight = next(tensor for tensor in empty.tensors if tensor.name == "classifier/weight")
+    assert weight.shape == (0, 12)
+    assert weight.constant
 
 
 def test_operators_out_of_order_are_refused(unsigned: bytes) -> None:
