@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from fdabnn_deploy import comparison, pipeline
 from fdabnn_deploy.cli import export as export_command
 from fdabnn_deploy.cli import parity as parity_command
+from fdabnn_deploy.cli import profile as profile_command
 from fdabnn_deploy.errors import ModelRefusedError, UsageError
 from fdabnn_deploy.gate import whole
 from fdabnn_deploy.gate.gate_testing import BinaryConv, ReluSign, images, trained
@@ -83,6 +84,13 @@ def test_an_allowed_change_is_said_for_ever(tmp_path: Path, capsys: pytest.Captu
         "is not the network that was trained, as --allow-change accepted: sign block.conv1/sign"
         in capsys.readouterr().out
     )
+    # As the baseline of another file, too, on the terminal and in the report to look at.
+    page = tmp_path / "profile.html"
+    sides = [str(tmp_path / "net.tflite"), "--baseline", str(tmp_path / "net.tflite")]
+    assert profile_command.main([*sides, "--runs", "1", "--warmup", "0", "--html", str(page)]) == 0
+    said = "The baseline is not the network that was trained"
+    assert said.lower() in capsys.readouterr().out.lower()
+    assert said in page.read_text()
 
 
 def test_an_allowed_change_goes_for_files_with_float_numerics_too(tmp_path: Path) -> None:

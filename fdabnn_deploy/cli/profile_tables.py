@@ -24,6 +24,8 @@ def print_profile(console: Console, profile: Profile) -> None:
     if profile.baseline is not None:
         baseline = f"baseline {texts.file(profile.baseline)}: {profile.baseline.note}"
         console.print(Text(baseline), soft_wrap=True)
+        if profile.baseline.allowed_change:
+            _note(console, f"the baseline is {texts.change(profile.baseline)}")
     _print_times(console, profile)
     for device in profile.devices:
         if device.failure is not None:
