@@ -145,7 +145,7 @@ def is_standard_output(path: Path) -> bool:
 def _same(a: Path, b: Path) -> bool:
     try:
         return a.resolve() == b.resolve() or a.samefile(b)
-    except OSError:
+    except (OSError, RuntimeError):  # The second for links in a circle.
         return False
 
 
@@ -194,7 +194,10 @@ def _target(path: Path) -> Path:
 
 def _existing_folder(target: Path) -> Path:
     """The folder that is there of those in which a file will be."""
-    folder = next(folder for folder in target.parents if folder.exists())
+    folder = next(folder for folder in target.parents if folder.is_symlink() or folder.exists())
+    if folder.is_symlink():
+        # All other links have been followed: this one leads in a circle.
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
     if not folder.is_dir():
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
     return folder

@@ -273,3 +273,12 @@ def test_outputs_take_the_place_of_nothing(tmp_path: Path) -> None:
 def test_a_name_with_a_nul_is_refused_before_the_work(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="is no file name: it holds a NUL character"):
         check_outputs({"--json": tmp_path / "a\0b"}, {})
+
+
+def test_links_in_a_circle_are_refused_before_the_work(tmp_path: Path) -> None:
+    loop = tmp_path / "loop"
+    loop.symlink_to(loop)
+    for output in (loop, loop / "a.json", loop / "b" / "a.json"):
+        with pytest.raises(UsageError, match="Too many levels of symbolic links"):
+            check_outputs({"--json": output}, {})
+    check_outputs({"--json": tmp_path / "a.json"}, {"MODEL": loop})

@@ -13,6 +13,7 @@ from fdabnn_deploy import number_types
 from fdabnn_deploy.errors import ModelRefusedError, RuntimeMissingError, UsageError
 from fdabnn_deploy.native import custom_ops_path
 from fdabnn_deploy.ops import Array, FloatArray
+from fdabnn_deploy.read_file import read_whole
 from fdabnn_deploy.runtimes import batches, onnx_external, onnx_file, onnx_refusal
 from fdabnn_deploy.runtimes.base import Session
 from fdabnn_deploy.runtimes.inputs import check_inputs
@@ -85,7 +86,7 @@ class OnnxRuntime:
             ModelRefusedError: the file is damaged.
         """
         try:
-            return onnx_file.metadata(_read(path))
+            return onnx_file.metadata(read_whole(path))
         except onnx_file.DamagedError as error:
             raise onnx_refusal.damaged(str(path), error) from None
 
@@ -314,10 +315,3 @@ def _check_output(value: Any, name: str) -> None:
         raise ModelRefusedError(
             f"{name}: output {value.name} is {kind}; tensors of numbers and booleans, and sequences of these, are run: {advice}"
         )
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise UsageError(f"cannot read {path}: {error.strerror or error}") from None
