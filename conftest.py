@@ -46,7 +46,7 @@ def cifar10_test(data_dir: Path) -> tuple[NDArray[uint8], NDArray[int64]]:
     if not found:
         pytest.skip(f"no CIFAR-10 in {data_dir}; set FDABNN_DATA to the folder that holds cifar-10/")
     # Late: needs torch, which most tests do not.
-    from fdabnn_models.cifar10 import read_batch
+    from fdabnn_models.data.cifar10 import read_batch
 
     images, labels = read_batch(found[0])
     return images.numpy(), labels.numpy()
@@ -69,7 +69,7 @@ def pi() -> Device:
     """An arm64 system with nothing of ours on it; skips where it cannot be made, which CI must not."""
     from arm_root.device import make_device
     from fdabnn_deploy.errors import RuntimeMissingError
-    from fdabnn_deploy.programs_testing import skip
+    from fdabnn_deploy.system.programs_testing import skip
 
     try:
         return make_device()

@@ -28,13 +28,13 @@ from fdabnn_deploy.errors import (
 )
 
 if TYPE_CHECKING:
-    from fdabnn_deploy.comparison import compare_models
-    from fdabnn_deploy.devices.ssh import SshOptions
+    from fdabnn_deploy.measure.devices.ssh import SshOptions
+    from fdabnn_deploy.measure.profile_report.compare import compare_profiles
+    from fdabnn_deploy.measure.profile_report.html import write_profile_html
+    from fdabnn_deploy.measure.profiles.profile import profile
     from fdabnn_deploy.native import custom_ops_path, delegate_path
-    from fdabnn_deploy.pipeline import export
-    from fdabnn_deploy.profiling.compare import compare_profiles
-    from fdabnn_deploy.profiling.html import write_profile_html
-    from fdabnn_deploy.profiling.profile import profile
+    from fdabnn_deploy.pipeline.export import export
+    from fdabnn_deploy.verify.comparison import compare_models
 
 __all__ = [
     "FdabnnError",

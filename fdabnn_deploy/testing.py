@@ -12,10 +12,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fdabnn_deploy.comparison import compare_models
-from fdabnn_deploy.comparison_report import ComparisonReport
-from fdabnn_deploy.ops import FloatArray
-from fdabnn_deploy.parity import Difference
+from fdabnn_deploy.ir.ops import FloatArray
+from fdabnn_deploy.verify.comparison import compare_models
+from fdabnn_deploy.verify.comparison_report import ComparisonReport
+from fdabnn_deploy.verify.metrics import Difference
 
 if TYPE_CHECKING:
     from torch import nn
@@ -33,7 +33,7 @@ def assert_bit_exact(
 ) -> ComparisonReport:
     """Asserts that two models compute the same bits, each on its own runtime.
 
-    Equal are values whose 32 bits are, zeros of either sign, and any two NaN (`fdabnn_deploy.parity`). A checkpoint or module stands for
+    Equal are values whose 32 bits are, zeros of either sign, and any two NaN (`fdabnn_deploy.verify.metrics`). A checkpoint or module stands for
     the graph that an export makes of it, with the numerics that the other side's file records. A file also has to give its bits on every
     further runtime that is installed for it.
 

@@ -10,13 +10,13 @@ import torch
 from torch import nn
 
 import fdabnn_deploy
-from fdabnn_deploy.capture import capture
-from fdabnn_deploy.converter import ConvertOptions, find_converter
-from fdabnn_deploy.deploy import deploy
 from fdabnn_deploy.errors import ModelRefusedError, UsageError
-from fdabnn_deploy.model_info import ModelInfo
-from fdabnn_deploy.numerics.exact import make_exact
+from fdabnn_deploy.exact.make_exact import make_exact
+from fdabnn_deploy.frontend.capture import capture
+from fdabnn_deploy.ir.model_info import ModelInfo
+from fdabnn_deploy.targets.converter import ConvertOptions, find_converter
 from fdabnn_deploy.testing import assert_bit_exact
+from fdabnn_deploy.transforms.deploy import deploy
 
 SHAPE = (3, 9, 9)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from arm_root.make import TESTS
-from fdabnn_deploy.runtimes.arm_root import Guest
+from fdabnn_deploy.runtimes.emulator.arm_root import Guest
 
 pytestmark = pytest.mark.programs
 

@@ -11,21 +11,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fdabnn_deploy.capsule import Capsule, fnv1a64, hash_words, pack_signs, read_capsule, write_capsule
 from fdabnn_deploy.conformance import network, network_inputs
-from fdabnn_deploy.converter import ConvertOptions, find_converter
 from fdabnn_deploy.errors import ParityError
-from fdabnn_deploy.graph import Graph, Node
-from fdabnn_deploy.model_info import ModelInfo
-from fdabnn_deploy.ops import Affine, BinaryConv2d, FloatArray, GlobalAvgPool, Input, Sign
-from fdabnn_deploy.programs_testing import wanted_compiler
-from fdabnn_deploy.reference import evaluate_all
-from fdabnn_deploy.replay import DEFAULT_INPUTS, build, packed_tensors, replay, write_golden
-from fdabnn_deploy.runtimes.lce import LceRuntime
-from fdabnn_deploy.runtimes.litert import LiteRtRuntime
-from fdabnn_deploy.runtimes.onnxruntime import OnnxRuntime
-from fdabnn_deploy.runtimes.tflite_file import read_tflite
-from fdabnn_deploy.runtimes.tflite_tensors import Layout
+from fdabnn_deploy.ir.graph import Graph, Node
+from fdabnn_deploy.ir.model_info import ModelInfo
+from fdabnn_deploy.ir.ops import Affine, BinaryConv2d, FloatArray, GlobalAvgPool, Input, Sign
+from fdabnn_deploy.ir.reference import evaluate_all
+from fdabnn_deploy.runtimes.onnx.onnxruntime import OnnxRuntime
+from fdabnn_deploy.runtimes.tflite.lce import LceRuntime
+from fdabnn_deploy.runtimes.tflite.litert import LiteRtRuntime
+from fdabnn_deploy.runtimes.tflite.tensors import Layout
+from fdabnn_deploy.runtimes.tflite.tflite_file import read_tflite
+from fdabnn_deploy.system.programs_testing import wanted_compiler
+from fdabnn_deploy.targets.converter import ConvertOptions, find_converter
+from fdabnn_deploy.verify.capsule import Capsule, fnv1a64, hash_words, pack_signs, read_capsule, write_capsule
+from fdabnn_deploy.verify.capsule_replay import DEFAULT_INPUTS, build, packed_tensors, replay, write_golden
 
 pytestmark = pytest.mark.programs
 

@@ -9,12 +9,12 @@ import jsonschema
 import pytest
 
 import fdabnn_deploy
-from fdabnn_deploy.cifar10 import find_test_batch
-from fdabnn_deploy.comparison import compare_models
-from fdabnn_deploy.report import SCHEMA_FILE, Report
+from fdabnn_deploy.data.cifar10 import find_test_batch
+from fdabnn_deploy.pipeline.report import SCHEMA_FILE, Report
 from fdabnn_deploy.runtimes import registry
-from fdabnn_deploy.runtimes.onnxruntime import OPTIMIZATIONS
-from fdabnn_deploy.runtimes.tflite_interpreter import SETTINGS
+from fdabnn_deploy.runtimes.onnx.onnxruntime import OPTIMIZATIONS
+from fdabnn_deploy.runtimes.tflite.interpreter import SETTINGS
+from fdabnn_deploy.verify.comparison import compare_models
 
 SHIPPED = sorted((Path(__file__).parents[1] / "models" / "checkpoints").glob("*.pt"))
 SAMPLES = 256

@@ -13,7 +13,8 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from fdabnn_deploy import comparison_report, report
+from fdabnn_deploy.pipeline import report
+from fdabnn_deploy.verify import comparison_report
 
 NETWORK = """
 import torch
@@ -247,7 +248,7 @@ def test_a_missing_package_ends_with_6(workplace: Path) -> None:
 
 
 def test_a_bug_ends_with_1_and_says_so(workplace: Path) -> None:
-    before = "import fdabnn_deploy.pipeline as p\ndef broken(*a, **k): raise KeyError('x')\np._read = broken"
+    before = "import fdabnn_deploy.pipeline.export as p\ndef broken(*a, **k): raise KeyError('x')\np._read = broken"
     done = run("fdabnn-export", "weights0.pt", "--out", "unused", cwd=workplace, before=before)
     assert done.returncode == 1
     assert "this is a bug in fdabnn-export" in done.stderr

@@ -14,20 +14,20 @@ import torch
 
 from arm_root import library
 from arm_root.make import make_root
-from fdabnn_deploy import checkpoint as checkpoint_files
-from fdabnn_deploy import samples
-from fdabnn_deploy.capsule import write_capsule
-from fdabnn_deploy.cifar10 import find_test_batch
+from fdabnn_deploy.data import samples
+from fdabnn_deploy.data.cifar10 import find_test_batch
 from fdabnn_deploy.errors import RuntimeMissingError
-from fdabnn_deploy.programs_testing import skip
-from fdabnn_deploy.replay import build as build_capsule
-from fdabnn_deploy.runtimes import arm_root
-from fdabnn_deploy.runtimes.arm_root import Guest
+from fdabnn_deploy.frontend import checkpoint as checkpoint_files
+from fdabnn_deploy.runtimes.emulator import arm_root
+from fdabnn_deploy.runtimes.emulator.arm_root import Guest
+from fdabnn_deploy.system.programs_testing import skip
+from fdabnn_deploy.verify.capsule import write_capsule
+from fdabnn_deploy.verify.capsule_replay import build as build_capsule
+from fdabnn_models.architectures.resnet_cifar import resnet20
+from fdabnn_models.architectures.shake_testing import shake
 from fdabnn_models.checkpoint import save_checkpoint
-from fdabnn_models.cifar10 import CLASSES, MEAN, STD
-from fdabnn_models.dataset import input_range
-from fdabnn_models.resnet_cifar import resnet20
-from fdabnn_models.shake_testing import shake
+from fdabnn_models.data.cifar10 import CLASSES, MEAN, STD
+from fdabnn_models.data.dataset import input_range
 from instruction_counts import model_files
 from instruction_counts.model_files import Files
 

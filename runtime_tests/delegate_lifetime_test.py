@@ -17,14 +17,14 @@ from ai_edge_litert.interpreter import Interpreter, load_delegate
 
 import fdabnn_deploy
 from fdabnn_deploy import delegate_path
-from fdabnn_deploy.converter import ConvertOptions, find_converter
-from fdabnn_deploy.graph import Graph, Node
-from fdabnn_deploy.model_info import ModelInfo
-from fdabnn_deploy.ops import BinaryConv2d, FloatArray, GlobalAvgPool, Input, MaxPool2d, Sign
-from fdabnn_deploy.runtimes.lce import LceRuntime
-from fdabnn_deploy.runtimes.litert import LiteRtRuntime
-from fdabnn_deploy.runtimes.tflite import TfliteRuntime
-from fdabnn_deploy.runtimes.tflite_file import DIGEST_KEY
+from fdabnn_deploy.ir.graph import Graph, Node
+from fdabnn_deploy.ir.model_info import ModelInfo
+from fdabnn_deploy.ir.ops import BinaryConv2d, FloatArray, GlobalAvgPool, Input, MaxPool2d, Sign
+from fdabnn_deploy.runtimes.tflite.lce import LceRuntime
+from fdabnn_deploy.runtimes.tflite.litert import LiteRtRuntime
+from fdabnn_deploy.runtimes.tflite.tensorflow_lite import TfliteRuntime
+from fdabnn_deploy.runtimes.tflite.tflite_file import DIGEST_KEY
+from fdabnn_deploy.targets.converter import ConvertOptions, find_converter
 
 ROOT = Path(__file__).parents[1]
 
@@ -229,7 +229,7 @@ import sys
 from pathlib import Path
 import numpy as np
 from fdabnn_deploy.errors import ModelRefusedError
-from fdabnn_deploy.runtimes.litert import LiteRtRuntime
+from fdabnn_deploy.runtimes.tflite.litert import LiteRtRuntime
 
 whole, work = Path(sys.argv[1]).read_bytes(), Path(sys.argv[2])
 places = [int(place) for place in sys.argv[3].split(",")]

@@ -15,12 +15,12 @@ import torch
 from torch import Tensor, nn
 
 import fdabnn_deploy
-from fdabnn_deploy.report import Report
+from fdabnn_deploy.pipeline.report import Report
 from fdabnn_deploy.runtimes import registry
-from fdabnn_deploy.runtimes.arm_root import Guest
-from fdabnn_deploy.runtimes.qemu_aarch64 import QemuRuntime
-from fdabnn_deploy.runtimes.tflite_file import INT32, parse_tflite
-from fdabnn_models.layers import FDAConv2d, FDALinear
+from fdabnn_deploy.runtimes.emulator.arm_root import Guest
+from fdabnn_deploy.runtimes.emulator.qemu_aarch64 import QemuRuntime
+from fdabnn_deploy.runtimes.tflite.tflite_file import INT32, parse_tflite
+from fdabnn_models.layers.binary import FDAConv2d, FDALinear
 
 pytestmark = pytest.mark.programs
 

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 import fdabnn_deploy
-from fdabnn_deploy import checkpoint, samples
-from fdabnn_deploy.torch_module import run_module
+from fdabnn_deploy.data import samples
+from fdabnn_deploy.frontend import checkpoint
+from fdabnn_deploy.runtimes.torch_module import run_module
 
 MIDDLE = Path(__file__).parent / "fixtures" / "resnet20-cifar10-epoch20.pt"
 PICTURES = "random:64"

@@ -26,17 +26,28 @@ from fdabnn_deploy.conformance.hostile import NORM_KINDS, hostile_inputs, normal
 from fdabnn_deploy.conformance.merged import merged
 from fdabnn_deploy.conformance.random_graph import random_graph
 from fdabnn_deploy.errors import ModelRefusedError
-from fdabnn_deploy.graph import Graph, Node
-from fdabnn_deploy.model_info import ModelInfo
-from fdabnn_deploy.numerics.exact import make_exact
-from fdabnn_deploy.ops import DEPLOYED, Affine, BinaryConv2d, Clamp, FloatArray, Input, Op, PRelu, Relu, Sign
-from fdabnn_deploy.reference import evaluate
+from fdabnn_deploy.exact.make_exact import make_exact
+from fdabnn_deploy.ir.graph import Graph, Node
+from fdabnn_deploy.ir.model_info import ModelInfo
+from fdabnn_deploy.ir.ops import (
+    DEPLOYED,
+    Affine,
+    BinaryConv2d,
+    Clamp,
+    FloatArray,
+    Input,
+    Op,
+    PRelu,
+    Relu,
+    Sign,
+)
+from fdabnn_deploy.ir.reference import evaluate
 from fdabnn_deploy.runtimes.base import Session
-from fdabnn_deploy.runtimes.lce import Kernels, LceRuntime
-from fdabnn_deploy.runtimes.litert import LiteRtRuntime
-from fdabnn_deploy.runtimes.onnxruntime import OPTIMIZATIONS, OnnxRuntime
-from fdabnn_deploy.runtimes.tflite import TfliteRuntime
-from fdabnn_deploy.runtimes.tflite_file import parse_tflite
+from fdabnn_deploy.runtimes.onnx.onnxruntime import OPTIMIZATIONS, OnnxRuntime
+from fdabnn_deploy.runtimes.tflite.lce import Kernels, LceRuntime
+from fdabnn_deploy.runtimes.tflite.litert import LiteRtRuntime
+from fdabnn_deploy.runtimes.tflite.tensorflow_lite import TfliteRuntime
+from fdabnn_deploy.runtimes.tflite.tflite_file import parse_tflite
 from fdabnn_deploy.runtimes.torch_graph import TorchGraphSession
 from fdabnn_onnx.build import build_model
 from fdabnn_onnx.pack import pack_model

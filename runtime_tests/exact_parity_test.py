@@ -13,16 +13,16 @@ import pytest
 import torch
 from torch import nn
 
-from fdabnn_deploy import checkpoint
-from fdabnn_deploy.capture import capture
-from fdabnn_deploy.comparison import compare_models
-from fdabnn_deploy.converter import ConvertOptions, find_converter
-from fdabnn_deploy.deploy import deploy
 from fdabnn_deploy.errors import ModelRefusedError
-from fdabnn_deploy.model_info import ModelInfo
-from fdabnn_deploy.numerics.exact import make_exact
-from fdabnn_deploy.numerics.record import KEY
+from fdabnn_deploy.exact.make_exact import make_exact
+from fdabnn_deploy.exact.record import KEY
+from fdabnn_deploy.frontend import checkpoint
+from fdabnn_deploy.frontend.capture import capture
+from fdabnn_deploy.ir.model_info import ModelInfo
+from fdabnn_deploy.targets.converter import ConvertOptions, find_converter
 from fdabnn_deploy.testing import assert_bit_exact
+from fdabnn_deploy.transforms.deploy import deploy
+from fdabnn_deploy.verify.comparison import compare_models
 
 NETWORK = """
 import torch

@@ -18,20 +18,20 @@ import pytest
 import torch
 from torch import nn
 
-from fdabnn_deploy import checkpoint
-from fdabnn_deploy.baselines.build import build_twin
-from fdabnn_deploy.baselines.twin import Kind, Twin
-from fdabnn_deploy.baselines.twin_testing import write
-from fdabnn_deploy.capture import capture
-from fdabnn_deploy.deploy import deploy
-from fdabnn_deploy.graph import Graph
-from fdabnn_deploy.pictures import synthetic
+from fdabnn_deploy.data.images import synthetic
+from fdabnn_deploy.frontend import checkpoint
+from fdabnn_deploy.frontend.capture import capture
+from fdabnn_deploy.ir.graph import Graph
+from fdabnn_deploy.measure.baselines.baseline import Kind, Twin
+from fdabnn_deploy.measure.baselines.build import build_twin
+from fdabnn_deploy.measure.baselines.small_files_testing import write
 from fdabnn_deploy.runtimes import registry
-from fdabnn_deploy.runtimes.tflite_file import TfliteFile, read_tflite
-from fdabnn_models.layers import FDAConv2d
-from fdabnn_models.resnet18 import resnet18
-from fdabnn_models.shake_testing import shake
-from fdabnn_models.vgg_small import vgg_small
+from fdabnn_deploy.runtimes.tflite.tflite_file import TfliteFile, read_tflite
+from fdabnn_deploy.transforms.deploy import deploy
+from fdabnn_models.architectures.resnet18 import resnet18
+from fdabnn_models.architectures.shake_testing import shake
+from fdabnn_models.architectures.vgg_small import vgg_small
+from fdabnn_models.layers.binary import FDAConv2d
 from fdabnn_tflite.saved_model import import_tensorflow
 from runtime_tests.conftest import SHIPPED
 

@@ -12,8 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import fdabnn_deploy
-from fdabnn_deploy.ops import FloatArray
-from fdabnn_deploy.pipeline import export
+from fdabnn_deploy.ir.ops import FloatArray
+from fdabnn_deploy.pipeline.export import export
 from fdabnn_deploy.runtimes import registry
 
 

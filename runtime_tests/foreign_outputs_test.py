@@ -14,15 +14,15 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from fdabnn_deploy.capsule import read_capsule, write_capsule
 from fdabnn_deploy.cli import runner
 from fdabnn_deploy.cli.parity import main
-from fdabnn_deploy.comparison import compare_models
 from fdabnn_deploy.errors import ModelRefusedError, ParityError
-from fdabnn_deploy.ops import Array
-from fdabnn_deploy.profiling import golden
-from fdabnn_deploy.replay import build, replay
-from fdabnn_deploy.runtimes.tflite_pack import pack_tflite
+from fdabnn_deploy.ir.ops import Array
+from fdabnn_deploy.measure.profiles import golden_capsule
+from fdabnn_deploy.runtimes.tflite.pack import pack_tflite
+from fdabnn_deploy.verify.capsule import read_capsule, write_capsule
+from fdabnn_deploy.verify.capsule_replay import build, replay
+from fdabnn_deploy.verify.comparison import compare_models
 
 FLOAT = TensorProto.FLOAT
 
@@ -229,7 +229,7 @@ def test_capsules_hold_every_value_in_its_type(tmp_path: Path) -> None:
         "zero": np.zeros((), np.float32),
     }
     model = save(tmp_path / "a.onnx", nodes, outputs, constants)
-    path = golden.make(model, tmp_path / "a.capsule")
+    path = golden_capsule.make(model, tmp_path / "a.capsule")
     capsule = read_capsule(path)
     assert [(t.name, t.values.dtype.name, t.shape) for t in capsule.outputs] == [
         ("y", "float32", (6, 1, 4)),
@@ -268,7 +268,7 @@ def test_zeros_and_nans_of_a_capsule(tmp_path: Path, kind: int) -> None:
         "c": np.array([[np.nan, 0, 1, np.inf]], np.float32),
     }
     model = save(tmp_path / "a.onnx", nodes, [value("y", kind, [1, 4])], constants)
-    capsule = read_capsule(golden.make(model, tmp_path / "a.capsule"))
+    capsule = read_capsule(golden_capsule.make(model, tmp_path / "a.capsule"))
     (output,) = capsule.outputs
     for place, number, passed in (
         (0, -np.nan, True),
@@ -347,7 +347,7 @@ def test_tflite_files_are_compared_whole_and_in_their_types(tmp_path: Path, coun
 
 
 def test_a_capsule_of_a_tflite_file_of_another_layout(tmp_path: Path) -> None:
-    path = golden.make(tflite(tmp_path / "a.tflite", 0.5), tmp_path / "a.capsule")
+    path = golden_capsule.make(tflite(tmp_path / "a.tflite", 0.5), tmp_path / "a.capsule")
     outputs = read_capsule(path).outputs
     assert [(t.values.dtype.name, t.shape) for t in outputs] == [("float32", (6, 1, 4)), ("int64", (6, 1, 4))]
     assert replay(path).passed

@@ -12,16 +12,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fdabnn_deploy import comparison, pipeline
 from fdabnn_deploy.cli import export as export_command
 from fdabnn_deploy.cli import parity as parity_command
 from fdabnn_deploy.cli import profile as profile_command
 from fdabnn_deploy.errors import ModelRefusedError, UsageError
-from fdabnn_deploy.gate import whole
-from fdabnn_deploy.gate.gate_testing import BinaryConv, ReluSign, images, trained
-from fdabnn_deploy.profiling import profile as profiles
-from fdabnn_deploy.profiling import texts
-from fdabnn_deploy.report import ExportParityError, Report
+from fdabnn_deploy.measure.profile_report import texts
+from fdabnn_deploy.measure.profiles import profile as profiles
+from fdabnn_deploy.pipeline import export as pipeline
+from fdabnn_deploy.pipeline.report import ExportParityError, Report
+from fdabnn_deploy.verify import comparison
+from fdabnn_deploy.verify.gate import whole_network
+from fdabnn_deploy.verify.gate.gate_testing import BinaryConv, ReluSign, images, trained
 
 EXAMPLE = torch.zeros(1, 3, 12, 12)
 
@@ -128,7 +129,7 @@ def test_decisions_of_an_unstable_network_are_not_judged(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # As if every second decision hung on a last bit.
-    monkeypatch.setattr(whole, "change", lambda position, a, b: 0.5)
+    monkeypatch.setattr(whole_network, "change", lambda position, a, b: 0.5)
     report = export(trained(), tmp_path, images(16))
     assert (report.verdict, report.verified) == ("not judged", False)
     assert report.verdict_text == "exact between files, layers true, decisions not judged"

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from fdabnn_deploy.errors import RuntimeMissingError, SlowerError
+from fdabnn_deploy.measure.profiles.instruction_count import check_emulator
 from fdabnn_deploy.native import instruction_count_path
-from fdabnn_deploy.profiling.instruction_count import check_emulator
-from fdabnn_deploy.programs_testing import skip
-from fdabnn_deploy.runtimes.arm_root import Guest
+from fdabnn_deploy.runtimes.emulator.arm_root import Guest
+from fdabnn_deploy.system.programs_testing import skip
 from instruction_counts import table
 from instruction_counts.measure import Entry, count_kernels, count_models
 from instruction_counts.model_files import Files

@@ -12,14 +12,14 @@ import torch
 from torch import nn
 
 import fdabnn_deploy
-from fdabnn_deploy import samples
 from fdabnn_deploy.cli.console import make_console
 from fdabnn_deploy.cli.export_tables import print_grids, print_parity, print_proofs, print_truth
-from fdabnn_deploy.model_info import ModelInfo
-from fdabnn_models import cifar10
-from fdabnn_models.alexnet import alexnet
-from fdabnn_models.resnet18 import resnet18
-from fdabnn_models.vgg_small import vgg_small
+from fdabnn_deploy.data import samples
+from fdabnn_deploy.ir.model_info import ModelInfo
+from fdabnn_models.architectures.alexnet import alexnet
+from fdabnn_models.architectures.resnet18 import resnet18
+from fdabnn_models.architectures.vgg_small import vgg_small
+from fdabnn_models.data import cifar10
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 LEAST_AGREEMENT = 0.98

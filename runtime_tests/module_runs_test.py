@@ -12,11 +12,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fdabnn_deploy.comparison import compare_models
 from fdabnn_deploy.errors import ModelRefusedError
-from fdabnn_deploy.numerics.record import Mode
-from fdabnn_deploy.pipeline import export
+from fdabnn_deploy.exact.record import Mode
+from fdabnn_deploy.pipeline.export import export
 from fdabnn_deploy.runtimes import registry
+from fdabnn_deploy.verify.comparison import compare_models
 
 Step = Callable[[Tensor], Tensor]
 

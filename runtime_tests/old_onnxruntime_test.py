@@ -12,7 +12,7 @@ import pytest
 
 from arm_root import wheels
 from fdabnn_deploy.runtimes import registry
-from fdabnn_deploy.runtimes.arm_root import Guest
+from fdabnn_deploy.runtimes.emulator.arm_root import Guest
 from instruction_counts.model_files import Files
 
 pytestmark = pytest.mark.programs

@@ -12,15 +12,15 @@ import numpy as np
 import onnx
 import pytest
 
-from fdabnn_deploy.capsule import read_capsule
 from fdabnn_deploy.cli import parity, profile, runner
-from fdabnn_deploy.converter import ConvertOptions, find_converter
-from fdabnn_deploy.graph import Graph, Node
-from fdabnn_deploy.model_info import ModelInfo
-from fdabnn_deploy.ops import BinaryConv2d, GlobalAvgPool, Input, Sign
-from fdabnn_deploy.profiling import golden
-from fdabnn_deploy.replay import replay
-from fdabnn_deploy.runtimes.onnx_checksum import KEY
+from fdabnn_deploy.ir.graph import Graph, Node
+from fdabnn_deploy.ir.model_info import ModelInfo
+from fdabnn_deploy.ir.ops import BinaryConv2d, GlobalAvgPool, Input, Sign
+from fdabnn_deploy.measure.profiles import golden_capsule
+from fdabnn_deploy.runtimes.onnx.checksum import KEY
+from fdabnn_deploy.targets.converter import ConvertOptions, find_converter
+from fdabnn_deploy.verify.capsule import read_capsule
+from fdabnn_deploy.verify.capsule_replay import replay
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +64,7 @@ def test_data_beside_the_model(
     assert parity.main([str(path), str(exported), "--inputs", "random:3"]) == 0
     # Its data are back in their places: it is the model that was exported.
     assert "has changed" not in capsys.readouterr().out
-    capsule = golden.make(path, tmp_path / "net.capsule")
+    capsule = golden_capsule.make(path, tmp_path / "net.capsule")
     assert read_capsule(capsule).model == exported.read_bytes()
     assert replay(capsule).passed
     assert run_runner(path, "--selftest", capsule, "--selftest-only") == (0, "")

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 import fdabnn_deploy
-from fdabnn_deploy.devices.sshd_testing import run_sshd
-from fdabnn_deploy.profiling.compare import WHOLE, change_of
-from fdabnn_deploy.profiling.texts import duration
+from fdabnn_deploy.measure.devices.sshd_testing import run_sshd
+from fdabnn_deploy.measure.profile_report.compare import WHOLE, change_of
+from fdabnn_deploy.measure.profile_report.texts import duration
 from runtime_tests.conftest import SHIPPED
 
 pytestmark = pytest.mark.programs

@@ -12,12 +12,12 @@ import pytest
 
 from fdabnn_deploy.cli import profile as cli
 from fdabnn_deploy.conformance import network
-from fdabnn_deploy.converter import ConvertOptions, find_converter
 from fdabnn_deploy.errors import RuntimeMissingError
-from fdabnn_deploy.model_info import ModelInfo
-from fdabnn_deploy.profiling import static_model
-from fdabnn_deploy.profiling.result import SCHEMA_FILE
-from fdabnn_deploy.runtimes.arm_root import Guest
+from fdabnn_deploy.ir.model_info import ModelInfo
+from fdabnn_deploy.measure.profiles import static_model
+from fdabnn_deploy.measure.profiles.result import SCHEMA_FILE
+from fdabnn_deploy.runtimes.emulator.arm_root import Guest
+from fdabnn_deploy.targets.converter import ConvertOptions, find_converter
 from runtime_tests.profile_test import write_model
 
 pytestmark = pytest.mark.programs

@@ -13,12 +13,13 @@ import pytest
 
 import fdabnn_deploy
 from fdabnn_deploy.conformance import network
-from fdabnn_deploy.converter import ConvertOptions, find_converter
-from fdabnn_deploy.model_info import ModelInfo
-from fdabnn_deploy.profiling import figures, texts
-from fdabnn_deploy.profiling.html import render
-from fdabnn_deploy.profiling.result import Counting, Profile, StaticRow
-from fdabnn_deploy.programs_testing import CHROMIUM, wanted
+from fdabnn_deploy.ir.model_info import ModelInfo
+from fdabnn_deploy.measure.profile_report import texts
+from fdabnn_deploy.measure.profile_report.html import render
+from fdabnn_deploy.measure.profiles import figures
+from fdabnn_deploy.measure.profiles.result import Counting, Profile, StaticRow
+from fdabnn_deploy.system.programs_testing import CHROMIUM, wanted
+from fdabnn_deploy.targets.converter import ConvertOptions, find_converter
 
 pytestmark = pytest.mark.programs
 

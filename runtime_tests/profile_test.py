@@ -20,21 +20,21 @@ import pytest
 
 import fdabnn_deploy
 from arm_root import library
-from fdabnn_deploy import capsule as capsules
 from fdabnn_deploy.cli import profile as cli
-from fdabnn_deploy.converter import ConvertOptions, find_converter
-from fdabnn_deploy.devices import adb
-from fdabnn_deploy.devices.adb_server_testing import run_server
-from fdabnn_deploy.devices.sshd_testing import Sshd, run_sshd
 from fdabnn_deploy.errors import ParityError, RuntimeMissingError, UsageError
-from fdabnn_deploy.graph import Graph, Node
-from fdabnn_deploy.model_info import ModelInfo
-from fdabnn_deploy.numerics.record import Numerics
-from fdabnn_deploy.ops import Affine, BinaryConv2d, GlobalAvgPool, Input, Sign
-from fdabnn_deploy.profiling import golden
-from fdabnn_deploy.profiling.result import SCHEMA_FILE
-from fdabnn_deploy.programs import ADB, SSH
-from fdabnn_deploy.programs_testing import wanted
+from fdabnn_deploy.exact.record import Numerics
+from fdabnn_deploy.ir.graph import Graph, Node
+from fdabnn_deploy.ir.model_info import ModelInfo
+from fdabnn_deploy.ir.ops import Affine, BinaryConv2d, GlobalAvgPool, Input, Sign
+from fdabnn_deploy.measure.devices import adb
+from fdabnn_deploy.measure.devices.adb_server_testing import run_server
+from fdabnn_deploy.measure.devices.sshd_testing import Sshd, run_sshd
+from fdabnn_deploy.measure.profiles import golden_capsule
+from fdabnn_deploy.measure.profiles.result import SCHEMA_FILE
+from fdabnn_deploy.system.programs import ADB, SSH
+from fdabnn_deploy.system.programs_testing import wanted
+from fdabnn_deploy.targets.converter import ConvertOptions, find_converter
+from fdabnn_deploy.verify import capsule as capsules
 
 pytestmark = pytest.mark.programs
 
@@ -96,7 +96,7 @@ def test_this_machine_and_ssh_side_by_side(
     assert [device["address"] for device in content["devices"]] == ["local", server.address]
     for device in content["devices"]:
         assert device["selftest"] == {
-            "inputs": golden.INPUTS,
+            "inputs": golden_capsule.INPUTS,
             "passed": True,
             "judged": True,
             "packed": 3,
@@ -153,7 +153,7 @@ def test_noisy_runs_print_no_figures(model: Path, capsys: pytest.CaptureFixture[
     device = dataclasses.replace(profile.devices[0], measurements=(measured,))
     from fdabnn_deploy.cli.console import make_console
     from fdabnn_deploy.cli.profile_tables import print_profile
-    from fdabnn_deploy.profiling.html import render
+    from fdabnn_deploy.measure.profile_report.html import render
 
     noisy = dataclasses.replace(profile, devices=(device,))
     print_profile(make_console(), noisy)
@@ -175,7 +175,7 @@ def test_noisy_runs_print_no_figures(model: Path, capsys: pytest.CaptureFixture[
 def test_a_planted_wrong_byte_fails_the_selftest(
     model: Path, tmp_path: Path, server: Sshd, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    good = capsules.read_capsule(golden.make(model, tmp_path / "good.capsule"))
+    good = capsules.read_capsule(golden_capsule.make(model, tmp_path / "good.capsule"))
     values = good.outputs[0].values.copy()
     values.view(np.uint8).reshape(-1)[5] ^= 1
     wrong = dataclasses.replace(good, outputs=(dataclasses.replace(good.outputs[0], values=values),))
@@ -192,7 +192,7 @@ def test_a_planted_wrong_byte_fails_the_selftest(
 
 def test_a_capsule_of_another_model_is_refused(model: Path, tmp_path: Path) -> None:
     other = write_model(tmp_path / "other.tflite", kernel=1)
-    golden.make(other, tmp_path / "other.capsule")
+    golden_capsule.make(other, tmp_path / "other.capsule")
     with pytest.raises(UsageError, match="is the capsule of another model"):
         fdabnn_deploy.profile(model, capsule=tmp_path / "other.capsule")
 
@@ -305,7 +305,7 @@ def test_clean_leaves_nothing(model: Path, tmp_path_factory: pytest.TempPathFact
         fdabnn_deploy.profile(model, [server.address], ssh=server.options, runs=RUNS, clean=True)
         assert not (server.cache / "fdabnn-profile").exists()
         wrong = dataclasses.replace(
-            capsules.read_capsule(golden.make(model, model.parent / "a.capsule")), exact=True
+            capsules.read_capsule(golden_capsule.make(model, model.parent / "a.capsule")), exact=True
         )
         output = dataclasses.replace(wrong.outputs[0], values=wrong.outputs[0].values + 1)
         capsules.write_capsule(model.parent / "b.capsule", dataclasses.replace(wrong, outputs=(output,)))

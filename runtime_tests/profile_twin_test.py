@@ -10,13 +10,14 @@ from torch import Tensor, nn
 
 import fdabnn_deploy
 from fdabnn_deploy.conformance import network
-from fdabnn_deploy.converter import ConvertOptions, find_converter
-from fdabnn_deploy.model_info import ModelInfo
-from fdabnn_deploy.profiling import baseline, figures, operators, texts
-from fdabnn_deploy.profiling.html import render
-from fdabnn_deploy.profiling.result import Measurement, Profile
-from fdabnn_deploy.runtimes.tflite_file import parse_tflite
-from fdabnn_models.layers import FDALinear
+from fdabnn_deploy.ir.model_info import ModelInfo
+from fdabnn_deploy.measure.profile_report import texts
+from fdabnn_deploy.measure.profile_report.html import render
+from fdabnn_deploy.measure.profiles import figures, layer_baseline, operators
+from fdabnn_deploy.measure.profiles.result import Measurement, Profile
+from fdabnn_deploy.runtimes.tflite.tflite_file import parse_tflite
+from fdabnn_deploy.targets.converter import ConvertOptions, find_converter
+from fdabnn_models.layers.binary import FDALinear
 
 
 @pytest.fixture(autouse=True)
@@ -38,7 +39,7 @@ def test_binary_layers_against_float_ones(suffix: str, tmp_path: Path) -> None:
     options = ConvertOptions(kernels="packed" if suffix == ".onnx" else "standard")
     find_converter(suffix[1:]).convert(network(), ModelInfo("network", (3, 9, 9)), path, options)
     found = operators.read(path)
-    made = baseline.make("fp32", path, found, tmp_path)
+    made = layer_baseline.make("fp32", path, found, tmp_path)
     assert {pair.layer for pair in made.pairs} == {operator.layer for operator in found if operator.binary}
     for pair in made.pairs:
         macs = [

@@ -17,11 +17,10 @@ import onnx
 import pytest
 from onnx import helper, numpy_helper
 
-from fdabnn_deploy.converter import ConvertOptions
 from fdabnn_deploy.errors import FdabnnError
-from fdabnn_deploy.graph import Editor, Graph, Node
-from fdabnn_deploy.model_info import ModelInfo
-from fdabnn_deploy.ops import (
+from fdabnn_deploy.ir.graph import Editor, Graph, Node
+from fdabnn_deploy.ir.model_info import ModelInfo
+from fdabnn_deploy.ir.ops import (
     Add,
     Affine,
     AvgPool2d,
@@ -42,12 +41,13 @@ from fdabnn_deploy.ops import (
     Softmax,
     Sub,
 )
-from fdabnn_deploy.prover import Proof, prove_onnx, prove_onnxruntime, prove_tflite
-from fdabnn_deploy.reference import evaluate
-from fdabnn_deploy.runtimes.lce import LceRuntime
-from fdabnn_deploy.runtimes.onnxruntime import OPTIMIZATIONS, OnnxRuntimeSession
-from fdabnn_deploy.runtimes.tflite_file import digest, digest_place
+from fdabnn_deploy.ir.reference import evaluate
+from fdabnn_deploy.prove import Proof, prove_onnx, prove_onnxruntime, prove_tflite
+from fdabnn_deploy.runtimes.onnx.onnxruntime import OPTIMIZATIONS, OnnxRuntimeSession
+from fdabnn_deploy.runtimes.tflite.lce import LceRuntime
+from fdabnn_deploy.runtimes.tflite.tflite_file import digest, digest_place
 from fdabnn_deploy.runtimes.torch_graph import TorchGraphSession
+from fdabnn_deploy.targets.converter import ConvertOptions
 from fdabnn_onnx.build import build_model
 from fdabnn_tflite import CONVERTER as TFLITE
 

@@ -11,13 +11,14 @@ import numpy as np
 import onnx
 import pytest
 
-from fdabnn_deploy.cifar10 import find_test_batch
+from fdabnn_deploy.data.cifar10 import find_test_batch
 from fdabnn_deploy.errors import ModelRefusedError, UsageError
-from fdabnn_deploy.runtimes import qemu_aarch64, registry
-from fdabnn_deploy.runtimes.arm_root import Guest
-from fdabnn_deploy.runtimes.onnxruntime import OPTIMIZATIONS
-from fdabnn_deploy.runtimes.qemu_aarch64 import QemuRuntime
-from fdabnn_deploy.runtimes.tflite_interpreter import SETTINGS
+from fdabnn_deploy.runtimes import registry
+from fdabnn_deploy.runtimes.emulator import qemu_aarch64
+from fdabnn_deploy.runtimes.emulator.arm_root import Guest
+from fdabnn_deploy.runtimes.emulator.qemu_aarch64 import QemuRuntime
+from fdabnn_deploy.runtimes.onnx.onnxruntime import OPTIMIZATIONS
+from fdabnn_deploy.runtimes.tflite.interpreter import SETTINGS
 from fdabnn_deploy.testing import assert_bit_exact
 from instruction_counts import model_files
 

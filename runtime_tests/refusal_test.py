@@ -12,13 +12,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from fdabnn_deploy import pipeline
-from fdabnn_deploy.converter import Artifact, ConvertOptions
 from fdabnn_deploy.errors import ModelRefusedError, UsageError
-from fdabnn_deploy.graph import Graph
-from fdabnn_deploy.model_info import ModelInfo
-from fdabnn_deploy.ops import Array, BinaryConv2d, FloatArray, Linear, Op
-from fdabnn_deploy.report import ExportParityError
+from fdabnn_deploy.ir.graph import Graph
+from fdabnn_deploy.ir.model_info import ModelInfo
+from fdabnn_deploy.ir.ops import Array, BinaryConv2d, FloatArray, Linear, Op
+from fdabnn_deploy.pipeline import export
+from fdabnn_deploy.pipeline.report import ExportParityError
+from fdabnn_deploy.targets.converter import Artifact, ConvertOptions
 from fdabnn_onnx import CONVERTER
 
 INPUT = torch.zeros(1, 3, 8, 8)
@@ -86,7 +86,7 @@ def wrong(
     kind: type[BinaryConv2d | Linear],
     spoil: Callable[[Array], Array] = last_row_negated,
 ) -> None:
-    monkeypatch.setattr(pipeline, "find_converter", lambda target: WrongConverter(kind, spoil))
+    monkeypatch.setattr(export, "find_converter", lambda target: WrongConverter(kind, spoil))
 
 
 def images(count: int = 32) -> FloatArray:
@@ -96,7 +96,7 @@ def images(count: int = 32) -> FloatArray:
 def test_a_wrong_binary_layer_is_named_by_its_twin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     wrong(monkeypatch, BinaryConv2d)
     with pytest.raises(ExportParityError, match=r"binary layer conv alone differs in \d+ of 16384") as caught:
-        pipeline.export(Net().eval(), INPUT, targets="onnx", out=tmp_path / "out", samples=images())
+        export.export(Net().eval(), INPUT, targets="onnx", out=tmp_path / "out", samples=images())
     assert "no file was written" in str(caught.value)
     assert not (tmp_path / "out").exists()
     report = caught.value.report
@@ -109,7 +109,7 @@ def test_wrong_decisions_fail_though_every_binary_layer_is_right(
 ) -> None:
     wrong(monkeypatch, Linear)
     with pytest.raises(ExportParityError, match="onnx on onnxruntime agrees with PyTorch on") as caught:
-        pipeline.export(
+        export.export(
             Net().eval(), INPUT, targets="onnx", out=tmp_path, samples=images(512), numerics="float"
         )
     report = caught.value.report
@@ -125,7 +125,7 @@ def test_one_wrong_bit_fails_though_every_decision_is_right(
     with pytest.raises(
         ExportParityError, match=r"onnx on onnxruntime differs in \d+ of .* first at"
     ) as caught:
-        pipeline.export(Net().eval(), INPUT, targets="onnx", out=tmp_path, samples=images())
+        export.export(Net().eval(), INPUT, targets="onnx", out=tmp_path, samples=images())
     report = caught.value.report
     assert [row.passed for row in report.twins] == [True]
     files = [row for row in report.parity if row.target]
@@ -138,12 +138,12 @@ def test_one_wrong_bit_fails_though_every_decision_is_right(
 
 
 def test_a_verified_file_of_before_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    good = pipeline.export(Net().eval(), INPUT, targets="onnx", out=tmp_path, samples=images())
+    good = export.export(Net().eval(), INPUT, targets="onnx", out=tmp_path, samples=images())
     path = Path(good.artifacts[0].path)
     content = path.read_bytes()
     wrong(monkeypatch, BinaryConv2d)
     with pytest.raises(ExportParityError):
-        pipeline.export(Net().eval(), INPUT, targets="onnx", out=tmp_path, samples=images())
+        export.export(Net().eval(), INPUT, targets="onnx", out=tmp_path, samples=images())
     assert path.read_bytes() == content
     assert list(tmp_path.iterdir()) == [path]
 
@@ -154,11 +154,11 @@ def test_a_layer_that_lost_its_bit_is_refused_unless_allowed(tmp_path: Path) -> 
         ModelRefusedError,
         match=r"1 binary layer would become float:\n  conv, conv2d at refusal_test\.py:\d+ .*magnitudes",
     ):
-        pipeline.export(network, INPUT, targets="onnx", out=tmp_path / "out", samples=images())
+        export.export(network, INPUT, targets="onnx", out=tmp_path / "out", samples=images())
     assert not (tmp_path / "out").exists()
     with pytest.raises(UsageError, match="did you mean conv"):
-        pipeline.export(network, INPUT, out=tmp_path, samples=images(), allow_float=["conw"])
-    report = pipeline.export(
+        export.export(network, INPUT, out=tmp_path, samples=images(), allow_float=["conw"])
+    report = export.export(
         network, INPUT, targets="onnx", out=tmp_path, samples=images(), allow_float=["conv"]
     )
     (layer,) = [layer for layer in report.coverage if layer.module == "conv"]
@@ -181,5 +181,5 @@ def test_a_layer_that_lost_its_bit_is_refused_unless_allowed(tmp_path: Path) -> 
 def test_wrong_arguments(tmp_path: Path, arguments: dict[str, object], message: str) -> None:
     settings = {"targets": "onnx", "samples": images(4), **arguments}
     with pytest.raises(UsageError, match=message):
-        pipeline.export(Net().eval(), INPUT, out=tmp_path / "out", **settings)  # type: ignore[arg-type]
+        export.export(Net().eval(), INPUT, out=tmp_path / "out", **settings)  # type: ignore[arg-type]
     assert not (tmp_path / "out").exists()

@@ -12,9 +12,9 @@ import jsonschema
 import numpy as np
 import pytest
 
-from fdabnn_deploy.capsule import read_capsule
 from fdabnn_deploy.native import delegate_path, runner_path
-from fdabnn_deploy.runtimes.arm_root import Guest
+from fdabnn_deploy.runtimes.emulator.arm_root import Guest
+from fdabnn_deploy.verify.capsule import read_capsule
 
 pytestmark = pytest.mark.programs
 

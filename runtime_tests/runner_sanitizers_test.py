@@ -17,7 +17,7 @@ import onnxruntime
 import pytest
 
 from fdabnn_deploy.native import delegate_path
-from fdabnn_deploy.programs_testing import wanted_compiler
+from fdabnn_deploy.system.programs_testing import wanted_compiler
 
 pytestmark = pytest.mark.programs
 

@@ -19,15 +19,15 @@ import numpy as np
 import onnx
 import pytest
 
-from fdabnn_deploy.capsule import read_capsule, to_bytes, write_capsule
 from fdabnn_deploy.conformance import network, network_inputs
-from fdabnn_deploy.converter import ConvertOptions, find_converter
-from fdabnn_deploy.model_info import ModelInfo
+from fdabnn_deploy.ir.model_info import ModelInfo
 from fdabnn_deploy.native import delegate_path, runner_path
-from fdabnn_deploy.replay import build
-from fdabnn_deploy.runtimes.litert import LiteRtRuntime
-from fdabnn_deploy.runtimes.onnxruntime import OnnxRuntime
-from fdabnn_deploy.runtimes.tflite_file import read_tflite
+from fdabnn_deploy.runtimes.onnx.onnxruntime import OnnxRuntime
+from fdabnn_deploy.runtimes.tflite.litert import LiteRtRuntime
+from fdabnn_deploy.runtimes.tflite.tflite_file import read_tflite
+from fdabnn_deploy.targets.converter import ConvertOptions, find_converter
+from fdabnn_deploy.verify.capsule import read_capsule, to_bytes, write_capsule
+from fdabnn_deploy.verify.capsule_replay import build
 
 SCHEMA = json.loads(
     (Path(__file__).parents[1] / "fdabnn_deploy" / "schemas" / "runner.schema.json").read_text()

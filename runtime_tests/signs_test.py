@@ -15,13 +15,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import fdabnn_deploy
-from fdabnn_deploy.converter import Kernels
 from fdabnn_deploy.errors import ModelRefusedError
-from fdabnn_deploy.ops import FloatArray
-from fdabnn_deploy.report import Report
+from fdabnn_deploy.ir.ops import FloatArray
+from fdabnn_deploy.ir.sign_zero import SignZero
+from fdabnn_deploy.pipeline.report import Report
 from fdabnn_deploy.runtimes import registry
-from fdabnn_deploy.sign_zero import SignZero
-from fdabnn_deploy.torch_module import run_module
+from fdabnn_deploy.runtimes.torch_module import run_module
+from fdabnn_deploy.targets.converter import Kernels
 
 SHAPE = (8, 8, 8)
 COUNT = 24

@@ -15,8 +15,8 @@ import numpy as np
 import pip
 import pytest
 
-from fdabnn_deploy.runtimes.arm_root import Guest
-from fdabnn_deploy.runtimes.onnxruntime import OnnxRuntime
+from fdabnn_deploy.runtimes.emulator.arm_root import Guest
+from fdabnn_deploy.runtimes.onnx.onnxruntime import OnnxRuntime
 from instruction_counts.model_files import Files
 from native.build import supported_machine
 from native.wheels import build_wheel

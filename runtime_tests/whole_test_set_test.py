@@ -7,19 +7,20 @@ from pathlib import Path
 import pytest
 
 import fdabnn_deploy
-from fdabnn_deploy import checkpoint, samples
-from fdabnn_deploy.capture import capture
 from fdabnn_deploy.cli.console import make_console
 from fdabnn_deploy.cli.export import print_report
-from fdabnn_deploy.converter import Artifact, find_converter
-from fdabnn_deploy.deploy import deploy
-from fdabnn_deploy.numerics.exact import make_exact
-from fdabnn_deploy.numerics.record import Numerics
-from fdabnn_deploy.parity import compare_outputs
-from fdabnn_deploy.reference import evaluate
+from fdabnn_deploy.data import samples
+from fdabnn_deploy.data.samples import run_in_batches
+from fdabnn_deploy.exact.make_exact import make_exact
+from fdabnn_deploy.exact.record import Numerics
+from fdabnn_deploy.frontend import checkpoint
+from fdabnn_deploy.frontend.capture import capture
+from fdabnn_deploy.ir.reference import evaluate
 from fdabnn_deploy.runtimes import registry
 from fdabnn_deploy.runtimes.torch_graph import TorchGraphSession
-from fdabnn_deploy.samples import run_in_batches
+from fdabnn_deploy.targets.converter import Artifact, find_converter
+from fdabnn_deploy.transforms.deploy import deploy
+from fdabnn_deploy.verify.metrics import compare_outputs
 
 SHIPPED = sorted((Path(__file__).parents[1] / "models" / "checkpoints").glob("*.pt"))
 LEAST_ACCURACY = 0.78

@@ -8,9 +8,9 @@ from typing import Any
 from onnx import ModelProto, TensorProto, ValueInfoProto, helper
 
 from fdabnn_deploy.errors import ModelRefusedError
-from fdabnn_deploy.graph import Graph, Node
-from fdabnn_deploy.model_info import ModelInfo
-from fdabnn_deploy.ops import (
+from fdabnn_deploy.ir.graph import Graph, Node
+from fdabnn_deploy.ir.model_info import ModelInfo
+from fdabnn_deploy.ir.ops import (
     BATCH,
     Add,
     Affine,
@@ -40,8 +40,8 @@ from fdabnn_deploy.ops import (
     Softmax,
     Sub,
 )
-from fdabnn_onnx import lower_binary, lower_conv, lower_grid, lower_layout, lower_pointwise, lower_pooling
 from fdabnn_onnx.emitter import Emitter
+from fdabnn_onnx.lower import binary, conv, grid, layout, pointwise, pooling
 from fdabnn_onnx.metadata import write_metadata
 
 OPSET = 17
@@ -51,31 +51,31 @@ DYNAMIC_BATCH = "N"
 Lowering = Callable[[Emitter, Node, Any], None]
 
 LOWERINGS: dict[type[Op], Lowering] = {
-    Sign: lower_binary.lower_sign,
-    BinaryConv2d: lower_binary.lower_binary_conv2d,
-    BinaryLinear: lower_binary.lower_binary_linear,
-    Conv2d: lower_conv.lower_conv2d,
-    Linear: lower_conv.lower_linear,
-    Affine: lower_pointwise.lower_affine,
-    PRelu: lower_pointwise.lower_prelu,
-    Relu: lower_pointwise.lower_relu,
-    Clamp: lower_pointwise.lower_clamp,
-    Saturate: lower_grid.lower_saturate,
-    RoundToGrid: lower_grid.lower_round_to_grid,
-    Add: lower_pointwise.lower_add,
-    Sub: lower_pointwise.lower_sub,
-    Mul: lower_pointwise.lower_mul,
-    Maximum: lower_pointwise.lower_maximum,
-    Softmax: lower_pointwise.lower_softmax,
-    MaxPool2d: lower_pooling.lower_max_pool2d,
-    AvgPool2d: lower_pooling.lower_avg_pool2d,
-    GlobalAvgPool: lower_pooling.lower_global_avg_pool,
-    GlobalSum: lower_pooling.lower_global_sum,
-    Pad: lower_layout.lower_pad,
-    Slice: lower_layout.lower_slice,
-    Concat: lower_layout.lower_concat,
-    Reshape: lower_layout.lower_reshape,
-    Permute: lower_layout.lower_permute,
+    Sign: binary.lower_sign,
+    BinaryConv2d: binary.lower_binary_conv2d,
+    BinaryLinear: binary.lower_binary_linear,
+    Conv2d: conv.lower_conv2d,
+    Linear: conv.lower_linear,
+    Affine: pointwise.lower_affine,
+    PRelu: pointwise.lower_prelu,
+    Relu: pointwise.lower_relu,
+    Clamp: pointwise.lower_clamp,
+    Saturate: grid.lower_saturate,
+    RoundToGrid: grid.lower_round_to_grid,
+    Add: pointwise.lower_add,
+    Sub: pointwise.lower_sub,
+    Mul: pointwise.lower_mul,
+    Maximum: pointwise.lower_maximum,
+    Softmax: pointwise.lower_softmax,
+    MaxPool2d: pooling.lower_max_pool2d,
+    AvgPool2d: pooling.lower_avg_pool2d,
+    GlobalAvgPool: pooling.lower_global_avg_pool,
+    GlobalSum: pooling.lower_global_sum,
+    Pad: layout.lower_pad,
+    Slice: layout.lower_slice,
+    Concat: layout.lower_concat,
+    Reshape: layout.lower_reshape,
+    Permute: layout.lower_permute,
 }
 """How each operator is written. `Input` becomes an input of the model and needs no node."""
 
@@ -84,7 +84,7 @@ def build_model(graph: Graph, info: ModelInfo, batch: int | None) -> ModelProto:
     """Lowers a deployed graph operator by operator.
 
     Args:
-        graph: its operators are all in `fdabnn_deploy.ops.DEPLOYED`.
+        graph: its operators are all in `fdabnn_deploy.ir.ops.DEPLOYED`.
         info: goes into the metadata; its name becomes the name of the ONNX graph.
         batch: the first dimension of every input and output, or None for a dimension called "N".
 

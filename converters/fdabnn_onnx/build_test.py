@@ -9,11 +9,11 @@ import pytest
 
 from fdabnn_deploy.conformance import network, network_inputs
 from fdabnn_deploy.errors import ModelRefusedError
-from fdabnn_deploy.graph import Graph, Node
-from fdabnn_deploy.model_info import ModelInfo
-from fdabnn_deploy.ops import Input, Relu, TorchSign
-from fdabnn_deploy.reference import evaluate
-from fdabnn_deploy.runtimes.onnxruntime import OnnxRuntimeSession
+from fdabnn_deploy.ir.graph import Graph, Node
+from fdabnn_deploy.ir.model_info import ModelInfo
+from fdabnn_deploy.ir.ops import Input, Relu, TorchSign
+from fdabnn_deploy.ir.reference import evaluate
+from fdabnn_deploy.runtimes.onnx.onnxruntime import OnnxRuntimeSession
 from fdabnn_onnx.build import build_model
 from fdabnn_onnx.verify import check_model
 
@@ -82,7 +82,7 @@ def test_an_operator_that_is_not_deployed_is_refused_by_name_and_place() -> None
 
 def test_the_same_graph_gives_the_same_bytes_in_every_process() -> None:
     program = (
-        "import sys; from fdabnn_deploy.conformance import network; from fdabnn_deploy.model_info import ModelInfo;"
+        "import sys; from fdabnn_deploy.conformance import network; from fdabnn_deploy.ir.model_info import ModelInfo;"
         "from fdabnn_onnx.build import build_model;"
         "info = ModelInfo('network', (3, 9, 9), mean=(0.5, 0.25, 0.125));"
         "sys.stdout.buffer.write(build_model(network(), info, 1).SerializeToString(deterministic=True))"

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import onnx
 
-from fdabnn_deploy.converter import Artifact, ConvertOptions
 from fdabnn_deploy.errors import UsageError
-from fdabnn_deploy.files import write_whole
-from fdabnn_deploy.graph import Graph
-from fdabnn_deploy.model_info import ModelInfo
-from fdabnn_deploy.runtimes import onnx_checksum
+from fdabnn_deploy.ir.graph import Graph
+from fdabnn_deploy.ir.model_info import ModelInfo
+from fdabnn_deploy.runtimes.onnx import checksum
+from fdabnn_deploy.system.files import write_whole
+from fdabnn_deploy.targets.converter import Artifact, ConvertOptions
 from fdabnn_onnx.build import build_model
 from fdabnn_onnx.op_counts import count_ops
 from fdabnn_onnx.pack import is_packed, pack_model
@@ -26,7 +26,7 @@ PACKED_NOTE = (
 
 
 class OnnxConverter:
-    """Writes deployed graphs as ONNX files; see `fdabnn_deploy.converter.Converter`."""
+    """Writes deployed graphs as ONNX files; see `fdabnn_deploy.targets.converter.Converter`."""
 
     target = "onnx"
     suffix = ".onnx"
@@ -56,11 +56,11 @@ class OnnxConverter:
             content = finished.SerializeToString(deterministic=True)
             check_packed(finished)
             notes = [PACKED_NOTE]
-        write_whole(path, onnx_checksum.seal(content))
+        write_whole(path, checksum.seal(content))
         return Artifact(self.target, path, count_ops(finished), tuple(notes))
 
     def variants(self, graph: Graph, info: ModelInfo, artifact: Artifact, folder: Path) -> dict[str, Path]:
-        """The file as onnx-simplifier leaves it, and one of batch size 4; see `fdabnn_deploy.converter.Converter.variants`.
+        """The file as onnx-simplifier leaves it, and one of batch size 4; see `fdabnn_deploy.targets.converter.Converter.variants`.
 
         onnx-simplifier does not know packed operators: of such a file there is no simplified form.
         """

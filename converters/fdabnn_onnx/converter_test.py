@@ -6,11 +6,11 @@ import onnx
 import pytest
 
 from fdabnn_deploy.conformance import network
-from fdabnn_deploy.converter import ConvertOptions, find_converter
 from fdabnn_deploy.errors import ModelRefusedError, NotWrittenError, UsageError
-from fdabnn_deploy.graph import Graph, Node
-from fdabnn_deploy.model_info import ModelInfo
-from fdabnn_deploy.ops import Input, TorchSign
+from fdabnn_deploy.ir.graph import Graph, Node
+from fdabnn_deploy.ir.model_info import ModelInfo
+from fdabnn_deploy.ir.ops import Input, TorchSign
+from fdabnn_deploy.targets.converter import ConvertOptions, find_converter
 from fdabnn_onnx import CONVERTER
 from fdabnn_onnx.op_counts import ONE_BIT, count_ops
 from fdabnn_onnx.pack import is_packed

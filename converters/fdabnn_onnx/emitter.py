@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
-from fdabnn_deploy.graph import Graph, Node
+from fdabnn_deploy.ir.graph import Graph, Node
 
 WORTH_SHARING = 1024
 """Bytes. Exact layers multiply several digits of an operand by the same weights."""

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from fdabnn_deploy.graph import Graph, Node
-from fdabnn_deploy.ops import Input, Relu
+from fdabnn_deploy.ir.graph import Graph, Node
+from fdabnn_deploy.ir.ops import Input, Relu
 from fdabnn_onnx.emitter import Emitter
 
 

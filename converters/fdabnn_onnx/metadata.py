@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from onnx import ModelProto, helper
 
-from fdabnn_deploy.model_info import ModelInfo
+from fdabnn_deploy.ir.model_info import ModelInfo
 
 
 def write_metadata(model: ModelProto, info: ModelInfo) -> None:

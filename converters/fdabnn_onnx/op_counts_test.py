@@ -5,7 +5,7 @@ import pytest
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 from fdabnn_deploy.conformance import network
-from fdabnn_deploy.model_info import ModelInfo
+from fdabnn_deploy.ir.model_info import ModelInfo
 from fdabnn_onnx.build import build_model
 from fdabnn_onnx.op_counts import count_ops
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
-from fdabnn_deploy.numerics.record import Numerics
+from fdabnn_deploy.exact.record import Numerics
 from fdabnn_onnx.metadata import read_metadata
 from fdabnn_onnx.model_index import ModelIndex
 from fdabnn_onnx.op_counts import is_one_bit

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
-from fdabnn_deploy.ops import FloatArray
-from fdabnn_deploy.runtimes.onnxruntime import OnnxRuntimeSession
+from fdabnn_deploy.ir.ops import FloatArray
+from fdabnn_deploy.runtimes.onnx.onnxruntime import OnnxRuntimeSession
 from fdabnn_onnx.pack import DOMAIN
 from fdabnn_onnx.pack_digits import pack_digits
 

@@ -15,11 +15,11 @@ from onnx import ModelProto
 
 from fdabnn_deploy.conformance import Case, chosen_cases, network, network_inputs, random_case
 from fdabnn_deploy.conformance.hostile import normal_inputs
-from fdabnn_deploy.graph import Graph, Node
-from fdabnn_deploy.model_info import ModelInfo
-from fdabnn_deploy.numerics.exact import make_exact
-from fdabnn_deploy.numerics.record import Numerics
-from fdabnn_deploy.ops import (
+from fdabnn_deploy.exact.make_exact import make_exact
+from fdabnn_deploy.exact.record import Numerics
+from fdabnn_deploy.ir.graph import Graph, Node
+from fdabnn_deploy.ir.model_info import ModelInfo
+from fdabnn_deploy.ir.ops import (
     Add,
     Affine,
     BinaryConv2d,
@@ -33,7 +33,7 @@ from fdabnn_deploy.ops import (
     Reshape,
     Sign,
 )
-from fdabnn_deploy.runtimes.onnxruntime import OnnxRuntimeSession
+from fdabnn_deploy.runtimes.onnx.onnxruntime import OnnxRuntimeSession
 from fdabnn_onnx.build import build_model
 from fdabnn_onnx.pack import pack_model
 from fdabnn_onnx.verify import check_packed

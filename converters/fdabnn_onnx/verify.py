@@ -8,8 +8,8 @@ import onnxruntime
 from onnx import ModelProto, shape_inference
 
 from fdabnn_deploy.errors import RuntimeMissingError
-from fdabnn_deploy.graph import Graph
-from fdabnn_deploy.ops import BATCH, FloatArray
+from fdabnn_deploy.ir.graph import Graph
+from fdabnn_deploy.ir.ops import BATCH, FloatArray
 from fdabnn_onnx.build import DYNAMIC_BATCH
 
 SAMPLES = 4

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from fdabnn_deploy.conformance.merged import merged
-from fdabnn_deploy.graph import Graph
-from fdabnn_deploy.ops import Array, FloatArray, Input
-from fdabnn_deploy.reference import evaluate_all
-from fdabnn_deploy.runtimes.lce import LceRuntime
-from fdabnn_deploy.runtimes.tflite_file import TfliteFile, parse_tflite
+from fdabnn_deploy.ir.graph import Graph
+from fdabnn_deploy.ir.ops import Array, FloatArray, Input
+from fdabnn_deploy.ir.reference import evaluate_all
+from fdabnn_deploy.runtimes.tflite.lce import LceRuntime
+from fdabnn_deploy.runtimes.tflite.tflite_file import TfliteFile, parse_tflite
 from fdabnn_tflite.convert import check_counts
 from fdabnn_tflite.finish import finish_file
 from fdabnn_tflite.saved_model import build_flatbuffer

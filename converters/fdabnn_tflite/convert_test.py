@@ -10,11 +10,10 @@ import numpy as np
 import pytest
 
 from fdabnn_deploy.conformance import network
-from fdabnn_deploy.converter import Converter, ConvertOptions, find_converter
 from fdabnn_deploy.errors import FdabnnError, NotWrittenError, UsageError
-from fdabnn_deploy.graph import Graph, Node
-from fdabnn_deploy.model_info import ModelInfo
-from fdabnn_deploy.ops import (
+from fdabnn_deploy.ir.graph import Graph, Node
+from fdabnn_deploy.ir.model_info import ModelInfo
+from fdabnn_deploy.ir.ops import (
     Add,
     Affine,
     BinaryConv2d,
@@ -34,11 +33,12 @@ from fdabnn_deploy.ops import (
     Sign,
     Slice,
 )
-from fdabnn_deploy.reference import evaluate, evaluate_all
-from fdabnn_deploy.runtimes.lce import LceRuntime
-from fdabnn_deploy.runtimes.litert import LiteRtRuntime
-from fdabnn_deploy.runtimes.tflite_file import parse_tflite
-from fdabnn_deploy.runtimes.tflite_interpreter import Setting
+from fdabnn_deploy.ir.reference import evaluate, evaluate_all
+from fdabnn_deploy.runtimes.tflite.interpreter import Setting
+from fdabnn_deploy.runtimes.tflite.lce import LceRuntime
+from fdabnn_deploy.runtimes.tflite.litert import LiteRtRuntime
+from fdabnn_deploy.runtimes.tflite.tflite_file import parse_tflite
+from fdabnn_deploy.targets.converter import Converter, ConvertOptions, find_converter
 from fdabnn_tflite import CONVERTER
 from fdabnn_tflite.convert import check_counts
 from fdabnn_tflite.emitter import Emitter

@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from fdabnn_deploy.graph import Graph, Node
-from fdabnn_deploy.ops import BATCH, Array, Input, Shape
-from fdabnn_deploy.runtimes.tflite_tensors import Layout
+from fdabnn_deploy.ir.graph import Graph, Node
+from fdabnn_deploy.ir.ops import BATCH, Array, Input, Shape
+from fdabnn_deploy.runtimes.tflite.tensors import Layout
 from fdabnn_tflite.layout import NHWC, Form, Pair, natural_form, stored_shape
 
 Tensor = Any

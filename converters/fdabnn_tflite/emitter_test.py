@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fdabnn_deploy.graph import Graph, Node
-from fdabnn_deploy.ops import Input, Relu, Reshape
-from fdabnn_deploy.runtimes.tflite_tensors import Layout
+from fdabnn_deploy.ir.graph import Graph, Node
+from fdabnn_deploy.ir.ops import Input, Relu, Reshape
+from fdabnn_deploy.runtimes.tflite.tensors import Layout
 from fdabnn_tflite.emitter import Emitter, op_names
 from fdabnn_tflite.layout import FLAT, NHWC, Form
 from fdabnn_tflite.saved_model import import_tensorflow

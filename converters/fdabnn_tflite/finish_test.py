@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fdabnn_deploy.graph import Graph, Node
-from fdabnn_deploy.ops import (
+from fdabnn_deploy.ir.graph import Graph, Node
+from fdabnn_deploy.ir.ops import (
     Affine,
     BinaryConv2d,
     BinaryLinear,
@@ -21,11 +21,11 @@ from fdabnn_deploy.ops import (
     Reshape,
     Sign,
 )
-from fdabnn_deploy.reference import evaluate
-from fdabnn_deploy.runtimes.lce import LceRuntime
-from fdabnn_deploy.runtimes.litert import LiteRtRuntime
-from fdabnn_deploy.runtimes.tflite_file import DIGEST_KEY, parse_tflite
-from fdabnn_deploy.runtimes.tflite_tensors import TENSORS_KEY, Layout, TensorMap
+from fdabnn_deploy.ir.reference import evaluate
+from fdabnn_deploy.runtimes.tflite.lce import LceRuntime
+from fdabnn_deploy.runtimes.tflite.litert import LiteRtRuntime
+from fdabnn_deploy.runtimes.tflite.tensors import TENSORS_KEY, Layout, TensorMap
+from fdabnn_deploy.runtimes.tflite.tflite_file import DIGEST_KEY, parse_tflite
 from fdabnn_tflite.finish import finish_file
 from fdabnn_tflite.saved_model import build_flatbuffer
 

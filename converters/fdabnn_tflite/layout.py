@@ -22,9 +22,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fdabnn_deploy.graph import Graph
-from fdabnn_deploy.ops import AvgPool2d, BinaryConv2d, Conv2d, MaxPool2d, Shape
-from fdabnn_deploy.runtimes.tflite_tensors import Layout
+from fdabnn_deploy.ir.graph import Graph
+from fdabnn_deploy.ir.ops import AvgPool2d, BinaryConv2d, Conv2d, MaxPool2d, Shape
+from fdabnn_deploy.runtimes.tflite.tensors import Layout
 
 Pair = tuple[int, int]
 

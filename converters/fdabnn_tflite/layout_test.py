@@ -7,10 +7,10 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from fdabnn_deploy.graph import Graph, Node
-from fdabnn_deploy.ops import Add, BinaryConv2d, Conv2d, Input, MaxPool2d, Sign
-from fdabnn_deploy.ops.conv import conv_size
-from fdabnn_deploy.runtimes.tflite_tensors import Layout
+from fdabnn_deploy.ir.graph import Graph, Node
+from fdabnn_deploy.ir.ops import Add, BinaryConv2d, Conv2d, Input, MaxPool2d, Sign
+from fdabnn_deploy.ir.ops.conv import conv_size
+from fdabnn_deploy.runtimes.tflite.tensors import Layout
 from fdabnn_tflite.layout import (
     FLAT,
     NHWC,

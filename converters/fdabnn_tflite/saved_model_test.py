@@ -5,8 +5,8 @@ import sys
 import pytest
 
 from fdabnn_deploy.errors import RuntimeMissingError
-from fdabnn_deploy.graph import Graph, Node
-from fdabnn_deploy.ops import Input, Relu
+from fdabnn_deploy.ir.graph import Graph, Node
+from fdabnn_deploy.ir.ops import Input, Relu
 from fdabnn_tflite.saved_model import build_flatbuffer, import_tensorflow
 
 GRAPH = Graph([Node("x", Input((3,))), Node("y", Relu(), ("x",))], ["y"])

@@ -13,7 +13,7 @@ from fdabnn_deploy.cli.escaping import escape_name
 
 
 class DeviceProgress:
-    """Meets `fdabnn_deploy.profiling.profile.Progress`; a context manager.
+    """Meets `fdabnn_deploy.measure.profiles.profile.Progress`; a context manager.
 
     Args:
         console: to show it on.

@@ -34,13 +34,13 @@ from fdabnn_deploy.cli.export_tables import (
 )
 from fdabnn_deploy.cli.options import as_typed, reading_arguments, reading_options, samples_path
 from fdabnn_deploy.cli.sign_notes import describe_zeros
-from fdabnn_deploy.converter import Kernels
-from fdabnn_deploy.devices import libraries
 from fdabnn_deploy.errors import NotWrittenError, UsageError
-from fdabnn_deploy.files import check_outputs
-from fdabnn_deploy.numerics.record import Mode
-from fdabnn_deploy.report import ExportParityError, Report
-from fdabnn_deploy.sign_zero import CHOICES, SignZero
+from fdabnn_deploy.exact.record import Mode
+from fdabnn_deploy.ir.sign_zero import CHOICES, SignZero
+from fdabnn_deploy.measure.devices import libraries
+from fdabnn_deploy.pipeline.report import ExportParityError, Report
+from fdabnn_deploy.system.files import check_outputs
+from fdabnn_deploy.targets.converter import Kernels
 
 NAME = "fdabnn-export"
 

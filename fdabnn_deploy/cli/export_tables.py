@@ -9,8 +9,8 @@ from rich.console import Console
 from rich.text import Text
 
 from fdabnn_deploy.cli.console import format_number, format_share, mark, print_table
-from fdabnn_deploy.prover import Kind
-from fdabnn_deploy.report import ParityRow, Report
+from fdabnn_deploy.pipeline.report import ParityRow, Report
+from fdabnn_deploy.prove import Kind
 
 RUNTIMES = {
     "torch": "PyTorch",

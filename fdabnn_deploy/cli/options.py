@@ -10,7 +10,7 @@ import click
 
 from fdabnn_deploy.cli.console import Numbers
 from fdabnn_deploy.errors import UsageError
-from fdabnn_deploy.memory import parse_memory
+from fdabnn_deploy.system.memory import parse_memory
 
 
 class MemorySize(click.ParamType[Any]):
@@ -65,14 +65,14 @@ def reading_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def reading_arguments(options: dict[str, Any]) -> dict[str, Any]:
-    """The keyword arguments of `fdabnn_deploy.checkpoint.read`.
+    """The keyword arguments of `fdabnn_deploy.frontend.checkpoint.read`.
 
     Raises:
         UsageError: an `--arch-arg` is not K=V.
     """
     arguments = {name: options[name] for name in NAMES}
     if arguments["arch_args"]:
-        from fdabnn_deploy.checkpoint import parse_arch_args
+        from fdabnn_deploy.frontend.checkpoint import parse_arch_args
 
         arguments["arch_args"] = parse_arch_args(arguments["arch_args"])
     else:

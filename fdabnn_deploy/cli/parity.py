@@ -23,10 +23,10 @@ from fdabnn_deploy.cli.console import (
     run_command,
 )
 from fdabnn_deploy.cli.options import reading_arguments, reading_options, samples_path
-from fdabnn_deploy.comparison_report import ComparisonReport, LayerRow
 from fdabnn_deploy.errors import ParityError
-from fdabnn_deploy.files import check_outputs
 from fdabnn_deploy.runtimes import registry
+from fdabnn_deploy.system.files import check_outputs
+from fdabnn_deploy.verify.comparison_report import ComparisonReport, LayerRow
 
 NAME = "fdabnn-parity"
 _SHOWN_LAYERS = 12

@@ -14,10 +14,10 @@ from fdabnn_deploy.cli.console import Numbers, console_beside, make_console, run
 from fdabnn_deploy.cli.device_progress import DeviceProgress
 from fdabnn_deploy.cli.profile_tables import print_changes, print_profile
 from fdabnn_deploy.errors import FdabnnError, NotWrittenError, SlowerError, UsageError
-from fdabnn_deploy.files import check_outputs
-from fdabnn_deploy.profiling import html
-from fdabnn_deploy.profiling.compare import other_settings
-from fdabnn_deploy.profiling.html import write_profile_html
+from fdabnn_deploy.measure.profile_report import html
+from fdabnn_deploy.measure.profile_report.compare import other_settings
+from fdabnn_deploy.measure.profile_report.html import write_profile_html
+from fdabnn_deploy.system.files import check_outputs
 
 NAME = "fdabnn-profile"
 

@@ -8,9 +8,9 @@ from rich.console import Console
 from rich.text import Text
 
 from fdabnn_deploy.cli.console import print_table
-from fdabnn_deploy.profiling import texts
-from fdabnn_deploy.profiling.compare import Change
-from fdabnn_deploy.profiling.result import DeviceResult, Measurement, Profile, Timing
+from fdabnn_deploy.measure.profile_report import texts
+from fdabnn_deploy.measure.profile_report.compare import Change
+from fdabnn_deploy.measure.profiles.result import DeviceResult, Measurement, Profile, Timing
 
 SHOWN_SHARE = 0.01
 """Layers below this share are summed up, unless they have multiply-adds."""

@@ -14,11 +14,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from fdabnn_deploy import native
-from fdabnn_deploy.capsule import read_capsule
 from fdabnn_deploy.cli.escaping import escape_text
-from fdabnn_deploy.devices import libraries
-from fdabnn_deploy.devices.device import known_machine
 from fdabnn_deploy.errors import FdabnnError, RuntimeMissingError
+from fdabnn_deploy.measure.devices import libraries
+from fdabnn_deploy.measure.devices.device import known_machine
+from fdabnn_deploy.verify.capsule import read_capsule
 
 NAME = "fdabnn-runner"
 WITH_VALUE = frozenset(

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from fdabnn_deploy import native
-from fdabnn_deploy.capsule import Capsule, Tensor, write_capsule
 from fdabnn_deploy.cli import runner
-from fdabnn_deploy.devices import libraries
-from fdabnn_deploy.devices.libraries import RUNTIMES
 from fdabnn_deploy.errors import RuntimeMissingError
+from fdabnn_deploy.measure.devices import libraries
+from fdabnn_deploy.measure.devices.libraries import RUNTIMES
+from fdabnn_deploy.verify.capsule import Capsule, Tensor, write_capsule
 
 pytestmark = pytest.mark.skipif(
     not Path(native._FOLDER / native.RUNNER).is_file(), reason="no runner for this platform"

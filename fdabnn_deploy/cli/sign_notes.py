@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fdabnn_deploy.cli.console import format_number, format_share
-from fdabnn_deploy.report import Report
+from fdabnn_deploy.pipeline.report import Report
 
 _SHOWN = 4
 _COUNTS_AS = {"plus": "+1", "minus": "-1"}

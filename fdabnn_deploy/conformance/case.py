@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from fdabnn_deploy.conformance.values import floats
-from fdabnn_deploy.graph import Graph, Node
-from fdabnn_deploy.ops import (
+from fdabnn_deploy.conformance.drawn_arrays import floats
+from fdabnn_deploy.ir.graph import Graph, Node
+from fdabnn_deploy.ir.ops import (
     DEPLOYED,
     AvgPool2d,
     BinaryConv2d,
@@ -24,7 +24,7 @@ from fdabnn_deploy.ops import (
     Sign,
     Softmax,
 )
-from fdabnn_deploy.reference import evaluate
+from fdabnn_deploy.ir.reference import evaluate
 
 KINDS: tuple[type[Op], ...] = tuple(sorted(DEPLOYED - {Input}, key=lambda kind: kind.__name__))
 """The operators that compute something."""

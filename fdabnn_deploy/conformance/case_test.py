@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from fdabnn_deploy.conformance import Case, allowed_error, chosen_cases, random_case
-from fdabnn_deploy.ops import AvgPool2d, Conv2d, GlobalAvgPool, GlobalSum, Linear, Softmax
-from fdabnn_deploy.reference import evaluate
+from fdabnn_deploy.ir.ops import AvgPool2d, Conv2d, GlobalAvgPool, GlobalSum, Linear, Softmax
+from fdabnn_deploy.ir.reference import evaluate
 
 INEXACT = {Conv2d, Linear, AvgPool2d, GlobalAvgPool, GlobalSum, Softmax}
 

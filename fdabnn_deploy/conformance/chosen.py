@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from fdabnn_deploy.conformance.case import Case, make_case
-from fdabnn_deploy.conformance.values import Options, convolution, floats, signs
-from fdabnn_deploy.ops import (
+from fdabnn_deploy.conformance.drawn_arrays import Options, convolution, floats, signs
+from fdabnn_deploy.ir.ops import (
     Add,
     Affine,
     AvgPool2d,

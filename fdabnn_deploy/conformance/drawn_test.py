@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from fdabnn_deploy.conformance import KINDS, random_case
-from fdabnn_deploy.ops import Op
-from fdabnn_deploy.reference import evaluate
+from fdabnn_deploy.ir.ops import Op
+from fdabnn_deploy.ir.reference import evaluate
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)

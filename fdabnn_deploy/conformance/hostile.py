@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from fdabnn_deploy.graph import Graph
-from fdabnn_deploy.ops import Affine, Array, FloatArray, Saturate
+from fdabnn_deploy.ir.graph import Graph
+from fdabnn_deploy.ir.ops import Affine, Array, FloatArray, Saturate
 
 NORM_KINDS = ("plain", "tiny variance", "huge variance", "negative gamma", "zero gamma", "mixed")
 """`tiny variance`: channels that hardly vary, multiplied by up to 1e6; `huge variance`: divided by up to 1e8."""

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from fdabnn_deploy.conformance.hostile import NORM_KINDS, hostile_inputs, normal_inputs, random_norm
-from fdabnn_deploy.graph import Graph, Node
-from fdabnn_deploy.ops import Input, Saturate
+from fdabnn_deploy.ir.graph import Graph, Node
+from fdabnn_deploy.ir.ops import Input, Saturate
 
 X = np.random.default_rng(0).normal(3, 10, (4, 64, 5, 5)).astype(np.float32)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from fdabnn_deploy.graph import Graph
+from fdabnn_deploy.ir.graph import Graph
 
 
 def merged(graphs: Mapping[str, Graph]) -> Graph:

@@ -5,7 +5,7 @@ import numpy as np
 from fdabnn_deploy.conformance.hostile import normal_inputs
 from fdabnn_deploy.conformance.merged import merged
 from fdabnn_deploy.conformance.random_graph import random_graph
-from fdabnn_deploy.reference import evaluate
+from fdabnn_deploy.ir.reference import evaluate
 
 
 def test_graphs_keep_their_inputs_and_results() -> None:

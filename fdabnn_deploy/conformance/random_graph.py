@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from fdabnn_deploy.conformance.drawn_arrays import Options, signs
 from fdabnn_deploy.conformance.hostile import NORM_KINDS, random_norm
-from fdabnn_deploy.conformance.values import Options, signs
-from fdabnn_deploy.graph import Editor, Graph, Node
-from fdabnn_deploy.ops import (
+from fdabnn_deploy.ir.graph import Editor, Graph, Node
+from fdabnn_deploy.ir.ops import (
     Add,
     Affine,
     Array,
@@ -43,9 +43,9 @@ from fdabnn_deploy.ops import (
     Softmax,
     Sub,
 )
-from fdabnn_deploy.ops.conv import conv_size
-from fdabnn_deploy.passes.fold_affine import fold_affine
-from fdabnn_deploy.passes.simplify import simplify
+from fdabnn_deploy.ir.ops.conv import conv_size
+from fdabnn_deploy.transforms.affine.fold_affine import fold_affine
+from fdabnn_deploy.transforms.simplify import simplify
 
 DEPTHS = (2, 12)
 MOST_CHANNELS = 40

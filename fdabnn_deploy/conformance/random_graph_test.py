@@ -7,7 +7,7 @@ import pytest
 
 from fdabnn_deploy.conformance.hostile import NORM_KINDS, normal_inputs
 from fdabnn_deploy.conformance.random_graph import DEPTHS, MOST_CHANNELS, RandomGraph, random_graph
-from fdabnn_deploy.ops import (
+from fdabnn_deploy.ir.ops import (
     DEPLOYED,
     AvgPool2d,
     BinaryConv2d,
@@ -21,9 +21,9 @@ from fdabnn_deploy.ops import (
     Saturate,
     Sign,
 )
-from fdabnn_deploy.passes.fold_affine import fold_affine
-from fdabnn_deploy.passes.simplify import simplify
-from fdabnn_deploy.reference import evaluate_all
+from fdabnn_deploy.ir.reference import evaluate_all
+from fdabnn_deploy.transforms.affine.fold_affine import fold_affine
+from fdabnn_deploy.transforms.simplify import simplify
 
 ONLY_EXACT = {GlobalSum, RoundToGrid, Saturate}
 """Come in when a graph is made exact."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from fdabnn_deploy.conformance.values import convolution, floats, signs
-from fdabnn_deploy.graph import Graph, Node
-from fdabnn_deploy.ops import (
+from fdabnn_deploy.conformance.drawn_arrays import convolution, floats, signs
+from fdabnn_deploy.ir.graph import Graph, Node
+from fdabnn_deploy.ir.ops import (
     Add,
     Affine,
     AvgPool2d,

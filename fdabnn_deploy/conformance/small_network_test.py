@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 
 from fdabnn_deploy.conformance import network, network_inputs
-from fdabnn_deploy.ops import DEPLOYED
-from fdabnn_deploy.reference import evaluate
+from fdabnn_deploy.ir.ops import DEPLOYED
+from fdabnn_deploy.ir.reference import evaluate
 
 
 def test_every_operator_occurs() -> None:

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from fdabnn_deploy.ops import Array, FloatArray
+from fdabnn_deploy.ir.ops import Array, FloatArray
 
 
 class Session(ABC):

@@ -18,9 +18,9 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from fdabnn_deploy import number_types
 from fdabnn_deploy.errors import ModelRefusedError
-from fdabnn_deploy.ops import Array, FloatArray
+from fdabnn_deploy.ir import number_types
+from fdabnn_deploy.ir.ops import Array, FloatArray
 
 Result = Array | list[Array]
 """What one call computes for an output: a tensor, or a sequence of tensors."""

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fdabnn_deploy.errors import ModelRefusedError
-from fdabnn_deploy.ops import Array, FloatArray
+from fdabnn_deploy.ir.ops import Array, FloatArray
 from fdabnn_deploy.runtimes import batches
 
 IMAGES = np.arange(10, dtype=np.float32).reshape(5, 2) + 1

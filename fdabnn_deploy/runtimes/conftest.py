@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from fdabnn_deploy.conformance import network
-from fdabnn_deploy.converter import ConvertOptions, find_converter
-from fdabnn_deploy.model_info import ModelInfo
+from fdabnn_deploy.ir.model_info import ModelInfo
+from fdabnn_deploy.targets.converter import ConvertOptions, find_converter
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from fdabnn_deploy.errors import UsageError
-from fdabnn_deploy.ops import FloatArray
+from fdabnn_deploy.ir.ops import FloatArray
 
 
 def check_inputs(inputs: Sequence[FloatArray], shapes: Sequence[tuple[int, ...]]) -> int:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from fdabnn_deploy.errors import UsageError
-from fdabnn_deploy.ops import Array
+from fdabnn_deploy.ir.ops import Array
 from fdabnn_deploy.runtimes.inputs import check_inputs
 
 SHAPES = ((3, 4, 4), (2,))

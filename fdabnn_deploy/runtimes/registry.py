@@ -20,11 +20,13 @@ class _Entry:
 
 
 _RUNTIMES: dict[str, _Entry] = {
-    "onnxruntime": _Entry("fdabnn_deploy.runtimes.onnxruntime", "OnnxRuntime", (".onnx",)),
-    "litert": _Entry("fdabnn_deploy.runtimes.litert", "LiteRtRuntime", (".tflite",)),
-    "lce": _Entry("fdabnn_deploy.runtimes.lce", "LceRuntime", (".tflite",), beside=True),
-    "tflite": _Entry("fdabnn_deploy.runtimes.tflite", "TfliteRuntime", (".tflite",)),
-    "qemu-aarch64": _Entry("fdabnn_deploy.runtimes.qemu_aarch64", "QemuRuntime", (".onnx", ".tflite")),
+    "onnxruntime": _Entry("fdabnn_deploy.runtimes.onnx.onnxruntime", "OnnxRuntime", (".onnx",)),
+    "litert": _Entry("fdabnn_deploy.runtimes.tflite.litert", "LiteRtRuntime", (".tflite",)),
+    "lce": _Entry("fdabnn_deploy.runtimes.tflite.lce", "LceRuntime", (".tflite",), beside=True),
+    "tflite": _Entry("fdabnn_deploy.runtimes.tflite.tensorflow_lite", "TfliteRuntime", (".tflite",)),
+    "qemu-aarch64": _Entry(
+        "fdabnn_deploy.runtimes.emulator.qemu_aarch64", "QemuRuntime", (".onnx", ".tflite")
+    ),
 }
 """The first of a suffix opens such files by default; those marked check them beside it."""
 

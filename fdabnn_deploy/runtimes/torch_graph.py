@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fdabnn_deploy.errors import ModelRefusedError, UsageError
-from fdabnn_deploy.graph import Graph
-from fdabnn_deploy.ops import (
+from fdabnn_deploy.ir.graph import Graph
+from fdabnn_deploy.ir.ops import (
     Add,
     Affine,
     AvgPool2d,
@@ -57,7 +57,7 @@ class TorchGraphSession(Session):
     """A deployed graph on PyTorch, float32, NCHW, in inference mode.
 
     Args:
-        graph: its operators are all in `fdabnn_deploy.ops.DEPLOYED`.
+        graph: its operators are all in `fdabnn_deploy.ir.ops.DEPLOYED`.
         threads: PyTorch computes with.
 
     Raises:

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from fdabnn_deploy.conformance import KINDS, Case, chosen_cases, network, network_inputs, random_case
 from fdabnn_deploy.errors import ModelRefusedError, UsageError
-from fdabnn_deploy.graph import Graph, Node
-from fdabnn_deploy.ops import DEPLOYED, FloatArray, Input, Op, Sign, TorchSign
-from fdabnn_deploy.reference import evaluate_all
+from fdabnn_deploy.ir.graph import Graph, Node
+from fdabnn_deploy.ir.ops import DEPLOYED, FloatArray, Input, Op, Sign, TorchSign
+from fdabnn_deploy.ir.reference import evaluate_all
 from fdabnn_deploy.runtimes.torch_graph import KERNELS, TorchGraphSession
 
 

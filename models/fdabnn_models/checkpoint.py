@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fdabnn_deploy.files import write_whole
+from fdabnn_deploy.system.files import write_whole
 
 FORMAT_VERSION = 1
 

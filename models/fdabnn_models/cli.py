@@ -172,12 +172,12 @@ def _train(
         raise RuntimeMissingError(
             "training needs PyTorch: install it with  pip install 'fdabnn-deploy[train]'"
         ) from None
-    from fdabnn_models.architectures import architecture_names, network_shape
-    from fdabnn_models.dataset import load_dataset
-    from fdabnn_models.distributed import join_ranks, leave_ranks
-    from fdabnn_models.memory import keep_freed_memory
-    from fdabnn_models.recipe import merge, read_recipe
-    from fdabnn_models.train import Trainer
+    from fdabnn_models.architectures.registry import architecture_names, network_shape
+    from fdabnn_models.data.dataset import load_dataset
+    from fdabnn_models.training.distributed import join_ranks, leave_ranks
+    from fdabnn_models.training.memory import keep_freed_memory
+    from fdabnn_models.training.recipe import merge, read_recipe
+    from fdabnn_models.training.train import Trainer
 
     if arch is not None and model is not None:
         raise UsageError("--arch and --model exclude each other: an own network is named by --model alone")

@@ -11,15 +11,16 @@ from pathlib import Path
 import pytest
 import torch
 
-from fdabnn_models import architectures, cli
-from fdabnn_models.image_folder_test import write as write_images
-from fdabnn_models.train_test import Tiny
+from fdabnn_models import cli
+from fdabnn_models.architectures import registry
+from fdabnn_models.data.image_folder_test import write as write_images
+from fdabnn_models.training.train_test import Tiny
 
 
 @pytest.fixture
 def tiny_architecture(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(architectures, "find_architecture", lambda name: Tiny)
-    monkeypatch.setattr(architectures, "architecture_names", lambda: ["tiny"])
+    monkeypatch.setattr(registry, "find_architecture", lambda name: Tiny)
+    monkeypatch.setattr(registry, "architecture_names", lambda: ["tiny"])
 
 
 def arguments(folder: Path, target: Path, /, **changes: str) -> list[str]:

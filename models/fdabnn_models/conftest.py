@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fdabnn_models.cifar10 import CLASSES, PICTURE, TEST_FILE, TRAIN_FILES
+from fdabnn_models.data.cifar10 import CLASSES, PICTURE, TEST_FILE, TRAIN_FILES
 
 
 def write_batches(folder: Path, pictures_per_batch: int = 16) -> Path:

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from fdabnn_models.nam import NoiseAdaptation
+from fdabnn_models.layers.nam import NoiseAdaptation
 
 INPUT = "input"
 

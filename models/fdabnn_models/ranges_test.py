@@ -3,8 +3,8 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from fdabnn_models.architectures.resnet_cifar import resnet20
 from fdabnn_models.ranges import record_ranges
-from fdabnn_models.resnet_cifar import resnet20
 
 
 def test_ranges_are_the_extremes_over_all_batches() -> None:

@@ -2,7 +2,7 @@
 
 A call is followed instruction by instruction under qemu, and what it executed in the library is given to llvm-mca in that order. So the
 figures hold everything around the inner loops, too: laying out the input, ends of rows and patches, finishing. They are models, not
-hardware (`fdabnn_deploy.profiling.static_model`), and know nothing of caches: every load is from the first level.
+hardware (`fdabnn_deploy.measure.profiles.static_model`), and know nothing of caches: every load is from the first level.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from pathlib import Path
 
 from arm_root import library
 from fdabnn_deploy.errors import FdabnnError, RuntimeMissingError
-from fdabnn_deploy.profiling.static_model import (
+from fdabnn_deploy.measure.profiles.static_model import (
     code_of_library,
     exported_functions,
     llvm_version,
     model_cycles,
 )
-from fdabnn_deploy.runtimes import arm_root
+from fdabnn_deploy.runtimes.emulator import arm_root
 
 LEVELS = {"neon": (4, ("cortex-a72", "neoverse-n1")), "neon_lookup": (5, ("neoverse-n1",))}
 """Their numbers in the C interface, and the cores that run them."""

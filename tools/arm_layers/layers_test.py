@@ -9,14 +9,14 @@ import pytest
 from arm_layers.layers import LEVELS, Layer, compile_driver, follow, straight
 from arm_root import library
 from fdabnn_deploy.errors import RuntimeMissingError
-from fdabnn_deploy.profiling.static_model import (
+from fdabnn_deploy.measure.profiles.static_model import (
     INNER_LOOPS,
     code_of_library,
     exported_functions,
     model_cycles,
     tool,
 )
-from fdabnn_deploy.runtimes import arm_root
+from fdabnn_deploy.runtimes.emulator import arm_root
 
 pytestmark = pytest.mark.programs
 

@@ -16,8 +16,8 @@ from pathlib import Path
 
 from arm_root import apt, make
 from arm_root.release import Release, read_release
-from fdabnn_deploy.programs import Program, find
-from fdabnn_deploy.runtimes import arm_root
+from fdabnn_deploy.runtimes.emulator import arm_root
+from fdabnn_deploy.system.programs import Program, find
 
 FORMAT = 2
 PACKAGES = ("bash", "ca-certificates", "coreutils", "dash")

@@ -9,7 +9,7 @@ from arm_root import device, wheels
 from arm_root.device import Device
 from arm_root.release import ARCHIVES, Release
 from fdabnn_deploy.errors import RuntimeMissingError
-from fdabnn_deploy.runtimes import arm_root
+from fdabnn_deploy.runtimes.emulator import arm_root
 
 pytestmark = pytest.mark.programs
 

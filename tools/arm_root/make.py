@@ -16,8 +16,8 @@ from pathlib import Path
 from arm_root import apt, wheels
 from arm_root.release import Release, read_release
 from fdabnn_deploy.errors import RuntimeMissingError, UsageError
-from fdabnn_deploy.runtimes import arm_root
-from fdabnn_deploy.runtimes.arm_root import Guest
+from fdabnn_deploy.runtimes.emulator import arm_root
+from fdabnn_deploy.runtimes.emulator.arm_root import Guest
 
 FORMAT = 2
 TESTS = "opt/tests"

@@ -11,7 +11,7 @@ import pytest
 from arm_root import make, wheels
 from arm_root.release import ARCHIVES, Release
 from fdabnn_deploy.errors import RuntimeMissingError, UsageError
-from fdabnn_deploy.runtimes import arm_root
+from fdabnn_deploy.runtimes.emulator import arm_root
 
 pytestmark = pytest.mark.programs
 

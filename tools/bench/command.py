@@ -12,10 +12,11 @@ from typing import Any
 import click
 from rich.console import Console
 
-from bench import environment, report, training
+from bench import environment, report
 from bench.cc import CompileError
 from bench.layers import LAYERS
 from bench.model_files import MODELS
+from bench.training import training
 from fdabnn_deploy.cli.console import make_console, run_command
 from fdabnn_deploy.errors import RuntimeMissingError, UsageError
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import cc
-from fdabnn_deploy.latency import cpu_name
+from fdabnn_deploy.measure.latency import cpu_name
 from fdabnn_deploy.native import delegate_path
 from fdabnn_deploy.native.library import chosen_level, levels
 from native import build as builder

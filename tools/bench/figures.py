@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bench import ours
 from bench.layers import Layer
 from bench.measure import Row, best, named, ratio
+from bench.peers import ours
 
 _PEER_LAYERS = {"56x56x64", "28x28x128", "14x14x256", "7x7x512"}
 

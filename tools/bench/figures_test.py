@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from bench import ours
 from bench.figures import Figures, Goal, figures, goals, two_threads_pay
 from bench.layers import LAYERS, Layer
 from bench.measure import Row, Timing
+from bench.peers import ours
 
 LAYER = Layer(28, 128)
 

@@ -6,10 +6,10 @@ import importlib
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 
-from bench import ours
 from bench.figures import Figures, Goal, figures, goals, two_threads_pay
 from bench.layers import Layer, Problem
 from bench.measure import Contender, Row, pinned, run_in_turn
+from bench.peers import ours
 from fdabnn_deploy.native.library import chosen_level
 
 PEERS = ("peer_lce", "peer_onnxruntime", "peer_tflite", "peer_torch")

@@ -10,17 +10,17 @@ from typing import Any
 
 import numpy as np
 
-from bench import peer_lce
 from bench.figures import Goal
 from bench.measure import Array, Contender, Row, best, looped, pinned, ratio, run_in_turn
 from bench.model_files import Model, files, packed_file
 from bench.operators import OperatorResult, profile_onnx, time_operators
-from fdabnn_deploy.ops import FloatArray
+from bench.peers import lce as peer_lce
+from fdabnn_deploy.ir.ops import FloatArray
 from fdabnn_deploy.runtimes.base import Session
-from fdabnn_deploy.runtimes.litert import LiteRtRuntime
-from fdabnn_deploy.runtimes.onnxruntime import OnnxRuntime, OnnxRuntimeSession
-from fdabnn_deploy.runtimes.tflite import TfliteRuntime
-from fdabnn_deploy.runtimes.tflite_session import TfliteSession
+from fdabnn_deploy.runtimes.onnx.onnxruntime import OnnxRuntime, OnnxRuntimeSession
+from fdabnn_deploy.runtimes.tflite.litert import LiteRtRuntime
+from fdabnn_deploy.runtimes.tflite.session import TfliteSession
+from fdabnn_deploy.runtimes.tflite.tensorflow_lite import TfliteRuntime
 
 _GOALS = {"resnet18-float": 3.0, "resnet18": 3.0}
 """How many times LCE's best mode has to be slower."""

@@ -36,7 +36,7 @@ def _resnet18() -> tuple[Any, ...]:
     """Random weights, so that nothing has to be downloaded; batch norm statistics of noise, so that signs are not all alike."""
     import torch
 
-    from fdabnn_models.resnet18 import resnet18
+    from fdabnn_models.architectures.resnet18 import resnet18
 
     torch.manual_seed(0)
     network = resnet18()
@@ -60,8 +60,8 @@ def _plain_resnet18() -> tuple[Any, ...]:
     """
     import torch
 
-    from fdabnn_models.layers import FDAConv2d
-    from fdabnn_models.resnet18 import resnet18
+    from fdabnn_models.architectures.resnet18 import resnet18
+    from fdabnn_models.layers.binary import FDAConv2d
 
     generator = torch.Generator().manual_seed(0)
 
@@ -131,8 +131,8 @@ def packed_file(standard: Path) -> Path:
     """The standard ONNX file with packed kernels, as `fdabnn-export --kernels packed` writes it, beside it."""
     import onnx
 
-    from fdabnn_deploy.files import write_whole
-    from fdabnn_deploy.runtimes.onnx_checksum import seal
+    from fdabnn_deploy.runtimes.onnx.checksum import seal
+    from fdabnn_deploy.system.files import write_whole
     from fdabnn_onnx.pack import pack_model
 
     path = standard.with_suffix(".packed.onnx")

@@ -19,14 +19,14 @@ from typing import Any
 import numpy as np
 import onnxruntime
 
-from bench import peer_lce
 from bench.measure import Array, Contender, Row, looped, run_in_turn
+from bench.peers import lce as peer_lce
+from fdabnn_deploy.ir.ops import FloatArray
 from fdabnn_deploy.native import delegate_path
-from fdabnn_deploy.ops import FloatArray
-from fdabnn_deploy.runtimes.litert import LiteRtRuntime
-from fdabnn_deploy.runtimes.tflite_file import OperatorInfo, TfliteFile
-from fdabnn_deploy.runtimes.tflite_session import TfliteSession
-from fdabnn_deploy.runtimes.tflite_stderr import native_stderr
+from fdabnn_deploy.runtimes.tflite.litert import LiteRtRuntime
+from fdabnn_deploy.runtimes.tflite.native_stderr import native_stderr
+from fdabnn_deploy.runtimes.tflite.session import TfliteSession
+from fdabnn_deploy.runtimes.tflite.tflite_file import OperatorInfo, TfliteFile
 
 _PROFILED_RUNS = 20
 

@@ -3,9 +3,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bench import operators, peer_tflite
+from bench import operators
 from bench.layers import Layer, Problem
-from fdabnn_deploy.runtimes.tflite_file import parse_tflite
+from bench.peers import tflite
+from fdabnn_deploy.runtimes.tflite.tflite_file import parse_tflite
 
 LAYER = Layer(6, 8)
 
@@ -15,7 +16,7 @@ def conv_file() -> bytes:
     pytest.importorskip("ai_edge_litert", reason="ai-edge-litert is not installed")
     problem = Problem(LAYER)
     scaled = problem.filters * problem.multiplier[:, None, None, None]
-    return peer_tflite.conv_file(problem, problem.signs, scaled, problem.bias, problem.expected_float)
+    return tflite.conv_file(problem, problem.signs, scaled, problem.bias, problem.expected_float)
 
 
 def test_kinds_show_shapes_and_filters(conv_file: bytes) -> None:
@@ -28,7 +29,7 @@ def test_an_operator_alone_computes_the_same(conv_file: bytes) -> None:
     assert [operator.name for operator in file.operators] == ["CONV_2D"]
     assert (file.inputs, file.outputs) == ((0,), (3,))
     problem = Problem(LAYER)
-    session = peer_tflite.Session(alone, problem.signs)
+    session = tflite.Session(alone, problem.signs)
     session.run()
     assert np.array_equal(session.output(), problem.expected_float)
 

@@ -6,9 +6,9 @@ import importlib.util
 
 import pytest
 
-from bench import ours
 from bench.layers import Layer, Problem
 from bench.measure import difference
+from bench.peers import ours
 from fdabnn_deploy.native.library import levels
 
 LAYERS = [

@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 
-from bench import ours, plot, report
+from bench import plot, report
 from bench.figures import Goal, figures, goals
 from bench.layer_bench import LayerResult
 from bench.layers import Layer
 from bench.measure import Row, Timing
+from bench.peers import ours
 from fdabnn_deploy.cli.console import make_console
 
 LAYER = Layer(28, 128)

@@ -13,7 +13,7 @@ from damage.doors import DOORS
 from damage.sweep import Found, sweep
 from fdabnn_deploy.cli.console import format_bytes, make_console, run_command
 from fdabnn_deploy.errors import ParityError
-from fdabnn_deploy.files import check_outputs, write_whole
+from fdabnn_deploy.system.files import check_outputs, write_whole
 
 
 def run(args: Sequence[str] | None = None) -> int:

@@ -11,9 +11,9 @@ import numpy as np
 
 from damage.kinds import KINDS, Damage, inside_a_zip
 from fdabnn_deploy.conformance import network, network_inputs
-from fdabnn_deploy.converter import ConvertOptions, find_converter
-from fdabnn_deploy.model_info import ModelInfo
+from fdabnn_deploy.ir.model_info import ModelInfo
 from fdabnn_deploy.runtimes import registry
+from fdabnn_deploy.targets.converter import ConvertOptions, find_converter
 
 SHAPE = (3, 9, 9)
 INFO = ModelInfo("network", SHAPE, mean=(0.5,) * 3, std=(0.25,) * 3)
@@ -53,9 +53,9 @@ def _arrays(*arrays: object) -> str:
 def _make_checkpoints(a: Path, b: Path) -> None:
     import torch
 
+    from fdabnn_models.architectures.resnet_cifar import resnet20
+    from fdabnn_models.architectures.shake_testing import shake
     from fdabnn_models.checkpoint import save_checkpoint
-    from fdabnn_models.resnet_cifar import resnet20
-    from fdabnn_models.shake_testing import shake
 
     for seed, path in enumerate((a, b)):
         torch.manual_seed(seed)
@@ -75,7 +75,7 @@ def _make_checkpoints(a: Path, b: Path) -> None:
 
 
 def _enter_checkpoint(path: Path) -> str:
-    from fdabnn_deploy import checkpoint
+    from fdabnn_deploy.frontend import checkpoint
 
     found = checkpoint.read(path, drop_noise=True)
     state = found.module.state_dict()
@@ -90,7 +90,7 @@ def _make_samples(a: Path, b: Path) -> None:
 
 
 def _enter_samples(path: Path) -> str:
-    from fdabnn_deploy import samples
+    from fdabnn_deploy.data import samples
 
     found = samples.load(str(path), INFO)
     return _arrays(found.images, () if found.labels is None else found.labels)
@@ -107,7 +107,7 @@ def _make_models(target: str) -> Callable[[Path, Path], None]:
 def _enter_model(path: Path) -> str:
     """As `fdabnn-profile` lets one in: a file that has changed since its export is not measured."""
     if path.suffix == ".onnx":
-        from fdabnn_deploy.runtimes.onnx_checksum import refuse_changed
+        from fdabnn_deploy.runtimes.onnx.checksum import refuse_changed
 
         refuse_changed(path.read_bytes(), str(path), False)
     session = registry.for_file(path).open(path)
@@ -115,17 +115,17 @@ def _enter_model(path: Path) -> str:
 
 
 def _make_capsules(a: Path, b: Path) -> None:
-    from fdabnn_deploy.profiling import golden
+    from fdabnn_deploy.measure.profiles import golden_capsule
 
     for batch, path in ((1, a), (2, b)):
         model = path.with_suffix(".tflite")
         find_converter("tflite").convert(network(), INFO, model, ConvertOptions(batch))
-        golden.make(model, path)
+        golden_capsule.make(model, path)
 
 
 def _enter_capsule(path: Path) -> str:
-    from fdabnn_deploy.capsule import read_capsule, to_bytes
-    from fdabnn_deploy.replay import replay
+    from fdabnn_deploy.verify.capsule import read_capsule, to_bytes
+    from fdabnn_deploy.verify.capsule_replay import replay
 
     found = replay(path)
     return _digest(repr((found.outputs.values, found.differing)).encode(), to_bytes(read_capsule(path)))
@@ -134,7 +134,7 @@ def _enter_capsule(path: Path) -> str:
 def _make_states(a: Path, b: Path) -> None:
     import torch
 
-    from fdabnn_models.state import write_state
+    from fdabnn_models.training.state import write_state
 
     for seed, path in enumerate((a, b)):
         torch.manual_seed(seed)
@@ -149,19 +149,28 @@ def _make_states(a: Path, b: Path) -> None:
 def _enter_state(path: Path) -> str:
     import torch
 
-    from fdabnn_models.state import checksum, read_state
+    from fdabnn_models.training.state import checksum, read_state
 
     return checksum(read_state(path, torch.device("cpu")))
 
 
 _ZIP = {**KINDS, "inside the zip": inside_a_zip}
 _UNSEEN = frozenset({"inside the zip"})
-_TORCH = ("torch", "fdabnn_deploy.checkpoint", "fdabnn_models.resnet_cifar", "fdabnn_models.state")
-_LITERT = ("ai_edge_litert.interpreter", "fdabnn_deploy.runtimes.litert", "fdabnn_deploy.replay")
-_ORT = ("onnxruntime", "fdabnn_deploy.runtimes.onnxruntime")
+_TORCH = (
+    "torch",
+    "fdabnn_deploy.frontend.checkpoint",
+    "fdabnn_models.architectures.resnet_cifar",
+    "fdabnn_models.training.state",
+)
+_LITERT = (
+    "ai_edge_litert.interpreter",
+    "fdabnn_deploy.runtimes.tflite.litert",
+    "fdabnn_deploy.verify.capsule_replay",
+)
+_ORT = ("onnxruntime", "fdabnn_deploy.runtimes.onnx.onnxruntime")
 DOORS = (
     Door("checkpoint", ".pt", _make_checkpoints, _enter_checkpoint, _TORCH, _ZIP, _UNSEEN),
-    Door("samples", ".npz", _make_samples, _enter_samples, ("fdabnn_deploy.samples",), _ZIP, _UNSEEN),
+    Door("samples", ".npz", _make_samples, _enter_samples, ("fdabnn_deploy.data.samples",), _ZIP, _UNSEEN),
     Door("onnx", ".onnx", _make_models("onnx"), _enter_model, _ORT, KINDS),
     Door("tflite", ".tflite", _make_models("tflite"), _enter_model, _LITERT, KINDS),
     Door("capsule", ".capsule", _make_capsules, _enter_capsule, _LITERT, KINDS),

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fdabnn_deploy.profiling.instruction_count import CountedRun, Counts, count
-from fdabnn_deploy.runtimes.arm_root import CPU, Guest
+from fdabnn_deploy.measure.profiles.instruction_count import CountedRun, Counts, count
+from fdabnn_deploy.runtimes.emulator.arm_root import CPU, Guest
 from instruction_counts.model_files import Files
 
 _ROOT = Path(__file__).resolve().parents[2]

@@ -10,17 +10,18 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
-from fdabnn_deploy import checkpoint, samples
-from fdabnn_deploy.capture import capture
-from fdabnn_deploy.converter import ConvertOptions, find_converter
-from fdabnn_deploy.deploy import deploy
-from fdabnn_deploy.model_info import ModelInfo
-from fdabnn_deploy.numerics.exact import make_exact
-from fdabnn_deploy.ops import BinaryConv2d, BinaryLinear
-from fdabnn_models.cifar10 import MEAN, STD
-from fdabnn_models.dataset import input_range
-from fdabnn_models.shake_testing import shake
-from fdabnn_models.vgg_small import vgg_small
+from fdabnn_deploy.data import samples
+from fdabnn_deploy.exact.make_exact import make_exact
+from fdabnn_deploy.frontend import checkpoint
+from fdabnn_deploy.frontend.capture import capture
+from fdabnn_deploy.ir.model_info import ModelInfo
+from fdabnn_deploy.ir.ops import BinaryConv2d, BinaryLinear
+from fdabnn_deploy.targets.converter import ConvertOptions, find_converter
+from fdabnn_deploy.transforms.deploy import deploy
+from fdabnn_models.architectures.shake_testing import shake
+from fdabnn_models.architectures.vgg_small import vgg_small
+from fdabnn_models.data.cifar10 import MEAN, STD
+from fdabnn_models.data.dataset import input_range
 
 _RESNET20 = Path(__file__).resolve().parents[2] / "models" / "checkpoints" / "resnet20-cifar10.pt"
 _SAMPLES = "random:16"

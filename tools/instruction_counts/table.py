@@ -9,8 +9,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from fdabnn_deploy.errors import SlowerError, UsageError
-from fdabnn_deploy.files import write_whole
-from fdabnn_deploy.profiling.instruction_count import Counts
+from fdabnn_deploy.measure.profiles.instruction_count import Counts
+from fdabnn_deploy.system.files import write_whole
 from instruction_counts.measure import Entries, Entry
 
 TABLE = Path(__file__).with_name("counts.json")

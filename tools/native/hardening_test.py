@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from fdabnn_deploy.programs_testing import READELF, wanted
+from fdabnn_deploy.system.programs_testing import READELF, wanted
 from native import build
 from native.build import LIB, TARGETS, supported_machine
 

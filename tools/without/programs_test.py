@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from fdabnn_deploy.devices.sshd_testing import run_sshd
 from fdabnn_deploy.errors import RuntimeMissingError
-from fdabnn_deploy.profiling.static_model import llvm
-from fdabnn_deploy.programs import ADB, QEMU, SSH, find
-from fdabnn_deploy.programs_testing import CHROMIUM
+from fdabnn_deploy.measure.devices.sshd_testing import run_sshd
+from fdabnn_deploy.measure.profiles.static_model import llvm
+from fdabnn_deploy.system.programs import ADB, QEMU, SSH, find
+from fdabnn_deploy.system.programs_testing import CHROMIUM
 from without.programs import HIDDEN, KINDS, OLD, search_path
 
 pytestmark = pytest.mark.programs

@@ -1,4 +1,4 @@
-// Marks a function whose inner loop is judged in the finished library (fdabnn_deploy/profiling/static_model.py): its symbol stays, and it
+// Marks a function whose inner loop is judged in the finished library (fdabnn_deploy/measure/profiles/static_model.py): its symbol stays, and it
 // is not inlined. Nobody else calls it, and it is not of an interface.
 #pragma once
 

@@ -17,9 +17,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fdabnn_deploy.capsule import Capsule, PackedSigns, Tensor, to_bytes
 from fdabnn_deploy.native import delegate_path, runner_path
-from fdabnn_deploy.programs_testing import wanted_compiler
+from fdabnn_deploy.system.programs_testing import wanted_compiler
+from fdabnn_deploy.verify.capsule import Capsule, PackedSigns, Tensor, to_bytes
 
 pytestmark = pytest.mark.programs
 

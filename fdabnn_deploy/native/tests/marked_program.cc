@@ -1,5 +1,5 @@
 // A program for aarch64 without a C library, whose executed instructions are known by looking: what the tests of qemu's plugin count. CASE,
-// a macro, says what it does. See fdabnn_deploy/profiling/instruction_count_test.py, which knows the numbers.
+// a macro, says what it does. See fdabnn_deploy/measure/profiles/instruction_count_test.py, which knows the numbers.
 #if defined(__aarch64__)
 
 #include "qemu/markers.h"

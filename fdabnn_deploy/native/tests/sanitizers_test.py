@@ -13,7 +13,7 @@ from types import ModuleType
 
 import pytest
 
-from fdabnn_deploy.programs_testing import wanted_compiler
+from fdabnn_deploy.system.programs_testing import wanted_compiler
 
 pytestmark = pytest.mark.programs
 

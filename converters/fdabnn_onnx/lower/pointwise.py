@@ -1,0 +1,70 @@
+"""Pointwise operators in ONNX. Parameters per channel get trailing dimensions of 1, so that they meet dimension 1."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fdabnn_deploy.ir.graph import Node
+from fdabnn_deploy.ir.ops import Add, Affine, Clamp, FloatArray, Maximum, Mul, PRelu, Relu, Softmax, Sub
+from fdabnn_onnx.emitter import Emitter
+
+
+def _per_channel(values: FloatArray, rank: int) -> FloatArray:
+    """[C] -> [C, 1, ...] of rank - 1 dimensions; a scalar -> [1]."""
+    return values.reshape(1) if values.ndim == 0 else values.reshape(-1, *(1,) * (rank - 2))
+
+
+def lower_affine(to: Emitter, node: Node, op: Affine) -> None:
+    """`Mul`, then `Add`; a half that does nothing is left out, and `Identity` stands where both do nothing."""
+    rank, source = to.rank(node), node.inputs[0]
+    if op.has_scale:
+        scale = to.parameter(node, "scale", _per_channel(op.scale32, rank))
+        source = to.emit("Mul", node, [source, scale], part="scaled" if op.has_offset else "")
+    if op.has_offset:
+        offset = to.parameter(node, "offset", _per_channel(op.offset32, rank))
+        to.emit("Add", node, [source, offset])
+    elif not op.has_scale:
+        to.emit("Identity", node, [source])
+
+
+def lower_prelu(to: Emitter, node: Node, op: PRelu) -> None:
+    """`PRelu`."""
+    slope = to.parameter(node, "slope", _per_channel(op.slope, to.rank(node)))
+    to.emit("PRelu", node, [node.inputs[0], slope])
+
+
+def lower_relu(to: Emitter, node: Node, op: Relu) -> None:
+    """`Relu`."""
+    to.emit("Relu", node, node.inputs)
+
+
+def lower_clamp(to: Emitter, node: Node, op: Clamp) -> None:
+    """`Clip`."""
+    low = to.parameter(node, "low", np.array(op.low, dtype=np.float32))
+    high = to.parameter(node, "high", np.array(op.high, dtype=np.float32))
+    to.emit("Clip", node, [node.inputs[0], low, high])
+
+
+def lower_add(to: Emitter, node: Node, op: Add) -> None:
+    """`Add`."""
+    to.emit("Add", node, node.inputs)
+
+
+def lower_sub(to: Emitter, node: Node, op: Sub) -> None:
+    """`Sub`."""
+    to.emit("Sub", node, node.inputs)
+
+
+def lower_mul(to: Emitter, node: Node, op: Mul) -> None:
+    """`Mul`."""
+    to.emit("Mul", node, node.inputs)
+
+
+def lower_maximum(to: Emitter, node: Node, op: Maximum) -> None:
+    """`Max`."""
+    to.emit("Max", node, node.inputs)
+
+
+def lower_softmax(to: Emitter, node: Node, op: Softmax) -> None:
+    """`Softmax` or `LogSoftmax`."""
+    to.emit("LogSoftmax" if op.log else "Softmax", node, node.inputs, axis=1)

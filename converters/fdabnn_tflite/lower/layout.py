@@ -1,0 +1,101 @@
+"""Operators that move values without computing."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from fdabnn_deploy.ir.graph import Node
+from fdabnn_deploy.ir.ops import Pad, Permute, Reshape, Slice
+from fdabnn_deploy.runtimes.tflite.tensors import Layout
+from fdabnn_tflite.emitter import Emitter, Tensor
+from fdabnn_tflite.layout import NHWC, Form, natural_form
+
+
+def _natural(emitter: Emitter, name: str) -> tuple[Tensor, Form]:
+    """A tensor in the form of its rank: pictures NHWC, all else in the graph's order."""
+    form = natural_form(emitter.graph.shape(name))
+    return emitter.as_form(name, form), form
+
+
+def _mirrored_range(size: int, begin: int, end: int, step: int) -> tuple[int, int, int]:
+    """The range that takes the same places of a reversed dimension."""
+    last = begin + (end - 1 - begin) // step * step
+    return size - 1 - last, size - begin, step
+
+
+def lower_pad(emitter: Emitter, node: Node) -> None:
+    """`Pad` or `PadV2`; mirrored pictures swap the sides of height and width."""
+    op = node.op
+    assert isinstance(op, Pad)
+    tensor, form = _natural(emitter, node.inputs[0])
+    pads = list(op.pads)
+    if form == NHWC:
+        spatial = [pair[::-1] if emitter.flipped else pair for pair in pads[1:]]
+        pads = [*spatial, pads[0]]
+    paddings = np.array([(0, 0), *pads], dtype=np.int32)
+    if op.value == 0:
+        result = emitter.emit("Pad", input=tensor, paddings=paddings)
+    else:
+        result = emitter.emit("PadV2", input=tensor, paddings=paddings, constant_values=np.float32(op.value))
+    emitter.define(node.name, result, form)
+
+
+def lower_slice(emitter: Emitter, node: Node) -> None:
+    """`StridedSlice`; on a mirrored picture of even size `::2` becomes `1::2`."""
+    op = node.op
+    assert isinstance(op, Slice)
+    tensor, form = _natural(emitter, node.inputs[0])
+    ranges = list(op.ranges)
+    if form == NHWC:
+        sizes = emitter.graph.shape(node.inputs[0])[2:]
+        spatial = ranges[1:]
+        if emitter.flipped:
+            spatial = [_mirrored_range(size, *r) for size, r in zip(sizes, spatial, strict=True)]
+        ranges = [*spatial, ranges[0]]
+    emitter.define(node.name, emitter.slice(tensor, ranges), form)
+
+
+def lower_concat(emitter: Emitter, node: Node) -> None:
+    """`ConcatV2` of channels."""
+    parts = [_natural(emitter, name) for name in node.inputs]
+    form = parts[0][1]
+    result = parts[0][0]
+    if len(parts) > 1:
+        axis = np.int32(3 if form == NHWC else 1)
+        result = emitter.emit("ConcatV2", values=[tensor for tensor, _ in parts], axis=axis)
+    emitter.define(node.name, result, form)
+
+
+def lower_reshape(emitter: Emitter, node: Node) -> None:
+    """`Reshape`. A flattened picture keeps its order, and what reads it permutes its parameters instead."""
+    graph, source = emitter.graph, node.inputs[0]
+    before, after = graph.shape(source), graph.shape(node.name)
+    tensor, form = emitter.stored(source)
+    assert isinstance(node.op, Reshape)
+    if before == after:
+        emitter.define(node.name, tensor, form)
+    elif form == NHWC and len(after) == 2:
+        image = before[1:] if math.prod(before[2:]) > 1 else ()
+        emitter.define(node.name, emitter.reshape(tensor, after), Form(Layout.FLAT, image))
+    elif form.image and form.image == after[1:]:
+        height_first = (after[0], *after[2:], after[1])
+        emitter.define(node.name, emitter.reshape(tensor, height_first), NHWC)
+    else:
+        plain = emitter.to_graph_order(tensor, before, form)
+        want = natural_form(after)
+        emitter.define(node.name, emitter.from_graph_order(emitter.reshape(plain, after), after, want), want)
+
+
+def lower_permute(emitter: Emitter, node: Node) -> None:
+    """`Transpose`, in the graph's order of dimensions; the converter merges the transposes that follow one another."""
+    op = node.op
+    assert isinstance(op, Permute)
+    graph, source = emitter.graph, node.inputs[0]
+    tensor, form = emitter.stored(source)
+    plain = emitter.to_graph_order(tensor, graph.shape(source), form)
+    moved = emitter.emit("Transpose", x=plain, perm=np.array([0, *op.order], dtype=np.int32))
+    shape = graph.shape(node.name)
+    want = natural_form(shape)
+    emitter.define(node.name, emitter.from_graph_order(moved, shape, want), want)

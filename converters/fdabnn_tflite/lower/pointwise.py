@@ -1,0 +1,85 @@
+"""Operators that act on each value alone."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from fdabnn_deploy.ir.graph import Node
+from fdabnn_deploy.ir.ops import Add, Affine, Array, Clamp, Maximum, Mul, Op, PRelu, Softmax, Sub
+from fdabnn_tflite.emitter import Emitter
+from fdabnn_tflite.layout import FLAT, channel_values, natural_form
+
+_BINARY: dict[type[Op], str] = {Add: "AddV2", Sub: "Sub", Mul: "Mul", Maximum: "Maximum"}
+
+
+def _arranged(emitter: Emitter, node: Node, values: Array) -> Array:
+    source = node.inputs[0]
+    return channel_values(values, emitter.graph.shape(source), emitter.form(source), emitter.flipped)
+
+
+def lower_affine(emitter: Emitter, node: Node) -> None:
+    """`Mul` and `Add` as two ops, each left out where it does nothing; LCE makes them its convolution's multiplier and bias."""
+    op = node.op
+    assert isinstance(op, Affine)
+    tensor, form = emitter.stored(node.inputs[0])
+    if op.has_scale:
+        tensor = emitter.emit("Mul", x=tensor, y=_arranged(emitter, node, op.scale32))
+    if op.has_offset:
+        tensor = emitter.emit("AddV2", x=tensor, y=_arranged(emitter, node, op.offset32))
+    emitter.define(node.name, tensor, form)
+
+
+def lower_prelu(emitter: Emitter, node: Node) -> None:
+    """`LeakyRelu` where all channels share a slope; else `relu(x) + (-slope) relu(-x)`, which the converter makes one `PRELU`."""
+    op = node.op
+    assert isinstance(op, PRelu)
+    tensor, form = emitter.stored(node.inputs[0])
+    if np.all(op.slope == op.slope.flat[0]):
+        result = emitter.emit("LeakyRelu", features=tensor, alpha=float(op.slope.flat[0]))
+    else:
+        slope = np.ascontiguousarray(_arranged(emitter, node, op.slope))
+        slope = slope.reshape((1,) * (len(tensor.shape) - 1 - slope.ndim) + slope.shape)
+        positive = emitter.emit("Relu", features=tensor)
+        negative = emitter.emit("Relu", features=emitter.emit("Neg", x=tensor))
+        result = emitter.emit("AddV2", x=positive, y=emitter.emit("Mul", x=-slope, y=negative))
+    emitter.define(node.name, result, form)
+
+
+def lower_relu(emitter: Emitter, node: Node) -> None:
+    """`Relu`."""
+    tensor, form = emitter.stored(node.inputs[0])
+    emitter.define(node.name, emitter.emit("Relu", features=tensor), form)
+
+
+def lower_clamp(emitter: Emitter, node: Node) -> None:
+    """`Maximum` and `Minimum`, each left out where its limit is infinite."""
+    op = node.op
+    assert isinstance(op, Clamp)
+    tensor, form = emitter.stored(node.inputs[0])
+    if op.low != -math.inf:
+        tensor = emitter.emit("Maximum", x=tensor, y=np.float32(op.low))
+    if op.high != math.inf:
+        tensor = emitter.emit("Minimum", x=tensor, y=np.float32(op.high))
+    emitter.define(node.name, tensor, form)
+
+
+def lower_elementwise(emitter: Emitter, node: Node) -> None:
+    """`Add`, `Sub`, `Mul`, `Maximum` of two tensors that lie alike."""
+    graph = emitter.graph
+    left, right = node.inputs
+    form = emitter.form(left)
+    if form != emitter.form(right):
+        form = natural_form(graph.shape(left))
+    a, b = emitter.as_form(left, form), emitter.as_form(right, form)
+    emitter.define(node.name, emitter.emit(_BINARY[type(node.op)], x=a, y=b), form)
+
+
+def lower_softmax(emitter: Emitter, node: Node) -> None:
+    """`Softmax` or `LogSoftmax` over the classes."""
+    op = node.op
+    assert isinstance(op, Softmax)
+    logits = emitter.as_form(node.inputs[0], FLAT)
+    result = emitter.emit("LogSoftmax" if op.log else "Softmax", logits=logits)
+    emitter.define(node.name, result, FLAT)

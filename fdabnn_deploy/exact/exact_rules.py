@@ -1,0 +1,240 @@
+"""How each kind of operator becomes exact."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+
+from fdabnn_deploy.errors import ModelRefusedError
+from fdabnn_deploy.exact.float_layer import float_layer
+from fdabnn_deploy.exact.graph_builder import Workbench
+from fdabnn_deploy.exact.operand_grids import MARGIN, Cutter
+from fdabnn_deploy.exact.plan import Observed, limits
+from fdabnn_deploy.exact.propagate import propagate
+from fdabnn_deploy.exact.ranges import EXACT_UNITS, Values, uniform
+from fdabnn_deploy.exact.record import Cut
+from fdabnn_deploy.exact.weight_grids import to_grid
+from fdabnn_deploy.ir.graph import Node
+from fdabnn_deploy.ir.ops import (
+    Affine,
+    AvgPool2d,
+    BinaryConv2d,
+    BinaryLinear,
+    Clamp,
+    Conv2d,
+    GlobalAvgPool,
+    GlobalSum,
+    Input,
+    Linear,
+    Op,
+    PRelu,
+    Relu,
+    RoundToGrid,
+    Saturate,
+    Softmax,
+)
+
+INPUT_BITS = 24
+"""Of graph inputs: the rounding only keeps them away from the denormal numbers."""
+
+LARGEST_INPUT = 2.0**40
+"""Beyond, graph inputs are cut off whatever the samples hold."""
+
+FINEST_GRID = 110
+"""Grids up to here keep every nonzero value well above the denormal numbers, `2^-126`."""
+
+KEPT_BITS = 30
+"""What a tensor keeps below its largest possible magnitude where its grid has become too fine."""
+
+LARGEST = 2.0**100
+"""Magnitudes up to here cannot overflow in the next operator."""
+
+NEGLIGIBLE = 2.0**-60
+"""Parameters below this count as 0, which keeps grids and exponents small."""
+
+OTHERWISE = "; export with --numerics float to do without the promise of equal bits"
+
+
+_LAYERS = (Conv2d, Linear, BinaryConv2d, BinaryLinear)
+
+Rule = Callable[[Cutter, Node], None]
+
+
+def rule_for(op: Op) -> Rule:
+    """The rule of an operator; most need no change but that of what they read."""
+    return _RULES.get(type(op), _keep)
+
+
+def _input(cutter: Cutter, node: Node) -> None:
+    bench = cutter.bench
+    assert isinstance(node.op, Input)
+    # Nothing is known of an input but that it is float32, and not even that it is a number.
+    largest = float(np.finfo(np.float32).max)
+    bench.feed(node, uniform(-largest, largest, 149, node.op.shape[0]))
+
+    def choice() -> tuple[Cut, float]:
+        margin = 1.0 if bench.has_range("input") else MARGIN
+        low, high = limits(bench.observed(node.name), bench.bounds(node.name), margin)
+        low, high = max(low, -LARGEST_INPUT), min(high, LARGEST_INPUT)
+        return Cut(low, high, INPUT_BITS - math.frexp(max(abs(low), abs(high)))[1]), 0.0
+
+    cut, _ = cutter.decide(node, choice)
+    limited = bench.add(node, Saturate(cut.low, cut.high), [node.name], "limited")
+    assert cut.exponent is not None
+    bench.stand_in(node.name, bench.add(node, RoundToGrid(cut.exponent), [limited], "on_grid"))
+
+
+def _affine(cutter: Cutter, node: Node) -> None:
+    bench, op = cutter.bench, node.op
+    assert isinstance(op, Affine)
+    source = bench.name(node.inputs[0])
+    scale, offset = (np.where(np.abs(v) < NEGLIGIBLE, 0.0, v) for v in (op.scale, op.offset))
+    layer = bench.op(source)
+    if isinstance(layer, BinaryConv2d | BinaryLinear):
+        # Runtimes fold such an affine into the layer: m w on the grid of m, and `K |m| + |b|` bounds every partial sum.
+        gridded = to_grid(scale[:, None], offset, layer.taps, 0)
+        if not (np.array_equal(gridded.weight[:, 0], scale) and np.array_equal(gridded.bias, offset)):
+            # The grid leaves `24 - log2 K` bits.
+            source = _held(bench, node, source, math.inf)
+    elif isinstance(layer, Relu | Clamp) and isinstance(bench.op_before(source), _LAYERS):
+        # LCE makes the activation a part of the layer first, and the affine then.
+        source = _held(bench, node, source, 1.0)
+    _pointwise(cutter, node, Affine(scale, offset), [source])
+
+
+def _held(bench: Workbench, node: Node, name: str, above: float) -> str:
+    """Puts a clamp in between that changes no value, so that no runtime folds what follows into the layer in front.
+
+    A limit below all values does; `above` is infinite, or 1 for an upper limit as well. Limits are powers of two from 8 on, which no
+    runtime has an activation for.
+    """
+    limit = 2.0 ** max(3, math.frexp(bench.bounds(name).magnitude)[1])
+    return bench.add(node, Clamp(-limit, above * limit), [name], "held")
+
+
+def _prelu(cutter: Cutter, node: Node) -> None:
+    assert isinstance(node.op, PRelu)
+    if np.all(node.op.slope == 1):
+        # It changes nothing, and TensorFlow drops it: what stands behind it has to know what stands in front.
+        cutter.bench.stand_in(node.name, cutter.bench.name(node.inputs[0]))
+        return
+    slope = np.where(np.abs(node.op.slope) < NEGLIGIBLE, np.float32(0), node.op.slope)
+    _pointwise(cutter, node, PRelu(slope), [cutter.bench.name(node.inputs[0])])
+
+
+def _keep(cutter: Cutter, node: Node) -> None:
+    _pointwise(cutter, node, node.op, [cutter.bench.name(name) for name in node.inputs])
+
+
+def _pointwise(cutter: Cutter, node: Node, op: Op, inputs: list[str]) -> None:
+    """Adds an operator that rounds once or not at all, with what keeps its values within float32's normal numbers."""
+    bench = cutter.bench
+    bounds = _bounds(bench, op, inputs)
+    if bounds.grid > FINEST_GRID:
+        inputs = [_coarser(bench, node, name) for name in inputs]
+        bounds = _bounds(bench, op, inputs)
+    if bounds.grid > FINEST_GRID or bounds.magnitude > LARGEST * 2**20:
+        raise ModelRefusedError(
+            f"{node.name} ({op.kind} in module '{node.module}'): its values may be as small as 2^-{bounds.grid} and as large as "
+            f"{bounds.magnitude:.1e}, beyond what float32 computes alike everywhere: rescale its parameters"
+            + OTHERWISE
+        )
+    if bounds.magnitude > LARGEST:
+        inner = bench.add(node, op, inputs, "unlimited")
+        bench.add(node, Clamp(-LARGEST, LARGEST), [inner])
+    else:
+        bench.add(node, op, inputs)
+
+
+def _bounds(bench: Workbench, op: Op, inputs: list[str]) -> Values:
+    shapes = [bench.shape(name) for name in inputs]
+    return propagate(op, [bench.bounds(name) for name in inputs], shapes, op.infer(*shapes))
+
+
+def _coarser(bench: Workbench, node: Node, name: str) -> str:
+    """Rounds a tensor whose grid is finer than `KEPT_BITS` below its largest magnitude."""
+    bounds = bench.bounds(name)
+    exponent = KEPT_BITS - math.frexp(bounds.magnitude)[1]
+    if bounds.grid <= exponent:
+        return name
+    return bench.add(node, RoundToGrid(exponent), [name], "coarser")
+
+
+def _pool_operand(cutter: Cutter, node: Node, area: int) -> str:
+    """The operand of a pool on a grid on which a sum of `area` values is exact."""
+    bench = cutter.bench
+    bounds = bench.bounds(bench.name(node.inputs[0]))
+
+    def choice() -> tuple[Cut, float]:
+        if bounds.units * area < EXACT_UNITS:
+            return Cut(float(bounds.low.min()), float(bounds.high.max()), None), 0.0
+        seen: Observed = bench.observed(node.inputs[0])
+        low, high = limits(seen, bounds, MARGIN)
+        largest = max(abs(low), abs(high))
+        exponent = math.floor(math.log2((EXACT_UNITS - 1) / area / largest))
+        while math.ceil(math.ldexp(largest, exponent)) * area >= EXACT_UNITS:
+            exponent -= 1
+        step = 2.0**-exponent
+        return Cut(math.floor(low / step) * step, math.ceil(high / step) * step, exponent), 0.0
+
+    cut, error = cutter.decide(node, choice)
+    clipped = bench.clipped(bench.name(node.inputs[0]), cut.low, cut.high)
+    operand = cutter.round(node, cut, cutter.limit(node, cut))
+    cutter.note(node, cut, bench.bounds(operand), error, clipped, None)
+    return operand
+
+
+def _avg_pool(cutter: Cutter, node: Node) -> None:
+    bench, op = cutter.bench, node.op
+    assert isinstance(op, AvgPool2d)
+    area = math.prod(op.kernel)
+    if not op.count_include_pad and any(op.padding):
+        raise ModelRefusedError(
+            f"{node.name} (average pool in module '{node.module}') divides by the number of taps inside the picture, which runtimes round "
+            "differently: use count_include_pad=True or no padding" + OTHERWISE
+        )
+    operand = _pool_operand(cutter, node, area)
+    if area & (area - 1) == 0:
+        bench.add(node, op, [operand])
+        return
+    channels = bench.shape(operand)[1]
+    ones = np.ones((channels, 1, *op.kernel), dtype=np.float32)
+    sums = bench.add(node, Conv2d(ones, None, op.stride, op.padding, groups=channels), [operand], "sums")
+    bench.add(node, _divided(area, channels), [_held(bench, node, sums, math.inf)])
+
+
+def _global_avg_pool(cutter: Cutter, node: Node) -> None:
+    bench, op = cutter.bench, node.op
+    assert isinstance(op, GlobalAvgPool)
+    area = math.prod(bench.shape(bench.name(node.inputs[0]))[2:])
+    operand = _pool_operand(cutter, node, area)
+    if area & (area - 1) == 0:
+        bench.add(node, op, [operand])
+        return
+    total = bench.add(node, GlobalSum(op.keepdims), [operand], "sum")
+    bench.add(node, _divided(area, bench.shape(total)[1]), [total])
+
+
+def _divided(area: int, channels: int) -> Affine:
+    return Affine(np.full(channels, 1 / area), np.zeros(channels))
+
+
+def _softmax(cutter: Cutter, node: Node) -> None:
+    raise ModelRefusedError(
+        f"{node.name} (softmax in module '{node.module}'): exponentials differ between runtimes; export the model without it, its logits "
+        "rank the classes alike" + OTHERWISE
+    )
+
+
+_RULES: dict[type[Op], Rule] = {
+    Input: _input,
+    Conv2d: float_layer,
+    Linear: float_layer,
+    Affine: _affine,
+    PRelu: _prelu,
+    AvgPool2d: _avg_pool,
+    GlobalAvgPool: _global_avg_pool,
+    Softmax: _softmax,
+}

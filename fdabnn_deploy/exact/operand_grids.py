@@ -1,0 +1,106 @@
+"""Where limits and grids are decided and put in front of a reduction."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from fdabnn_deploy.errors import ModelRefusedError
+from fdabnn_deploy.exact.graph_builder import Workbench
+from fdabnn_deploy.exact.grid_row import GridRow
+from fdabnn_deploy.exact.ranges import Values
+from fdabnn_deploy.exact.record import Cut
+from fdabnn_deploy.ir.graph import Node
+from fdabnn_deploy.ir.ops import Clamp, RoundToGrid
+
+MARGIN = 1.5
+"""By which seen ranges are widened: unseen pictures go a little further."""
+
+
+class Cutter:
+    """Puts limits and grids in front of reductions, chosen here or taken from a record.
+
+    Args:
+        bench: the graph under construction.
+        recorded: cuts to take instead of choosing, or None.
+
+    Attributes:
+        cuts: made so far, by the name of the reduction or input.
+        rows: for reports.
+    """
+
+    def __init__(self, bench: Workbench, recorded: dict[str, Cut] | None) -> None:
+        self.bench = bench
+        self.cuts: dict[str, Cut] = {}
+        self.rows: list[GridRow] = []
+        self._recorded = recorded
+
+    def decide(self, node: Node, chosen: Callable[[], tuple[Cut, float]]) -> tuple[Cut, float | None]:
+        """The cut of a reduction or input and its predicted error.
+
+        Raises:
+            ModelRefusedError: the record has none for it.
+        """
+        cut, error = self._from_record(node) if self._recorded is not None else chosen()
+        self.cuts[node.name] = cut
+        return cut, error
+
+    def _from_record(self, node: Node) -> tuple[Cut, None]:
+        assert self._recorded is not None
+        if node.name not in self._recorded:
+            raise ModelRefusedError(
+                f"the recorded numerics say nothing about {node.name}: they belong to another model or version; export the model again"
+            )
+        return self._recorded.pop(node.name), None
+
+    def check_finished(self) -> None:
+        """Makes sure that a record was of this graph.
+
+        Raises:
+            ModelRefusedError: it has cuts that nothing asked for.
+        """
+        if self._recorded:
+            raise ModelRefusedError(
+                f"the recorded numerics are about {next(iter(self._recorded))}, which this model has not: "
+                "they belong to another model or version; export the model again"
+            )
+
+    def limit(self, node: Node, cut: Cut) -> str:
+        """Emits the limits of a reduction's operand where they are not proven anyway; returns the limited tensor."""
+        bench, name = self.bench, self.bench.name(node.inputs[0])
+        bounds = bench.bounds(name)
+        if np.any(bounds.low < cut.low) or np.any(bounds.high > cut.high):
+            return bench.add(node, Clamp(cut.low, cut.high), [name], "limited")
+        return name
+
+    def round(self, node: Node, cut: Cut, limited: str) -> str:
+        """Emits the rounding of a limited operand; returns the tensor on the grid."""
+        if cut.exponent is not None and self.bench.bounds(limited).grid > cut.exponent:
+            return self.bench.add(node, RoundToGrid(cut.exponent), [limited], "on_grid")
+        return limited
+
+    def note(
+        self,
+        node: Node,
+        cut: Cut,
+        operand: Values,
+        error: float | None,
+        clipped: float | None,
+        weight_bits: int | None,
+    ) -> None:
+        """Adds a reduction to the report."""
+        row = GridRow(
+            tensor=node.name,
+            module=node.module,
+            kind=node.op.kind,
+            low=float(operand.low.min()),
+            high=float(operand.high.max()),
+            exponent=operand.grid,
+            rounded=cut.exponent is not None,
+            parts=cut.parts,
+            weight_bits=weight_bits,
+            error=error,
+            clipped=clipped,
+        )
+        self.rows.append(row)

@@ -1,0 +1,97 @@
+"""Bringing the parameters of a reduction onto grids on which every partial sum, in any order, is exact in float32.
+
+With operands x on the grid of exponent i, `|x| <= M`, and the weights and bias of output channel o on grids of exponent `j_o` and
+`i + j_o`, all partial sums are integers in units of `2^-(i + j_o)`, and exact if
+
+    sum_k |w_ok| M + |b_o|  <  2^24 units.
+
+`j_o` is the largest exponent that keeps this bound after rounding. Where that leaves the weights too coarse, they are cut into digits,
+`w = w0 + w1 + ...`, with w0 on the grid above and each further digit on the finest grid that its own, much smaller, sum allows: an exact
+sum for each, and rounded additions of their results.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fdabnn_deploy.exact.ranges import EXACT_UNITS
+from fdabnn_deploy.ir.ops.base import DoubleArray
+
+MAX_EXPONENT = 100
+"""Finer grids would leave the exponents of float32."""
+
+Exponents = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Gridded:
+    """Parameters on their grids, float64 values that float32 holds exactly.
+
+    Attributes:
+        weight: in the shape of the original.
+        bias: [O].
+        exponents: j per output channel, of the weights.
+    """
+
+    weight: DoubleArray
+    bias: DoubleArray
+    exponents: Exponents
+
+
+def to_grid(weight: DoubleArray, bias: DoubleArray, magnitude: float, exponent: int) -> Gridded:
+    """Rounds weights [O, ...] and bias [O] for operands `|x| <= magnitude` on the grid of `exponent`.
+
+    Where an addend is so large that no weight would be left beside it, the bound still holds: weights become 0.
+    """
+    rows = weight.reshape(len(weight), -1)
+    units = math.floor(math.ldexp(magnitude, exponent))
+    total = np.abs(rows).sum(axis=1) * units + np.ldexp(np.abs(bias), exponent)
+    with np.errstate(divide="ignore"):
+        room = np.floor(np.log2((EXACT_UNITS - 1) / total))
+    chosen = np.where(total > 0, np.clip(room, -MAX_EXPONENT, MAX_EXPONENT - max(exponent, 0)), 0).astype(
+        np.int64
+    )
+    while True:
+        gridded = _round(weight, bias, chosen, exponent)
+        sums = _units(gridded, units, exponent)
+        over = sums >= EXACT_UNITS
+        if not np.any(over):
+            return gridded
+        # Rounding up can pass the bound: one bit less.
+        chosen = chosen - over
+
+
+def digits_of(
+    weight: DoubleArray, bias: DoubleArray, magnitude: float, exponent: int, count: int
+) -> list[Gridded]:
+    """Cuts weights [O, ...] and bias [O] into `count` digits, each on its own grid; arguments as `to_grid`.
+
+    Digits that have nothing left to hold are zeros.
+    """
+    digits = []
+    for _ in range(count):
+        digit = to_grid(weight, bias, magnitude, exponent)
+        weight, bias = weight - digit.weight, bias - digit.bias
+        digits.append(digit)
+    return digits
+
+
+def _round(weight: DoubleArray, bias: DoubleArray, exponents: Exponents, exponent: int) -> Gridded:
+    scale = np.ldexp(1.0, exponents.astype(np.int32))
+    shaped = scale.reshape((-1,) + (1,) * (weight.ndim - 1))
+    offset = np.ldexp(1.0, (exponents + exponent).astype(np.int32))
+    # `+ 0.0` makes negative zeros positive.
+    return Gridded(np.rint(weight * shaped) / shaped + 0.0, np.rint(bias * offset) / offset + 0.0, exponents)
+
+
+def _units(gridded: Gridded, units: int, exponent: int) -> DoubleArray:
+    """The largest magnitude of any partial sum per output channel, in units of `2^-(i + j)`: integers below 2^53, hence exact."""
+    rows = np.abs(gridded.weight).reshape(len(gridded.weight), -1).sum(axis=1)
+    result: DoubleArray = np.ldexp(rows, gridded.exponents.astype(np.int32)) * units + np.ldexp(
+        np.abs(gridded.bias), (gridded.exponents + exponent).astype(np.int32)
+    )
+    return result

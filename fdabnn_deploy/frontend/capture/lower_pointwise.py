@@ -1,0 +1,275 @@
+"""Rules for functions of each value: signs, comparisons, arithmetic, activations."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from fdabnn_deploy.frontend.capture.lowering import Lowering, as_value, constant_of, lowers
+from fdabnn_deploy.frontend.capture.traced_value import Tensor, Value, function_name, refuse, scalar_of
+from fdabnn_deploy.ir.expression import Expression, literal
+from fdabnn_deploy.ir.ops import (
+    Add,
+    Clamp,
+    Compare,
+    Div,
+    GraphError,
+    Logical,
+    LogicalNot,
+    Maximum,
+    Mul,
+    Op,
+    PRelu,
+    Relu,
+    Sub,
+    ToFloat,
+    TorchSign,
+    Unary,
+    Where,
+)
+
+
+@lowers("sign", "sgn")
+def sign(lowering: Lowering, node: torch.fx.Node, x: Tensor) -> Tensor:
+    """`torch.sign`, which keeps zeros."""
+    return lowering.add(TorchSign(), [x], "sign")
+
+
+@lowers("lt", "le", "gt", "ge", "eq", "ne")
+def compare(lowering: Lowering, node: torch.fx.Node, a: Any, b: Any) -> Tensor:
+    """A comparison with a tensor or a number."""
+    name = function_name(node.target)
+    left = _threshold(a, name, up=name in ("gt", "le"))
+    right = _threshold(b, name, up=name in ("lt", "ge"))
+    return lowering.add(Compare(name), [left, right], name)
+
+
+def _threshold(item: Any, relation: str, up: bool) -> Value:
+    """A constant of float64 compared with float32 values: the float32 number next to it that decides every one of them alike.
+
+    `x < t` is `x < u` for the smallest float32 number u >= t. PyTorch takes numbers and tensors without dimensions to float32.
+
+    Raises:
+        GraphError: it is compared for equality with what is no float32 number.
+    """
+    value = as_value(item)
+    if isinstance(value, Tensor) or value.value.dtype != np.float64 or not value.value.ndim:
+        return value
+    exact = value.value
+    rounded = exact.astype(np.float32)
+    if relation in ("eq", "ne") and np.any(rounded != exact):
+        raise GraphError("comparing float32 values with float64 ones for equality")
+    with np.errstate(over="ignore"):
+        if up:
+            rounded = np.where(rounded < exact, np.nextafter(rounded, np.float32(np.inf)), rounded)
+        else:
+            rounded = np.where(rounded > exact, np.nextafter(rounded, np.float32(-np.inf)), rounded)
+    return literal(rounded)
+
+
+def _boolean(lowering: Lowering, node: torch.fx.Node, position: int, value: Any) -> Value:
+    """An operand as a truth value: numbers are true unless they are 0."""
+    source = node.args[position]
+    if isinstance(value, Tensor):
+        assert isinstance(source, torch.fx.Node)
+        if source.meta["val"].dtype != torch.bool:
+            return lowering.add(Compare("ne"), [value, literal(np.zeros((), np.float32))], "ne")
+        return value
+    if isinstance(value, Expression):
+        return literal(value.value != 0)
+    return literal(np.asarray(bool(value)))
+
+
+@lowers("logical_not", "bitwise_not")
+def logical_not(lowering: Lowering, node: torch.fx.Node, x: Tensor) -> Tensor:
+    """Negation of a truth value."""
+    _no_bits(node, function_name(node.target))
+    return lowering.add(LogicalNot(), [_boolean(lowering, node, 0, x)], "not")
+
+
+_LOGICAL = {
+    "logical_and": "and", "bitwise_and": "and", "__and": "and", "logical_or": "or", "bitwise_or": "or", "__or": "or",
+    "logical_xor": "xor", "bitwise_xor": "xor", "__xor": "xor",
+}  # fmt: skip
+
+
+@lowers(*_LOGICAL)
+def logical(lowering: Lowering, node: torch.fx.Node, a: Any, b: Any) -> Tensor:
+    """Two truth values."""
+    name = function_name(node.target)
+    _no_bits(node, name)
+    operands = [_boolean(lowering, node, 0, a), _boolean(lowering, node, 1, b)]
+    return lowering.add(Logical(_LOGICAL[name]), operands, _LOGICAL[name])
+
+
+def _no_bits(node: torch.fx.Node, name: str) -> None:
+    if not name.startswith("logical") and node.meta["val"].dtype != torch.bool:
+        raise refuse(
+            node, f"'{name}' on the bits of integers is not supported", "compare, and combine booleans"
+        )
+
+
+@lowers("where")
+def where(lowering: Lowering, node: torch.fx.Node, condition: Any, a: Any, b: Any) -> Tensor:
+    """`torch.where(condition, a, b)`."""
+    return lowering.add(Where(), [as_value(condition), as_value(a), as_value(b)], "where")
+
+
+@lowers("masked_fill")
+def masked_fill(lowering: Lowering, node: torch.fx.Node, x: Any, mask: Any, value: Any) -> Tensor:
+    """`x` with another value where a mask is true."""
+    return lowering.add(Where(), [as_value(mask), as_value(value), as_value(x)], "masked_fill")
+
+
+@lowers("index_put")
+def index_put(
+    lowering: Lowering, node: torch.fx.Node, x: Any, indices: Any, value: Any, accumulate: bool = False
+) -> Tensor:
+    """`x[mask] = number`, with one mask of the shape of x."""
+    masks = [index for index in indices if index is not None]
+    number = scalar_of(as_value(value))
+    listed = node.args[1]
+    assert isinstance(listed, list | tuple)
+    source = listed[0]
+    if (
+        len(masks) != 1
+        or len(indices) != 1
+        or number is None
+        or accumulate
+        or not isinstance(source, torch.fx.Node)
+        or source.meta["val"].dtype != torch.bool
+        or source.meta["val"].shape != node.meta["val"].shape
+    ):
+        raise refuse(
+            node,
+            "assigning to a part of an activation by index is not supported",
+            "assign one number where a mask of the same shape is true, or write torch.where(mask, a, b)",
+        )
+    return lowering.add(Where(), [masks[0], literal(np.float32(number).reshape(())), as_value(x)], "where")
+
+
+@lowers("heaviside")
+def heaviside(lowering: Lowering, node: torch.fx.Node, x: Any, value: Any) -> Tensor:
+    """0 below zero, `value` at zero, 1 above."""
+    zero, one = (literal(np.full((), number, dtype=np.float32)) for number in (0, 1))
+    negative = lowering.add(Compare("lt"), [as_value(x), zero], "lt")
+    equal = lowering.add(Compare("eq"), [as_value(x), zero], "eq")
+    inner = lowering.add(Where(), [equal, as_value(value), one], "where")
+    return lowering.add(Where(), [negative, zero, inner], "where")
+
+
+@lowers("to", "_to_copy", "type_as", "float", "bool")
+def change_type(lowering: Lowering, node: torch.fx.Node, x: Tensor, *settings: Any) -> Tensor:
+    """A change of type: everything computes in float32, so truth values and integers become numbers of it."""
+    dtype = node.meta["val"].dtype
+    source = node.args[0]
+    assert isinstance(source, torch.fx.Node)
+    before = source.meta["val"].dtype
+    if dtype == torch.bool:
+        boolean = _boolean(lowering, node, 0, x)
+        assert isinstance(boolean, Tensor)
+        return boolean
+    if dtype != torch.float32 and before != torch.bool and lowering.integers(x) is None:
+        raise refuse(
+            node, f"a conversion to {dtype} is not supported", "the network has to compute in float32"
+        )
+    return lowering.add(ToFloat(), [x], "float") if before == torch.bool else x
+
+
+_BINARY: dict[str, type[Op]] = {"add": Add, "sub": Sub, "mul": Mul, "div": Div, "maximum": Maximum}
+
+
+@lowers("add", "sub", "mul", "div", "true_divide", "maximum")
+def binary(lowering: Lowering, node: torch.fx.Node, a: Any, b: Any, *settings: Any) -> Tensor:
+    """Arithmetic of two tensors, or a tensor and a number."""
+    name = function_name(node.target).replace("true_divide", "div")
+    if node.kwargs.get("alpha", 1) != 1:
+        raise refuse(node, f"'{name}' with alpha is not supported", "multiply explicitly")
+    if name == "div" and settings and settings[0] is not None:
+        raise refuse(node, "rounding division is not supported", "divide without rounding_mode")
+    op = _BINARY[name]()
+    if node.meta["val"].dtype == torch.bool:
+        # PyTorch adds and multiplies truth values as `or` and `and`.
+        op = Logical("or" if name in ("add", "maximum") else "and")
+    return lowering.add(op, [as_value(a), as_value(b)], name)
+
+
+@lowers("rsub")
+def reversed_sub(lowering: Lowering, node: torch.fx.Node, a: Any, b: Any, *settings: Any) -> Tensor:
+    """`b - a`."""
+    return lowering.add(Sub(), [as_value(b), as_value(a)], "sub")
+
+
+@lowers("neg", "abs", "sin", "tanh", "sigmoid", "exp", "sqrt", "square", "reciprocal")
+def unary(lowering: Lowering, node: torch.fx.Node, x: Tensor) -> Tensor:
+    """A function of each value."""
+    name = function_name(node.target)
+    return lowering.add(Unary(name), [x], name)
+
+
+@lowers("pow")
+def power(lowering: Lowering, node: torch.fx.Node, x: Any, exponent: Any) -> Tensor:
+    """`x ** 2`; other powers are not pointwise functions of a binary network."""
+    if scalar_of(exponent) != 2:
+        raise refuse(node, "only the square is supported among powers", "rewrite it with multiplications")
+    return lowering.add(Unary("square"), [x], "square")
+
+
+@lowers("relu")
+def relu(lowering: Lowering, node: torch.fx.Node, x: Tensor) -> Tensor:
+    """`max(x, 0)`."""
+    return lowering.add(Relu(), [x], "relu")
+
+
+@lowers("prelu")
+def prelu(lowering: Lowering, node: torch.fx.Node, x: Tensor, slope: Any) -> Tensor:
+    """PReLU with one slope or one per channel."""
+    values = constant_of(node, slope, "PReLU slope").value.astype(np.float32).reshape(-1)
+    return lowering.add(PRelu(values.reshape(()) if values.size == 1 else values), [x], "prelu")
+
+
+@lowers("leaky_relu")
+def leaky_relu(lowering: Lowering, node: torch.fx.Node, x: Tensor, slope: float = 0.01) -> Tensor:
+    """PReLU with a fixed slope."""
+    return lowering.add(PRelu(np.asarray(slope, dtype=np.float32)), [x], "leaky_relu")
+
+
+@lowers("hardtanh", "clamp", "relu6", "clamp_min", "clamp_max")
+def clamp(lowering: Lowering, node: torch.fx.Node, x: Tensor, *limits: Any) -> Tensor:
+    """Clamping to constant limits."""
+    name = function_name(node.target)
+    if name == "relu6":
+        limits = (0.0, 6.0)
+    elif name == "clamp_max":
+        limits = (None, limits[0])
+    elif name == "hardtanh":
+        limits = limits or (-1.0, 1.0)
+    low, high = (*limits, None)[:2]
+    bounds = []
+    for limit, default in ((low, -np.inf), (high, np.inf)):
+        number = default if limit is None else scalar_of(as_value(limit))
+        if number is None:
+            raise refuse(node, "clamping to limits that vary is not supported", "use constant limits")
+        bounds.append(float(np.float32(number)))
+    if bounds == [0.0, float("inf")]:
+        return lowering.add(Relu(), [x], "relu")
+    return lowering.add(Clamp(bounds[0], bounds[1]), [x], "clamp")
+
+
+@lowers(
+    "ones_like", "zeros_like", "full_like", "new_zeros", "new_ones", "new_full", "empty_like", "new_empty"
+)
+def filled(lowering: Lowering, node: torch.fx.Node, *settings: Any) -> Any:
+    """A constant made in the shape of an activation; uninitialised memory, of which only the shape is used, reads as zeros."""
+    name = function_name(node.target)
+    shape = tuple(int(d) for d in node.meta["val"].shape)
+    fill = 1.0 if "ones" in name else 0.0
+    if "full" in name:
+        number = scalar_of(as_value(settings[-1]))
+        if number is None:
+            raise refuse(node, f"'{name}' with a value that varies is not supported", "use a number")
+        fill = number
+    dtype = np.bool_ if node.meta["val"].dtype == torch.bool else np.float32
+    return literal(np.full(shape, fill, dtype=dtype))

@@ -1,0 +1,121 @@
+"""Tracing a module with `torch.export`, one at a time, and the outputs that are worth deploying."""
+
+from __future__ import annotations
+
+import io
+import logging
+import re
+import threading
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stderr
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch.export.graph_signature import OutputKind, TensorArgument
+
+from fdabnn_deploy.errors import ModelRefusedError
+from fdabnn_deploy.frontend.capture.eager_run import rehearse
+from fdabnn_deploy.frontend.capture.explain import explain, refuse_rehearsal
+from fdabnn_deploy.frontend.capture.traced_value import CAPTURE_BATCH
+
+TRACING = threading.RLock()
+"""`torch.export` keeps its state in the process, and so do `warnings` and `logging`: two threads trace one after the other."""
+
+_MUTATED = re.compile(r"Constant ([\w.]+) is mutated in the forward method")
+_MOST_ATTRIBUTES = 256
+
+
+@dataclass(frozen=True)
+class Traced:
+    """A traced module.
+
+    Attributes:
+        program: free of mutations.
+        outputs: the module's outputs in their order (those in tuples, lists and dicts one by one): a node, or what the output is
+            where it is no tensor.
+    """
+
+    program: torch.export.ExportedProgram
+    outputs: tuple[Any, ...]
+
+
+def trace(module: torch.nn.Module, input_shape: Sequence[int]) -> Traced:
+    """Traces an eval-mode module.
+
+    Tensors that forward() changes in place and that are plain attributes, such as counters, are made buffers that are not saved;
+    `torch.export` would not take them otherwise.
+
+    Raises:
+        ModelRefusedError: the module is in training mode, or cannot be traced: the message names the module, the line and the remedy.
+    """
+    training = next((name for name, child in module.named_modules() if child.training), None)
+    if training is not None:
+        raise ModelRefusedError(
+            f"module '{training or 'model'}' is in training mode; call model.eval() first"
+        )
+    example = torch.zeros(CAPTURE_BATCH, *input_shape)
+    shape = tuple(example.shape)
+    with TRACING, _quiet():
+        found = rehearse(module, example)
+        refuse_rehearsal(found, shape)
+        try:
+            program = _export(module, example)
+        except Exception as error:
+            raise explain(module, found, shape, error) from error
+    return Traced(program, tuple(_outputs(program)))
+
+
+def _export(module: torch.nn.Module, example: torch.Tensor) -> torch.export.ExportedProgram:
+    for _ in range(_MOST_ATTRIBUTES):
+        try:
+            with torch.no_grad():
+                program = torch.export.export(module, (example,), strict=False)
+            return program.run_decompositions({}) if _mutates(program) else program
+        except RuntimeError as error:
+            found = _MUTATED.search(str(error))
+            if found is None or not _make_buffer(module, found[1]):
+                raise
+    raise RuntimeError(f"forward() changes more than {_MOST_ATTRIBUTES} tensor attributes in place")
+
+
+def _mutates(program: torch.export.ExportedProgram) -> bool:
+    return any(
+        isinstance(node.target, torch._ops.OpOverload) and node.target._schema.is_mutable
+        for node in program.graph.nodes
+    )
+
+
+def _make_buffer(module: torch.nn.Module, path: str) -> bool:
+    """Makes a plain tensor attribute a buffer; False where the path is none."""
+    parent, _, name = path.rpartition(".")
+    owner = dict(module.named_modules()).get(parent)
+    value = None if owner is None else vars(owner).get(name)
+    if owner is None or not isinstance(value, torch.Tensor):
+        return False
+    delattr(owner, name)
+    owner.register_buffer(name, value.detach(), persistent=False)
+    return True
+
+
+def _outputs(program: torch.export.ExportedProgram) -> Iterator[Any]:
+    returned = next(node for node in program.graph.nodes if node.op == "output").args[0]
+    assert isinstance(returned, tuple | list)
+    for item, spec in zip(returned, program.graph_signature.output_specs, strict=True):
+        if spec.kind is OutputKind.USER_OUTPUT:
+            yield item if isinstance(spec.arg, TensorArgument) else getattr(spec.arg, "value", None)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Tracing warns and logs about its own inner workings; what matters arrives as an exception."""
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        # On a branch it cannot follow it prints the whole program.
+        with warnings.catch_warnings(), redirect_stderr(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)

@@ -1,0 +1,1 @@
+"""What cannot be deployed, and what to write instead."""

@@ -1,0 +1,136 @@
+"""Floating point convolution and dense layer: the stem, the downsampling convs and the classifier of a binary network."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from fdabnn_deploy.ir.ops.base import Array, FloatArray, Op, Shape, per_channel, require
+
+
+def conv_size(size: int, kernel: int, stride: int, padding: int, dilation: int) -> int:
+    """`floor((size + 2 padding - dilation (kernel - 1) - 1) / stride) + 1`, the output size along one axis."""
+    return (size + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1
+
+
+def conv2d_shape(
+    x: Shape,
+    weight: Shape,
+    stride: tuple[int, int],
+    padding: tuple[int, int],
+    dilation: tuple[int, int],
+    groups: int,
+) -> Shape:
+    """The output shape of a convolution of x [N, C, H, W] with weight [O, C/groups, kh, kw].
+
+    Raises:
+        GraphError: ranks, channels or groups do not fit, or the output would be empty.
+    """
+    require(len(x) == 4, f"a convolution takes [N, C, H, W], not {x}")
+    require(x[1] == weight[1] * groups, f"{x[1]} channels do not fit weight {weight} with {groups} groups")
+    require(weight[0] % groups == 0, f"{weight[0]} output channels in {groups} groups")
+    height, width = (conv_size(x[2 + a], weight[2 + a], stride[a], padding[a], dilation[a]) for a in (0, 1))
+    require(height > 0 and width > 0, f"empty output: kernel {weight[2:]} on {x}")
+    return (x[0], weight[0], height, width)
+
+
+def conv2d_reference(
+    x: Array,
+    weight: Array,
+    stride: tuple[int, int],
+    padding: tuple[int, int],
+    dilation: tuple[int, int],
+    groups: int,
+    padding_value: float = 0.0,
+) -> FloatArray:
+    """The sum over taps in float64, rounded to float32 once (without bias)."""
+    x64 = np.pad(
+        x.astype(np.float64),
+        ((0, 0), (0, 0), (padding[0],) * 2, (padding[1],) * 2),
+        constant_values=padding_value,
+    )
+    out_channels, group_channels, kernel_h, kernel_w = weight.shape
+    height = conv_size(x.shape[2], kernel_h, stride[0], padding[0], dilation[0])
+    width = conv_size(x.shape[3], kernel_w, stride[1], padding[1], dilation[1])
+    group_out = out_channels // groups
+    y = np.zeros((x.shape[0], out_channels, height, width))
+    for group in range(groups):
+        inputs = x64[:, group * group_channels : (group + 1) * group_channels]
+        kernels = weight[group * group_out : (group + 1) * group_out].astype(np.float64)
+        for u in range(kernel_h):
+            for v in range(kernel_w):
+                top, left = u * dilation[0], v * dilation[1]
+                window = inputs[
+                    :,
+                    :,
+                    top : top + (height - 1) * stride[0] + 1 : stride[0],
+                    left : left + (width - 1) * stride[1] + 1 : stride[1],
+                ]
+                y[:, group * group_out : (group + 1) * group_out] += np.einsum(
+                    "nchw,oc->nohw", window, kernels[:, :, u, v], optimize=True
+                )
+    return y.astype(np.float32)
+
+
+@dataclass(frozen=True, eq=False)
+class Conv2d(Op):
+    """Floating point convolution `y = sum x * w + b`, zero padding on both sides, as `torch.nn.functional.conv2d`.
+
+    Shapes: x [N, C, H, W], weight float32 [O, C/groups, kh, kw], bias float32 [O] or None, y [N, O, H', W'].
+    """
+
+    weight: FloatArray
+    bias: FloatArray | None = None
+    stride: tuple[int, int] = (1, 1)
+    padding: tuple[int, int] = (0, 0)
+    dilation: tuple[int, int] = (1, 1)
+    groups: int = 1
+
+    def __post_init__(self) -> None:
+        require(
+            self.weight.dtype == np.float32 and self.weight.ndim == 4,
+            "conv weights are float32 [O, C, kh, kw]",
+        )
+        require(
+            self.bias is None or (self.bias.dtype == np.float32 and self.bias.shape == self.weight.shape[:1]),
+            "conv bias is float32 [O]",
+        )
+
+    def infer(self, *inputs: Shape) -> Shape:
+        return conv2d_shape(
+            inputs[0], self.weight.shape, self.stride, self.padding, self.dilation, self.groups
+        )
+
+    def reference(self, *inputs: Array) -> Array:
+        y = conv2d_reference(inputs[0], self.weight, self.stride, self.padding, self.dilation, self.groups)
+        return y if self.bias is None else y + per_channel(self.bias, 4)
+
+
+@dataclass(frozen=True, eq=False)
+class Linear(Op):
+    """Floating point dense layer `y[n,o] = sum_c x[n,c] w[o,c] + b[o]`.
+
+    Shapes: x [N, C], weight float32 [O, C], bias float32 [O] or None, y [N, O].
+    """
+
+    weight: FloatArray
+    bias: FloatArray | None = None
+
+    def __post_init__(self) -> None:
+        require(self.weight.dtype == np.float32 and self.weight.ndim == 2, "dense weights are float32 [O, C]")
+        require(
+            self.bias is None or (self.bias.dtype == np.float32 and self.bias.shape == self.weight.shape[:1]),
+            "dense bias is float32 [O]",
+        )
+
+    def infer(self, *inputs: Shape) -> Shape:
+        require(
+            len(inputs[0]) == 2 and inputs[0][1] == self.weight.shape[1],
+            f"dense layer {self.weight.shape} on {inputs[0]}",
+        )
+        return (inputs[0][0], int(self.weight.shape[0]))
+
+    def reference(self, *inputs: Array) -> Array:
+        y = (inputs[0].astype(np.float64) @ self.weight.T.astype(np.float64)).astype(np.float32)
+        return y if self.bias is None else y + self.bias

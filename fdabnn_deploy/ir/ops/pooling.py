@@ -1,0 +1,137 @@
+"""Spatial pooling."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+
+from fdabnn_deploy.ir.ops.base import Array, Op, Shape, require
+from fdabnn_deploy.ir.ops.conv import conv_size
+
+
+def pool_size(size: int, kernel: int, stride: int, padding: int, ceil_mode: bool) -> int:
+    """The output size along one axis, as PyTorch defines it.
+
+    `floor((size + 2 padding - kernel) / stride) + 1`; with `ceil_mode` the division rounds up, but the last window has to begin inside
+    the picture or its left padding.
+    """
+    if not ceil_mode:
+        return conv_size(size, kernel, stride, padding, 1)
+    count = -(-(size + 2 * padding - kernel) // stride) + 1
+    if (count - 1) * stride >= size + padding:
+        count -= 1
+    return count
+
+
+def _pool_shape(
+    x: Shape, kernel: tuple[int, int], stride: tuple[int, int], padding: tuple[int, int], ceil_mode: bool
+) -> Shape:
+    require(len(x) == 4, f"pooling takes [N, C, H, W], not {x}")
+    require(
+        all(2 * p <= k for p, k in zip(padding, kernel, strict=True)),
+        "pool padding is at most half the kernel",
+    )
+    height, width = (pool_size(x[2 + a], kernel[a], stride[a], padding[a], ceil_mode) for a in (0, 1))
+    require(height > 0 and width > 0, f"empty output: pool {kernel} on {x}")
+    return (x[0], x[1], height, width)
+
+
+def _windows(
+    x: Array,
+    out: Shape,
+    kernel: tuple[int, int],
+    stride: tuple[int, int],
+    padding: tuple[int, int],
+    fill: float,
+) -> Array:
+    """The windows [N, C, H', W', kh, kw], taps outside the picture filled."""
+    pads = [(0, 0), (0, 0)]
+    for axis in (0, 1):
+        needed = (out[2 + axis] - 1) * stride[axis] + kernel[axis]
+        before = padding[axis]
+        pads.append((before, max(needed - x.shape[2 + axis] - before, 0)))
+    padded = np.pad(x, pads, constant_values=fill)
+    windows: Array = sliding_window_view(padded, kernel, axis=(2, 3))  # type: ignore[call-overload,unused-ignore]
+    return windows[:, :, :: stride[0], :: stride[1]][:, :, : out[2], : out[3]]
+
+
+@dataclass(frozen=True, eq=False)
+class MaxPool2d(Op):
+    """Largest value of each window; padding counts as minus infinity. Commutes with `Sign`, which is monotone."""
+
+    kernel: tuple[int, int]
+    stride: tuple[int, int]
+    padding: tuple[int, int] = (0, 0)
+    ceil_mode: bool = False
+
+    def infer(self, *inputs: Shape) -> Shape:
+        return _pool_shape(inputs[0], self.kernel, self.stride, self.padding, self.ceil_mode)
+
+    def reference(self, *inputs: Array) -> Array:
+        x = inputs[0]
+        windows = _windows(x, self.infer(x.shape), self.kernel, self.stride, self.padding, -np.inf)
+        return np.asarray(windows.max(axis=(4, 5)))
+
+
+@dataclass(frozen=True, eq=False)
+class AvgPool2d(Op):
+    """Mean of each window: `sum / (kh kw)`; with `count_include_pad` false, of the taps inside the picture only.
+
+    PyTorch's `ceil_mode` is not covered for averages: capture refuses it where it would change the output size.
+    """
+
+    kernel: tuple[int, int]
+    stride: tuple[int, int]
+    padding: tuple[int, int] = (0, 0)
+    count_include_pad: bool = True
+
+    def infer(self, *inputs: Shape) -> Shape:
+        return _pool_shape(inputs[0], self.kernel, self.stride, self.padding, ceil_mode=False)
+
+    def reference(self, *inputs: Array) -> Array:
+        x = inputs[0].astype(np.float64)
+        out = self.infer(inputs[0].shape)
+        sums = _windows(x, out, self.kernel, self.stride, self.padding, 0.0).sum(axis=(4, 5))
+        if self.count_include_pad:
+            return np.asarray(sums / (self.kernel[0] * self.kernel[1]), dtype=np.float32)
+        ones = np.ones((1, 1, *x.shape[2:]))
+        inside = _windows(ones, (1, 1, *out[2:]), self.kernel, self.stride, self.padding, 0.0).sum(
+            axis=(4, 5)
+        )
+        return np.asarray(sums / inside, dtype=np.float32)
+
+
+@dataclass(frozen=True, eq=False)
+class GlobalSum(Op):
+    """Sum over height and width: x [N, C, H, W] -> y [N, C] (or [N, C, 1, 1] with `keepdims`).
+
+    A mean that divides by another number than a power of two is this sum, exact on a grid, and one rounded product: runtimes disagree
+    on whether a mean divides or multiplies by the reciprocal.
+    """
+
+    keepdims: bool = False
+
+    def infer(self, *inputs: Shape) -> Shape:
+        require(len(inputs[0]) == 4, f"global pooling takes [N, C, H, W], not {inputs[0]}")
+        return (*inputs[0][:2], 1, 1) if self.keepdims else inputs[0][:2]
+
+    def reference(self, *inputs: Array) -> Array:
+        total = inputs[0].astype(np.float64).sum(axis=(2, 3), keepdims=self.keepdims)
+        return np.asarray(total, dtype=np.float32)
+
+
+@dataclass(frozen=True, eq=False)
+class GlobalAvgPool(Op):
+    """Mean over height and width: x [N, C, H, W] -> y [N, C] (or [N, C, 1, 1] with `keepdims`)."""
+
+    keepdims: bool = False
+
+    def infer(self, *inputs: Shape) -> Shape:
+        require(len(inputs[0]) == 4, f"global pooling takes [N, C, H, W], not {inputs[0]}")
+        return (*inputs[0][:2], 1, 1) if self.keepdims else inputs[0][:2]
+
+    def reference(self, *inputs: Array) -> Array:
+        mean = inputs[0].astype(np.float64).mean(axis=(2, 3), keepdims=self.keepdims)
+        return np.asarray(mean, dtype=np.float32)

@@ -1,0 +1,1 @@
+"""Measuring: latencies, devices, profiles, and the float and int8 baselines."""

@@ -1,0 +1,49 @@
+"""Makes the twin of an exported file: the way into this package."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from fdabnn_deploy.errors import ModelRefusedError, UsageError
+from fdabnn_deploy.ir.ops import FloatArray
+from fdabnn_deploy.measure.baselines.baseline import Kind, Twin
+from fdabnn_deploy.measure.baselines.float32 import float_twin
+from fdabnn_deploy.measure.baselines.int8 import quantised_twin
+from fdabnn_deploy.runtimes.onnx.external_data import read_model
+from fdabnn_deploy.system.files import write_whole
+
+SUFFIXES = (".tflite", ".onnx")
+
+
+def build_twin(kind: Kind, model: Path, folder: Path, pictures: FloatArray | None = None) -> Twin:
+    """Makes the twin of an exported model.
+
+    Args:
+        kind: "fp32" or "int8".
+        model: an exported .tflite or .onnx file, packed or not, or a .tflite file of Larq Compute Engine.
+        folder: where the twin goes, as `<stem>.<kind><suffix>`; made if missing.
+        pictures: normalised, float32 [N, C, H, W], to find the ranges of integers with; None for made-up ones.
+
+    Raises:
+        UsageError: no such kind or file, or pictures of another shape.
+        ModelRefusedError: the file is damaged, has no binary layer, or an operator that has no float form.
+        RuntimeMissingError: a package is missing.
+    """
+    if kind not in ("fp32", "int8"):
+        raise UsageError(f"no baseline '{kind}': there are fp32 and int8")
+    if model.suffix.lower() not in SUFFIXES:
+        raise UsageError(f"{model}: baselines are made from files that end in {' or '.join(SUFFIXES)}")
+    content = read_model(model)
+    suffix = model.suffix.lower()
+    try:
+        found, layers = float_twin(content, suffix)
+        note = "float32 layers in place of the binary ones, without signs; all else as in the model"
+        if kind == "int8":
+            found, layers, note = quantised_twin(found, layers, suffix, pictures)
+    except ModelRefusedError as error:
+        raise ModelRefusedError(f"{model} has no {kind} baseline: {error}") from None
+    except UsageError as error:
+        raise UsageError(f"{model}: {error}") from None
+    path = folder / f"{model.stem}.{kind}{suffix}"
+    write_whole(path, found)
+    return Twin(kind, path, tuple(layers), note)

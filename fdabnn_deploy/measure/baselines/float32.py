@@ -1,0 +1,99 @@
+"""The float twin of a file: the file rewritten.
+
+Two other ways were open. A twin built from the checkpoint's graph would need the checkpoint, PyTorch and TensorFlow, where the user has
+a file; a list of layers in the file's metadata would leave out other tools' files and all that exists already. The file itself has all
+that counts for speed: shapes, strides, shortcuts. So the twin is the file with three changes, each a module of its own:
+
+1. `drop_signs`: binary layers become float layers of the same shape, and signs go;
+2. `join_sums`: what exact numerics split (the sums of digits of the float layers, with their roundings and limits) is joined again. It
+   exists for the sake of equal bits and would make the twin several times slower at its first layer than any float network is;
+3. `fold_layers`: scales and offsets right behind a layer become part of it, as every converter of float networks does.
+
+Everything else stays, operator by operator: shortcuts, PReLU, pools, the mirroring of pictures in TFLite files. Where a choice was open,
+the twin is the faster one: no activation stands for a sign. Layers with groups stay split in TFLite files, as Larq's format has them.
+
+What a twin computes with are trained weights in float layers and random ones in place of the binary ones.
+"""
+
+from __future__ import annotations
+
+import math
+
+from fdabnn_deploy.errors import ModelRefusedError
+from fdabnn_deploy.measure.baselines import float_onnx, float_tflite
+from fdabnn_deploy.measure.baselines.baseline import TwinLayer
+from fdabnn_deploy.measure.baselines.drop_signs import drop_signs, fill_weights
+from fdabnn_deploy.measure.baselines.float_network import BINARY, Layer, Network
+from fdabnn_deploy.measure.baselines.fold_layers import fold_layers
+from fdabnn_deploy.measure.baselines.join_sums import join_sums
+from fdabnn_deploy.prove.domain import Shape
+from fdabnn_deploy.prove.program import Step
+from fdabnn_deploy.prove.readers.optimised import import_onnx
+from fdabnn_deploy.runtimes.tflite.flatbuffer import DamagedError
+
+
+def float_twin(content: bytes, suffix: str) -> tuple[bytes, list[TwinLayer]]:
+    """The twin of a file, and its layers in the model's order.
+
+    Args:
+        content: of the file.
+        suffix: `.tflite` or `.onnx`.
+
+    Raises:
+        ModelRefusedError: the file is damaged, has no binary layer, or an operator that has no float form.
+        RuntimeMissingError: a package is missing.
+    """
+    return _tflite(content) if suffix == ".tflite" else _onnx(content)
+
+
+def _tflite(content: bytes) -> tuple[bytes, list[TwinLayer]]:
+    try:
+        network = float_tflite.read_network(content)
+    except DamagedError as error:
+        raise ModelRefusedError(
+            f"it is damaged or not a TFLite file ({error}): copy or export it again"
+        ) from None
+    _rewrite(network, activations=True)
+    data, shapes = float_tflite.write_network(network, content)
+    return data, _layers(network, network.layers, shapes)
+
+
+def _onnx(content: bytes) -> tuple[bytes, list[TwinLayer]]:
+    model = float_onnx.load_model(content)
+    network = float_onnx.read_network(model)
+    _rewrite(network, activations=False)
+    twin, shapes = float_onnx.write_network(network, model)
+    layers = float_onnx.named_layers(network, import_onnx().load_from_string(content))
+    return twin.SerializeToString(deterministic=True), _layers(network, layers, shapes)
+
+
+def _rewrite(network: Network, *, activations: bool) -> None:
+    drop_signs(network)
+    if not network.layers:
+        raise ModelRefusedError("it has no binary layer")
+    join_sums(network)
+    fold_layers(network, activations=activations)
+    fill_weights(network)
+
+
+def _layers(network: Network, layers: list[Layer], shapes: dict[str, Shape]) -> list[TwinLayer]:
+    found = {}
+    for place, item in enumerate(network.items):
+        if BINARY in item.step.attributes:
+            tensor = network.label(item.step.output)
+            layer = layers[item.step.attributes[BINARY]]
+            found[item.step.attributes[BINARY]] = TwinLayer(
+                layer.name,
+                *(layer.op, layer.tensor, layer.node),
+                *(place, tensor, tensor),
+                macs(item.step, shapes[tensor]),
+            )
+    return [found[number] for number in sorted(found)]
+
+
+def macs(step: Step, shape: Shape) -> int:
+    """Multiply-adds of a layer for one picture, from the shape of its result."""
+    pictures = step.kind == "linear" and step.attributes["windows"] is not None
+    channel = step.attributes["axis"] if pictures else len(shape) - 1
+    positions = math.prod(size for axis, size in enumerate(shape) if axis not in (0, channel))
+    return int(positions * step.attributes["weight"].size)

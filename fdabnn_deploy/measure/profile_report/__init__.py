@@ -1,0 +1,1 @@
+"""Profiles for people: tables, charts, the HTML report, and comparisons of two."""

@@ -1,0 +1,1 @@
+"""The export from beginning to end, and its report."""

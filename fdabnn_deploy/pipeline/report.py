@@ -1,0 +1,437 @@
+"""The report of an export: what was read, what was made of it, and how it was verified.
+
+`docs/report.md` describes the JSON form; `schemas/report.schema.json` is its schema. A new key raises
+nothing; a changed or removed one raises `SCHEMA_VERSION`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import platform
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, Literal
+
+from fdabnn_deploy.errors import ParityError
+from fdabnn_deploy.exact.grid_row import GridRow
+from fdabnn_deploy.exact.record import Mode
+from fdabnn_deploy.measure.latency import Latency, cpu_name
+from fdabnn_deploy.prove import Row
+from fdabnn_deploy.system.files import write_whole
+from fdabnn_deploy.verify.gate.results import TEXTS, Gate, Verdict
+from fdabnn_deploy.verify.layer_checks import TwinResult
+from fdabnn_deploy.verify.metrics import Agreement, Comparison
+
+SCHEMA_VERSION = 3
+SCHEMA_FILE = Path(__file__).parent / "schemas" / "report.schema.json"
+_PACKAGES = (
+    "fdabnn-deploy", "torch", "numpy", "onnx", "onnxruntime", "onnxsim", "tensorflow", "larq-compute-engine",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Environment:
+    """Where the export ran: Python, system, processor, and the version of every package that took part."""
+
+    python: str
+    platform: str
+    cpu: str
+    packages: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Model:
+    """What was read. Lists are as in `ModelInfo`; `training` is the checkpoint's own note of its training."""
+
+    name: str
+    arch: str
+    dialect: str
+    file: str | None
+    bytes: int
+    sha256: str
+    input_shape: tuple[int, ...]
+    mean: tuple[float, ...] | None
+    std: tuple[float, ...] | None
+    input_range: tuple[float, float] | None
+    classes: tuple[str, ...]
+    training: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class SampleSet:
+    """The inputs that everything was verified on; `notes` say what is to be known of them, and what could not be taken instead."""
+
+    description: str
+    argument: str
+    images: int
+    labelled: bool
+    synthetic: bool
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class InputLimits:
+    """What an exact graph cuts its inputs to, where that comes from, and whether anybody knows it: else samples were made up."""
+
+    low: float
+    high: float
+    source: str
+    known: bool
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One step: its name, what came of it, how long it took and, where it wrote or read a file, the bytes."""
+
+    name: str
+    detail: str
+    seconds: float
+    bytes: int | None = None
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A convolution or dense layer: whether it is 1-bit, and if not, why and what would change it.
+
+    `binary_layers` says how many binary operators compute it: 1 for a 1-bit layer, 0 for a float one, 2 or 4 where zeros of a side are the
+    mean of two signs.
+    """
+
+    module: str
+    kind: str
+    weight_shape: tuple[int, ...]
+    one_bit: bool
+    expected: bool
+    allowed_float: bool
+    why: str
+    remedy: str
+    node: str
+    binary_layers: int
+
+
+@dataclass(frozen=True)
+class Pass:
+    """A rewrite of the graph: how often it applied, what it notes, and where it did not apply and why."""
+
+    name: str
+    applied: int
+    notes: tuple[str, ...]
+    skipped: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class SignZeros:
+    """Zeros met at signs on the samples, per module, and what they count as.
+
+    `changed` of them count as something else than in the network as written, by the rule `sign_zero`; `top1_agreement` and `max_abs` say
+    what that changes. `structural` says of which modules' three-valued signs zeros are the rule, and why.
+    """
+
+    images: int
+    sign_values: int
+    zeros: dict[str, int]
+    top1_agreement: float
+    max_abs: float
+    sign_zero: str
+    changed: int
+    structural: dict[str, str]
+
+
+@dataclass(frozen=True)
+class DroppedNoise:
+    """What setting alpha to 0 changed, on the samples: the network as trained against the binary one."""
+
+    alpha: dict[str, float]
+    top1_agreement: float
+    max_abs: float
+    accuracy_noisy: float | None
+    accuracy_binary: float | None
+
+
+@dataclass(frozen=True)
+class ArtifactFile:
+    """A file that was written."""
+
+    target: str
+    path: str
+    bytes: int
+    sha256: str
+    op_counts: dict[str, int]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Truth:
+    """The deployed graph, run by PyTorch, against the trained network: what deployment changed.
+
+    Attributes:
+        comparison: of the outputs.
+        agreement: of the decisions.
+        output_range: largest minus smallest output of the trained network.
+        accuracy_trained: where the samples have labels.
+        accuracy_deployed: likewise.
+    """
+
+    comparison: Comparison
+    agreement: Agreement
+    output_range: float
+    accuracy_trained: float | None
+    accuracy_deployed: float | None
+
+
+@dataclass(frozen=True)
+class ParityRow:
+    """Outputs of one file on one runtime under one setting against what they should be.
+
+    Attributes:
+        runtime: its name.
+        version: of it.
+        target: of the file, None for the deployed graph itself.
+        setting: of runtime and file, empty for the default ones.
+        judged_by: `bits` against the exact graph, or `decisions` against the trained network.
+        images: how many were compared.
+        comparison: of the outputs.
+        agreement: of the decisions.
+        accuracy: where the samples have labels.
+        within: with float numerics, whether no output changes more than the gate lets the deployed graph's change; None by bits.
+    """
+
+    runtime: str
+    version: str
+    target: str | None
+    setting: str
+    judged_by: Literal["bits", "decisions"]
+    images: int
+    comparison: Comparison
+    agreement: Agreement
+    accuracy: float | None
+    within: bool | None = None
+
+    @property
+    def passed(self) -> bool:
+        """Whether all bits are the same, or enough decisions."""
+        return self.comparison.equal if self.within is None else self.within
+
+
+@dataclass(frozen=True)
+class ProofTable:
+    """What the prover says of a finished file, or of what a runtime makes of it when it loads it.
+
+    Attributes:
+        target: of the file.
+        form: what was judged: empty for the file itself, else the form the runtime gives it.
+        rows: one per operator.
+        failures: what could not be proved.
+    """
+
+    target: str
+    form: str
+    rows: tuple[Row, ...]
+    failures: tuple[str, ...]
+
+    @property
+    def proved(self) -> bool:
+        """Whether the file gives the same bits everywhere."""
+        return not self.failures
+
+
+@dataclass(frozen=True)
+class NumericsTable:
+    """How the graph was made exact: the grids of its reductions; none with `float`."""
+
+    mode: Mode
+    grids: tuple[GridRow, ...]
+
+
+@dataclass(frozen=True)
+class TwinRow:
+    """All binary layers, each alone, on a runtime."""
+
+    runtime: str
+    target: str
+    images: int
+    layers: tuple[TwinResult, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether every layer is equal in every value."""
+        return all(layer.passed for layer in self.layers)
+
+
+@dataclass(frozen=True)
+class LatencyRow:
+    """One picture on a runtime."""
+
+    runtime: str
+    version: str
+    target: str
+    latency: Latency
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Bytes. `fp32_parameters` is what the deployed parameters would take at 4 bytes each."""
+
+    checkpoint: int
+    fp32_parameters: int
+    binary_weights: int
+    float_parameters: int
+
+
+@dataclass(frozen=True)
+class Report:
+    """An export in all its parts.
+
+    Attributes:
+        created: date and time, UTC.
+        environment: where it ran.
+        model: what was read.
+        samples: what everything was verified on.
+        input_limits: what inputs are cut to; None with float numerics.
+        stages: the steps with their times.
+        coverage: every convolution and dense layer.
+        passes: what was done to the graph.
+        sign_zeros: zeros at signs, where a sign that is written with three values and a 1-bit one differ.
+        weight_zeros: per module of two or four binary layers, exact zeros among its weights.
+        dropped_noise: with `--drop-noise` on a checkpoint that has noise.
+        artifacts: the files.
+        numerics: of the deployed graph.
+        truth: the deployed graph against the trained network.
+        gate: whether it is the trained network: layer by layer, and as a whole.
+        parity: one row per file, runtime and setting.
+        proofs: with exact numerics, one table per file and form that a runtime gives it.
+        twins: every binary layer alone, one row per file and runtime.
+        latency: one row per file and runtime.
+        sizes: in bytes.
+        notes: what was assumed when the network was read and samples were chosen, the warnings included.
+        warnings: what the user has to know before a file is used.
+        allowed_changes: what did not pass the gate, and was accepted by `--allow-change`, one sentence each.
+        failures: what did not pass; nothing was written.
+        seconds: that it took in all.
+    """
+
+    created: str
+    environment: Environment
+    model: Model
+    samples: SampleSet
+    input_limits: InputLimits | None
+    stages: tuple[Stage, ...]
+    coverage: tuple[Layer, ...]
+    passes: tuple[Pass, ...]
+    sign_zeros: SignZeros
+    weight_zeros: dict[str, int]
+    dropped_noise: DroppedNoise | None
+    artifacts: tuple[ArtifactFile, ...]
+    numerics: NumericsTable
+    truth: Truth
+    gate: Gate
+    parity: tuple[ParityRow, ...]
+    proofs: tuple[ProofTable, ...]
+    twins: tuple[TwinRow, ...]
+    latency: tuple[LatencyRow, ...]
+    sizes: Sizes
+    notes: tuple[str, ...]
+    warnings: tuple[str, ...]
+    allowed_changes: tuple[str, ...]
+    failures: tuple[str, ...]
+    seconds: float
+
+    @property
+    def verdict(self) -> Verdict:
+        """What is known of the files (docs/gate.md)."""
+        if self.failures:
+            return "failed"
+        if self.allowed_changes:
+            return "changed"
+        return "verified" if self.gate.judged else "not judged"
+
+    @property
+    def verdict_text(self) -> str:
+        """The verdict in words, with whether there were too few samples."""
+        words = TEXTS[self.verdict, self.numerics.mode]
+        return f"{words}; {self.gate.few}" if self.gate.few and self.verdict == "verified" else words
+
+    @property
+    def verified(self) -> bool:
+        """Whether every check passed, and the decisions were among them."""
+        return self.verdict == "verified"
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain dicts, lists and numbers, as `schemas/report.schema.json` describes them."""
+        content: dict[str, Any] = {
+            "schema_version": SCHEMA_VERSION,
+            "tool": {"name": "fdabnn-deploy", "version": version("fdabnn-deploy")},
+            "verified": self.verified,
+            "verdict": self.verdict,
+            "verdict_text": self.verdict_text,
+            **_fields(self),
+        }
+        for layer, check in zip(content["gate"]["layers"]["layers"], self.gate.layers.layers, strict=True):
+            layer["passed"] = check.passed
+        for output, whole in zip(content["gate"]["outputs"], self.gate.outputs, strict=True):
+            output["passed"] = whole.passed
+        for row, source in zip(content["parity"], self.parity, strict=True):
+            row["passed"] = source.passed
+            row["agreement"]["share"] = source.agreement.share
+        content["truth"]["agreement"]["share"] = self.truth.agreement.share
+        for table, proof in zip(content["proofs"], self.proofs, strict=True):
+            table["proved"] = proof.proved
+        for twin, source_twin in zip(content["twins"], self.twins, strict=True):
+            twin["passed"] = source_twin.passed
+        plain = _plain(content)
+        assert isinstance(plain, dict)
+        return plain
+
+    def write_json(self, path: Path) -> None:
+        """Writes the JSON form; a reader sees the whole file or none."""
+        write_json(path, self.to_json())
+
+
+class ExportParityError(ParityError):
+    """Parity failed; carries the report, so that its tables can be shown."""
+
+    def __init__(self, message: str, report: Report) -> None:
+        super().__init__(message)
+        self.report = report
+
+
+def environment() -> Environment:
+    """Describes this machine."""
+    packages = {}
+    for name in _PACKAGES:
+        try:
+            packages[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    system = f"{platform.system()} {platform.release()} {platform.machine()}"
+    return Environment(platform.python_version(), system, cpu_name(), packages)
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Writes JSON aside in the same folder and renames it; missing folders are made.
+
+    Raises:
+        NotWrittenError: the file cannot be written.
+    """
+    text = json.dumps(_plain(content), indent=2, allow_nan=False) + "\n"
+    write_whole(path, text.encode())
+
+
+def _fields(value: Any) -> dict[str, Any]:
+    return dataclasses.asdict(value)
+
+
+def _plain(value: Any) -> Any:
+    """JSON has no NaN and no infinities: they become the strings "NaN", "Infinity" and "-Infinity"."""
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    return str(value)

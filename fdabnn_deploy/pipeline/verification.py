@@ -1,0 +1,361 @@
+"""Converting a deployed graph and checking what the file computes.
+
+The deployed graph has to be the trained network (`gate`). With exact numerics the outputs of files have to be those of the exact graph, bit
+for bit, under every setting of every runtime, and the prover has to find the reason in the file. With float numerics they may be off from
+the trained network by what the deployed graph may; where the deployed graph itself is off by more and that is accepted, from the deployed
+graph.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from fdabnn_deploy import prove
+from fdabnn_deploy.data.samples import Samples, run_in_batches
+from fdabnn_deploy.exact.grid_row import GridRow
+from fdabnn_deploy.frontend.capture import Captured
+from fdabnn_deploy.ir.graph import Graph
+from fdabnn_deploy.ir.model_info import ModelInfo
+from fdabnn_deploy.ir.ops import FloatArray
+from fdabnn_deploy.ir.reference import evaluate
+from fdabnn_deploy.measure import latency
+from fdabnn_deploy.pipeline.report import ArtifactFile, LatencyRow, ParityRow, ProofTable, Truth, TwinRow
+from fdabnn_deploy.runtimes import registry
+from fdabnn_deploy.runtimes.base import Runtime, Session
+from fdabnn_deploy.runtimes.torch_graph import TorchGraphSession
+from fdabnn_deploy.runtimes.torch_module import run_module
+from fdabnn_deploy.system.progress import Stages
+from fdabnn_deploy.targets.converter import Artifact, Converter, ConvertOptions
+from fdabnn_deploy.transforms.deploy import Deployed
+from fdabnn_deploy.verify import layer_checks as twins
+from fdabnn_deploy.verify import metrics as parity
+from fdabnn_deploy.verify.gate.judge import judge
+from fdabnn_deploy.verify.gate.results import Gate
+from fdabnn_deploy.verify.gate.same_capture import check_capture
+from fdabnn_deploy.verify.gate.whole_network import change
+
+SETTING_IMAGES = 8
+"""Inputs that every setting but the default one is checked on."""
+
+REFERENCE_IMAGES = 2
+"""Inputs that the slow reference executor computes."""
+
+_PROVERS: dict[str, Callable[[bytes], dict[str, prove.Proof]]] = {
+    ".onnx": prove.prove_onnxruntime,
+    ".tflite": lambda content: {"": prove.prove_tflite(content)},
+}
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What every file is compared with.
+
+    Attributes:
+        samples: the inputs.
+        exact: whether files are judged by bits.
+        trained: outputs of the PyTorch module.
+        expected: outputs that files have to give: of the exact graph, with float numerics `trained`, or those of the deployed graph where
+            its change is accepted.
+        truth: the deployed graph against the module: what the passes changed, before any converter.
+        gate: the verdict on that.
+        parity: the deployed graph on other executors than the one that gave `expected`.
+        twins: every binary layer alone, with the tensors recorded in the deployed graph.
+    """
+
+    samples: Samples
+    exact: bool
+    trained: list[FloatArray]
+    expected: list[FloatArray]
+    truth: Truth
+    gate: Gate
+    parity: tuple[ParityRow, ...]
+    twins: twins.Twins | None
+
+
+@dataclass(frozen=True)
+class CheckedFile:
+    """A converted file, the sessions that run it, and how it compares."""
+
+    artifact: Artifact
+    sessions: tuple[tuple[Runtime, Session], ...]
+    parity: tuple[ParityRow, ...]
+    twins: tuple[TwinRow, ...]
+    proofs: tuple[ProofTable, ...] = field(default=())
+
+
+def reference(
+    module: torch.nn.Module,
+    captured: Captured,
+    deployed: Deployed,
+    graph: Graph,
+    grids: tuple[GridRow, ...] | None,
+    samples: Samples,
+    stages: Stages,
+    *,
+    allow_change: bool = False,
+) -> Reference:
+    """Runs the module and the deployed graph on the samples.
+
+    Args:
+        module: the trained network.
+        captured: the same, captured.
+        deployed: what the passes made of it.
+        graph: what files are made of.
+        grids: of its reductions, None with float numerics.
+        samples: the inputs.
+        stages: told of what is done.
+        allow_change: files of a deployed graph that does not pass are compared with that graph, with float numerics too.
+
+    Raises:
+        ModelRefusedError: the network computes something else while it is traced.
+    """
+    with stages.run("reference", "PyTorch"):
+        check_capture(module, captured, samples.images)
+        trained = run_module(module, samples.images, captured.outputs)
+        session = TorchGraphSession(graph)
+        computed = run_in_batches(session, samples.images)
+        truth = Truth(
+            comparison=parity.compare_outputs(trained, computed),
+            agreement=parity.agreement(trained, computed),
+            output_range=float(max(np.ptp(output) for output in trained)),
+            accuracy_trained=parity.accuracy(trained, samples.labels),
+            accuracy_deployed=parity.accuracy(computed, samples.labels),
+        )
+        built = twins.build(graph, session.run_all([samples.images[: twins.MAX_IMAGES]]))
+        rows = () if grids is None else _other_executors(graph, session, samples, computed)
+    with stages.run("gate") as stage:
+        gate = judge(captured, deployed, graph, grids or (), samples.images, trained, computed)
+        layers = gate.layers
+        stage.detail = f"{len(layers.layers)} tensors on {layers.images} inputs, outputs on {len(samples)}"
+    exact = grids is not None
+    by_graph = exact or (allow_change and bool(gate.failures))
+    expected = computed if by_graph else trained
+    return Reference(samples, exact, trained, expected, truth, gate, rows, built)
+
+
+def _other_executors(
+    graph: Graph, session: TorchGraphSession, samples: Samples, computed: list[FloatArray]
+) -> tuple[ParityRow, ...]:
+    few, fewer = samples.head(SETTING_IMAGES), samples.head(REFERENCE_IMAGES)
+    one_by_one = [session.run([image[None]]) for image in few.images]
+    alone = [np.concatenate(parts) for parts in zip(*one_by_one, strict=True)]
+    threads = TorchGraphSession(graph, threads=2).run([few.images])
+    slow = evaluate(graph, [fewer.images])
+    return (
+        _row(slow, computed, fewer, "reference", np.__version__, None, "", True),
+        _row(alone, computed, few, "torch", torch.__version__, None, "batch 1", True),
+        _row(threads, computed, few, "torch", torch.__version__, None, "2 threads", True),
+    )
+
+
+def convert_and_check(
+    converter: Converter,
+    graph: Graph,
+    info: ModelInfo,
+    folder: Path,
+    options: ConvertOptions,
+    truth: Reference,
+    stages: Stages,
+) -> CheckedFile:
+    """Writes one target's file and its twins into a folder, runs both on each of the target's runtimes, and proves the file."""
+    path = folder / f"{info.name}{converter.suffix}"
+    with stages.run("convert", converter.target) as stage:
+        artifact = converter.convert(graph, info, path, options)
+        stage.detail = f"{converter.target}: {_counts(artifact)}"
+        stage.bytes = path.stat().st_size
+    proofs = _prove(converter, path, stages) if truth.exact else ()
+    sessions: list[tuple[Runtime, Session]] = []
+    rows: list[ParityRow] = []
+    for name in converter.runtimes:
+        runtime = registry.get(name)
+        with stages.run("verify", f"{name} {runtime.version()}, {len(truth.samples)} inputs"):
+            session = runtime.open(path)
+            outputs = run_in_batches(session, truth.samples.images)
+            rows.append(
+                _row(
+                    outputs,
+                    truth.expected,
+                    truth.samples,
+                    name,
+                    runtime.version(),
+                    converter.target,
+                    "",
+                    truth.exact,
+                    truth.gate.file_limits,
+                )
+            )
+        sessions.append((runtime, session))
+    if truth.exact:
+        rows += _check_settings(converter, graph, info, artifact, folder, truth, stages)
+    alone = _check_twins(converter, info, folder, options, truth.twins, stages) if truth.twins else ()
+    return CheckedFile(artifact, tuple(sessions), tuple(rows), alone, proofs)
+
+
+def _prove(converter: Converter, path: Path, stages: Stages) -> tuple[ProofTable, ...]:
+    with stages.run("prove", converter.target) as stage:
+        found = _PROVERS[converter.suffix](path.read_bytes()) if converter.suffix in _PROVERS else {}
+        operators = sum(len(proof.rows) for proof in found.values())
+        stage.detail = (
+            f"{converter.target}: {operators} operators in {len(found)} form{'s' * (len(found) != 1)}"
+        )
+    return tuple(
+        ProofTable(converter.target, form, proof.rows, proof.failures) for form, proof in found.items()
+    )
+
+
+def _check_settings(
+    converter: Converter,
+    graph: Graph,
+    info: ModelInfo,
+    artifact: Artifact,
+    folder: Path,
+    truth: Reference,
+    stages: Stages,
+) -> list[ParityRow]:
+    few = truth.samples.head(SETTING_IMAGES)
+    rows = []
+    with stages.run("settings", converter.target) as stage:
+        variants = converter.variants(graph, info, artifact, folder)
+        for variant, path in {"": artifact.path, **variants}.items():
+            for name in converter.runtimes:
+                runtime = registry.get(name)
+                for setting, session in runtime.settings(path):
+                    outputs = run_in_batches(session, few.images)
+                    label = f"{variant}, {setting}" if variant else setting
+                    rows.append(
+                        _row(
+                            outputs,
+                            truth.expected,
+                            few,
+                            name,
+                            runtime.version(),
+                            converter.target,
+                            label,
+                            True,
+                        )
+                    )
+        stage.detail = f"{converter.target}: {len(rows)} settings, {len(few)} inputs"
+    for path in variants.values():
+        path.unlink()
+    return rows
+
+
+def _check_twins(
+    converter: Converter,
+    info: ModelInfo,
+    folder: Path,
+    options: ConvertOptions,
+    built: twins.Twins,
+    stages: Stages,
+) -> tuple[TwinRow, ...]:
+    path = folder / f"{info.name}.twins{converter.suffix}"
+    rows = []
+    with stages.run("twins", f"{converter.target}: {len(built.layers)} binary layers, each alone") as stage:
+        converter.convert(built.graph, info, path, replace(options, batch=1))
+        stage.bytes = path.stat().st_size
+        for name in converter.runtimes:
+            session = registry.get(name).open(path)
+            rows.append(TwinRow(name, converter.target, len(built.layers[0].recorded), built.check(session)))
+    path.unlink()
+    return tuple(rows)
+
+
+def latency_rows(files: Sequence[CheckedFile], samples: Samples, stages: Stages) -> tuple[LatencyRow, ...]:
+    """Times one picture on every runtime of every file."""
+    rows = []
+    with stages.run("latency", "one picture, 1 thread"):
+        for file in files:
+            for runtime, session in file.sessions:
+                measured = latency.measure(session, samples.images[:1])
+                rows.append(LatencyRow(runtime.name, runtime.version(), file.artifact.target, measured))
+    return tuple(rows)
+
+
+def artifact_file(artifact: Artifact, out: Path) -> ArtifactFile:
+    """Describes a converted file as it will lie in the output folder."""
+    content = artifact.path.read_bytes()
+    return ArtifactFile(
+        target=artifact.target,
+        path=str(out / artifact.path.name),
+        bytes=len(content),
+        sha256=hashlib.sha256(content).hexdigest(),
+        op_counts=dict(artifact.op_counts),
+        notes=artifact.notes,
+    )
+
+
+def failures(truth: Reference, files: Sequence[CheckedFile]) -> tuple[str, ...]:
+    """What did not pass of the files, one sentence each; `Gate.failures` are those of the network."""
+    found = []
+    rows = (*truth.parity, *(row for file in files for row in file.parity))
+    against = "PyTorch" if truth.expected is truth.trained else "the deployed graph"
+    found += [_describe(row, against) for row in rows if not row.passed]
+    for proof in (proof for file in files for proof in file.proofs):
+        form = f" ({proof.form})" if proof.form else ""
+        found += [f"{proof.target}{form}: cannot be proved: {failure}" for failure in proof.failures]
+    for twin_row in (twin for file in files for twin in file.twins):
+        for layer in twin_row.layers:
+            if layer.first is not None:
+                first = layer.first
+                found.append(
+                    f"{twin_row.target} on {twin_row.runtime}: binary layer {layer.module or layer.node} alone differs in "
+                    f"{layer.differing} of {layer.values} accumulators, first at {list(first.index)}: "
+                    f"{first.a:g} expected, {first.b:g} computed"
+                )
+    return tuple(found)
+
+
+def _describe(row: ParityRow, against: str) -> str:
+    where = f"{row.target} on {row.runtime}" if row.target else f"the deployed graph on {row.runtime}"
+    where += f" ({row.setting})" if row.setting else ""
+    first = row.comparison.first
+    if row.judged_by == "decisions" or first is None:
+        return (
+            f"{where} agrees with {against} on {row.agreement.same} of {row.agreement.images} inputs, its outputs change by "
+            f"{row.comparison.mean_abs:.3g} on average: more than the network itself may"
+        )
+    return (
+        f"{where} differs in {row.comparison.differing} of {row.comparison.values} output values, first at {list(first.index)}: "
+        f"{first.a_bits} expected, {first.b_bits} computed"
+    )
+
+
+def _row(
+    outputs: Sequence[FloatArray],
+    expected: Sequence[FloatArray],
+    samples: Samples,
+    runtime: str,
+    version: str,
+    target: str | None,
+    setting: str,
+    exact: bool,
+    limits: Sequence[float] = (),
+) -> ParityRow:
+    wanted = [output[: len(samples)] for output in expected]
+    within = None
+    if not exact:
+        changes = (change(i, a, b) for i, (a, b) in enumerate(zip(wanted, outputs, strict=True)))
+        within = all(found <= limit for found, limit in zip(changes, limits, strict=True))
+    return ParityRow(
+        runtime=runtime,
+        version=version,
+        target=target,
+        setting=setting,
+        judged_by="bits" if exact else "decisions",
+        images=len(samples),
+        comparison=parity.compare_outputs(wanted, list(outputs)),
+        agreement=parity.agreement(wanted, list(outputs)),
+        accuracy=parity.accuracy(list(outputs), samples.labels),
+        within=within,
+    )
+
+
+def _counts(artifact: Artifact) -> str:
+    total = sum(artifact.op_counts.values())
+    return f"{total} operators" if total else "written"

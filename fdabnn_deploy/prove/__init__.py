@@ -1,0 +1,11 @@
+"""Proves that a finished file gives the same bits on every runtime, from the constants in it and nothing else.
+
+Shares no code with the passes that make graphs exact: it judges what runs, not what was meant.
+"""
+
+from __future__ import annotations
+
+from fdabnn_deploy.prove.prove import prove_onnx, prove_onnxruntime, prove_tflite
+from fdabnn_deploy.prove.rows import Kind, Proof, Row
+
+__all__ = ["Kind", "Proof", "Row", "prove_onnx", "prove_onnxruntime", "prove_tflite"]

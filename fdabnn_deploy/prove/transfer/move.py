@@ -1,0 +1,205 @@
+"""Operators that move values without computing."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fdabnn_deploy.prove.domain import Ints, Shape, Value, of_constant
+from fdabnn_deploy.prove.result import Judged
+from fdabnn_deploy.prove.rows import UnprovedError
+
+Pair = tuple[int, int]
+_MOVED = "values only change places"
+
+
+def _judged(value: Value, x: Value) -> Judged:
+    if x.floor is not None:
+        raise UnprovedError("minus infinity arrives from a padding")
+    return Judged(value, "moves values", _MOVED)
+
+
+def _carrying(value: Value, x: Value, move: Any) -> Value:
+    """Keeps what is known of a convolution in front: converters fold constants through reshapes and transposes."""
+    if x.sum is None:
+        return value
+    return replace(
+        value, sum=replace(x.sum, reach=move(x.sum.reach), offset=move(x.sum.offset), grid=move(x.sum.grid))
+    )
+
+
+def identity(x: Value) -> Judged:
+    """The same tensor."""
+    return Judged(x, "moves values", "a copy")
+
+
+def transpose(x: Value, order: Sequence[int]) -> Judged:
+    """`y = x.transpose(order)`."""
+
+    def move(values: NDArray[Any]) -> NDArray[Any]:
+        return values.transpose(order)
+
+    if sorted(order) != list(range(len(x.shape))):
+        raise UnprovedError(f"its order {list(order)} does not fit {x.shape}")
+    moved = x.moved(tuple(x.shape[i] for i in order), move)
+    return _judged(_carrying(moved, x, move), x)
+
+
+def reshape(x: Value, target: Sequence[int]) -> Judged:
+    """The same values in another shape; 0 keeps a dimension, -1 is what remains."""
+    sizes = [x.shape[i] if size == 0 and i < len(x.shape) else size for i, size in enumerate(target)]
+    if -1 in sizes:
+        sizes[sizes.index(-1)] = math.prod(x.shape) // max(1, -math.prod(sizes))
+    shape: Shape = tuple(sizes)
+    if math.prod(shape) != math.prod(x.shape):
+        raise UnprovedError(f"{x.shape} is reshaped to {shape}")
+    same_batch = bool(shape) and shape[0] == x.shape[0]
+
+    def move(values: NDArray[Any]) -> NDArray[Any]:
+        if values.size == 1:
+            return values.reshape((1,) * len(shape))
+        if same_batch and values.shape[0] == 1:
+            return np.broadcast_to(values, (1, *x.shape[1:])).reshape(1, *shape[1:])
+        return np.broadcast_to(values, x.shape).reshape(shape)
+
+    return _judged(_carrying(x.moved(shape, move), x, move), x)
+
+
+def take(x: Value, ranges: Sequence[tuple[int, int, int]]) -> Judged:
+    """`x[b0:e0:s0, b1:e1:s1, ...]`; a negative step runs backwards."""
+    if len(ranges) != len(x.shape):
+        raise UnprovedError(f"{len(ranges)} ranges for {x.shape}")
+    shape = tuple(len(range(*r)) for r in ranges)
+    if 0 in shape:
+        raise UnprovedError("its result is empty")
+
+    def move(values: NDArray[Any]) -> NDArray[Any]:
+        for axis, (begin, end, step) in enumerate(ranges):
+            if values.shape[axis] > 1:
+                values = np.take(values, np.arange(begin, end, step), axis=axis)
+        return values
+
+    return _judged(x.moved(shape, move), x)
+
+
+def take_axes(x: Value, axes: Sequence[int], ranges: Sequence[tuple[int, int, int]]) -> Judged:
+    """`take` along some dimensions, with the ends that NumPy's slices allow."""
+    chosen = [(0, size, 1) for size in x.shape]
+    for axis, (begin, end, step) in zip(axes, ranges, strict=True):
+        chosen[axis] = slice(begin, end, step).indices(x.shape[axis])
+    return take(x, chosen)
+
+
+def fill_channels(x: Value, block: int) -> Judged:
+    """Zeros behind the channels of a picture [N, C, H, W], up to whole blocks."""
+    return pad(x, [(0, 0), (0, -x.shape[1] % block), (0, 0), (0, 0)], 0.0)
+
+
+def squeeze(x: Value, axes: Sequence[int], add: bool) -> Judged:
+    """Dimensions of 1 removed or added."""
+    sizes = list(x.shape)
+    if add:
+        for axis in sorted(axis % (len(sizes) + len(axes)) for axis in axes):
+            sizes.insert(axis, 1)
+    else:
+        gone = {axis % len(sizes) for axis in axes}
+        sizes = [size for i, size in enumerate(sizes) if i not in gone]
+    return reshape(x, sizes)
+
+
+def reverse(x: Value, axes: Sequence[int]) -> Judged:
+    """Dimensions backwards."""
+
+    def move(values: NDArray[Any]) -> NDArray[Any]:
+        return np.flip(values, axis=tuple(axes))
+
+    return _judged(x.moved(x.shape, move), x)
+
+
+def concat(parts: Sequence[Value], axis: int) -> Judged:
+    """Tensors joined along a dimension."""
+    axis %= len(parts[0].shape)
+    size = sum(part.shape[axis] for part in parts)
+
+    def join(name: str) -> NDArray[Any]:
+        arrays = [np.asarray(getattr(part, name)) for part in parts]
+        others = np.broadcast_shapes(*((*a.shape[:axis], 1, *a.shape[axis + 1 :]) for a in arrays))
+        return np.concatenate(
+            [
+                np.broadcast_to(a, (*others[:axis], part.shape[axis], *others[axis + 1 :]))
+                for a, part in zip(arrays, parts, strict=True)
+            ],
+            axis=axis,
+        )
+
+    shape = (*parts[0].shape[:axis], size, *parts[0].shape[axis + 1 :])
+    for part in parts:
+        if part.floor is not None:
+            raise UnprovedError("minus infinity arrives from a padding")
+    value = Value(
+        shape,
+        join("low"),
+        join("high"),
+        join("grid"),
+        nan=any(part.nan for part in parts),
+        negative_zero=any(part.negative_zero for part in parts),
+        signs=all(part.signs for part in parts),
+        flushed=max(part.flushed for part in parts),
+    )
+    return Judged(value, "moves values", _MOVED)
+
+
+def pad(x: Value, pads: Sequence[Pair], value: float) -> Judged:
+    """A border of a constant; minus infinity only in front of max-pooling."""
+    if len(pads) != len(x.shape) or any(p < 0 for pair in pads for p in pair):
+        raise UnprovedError(f"pads {list(pads)} on {x.shape}")
+    if x.floor is not None:
+        raise UnprovedError("minus infinity arrives from a padding")
+    shape = tuple(size + sum(pair) for size, pair in zip(x.shape, pads, strict=True))
+    if value == -math.inf:
+        inside = tuple((before, before + size) for size, (before, _) in zip(x.shape, pads, strict=True))
+        surrounded = x.moved(shape, lambda values: values)
+        if any(
+            values.shape[i] > 1 for values in (x.low, x.high, x.grid) for i, p in enumerate(pads) if any(p)
+        ):
+            surrounded = _collapsed(surrounded, tuple(i for i, p in enumerate(pads) if any(p)))
+        return Judged(replace(surrounded, floor=inside), "moves values", _MOVED)
+    constant = of_constant(np.array(value, dtype=np.float32), len(shape))
+    low = _bordered(x.low, x.shape, pads, constant.low, np.minimum)
+    high = _bordered(x.high, x.shape, pads, constant.high, np.maximum)
+    grid: Ints = _bordered(x.grid, x.shape, pads, constant.grid, np.maximum)
+    result = replace(
+        x.moved(shape, lambda values: values),
+        low=low,
+        high=high,
+        grid=grid,
+        negative_zero=x.negative_zero or constant.negative_zero,
+        signs=x.signs and abs(value) == 1,
+    )
+    return Judged(result, "moves values", _MOVED)
+
+
+def _bordered(
+    values: NDArray[Any], shape: Shape, pads: Sequence[Pair], constant: NDArray[Any], choose: Any
+) -> NDArray[Any]:
+    """Dimensions along which the values are known one by one get a border; along the others it counts as one more value."""
+    single = [size > 1 and known == size for size, known in zip(shape, values.shape, strict=True)]
+    widths = [pair if one else (0, 0) for pair, one in zip(pads, single, strict=True)]
+    result = np.pad(values, widths, constant_values=constant.reshape(-1)[0])
+    if any(any(pair) and not one for pair, one in zip(pads, single, strict=True)):
+        result = choose(result, constant)
+    return np.asarray(result)
+
+
+def _collapsed(x: Value, axes: tuple[int, ...]) -> Value:
+    return replace(
+        x,
+        low=x.low.min(axis=axes, keepdims=True),
+        high=x.high.max(axis=axes, keepdims=True),
+        grid=x.grid.max(axis=axes, keepdims=True),
+    )

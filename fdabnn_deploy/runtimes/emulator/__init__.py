@@ -1,0 +1,1 @@
+"""Runtimes for ARM under the emulator qemu-aarch64."""

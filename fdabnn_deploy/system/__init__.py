@@ -1,0 +1,1 @@
+"""This machine: files that are whole or absent, temporary folders, memory, other programs, progress."""

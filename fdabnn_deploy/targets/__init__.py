@@ -1,0 +1,1 @@
+"""The targets: who writes files of which format."""

@@ -1,0 +1,88 @@
+"""What a converter is: a package that writes a deployed graph for one target, found through an entry point."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, Protocol, runtime_checkable
+
+from fdabnn_deploy.ir.graph import Graph
+from fdabnn_deploy.ir.model_info import ModelInfo
+from fdabnn_deploy.system.plugins import load, names
+
+GROUP = "fdabnn_deploy.converters"
+
+Kernels = Literal["standard", "packed"]
+
+
+@dataclass(frozen=True)
+class ConvertOptions:
+    """Choices of the user.
+
+    Attributes:
+        batch: the batch size written into the file, or None for any.
+        kernels: of ONNX files. "standard": operators of ONNX, that any runtime has, binary layers in float; "packed": binary layers as
+            operators of the domain `fdabnn`, for ONNX Runtime with this package's library (docs/custom-ops.md).
+    """
+
+    batch: int | None = 1
+    kernels: Kernels = "standard"
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A file that a converter wrote.
+
+    Attributes:
+        target: the converter's name.
+        path: the file.
+        op_counts: operators of the file by name, counted in the finished file.
+        notes: what the user should know about this conversion, one sentence each.
+    """
+
+    target: str
+    path: Path
+    op_counts: dict[str, int] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+@runtime_checkable
+class Converter(Protocol):
+    """Writes deployed graphs for one target. It changes no numbers: those change in passes only.
+
+    Attributes:
+        target: the name users type after `--target`.
+        suffix: of its files, such as `.onnx`.
+        runtimes: names of the runtimes that its files are verified on.
+    """
+
+    target: str
+    suffix: str
+    runtimes: tuple[str, ...]
+
+    def convert(self, graph: Graph, info: ModelInfo, path: Path, options: ConvertOptions) -> Artifact:
+        """Writes the graph to `path` (aside first, then renamed) and checks the finished file.
+
+        The same graph, info and options give the same bytes.
+
+        Raises:
+            ModelRefusedError: the target cannot express the graph, with the node's name, the reason and the way out.
+            UsageError: the target does not have the chosen option.
+        """
+        ...
+
+    def variants(self, graph: Graph, info: ModelInfo, artifact: Artifact, folder: Path) -> dict[str, Path]:
+        """Other forms that users give such a file, for checks: what each one is, and where in `folder` it was written."""
+        ...
+
+
+def find_converter(target: str) -> Converter:
+    """The converter of a target; see `fdabnn_deploy.system.plugins.load` for the errors."""
+    converter = load(GROUP, target, "target")
+    assert isinstance(converter, Converter)
+    return converter
+
+
+def targets() -> list[str]:
+    """The names of all installed converters."""
+    return names(GROUP)

@@ -1,0 +1,1 @@
+"""Passes over scales, offsets and norms."""

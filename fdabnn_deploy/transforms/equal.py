@@ -1,0 +1,54 @@
+"""Tells operators that compute the same: of one kind, with equal attributes, on the same tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from fdabnn_deploy.ir.graph import Graph
+from fdabnn_deploy.ir.ops import (
+    Add,
+    Affine,
+    Clamp,
+    Compare,
+    Constant,
+    Div,
+    Logical,
+    LogicalNot,
+    Maximum,
+    Mul,
+    Op,
+    PRelu,
+    Relu,
+    Sub,
+    ToFloat,
+    TorchSign,
+    Unary,
+    Where,
+)
+
+_POINTWISE = (
+    Add, Affine, Clamp, Compare, Constant, Div, Logical, LogicalNot, Maximum, Mul, PRelu, Relu, Sub, ToFloat, TorchSign, Unary, Where,
+)  # fmt: skip
+
+
+def operator_key(op: Op, inputs: Sequence[str]) -> tuple[object, ...]:
+    """Equal for operators that compute the same from these tensors."""
+    values = [
+        (value.shape, value.dtype.str, value.tobytes()) if isinstance(value, np.ndarray) else value
+        for value in op.attributes().values()
+    ]
+    return (type(op), tuple(inputs), *values)
+
+
+def first_equal(graph: Graph) -> dict[str, str]:
+    """Per tensor the first one that pointwise operators make in the same way from the same tensors: itself where there is none before."""
+    first: dict[str, str] = {}
+    made: dict[tuple[object, ...], str] = {}
+    for node in graph:
+        first[node.name] = node.name
+        if isinstance(node.op, _POINTWISE):
+            key = operator_key(node.op, [first[name] for name in node.inputs])
+            first[node.name] = made.setdefault(key, node.name)
+    return first

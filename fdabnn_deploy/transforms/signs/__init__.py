@@ -1,0 +1,1 @@
+"""Passes over signs, comparisons and binary layers."""

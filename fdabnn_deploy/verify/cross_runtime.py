@@ -1,0 +1,105 @@
+"""A file on further runtimes, beside the one that opens it by default: exact files promise the same bits on all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from fdabnn_deploy.data.samples import run_in_batches
+from fdabnn_deploy.errors import ModelRefusedError, RuntimeMissingError
+from fdabnn_deploy.ir.ops import Array, FloatArray
+from fdabnn_deploy.runtimes import registry
+from fdabnn_deploy.runtimes.base import Session
+from fdabnn_deploy.verify import metrics
+from fdabnn_deploy.verify.metrics import Comparison
+
+
+@dataclass(frozen=True)
+class Beside:
+    """A further runtime that is installed: `session` runs the file there; None where it refuses the file, for the reason `refused`."""
+
+    runtime: str
+    version: str
+    session: Session | None
+    refused: str = ""
+
+
+@dataclass(frozen=True)
+class RuntimeRow:
+    """How a file compares with itself on another runtime.
+
+    Attributes:
+        path: of the file, as it was asked for.
+        runtime: the further one.
+        version: of it.
+        against: the file's default runtime, the reference in `Difference.a`.
+        judged: whether the file promises equal bits: it records exact numerics.
+        refused: why the runtime does not take the file, empty where it does.
+        comparison: of the outputs; None where the runtime does not take the file.
+    """
+
+    path: str
+    runtime: str
+    version: str
+    against: str
+    judged: bool
+    refused: str
+    comparison: Comparison | None
+
+    @property
+    def failed(self) -> bool:
+        """Whether a promise is broken."""
+        return self.judged and self.comparison is not None and not self.comparison.passed
+
+
+def open_beside(path: Path, asked_for: Sequence[str] = ()) -> Iterator[Beside]:
+    """Opens a file on the further runtimes for its suffix.
+
+    Args:
+        path: of the file.
+        asked_for: names of more runtimes, as far as they open such files. Those have to be there; of the others, those that are not
+            installed are left out.
+
+    Raises:
+        UsageError: there is no runtime of such a name.
+        RuntimeMissingError: one that was asked for is not installed.
+    """
+    further = {runtime.name: runtime for runtime in registry.beside(path)}
+    named = {name: registry.get(name) for name in asked_for if name != registry.for_file(path).name}
+    further.update(
+        (name, runtime) for name, runtime in named.items() if path.suffix.lower() in runtime.suffixes
+    )
+    for name, runtime in further.items():
+        try:
+            version = runtime.version()
+            yield Beside(name, version, runtime.open(path))
+        except RuntimeMissingError:
+            if name in named:
+                raise
+        except ModelRefusedError as error:
+            yield Beside(name, version, None, str(error))
+
+
+def compare_beside(
+    path: str,
+    against: str,
+    judged: bool,
+    runtimes: Sequence[Beside],
+    images: FloatArray,
+    outputs: list[Array],
+    atol: float | None,
+) -> Iterator[RuntimeRow]:
+    """Runs a file on the further runtimes and compares with the outputs on its default one; see `RuntimeRow`."""
+    for beside in runtimes:
+        comparison, refused = None, beside.refused
+        if beside.session is not None:
+            try:
+                computed = run_in_batches(beside.session, images)
+            except ModelRefusedError as error:
+                if judged:
+                    raise
+                refused = str(error)
+            else:
+                comparison = metrics.compare_outputs(outputs, computed, atol)
+        yield RuntimeRow(path, beside.runtime, beside.version, against, judged, refused, comparison)

@@ -1,0 +1,1 @@
+"""Zeros at signs that are written with three values."""

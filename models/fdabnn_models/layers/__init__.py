@@ -1,0 +1,1 @@
+"""Layers of FDA-BNN for training."""

@@ -1,0 +1,1 @@
+"""Training, its recipes and its state."""

@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from fdabnn_deploy.errors import UsageError
+from fdabnn_models.training.lock import alone
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from fdabnn_models.training.lock import alone
+with alone(Path(sys.argv[1])):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_second_process_is_refused_until_the_first_is_killed(tmp_path: Path) -> None:
+    path = tmp_path / "net.pt.state"
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(path)], stdout=subprocess.PIPE, text=True
+    ) as first:
+        assert first.stdout is not None
+        assert first.stdout.readline() == "held\n"
+        with (
+            pytest.raises(UsageError, match=r"another process trains to .*net\.pt\.state: wait"),
+            alone(path),
+        ):
+            pass
+        first.kill()
+    with alone(path):
+        pass
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,1 @@
+"""Binary convolutions of ours and of every peer, as contenders."""
