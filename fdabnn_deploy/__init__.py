@@ -55,14 +55,14 @@ __all__ = [
 ]
 
 _MODULES = {
-    "SshOptions": "devices.ssh",
-    "compare_models": "comparison",
-    "compare_profiles": "profiling.compare",
+    "SshOptions": "measure.devices.ssh",
+    "compare_models": "verify.comparison",
+    "compare_profiles": "measure.profile_report.compare",
     "custom_ops_path": "native",
     "delegate_path": "native",
-    "export": "pipeline",
-    "profile": "profiling.profile",
-    "write_profile_html": "profiling.html",
+    "export": "pipeline.export",
+    "profile": "measure.profiles.profile",
+    "write_profile_html": "measure.profile_report.html",
 }
 """Where the names are that are loaded when they are used: a device has not all that some of them need."""
 

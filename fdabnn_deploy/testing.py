@@ -33,9 +33,9 @@ def assert_bit_exact(
 ) -> ComparisonReport:
     """Asserts that two models compute the same bits, each on its own runtime.
 
-    Equal are values whose 32 bits are, zeros of either sign, and any two NaN (`fdabnn_deploy.verify.metrics`). A checkpoint or module stands for
-    the graph that an export makes of it, with the numerics that the other side's file records. A file also has to give its bits on every
-    further runtime that is installed for it.
+    Equal are values whose 32 bits are, zeros of either sign, and any two NaN (`fdabnn_deploy.verify.metrics`). A checkpoint or module
+    stands for the graph that an export makes of it, with the numerics that the other side's file records. A file also has to give its
+    bits on every further runtime that is installed for it.
 
     Args:
         model_a: a checkpoint, an ONNX file or a TFLite file; or a module in eval mode, beside such a file.

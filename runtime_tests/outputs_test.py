@@ -165,7 +165,7 @@ def wait_for_work(process: subprocess.Popen[str], out: Path) -> None:
 
 
 SLOW = (
-    "import time\nfrom fdabnn_deploy import verification\nreal = verification.convert_and_check\n"
+    "import time\nfrom fdabnn_deploy.pipeline import verification\nreal = verification.convert_and_check\n"
     "def slow(*a, **k):\n    time.sleep(10)\n    return real(*a, **k)\nverification.convert_and_check = slow\n"
 )
 

@@ -22,8 +22,8 @@ from rich.text import Text
 from fdabnn_deploy.cli.escaping import EscapingHook, escape_name, escape_text
 from fdabnn_deploy.cli.signals import Stopped, stopped_by_signals
 from fdabnn_deploy.errors import FdabnnError, UsageError
-from fdabnn_deploy.pipeline.report import Stage
 from fdabnn_deploy.system.files import is_standard_output
+from fdabnn_deploy.system.progress import Stage
 
 PIPE_WIDTH = 120
 MAX_WIDTH = 120

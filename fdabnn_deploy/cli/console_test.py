@@ -11,7 +11,7 @@ from rich.text import Text
 
 from fdabnn_deploy.cli import console as cli
 from fdabnn_deploy.errors import ModelRefusedError, ParityError, RuntimeMissingError, UsageError
-from fdabnn_deploy.pipeline.report import Stage
+from fdabnn_deploy.system.progress import Stage
 
 
 def plain(width: int = 60) -> tuple[Console, io.StringIO]:

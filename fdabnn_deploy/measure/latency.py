@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import platform
 import statistics
 import time
 from dataclasses import dataclass
-from pathlib import Path
 
 from fdabnn_deploy.ir.ops import FloatArray
 from fdabnn_deploy.runtimes.base import Session
@@ -15,7 +13,6 @@ MIN_RUNS = 20
 MAX_RUNS = 200
 WARM_SECONDS = 0.1
 MEASURE_SECONDS = 0.6
-_CPUINFO = Path("/proc/cpuinfo")
 
 
 @dataclass(frozen=True)
@@ -58,16 +55,3 @@ def measure(session: Session, image: FloatArray, threads: int = 1) -> Latency:
         times.append(1e3 * (time.perf_counter() - start))
     deciles = statistics.quantiles(times, n=10)
     return Latency(statistics.median(times), deciles[0], deciles[-1], len(times), threads)
-
-
-def cpu_name() -> str:
-    """The processor as it calls itself, without the marks of its vendor."""
-    names: dict[str, str] = {}
-    if _CPUINFO.is_file():
-        for line in _CPUINFO.read_text(encoding="utf-8", errors="replace").splitlines():
-            key, _, value = line.partition(":")
-            names.setdefault(key.strip(), value.strip())
-    name = names.get("model name") or names.get("Model") or platform.processor() or platform.machine()
-    for mark in ("(R)", "(TM)", "(tm)"):
-        name = name.replace(mark, "")
-    return " ".join(name.split())

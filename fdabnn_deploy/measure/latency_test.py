@@ -48,8 +48,3 @@ def test_the_median_is_in_milliseconds_and_warm_runs_are_left_out() -> None:
 
 def test_a_slow_model_is_still_run_often_enough() -> None:
     assert latency.measure(Sleeper(0.05), np.zeros((1, 1), np.float32)).runs == latency.MIN_RUNS
-
-
-def test_the_processor_has_a_name() -> None:
-    assert latency.cpu_name()
-    assert "(R)" not in latency.cpu_name()

@@ -23,6 +23,7 @@ import numpy as np
 import torch
 
 from fdabnn_deploy.data import samples as sample_sets
+from fdabnn_deploy.data.sample_set import SampleSet
 from fdabnn_deploy.data.samples import Samples
 from fdabnn_deploy.errors import UsageError
 from fdabnn_deploy.exact.make_exact import Exact, make_exact
@@ -38,6 +39,7 @@ from fdabnn_deploy.pipeline.report import ExportParityError, Report
 from fdabnn_deploy.pipeline.work import check_work
 from fdabnn_deploy.runtimes.torch_module import run_module
 from fdabnn_deploy.system import choices
+from fdabnn_deploy.system.environment import environment
 from fdabnn_deploy.system.files import check_outputs, move_whole
 from fdabnn_deploy.system.one_at_a_time import one_at_a_time
 from fdabnn_deploy.system.progress import Progress, Stages
@@ -169,9 +171,9 @@ def export(
         failures = (*refused, *verification.failures(truth, checked))
         result = Report(
             created=datetime.now(UTC).isoformat(timespec="seconds"),
-            environment=report.environment(),
+            environment=environment(),
             model=_model(network, source),
-            samples=report.SampleSet(
+            samples=SampleSet(
                 inputs.description,
                 inputs.argument,
                 len(inputs),

@@ -7,39 +7,26 @@ nothing; a changed or removed one raises `SCHEMA_VERSION`.
 from __future__ import annotations
 
 import dataclasses
-import json
-import math
-import platform
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
+from fdabnn_deploy.data.sample_set import SampleSet
 from fdabnn_deploy.errors import ParityError
 from fdabnn_deploy.exact.grid_row import GridRow
 from fdabnn_deploy.exact.record import Mode
-from fdabnn_deploy.measure.latency import Latency, cpu_name
+from fdabnn_deploy.measure.latency import Latency
 from fdabnn_deploy.prove import Row
-from fdabnn_deploy.system.files import write_whole
+from fdabnn_deploy.system.environment import Environment
+from fdabnn_deploy.system.json_file import json_value, write_json
+from fdabnn_deploy.system.progress import Stage
 from fdabnn_deploy.verify.gate.results import TEXTS, Gate, Verdict
 from fdabnn_deploy.verify.layer_checks import TwinResult
 from fdabnn_deploy.verify.metrics import Agreement, Comparison
 
 SCHEMA_VERSION = 3
-SCHEMA_FILE = Path(__file__).parent / "schemas" / "report.schema.json"
-_PACKAGES = (
-    "fdabnn-deploy", "torch", "numpy", "onnx", "onnxruntime", "onnxsim", "tensorflow", "larq-compute-engine",
-)  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Environment:
-    """Where the export ran: Python, system, processor, and the version of every package that took part."""
-
-    python: str
-    platform: str
-    cpu: str
-    packages: dict[str, str]
+SCHEMA_FILE = Path(__file__).parents[1] / "schemas" / "report.schema.json"
 
 
 @dataclass(frozen=True)
@@ -61,18 +48,6 @@ class Model:
 
 
 @dataclass(frozen=True)
-class SampleSet:
-    """The inputs that everything was verified on; `notes` say what is to be known of them, and what could not be taken instead."""
-
-    description: str
-    argument: str
-    images: int
-    labelled: bool
-    synthetic: bool
-    notes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
 class InputLimits:
     """What an exact graph cuts its inputs to, where that comes from, and whether anybody knows it: else samples were made up."""
 
@@ -80,16 +55,6 @@ class InputLimits:
     high: float
     source: str
     known: bool
-
-
-@dataclass(frozen=True)
-class Stage:
-    """One step: its name, what came of it, how long it took and, where it wrote or read a file, the bytes."""
-
-    name: str
-    detail: str
-    seconds: float
-    bytes: int | None = None
 
 
 @dataclass(frozen=True)
@@ -381,7 +346,7 @@ class Report:
             table["proved"] = proof.proved
         for twin, source_twin in zip(content["twins"], self.twins, strict=True):
             twin["passed"] = source_twin.passed
-        plain = _plain(content)
+        plain = json_value(content)
         assert isinstance(plain, dict)
         return plain
 
@@ -398,40 +363,5 @@ class ExportParityError(ParityError):
         self.report = report
 
 
-def environment() -> Environment:
-    """Describes this machine."""
-    packages = {}
-    for name in _PACKAGES:
-        try:
-            packages[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    system = f"{platform.system()} {platform.release()} {platform.machine()}"
-    return Environment(platform.python_version(), system, cpu_name(), packages)
-
-
-def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Writes JSON aside in the same folder and renames it; missing folders are made.
-
-    Raises:
-        NotWrittenError: the file cannot be written.
-    """
-    text = json.dumps(_plain(content), indent=2, allow_nan=False) + "\n"
-    write_whole(path, text.encode())
-
-
 def _fields(value: Any) -> dict[str, Any]:
     return dataclasses.asdict(value)
-
-
-def _plain(value: Any) -> Any:
-    """JSON has no NaN and no infinities: they become the strings "NaN", "Infinity" and "-Infinity"."""
-    if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
-    if value is None or isinstance(value, bool | int | float | str):
-        return value
-    return str(value)

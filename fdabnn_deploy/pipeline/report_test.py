@@ -11,17 +11,20 @@ import pytest
 from rich.console import Console
 
 from fdabnn_deploy.cli.export import print_report
+from fdabnn_deploy.data.sample_set import SampleSet
 from fdabnn_deploy.errors import NotWrittenError
 from fdabnn_deploy.exact.grid_row import GridRow
 from fdabnn_deploy.measure.latency import Latency
 from fdabnn_deploy.pipeline import report as reports
 from fdabnn_deploy.pipeline.report import ParityRow, Report
 from fdabnn_deploy.prove import Row
+from fdabnn_deploy.system.environment import environment
+from fdabnn_deploy.system.progress import Stage
 from fdabnn_deploy.verify.gate.results import Gate, LayerCheck, LayerTable, OutputCheck
 from fdabnn_deploy.verify.layer_checks import TwinResult
 from fdabnn_deploy.verify.metrics import Agreement, Comparison, Difference
 
-DOCS = Path(__file__).parent.parent / "docs"
+DOCS = Path(__file__).parents[2] / "docs"
 
 
 def example(*, passed: bool = True) -> Report:
@@ -43,15 +46,15 @@ def example(*, passed: bool = True) -> Report:
     twin = TwinResult("conv/binary_conv", "conv", "BinaryConv2d", 27, 100, 0 if passed else 1, first)
     return Report(
         created="2026-01-01T00:00:00+00:00",
-        environment=reports.environment(),
+        environment=environment(),
         model=reports.Model(
             name="net", arch="resnet20", dialect="fdabnn", file="net.pt", bytes=1000, sha256="00",
             input_shape=(3, 8, 8), mean=(0.5,), std=(0.25,), input_range=(-2.0, 2.0), classes=("a", "b"),
             training={"epochs": 3},
         ),
-        samples=reports.SampleSet("8 seeded synthetic pictures", "random:8", 8, True, True),
+        samples=SampleSet("8 seeded synthetic pictures", "random:8", 8, True, True),
         input_limits=reports.InputLimits(-2.0, 2.5, "mean and std, and 8 inputs", True),
-        stages=(reports.Stage("read", "resnet20", 0.5, 1000), reports.Stage("capture", "5 operators", 1.5)),
+        stages=(Stage("read", "resnet20", 0.5, 1000), Stage("capture", "5 operators", 1.5)),
         coverage=(
             reports.Layer("conv", "conv2d", (4, 3, 3, 3), True, True, False, "", "", "conv/binary_conv", 1),
             reports.Layer("fc", "linear", (2, 4), False, True, True, "its weight is float", "binarise it", "", 0),

@@ -8,7 +8,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
-from fdabnn_deploy.pipeline.report import Stage
+
+@dataclass(frozen=True)
+class Stage:
+    """One step: its name, what came of it, how long it took and, where it wrote or read a file, the bytes."""
+
+    name: str
+    detail: str
+    seconds: float
+    bytes: int | None = None
 
 
 class Progress(Protocol):

@@ -2,8 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from fdabnn_deploy.pipeline.report import Stage
-from fdabnn_deploy.system.progress import Stages
+from fdabnn_deploy.system.progress import Stage, Stages
 
 
 class Log:

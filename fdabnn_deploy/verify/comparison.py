@@ -31,11 +31,11 @@ from numpy.typing import NDArray
 
 from fdabnn_deploy.data import samples as sample_sets
 from fdabnn_deploy.data.labels import check_labels
+from fdabnn_deploy.data.sample_set import SampleSet
 from fdabnn_deploy.data.samples import Samples
 from fdabnn_deploy.errors import ModelRefusedError, UsageError
 from fdabnn_deploy.ir.model_info import ModelInfo
 from fdabnn_deploy.ir.ops import FloatArray
-from fdabnn_deploy.pipeline import report
 from fdabnn_deploy.runtimes import registry
 from fdabnn_deploy.system import choices
 from fdabnn_deploy.system.progress import Progress, Stages
@@ -145,7 +145,7 @@ def compare_models(
     return ComparisonReport(
         a=_side_report(first, outputs[0], samples),
         b=_side_report(second, outputs[1], samples),
-        samples=report.SampleSet(
+        samples=SampleSet(
             samples.description,
             samples.argument,
             len(samples),

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from fdabnn_deploy.pipeline import report
+from fdabnn_deploy.data.sample_set import SampleSet
+from fdabnn_deploy.system.json_file import write_json
 from fdabnn_deploy.verify.cross_runtime import RuntimeRow
 from fdabnn_deploy.verify.metrics import Agreement, Comparison
 
 Checksum = Literal["fits", "changed", "none", ""]
 SCHEMA_VERSION = 2
-SCHEMA_FILE = Path(__file__).parent / "schemas" / "parity.schema.json"
+SCHEMA_FILE = Path(__file__).parents[1] / "schemas" / "parity.schema.json"
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ class ComparisonReport:
 
     a: SideReport
     b: SideReport
-    samples: report.SampleSet
+    samples: SampleSet
     same_checkpoint: bool | None
     same_numerics: bool | None
     atol: float | None
@@ -148,4 +149,4 @@ class ComparisonReport:
 
     def write_json(self, path: Path) -> None:
         """Writes the JSON form; a reader sees the whole file or none."""
-        report.write_json(path, self.to_json())
+        write_json(path, self.to_json())

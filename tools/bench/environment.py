@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from bench import cc
-from fdabnn_deploy.measure.latency import cpu_name
 from fdabnn_deploy.native import delegate_path
 from fdabnn_deploy.native.library import chosen_level, levels
+from fdabnn_deploy.system.environment import cpu_name
 from native import build as builder
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -116,7 +116,8 @@ def count(
     """Runs a program under qemu-aarch64 and counts what it executes.
 
     Args:
-        command: the emulator, its options, the program and its arguments; `fdabnn_deploy.runtimes.emulator.arm_root.Guest.command` gives such.
+        command: the emulator, its options, the program and its arguments, such as
+            `fdabnn_deploy.runtimes.emulator.arm_root.Guest.command` gives.
         environment: of the program; this process's by default.
         folder: to run it in; this process's by default.
         timeout: seconds after which it is ended.

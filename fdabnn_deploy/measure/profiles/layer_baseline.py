@@ -2,8 +2,8 @@
 
 A twin has one convolution or dense layer for every binary layer of the model. What is compared is the binary layer and the packing of its
 signs with that one operator; in TFLite files with the float twin each of the two alone, in a file of its own, so that XNNPACK takes part
-(`fdabnn_deploy.measure.profiles.single_layer_files`). A layer that reads or writes packed signs cannot be fed so; it is compared operator by operator in the
-whole models, as all layers are elsewhere. With another model, layers of the same name are compared, whole.
+(`fdabnn_deploy.measure.profiles.single_layer_files`). A layer that reads or writes packed signs cannot be fed so; it is compared operator
+by operator in the whole models, as all layers are elsewhere. With another model, layers of the same name are compared, whole.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """LiteRT with our delegate and ONNX Runtime as they run on an ARM processor: stock aarch64 wheels under the emulator qemu-aarch64.
 
-One process in the arm64 root (`fdabnn_deploy.runtimes.emulator.arm_root`) serves all sessions that are open: starting it takes seconds. What it
-computes is what a device computes; how long it takes says nothing about one, so there is no latency here.
+One process in the arm64 root (`fdabnn_deploy.runtimes.emulator.arm_root`) serves all sessions that are open: starting it takes seconds.
+What it computes is what a device computes; how long it takes says nothing about one, so there is no latency here.
 """
 
 from __future__ import annotations

@@ -277,14 +277,15 @@ import sys
 from pathlib import Path
 
 import torch
-from fdabnn_models import architectures, train
+from fdabnn_models.architectures import registry
 from fdabnn_models.data.cifar10 import load_cifar10
 from fdabnn_models.conftest import write_batches
+from fdabnn_models.training import train
 from fdabnn_models.training.distributed import join_ranks, leave_ranks
 from fdabnn_models.training.train_test import RECIPE, Collected, Tiny
 
 torch.set_num_threads(1)
-architectures.find_architecture = lambda name: Tiny
+registry.find_architecture = lambda name: Tiny
 ranks = join_ranks("cpu")
 run = train.Trainer(RECIPE, load_cifar10(Path(sys.argv[1])), Path(sys.argv[2]) / "net.pt", ranks=ranks,
                     progress=Collected())
