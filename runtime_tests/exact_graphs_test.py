@@ -49,7 +49,7 @@ from fdabnn_deploy.runtimes.tflite.litert import LiteRtRuntime
 from fdabnn_deploy.runtimes.tflite.tensorflow_lite import TfliteRuntime
 from fdabnn_deploy.runtimes.tflite.tflite_file import parse_tflite
 from fdabnn_deploy.runtimes.torch_graph import TorchGraphSession
-from fdabnn_onnx.build import build_model
+from fdabnn_onnx.build_model import build_model
 from fdabnn_onnx.pack import pack_model
 from fdabnn_onnx.verify import check_model
 from fdabnn_tflite.convert import check_counts

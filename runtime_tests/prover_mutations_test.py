@@ -48,7 +48,7 @@ from fdabnn_deploy.runtimes.tflite.lce import LceRuntime
 from fdabnn_deploy.runtimes.tflite.tflite_file import digest, digest_place
 from fdabnn_deploy.runtimes.torch_graph import TorchGraphSession
 from fdabnn_deploy.targets.converter import ConvertOptions
-from fdabnn_onnx.build import build_model
+from fdabnn_onnx.build_model import build_model
 from fdabnn_tflite import CONVERTER as TFLITE
 
 INFO = ModelInfo("mutant", (3, 14, 14))

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from fdabnn_deploy.conformance import network
 from fdabnn_deploy.ir.model_info import ModelInfo
-from fdabnn_onnx.build import build_model
+from fdabnn_onnx.build_model import build_model
 from fdabnn_onnx.metadata import read_metadata
 
 INFO = ModelInfo(

@@ -6,7 +6,7 @@ from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 from fdabnn_deploy.conformance import network
 from fdabnn_deploy.ir.model_info import ModelInfo
-from fdabnn_onnx.build import build_model
+from fdabnn_onnx.build_model import build_model
 from fdabnn_onnx.op_counts import count_ops
 
 

@@ -201,7 +201,7 @@ def pack_model(model: ModelProto) -> ModelProto:
     """The model with packed binary layers.
 
     Args:
-        model: of `fdabnn_onnx.build.build_model`.
+        model: of `fdabnn_onnx.build_model.build_model`.
 
     Returns:
         A model of the same inputs and outputs; float tensors between layers keep their names.

@@ -34,7 +34,7 @@ from fdabnn_deploy.ir.ops import (
     Sign,
 )
 from fdabnn_deploy.runtimes.onnx.onnxruntime import OnnxRuntimeSession
-from fdabnn_onnx.build import build_model
+from fdabnn_onnx.build_model import build_model
 from fdabnn_onnx.pack import pack_model
 from fdabnn_onnx.verify import check_packed
 

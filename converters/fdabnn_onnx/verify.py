@@ -10,7 +10,7 @@ from onnx import ModelProto, shape_inference
 from fdabnn_deploy.errors import RuntimeMissingError
 from fdabnn_deploy.ir.graph import Graph
 from fdabnn_deploy.ir.ops import BATCH, FloatArray
-from fdabnn_onnx.build import DYNAMIC_BATCH
+from fdabnn_onnx.build_model import DYNAMIC_BATCH
 
 SAMPLES = 4
 """Random images at least, per comparison with the simplified model."""

@@ -11,7 +11,7 @@ from fdabnn_deploy.errors import RuntimeMissingError
 from fdabnn_deploy.ir.graph import Graph, Node
 from fdabnn_deploy.ir.model_info import ModelInfo
 from fdabnn_deploy.ir.ops import Affine, BinaryConv2d, Input, Sign
-from fdabnn_onnx.build import build_model
+from fdabnn_onnx.build_model import build_model
 from fdabnn_onnx.op_counts import count_ops
 from fdabnn_onnx.verify import ARITHMETIC_PASSES, InvalidModelError, check_model, check_simplified
 

@@ -6,7 +6,7 @@ from onnx import helper
 from fdabnn_deploy.ir.graph import Graph, Node
 from fdabnn_deploy.ir.model_info import ModelInfo
 from fdabnn_deploy.ir.ops import Conv2d, Input, Linear
-from fdabnn_onnx.build import build_model
+from fdabnn_onnx.build_model import build_model
 
 INFO = ModelInfo("t", (4, 8, 8))
 

@@ -5,7 +5,7 @@ from onnx import numpy_helper
 from fdabnn_deploy.ir.graph import Graph, Node
 from fdabnn_deploy.ir.model_info import ModelInfo
 from fdabnn_deploy.ir.ops import Input, Op, Pad, Reshape, Slice
-from fdabnn_onnx.build import build_model
+from fdabnn_onnx.build_model import build_model
 
 
 def parameters(op: Op) -> dict[str, list[int]]:

@@ -6,7 +6,7 @@ import pytest
 from fdabnn_deploy.ir.graph import Graph, Node
 from fdabnn_deploy.ir.model_info import ModelInfo
 from fdabnn_deploy.ir.ops import Affine, Input, Op, PRelu
-from fdabnn_onnx.build import build_model
+from fdabnn_onnx.build_model import build_model
 
 INFO = ModelInfo("t", (2, 4, 4))
 

@@ -6,7 +6,7 @@ from onnx import helper
 from fdabnn_deploy.ir.graph import Graph, Node
 from fdabnn_deploy.ir.model_info import ModelInfo
 from fdabnn_deploy.ir.ops import Input, MaxPool2d
-from fdabnn_onnx.build import build_model
+from fdabnn_onnx.build_model import build_model
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ package imports PyTorch.
 
 from __future__ import annotations
 
-from fdabnn_deploy.frontend.checkpoint.build import architecture_names, parse_arch_args
+from fdabnn_deploy.frontend.checkpoint.make_module import architecture_names, parse_arch_args
 from fdabnn_deploy.frontend.checkpoint.noise import NoiseLayer, NoiseReport
 from fdabnn_deploy.frontend.checkpoint.source import Source, from_module, read
 

@@ -12,7 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from fdabnn_deploy.errors import ModelRefusedError, UsageError
-from fdabnn_deploy.frontend.checkpoint.build import (
+from fdabnn_deploy.frontend.checkpoint.copying import check_copyable, copy_module, without_wrapper
+from fdabnn_deploy.frontend.checkpoint.dialects import Recognised, recognise
+from fdabnn_deploy.frontend.checkpoint.make_module import (
     GROUP,
     architecture_names,
     build_architecture,
@@ -24,8 +26,6 @@ from fdabnn_deploy.frontend.checkpoint.build import (
     fitting_architectures,
     load_strictly,
 )
-from fdabnn_deploy.frontend.checkpoint.copying import check_copyable, copy_module, without_wrapper
-from fdabnn_deploy.frontend.checkpoint.dialects import Recognised, recognise
 from fdabnn_deploy.frontend.checkpoint.noise import NoiseReport, drop_noise, find_noise, refuse_noise
 from fdabnn_deploy.frontend.checkpoint.safe_load import load_file
 from fdabnn_deploy.frontend.checkpoint.tensor_checks import check_values

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fdabnn_deploy.measure.profile_report import texts
-from fdabnn_deploy.measure.profiles.layers import Layer
+from fdabnn_deploy.measure.profiles.layer_times import Layer
 from fdabnn_deploy.measure.profiles.result import Measurement, Timing
 
 WIDTH = 920

@@ -12,7 +12,7 @@ from fdabnn_deploy.cli import profile as cli
 from fdabnn_deploy.errors import ModelRefusedError, UsageError
 from fdabnn_deploy.measure.profile_report.compare import WHOLE, compare_profiles, other_settings
 from fdabnn_deploy.measure.profiles.figures import judge, summarise
-from fdabnn_deploy.measure.profiles.layers import Executed, table
+from fdabnn_deploy.measure.profiles.layer_times import Executed, table
 from fdabnn_deploy.measure.profiles.operators import Operator
 from fdabnn_deploy.measure.profiles.result import (
     Counting,

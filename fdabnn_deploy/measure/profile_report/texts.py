@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from fdabnn_deploy.measure.profiles.layers import Layer
+from fdabnn_deploy.measure.profiles.layer_times import Layer
 from fdabnn_deploy.measure.profiles.result import DeviceResult, Measurement, ModelFile, Profile, Timing
 
 

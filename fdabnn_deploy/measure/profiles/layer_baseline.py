@@ -17,7 +17,7 @@ from typing import Literal, cast
 from fdabnn_deploy.errors import UsageError
 from fdabnn_deploy.measure.baselines.build import build_twin
 from fdabnn_deploy.measure.profiles import operators
-from fdabnn_deploy.measure.profiles.layers import Executed, Layer, NotCompared, time_of
+from fdabnn_deploy.measure.profiles.layer_times import Executed, Layer, NotCompared, time_of
 from fdabnn_deploy.measure.profiles.operators import Operator
 from fdabnn_deploy.measure.profiles.single_layer_files import cut
 from fdabnn_deploy.system.files import write_whole

@@ -17,7 +17,7 @@ from fdabnn_deploy.measure.profiles import emulated, runner
 from fdabnn_deploy.measure.profiles import layer_baseline as baselines
 from fdabnn_deploy.measure.profiles.figures import Judgement, judge, summarise
 from fdabnn_deploy.measure.profiles.layer_baseline import Alone, Baseline
-from fdabnn_deploy.measure.profiles.layers import Executed, Layer, executed, table
+from fdabnn_deploy.measure.profiles.layer_times import Executed, Layer, executed, table
 from fdabnn_deploy.measure.profiles.operators import Operator
 from fdabnn_deploy.measure.profiles.result import DeviceResult, Measurement, Selftest, StaticRow, Timing
 from fdabnn_deploy.measure.profiles.runner import Measuring, Placed

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from fdabnn_deploy.errors import FdabnnError
 from fdabnn_deploy.measure.profiles.figures import NOISE_BOUND, Statistics, Verdict
-from fdabnn_deploy.measure.profiles.layers import Layer
+from fdabnn_deploy.measure.profiles.layer_times import Layer
 from fdabnn_deploy.system.json_file import write_json
 
 SCHEMA, SCHEMA_VERSION = "fdabnn-profile", 1

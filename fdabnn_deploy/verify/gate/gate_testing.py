@@ -16,7 +16,7 @@ from fdabnn_deploy.frontend.capture import Captured, capture
 from fdabnn_deploy.ir.graph import Graph
 from fdabnn_deploy.ir.ops import FloatArray, Op
 from fdabnn_deploy.transforms.deploy import Deployed, deploy
-from fdabnn_deploy.verify.gate.layers import check_layers
+from fdabnn_deploy.verify.gate.layer_by_layer import check_layers
 from fdabnn_deploy.verify.gate.results import LayerTable
 
 SHAPE = (3, 12, 12)

@@ -11,7 +11,7 @@ from fdabnn_deploy.ir.ops import FloatArray
 from fdabnn_deploy.transforms.deploy import Deployed
 from fdabnn_deploy.verify.gate.float32_program import SingleProgram
 from fdabnn_deploy.verify.gate.float64_program import DoubleProgram
-from fdabnn_deploy.verify.gate.layers import check_layers, describe
+from fdabnn_deploy.verify.gate.layer_by_layer import check_layers, describe
 from fdabnn_deploy.verify.gate.results import Gate, LayerTable, OutputCheck
 from fdabnn_deploy.verify.gate.whole_network import FEW, check_whole
 

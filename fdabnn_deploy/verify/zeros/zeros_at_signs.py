@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch.utils import _pytree
 
-from fdabnn_deploy.frontend.capture.export import Captured
+from fdabnn_deploy.frontend.capture.exported_program import Captured
 from fdabnn_deploy.frontend.capture.traced_value import CAPTURE_BATCH
 from fdabnn_deploy.ir.graph import Graph
 from fdabnn_deploy.ir.ops import FloatArray

@@ -9,7 +9,7 @@ from typing import Any
 from torch import nn
 
 from fdabnn_deploy.errors import UsageError
-from fdabnn_deploy.frontend.checkpoint.build import call_factory, factory_parameters, find_factory
+from fdabnn_deploy.frontend.checkpoint.make_module import call_factory, factory_parameters, find_factory
 
 GROUP = "fdabnn_deploy.architectures"
 

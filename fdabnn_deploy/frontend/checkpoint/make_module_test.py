@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from fdabnn_deploy.errors import ModelRefusedError, UsageError
-from fdabnn_deploy.frontend.checkpoint.build import (
+from fdabnn_deploy.frontend.checkpoint.make_module import (
     build_architecture,
     call_factory,
     factory_parameters,

@@ -18,7 +18,7 @@ from fdabnn_deploy.ir.sign_zero import SignZero
 from fdabnn_deploy.transforms.deploy import deploy
 from fdabnn_deploy.verify.gate import gate_testing
 from fdabnn_deploy.verify.gate.gate_testing import ReluSign, check, check_spoilt, deployed, images
-from fdabnn_deploy.verify.gate.layers import check_layers, describe
+from fdabnn_deploy.verify.gate.layer_by_layer import check_layers, describe
 
 
 @pytest.mark.parametrize("exact", [True, False])
@@ -114,14 +114,14 @@ def test_a_sign_that_changes_elsewhere_is_named() -> None:
 
 
 def test_one_sign_of_a_small_layer_may_differ(monkeypatch: pytest.MonkeyPatch) -> None:
-    from fdabnn_deploy.verify.gate import layers
+    from fdabnn_deploy.verify.gate import layer_by_layer
 
     table = check()
     (last,) = [layer for layer in table.layers if layer.tensor == "sign"]
     assert (last.values, last.allowed) == (256, 1)
     assert replace(last, differing=1).passed
     assert not replace(last, differing=2).passed
-    monkeypatch.setattr(layers, "SHARE", 0.05)
+    monkeypatch.setattr(layer_by_layer, "SHARE", 0.05)
     (last,) = [layer for layer in check().layers if layer.tensor == "sign"]
     assert last.allowed == 12
 

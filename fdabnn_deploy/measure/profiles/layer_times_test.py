@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from fdabnn_deploy.measure.profiles.layers import INSERTED, executed, table, time_of
+from fdabnn_deploy.measure.profiles.layer_times import INSERTED, executed, table, time_of
 from fdabnn_deploy.measure.profiles.operators import Operator
 
 OPERATORS = (

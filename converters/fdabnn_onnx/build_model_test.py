@@ -14,7 +14,7 @@ from fdabnn_deploy.ir.model_info import ModelInfo
 from fdabnn_deploy.ir.ops import Input, Relu, TorchSign
 from fdabnn_deploy.ir.reference import evaluate
 from fdabnn_deploy.runtimes.onnx.onnxruntime import OnnxRuntimeSession
-from fdabnn_onnx.build import build_model
+from fdabnn_onnx.build_model import build_model
 from fdabnn_onnx.verify import check_model
 
 INFO = ModelInfo("network", (3, 9, 9), mean=(0.5, 0.25, 0.125))
@@ -83,7 +83,7 @@ def test_an_operator_that_is_not_deployed_is_refused_by_name_and_place() -> None
 def test_the_same_graph_gives_the_same_bytes_in_every_process() -> None:
     program = (
         "import sys; from fdabnn_deploy.conformance import network; from fdabnn_deploy.ir.model_info import ModelInfo;"
-        "from fdabnn_onnx.build import build_model;"
+        "from fdabnn_onnx.build_model import build_model;"
         "info = ModelInfo('network', (3, 9, 9), mean=(0.5, 0.25, 0.125));"
         "sys.stdout.buffer.write(build_model(network(), info, 1).SerializeToString(deterministic=True))"
     )
