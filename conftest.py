@@ -39,7 +39,7 @@ def data_dir() -> Path:
 
 @pytest.fixture(scope="session")
 def cifar10_test(data_dir: Path) -> tuple[NDArray[uint8], NDArray[int64]]:
-    """Pictures uint8 [10000, 3, 32, 32] and classes int64 [10000]; skips where the data set is absent."""
+    """Images uint8 [10000, 3, 32, 32] and classes int64 [10000]; skips where the data set is absent."""
     folders = ("cifar-10", "cifar-10-batches-py")
     candidates = [data_dir / folder / name for folder in folders for name in ("test_batch", "test_batch.xz")]
     found = [path for path in candidates if path.is_file()]
@@ -54,7 +54,7 @@ def cifar10_test(data_dir: Path) -> tuple[NDArray[uint8], NDArray[int64]]:
 
 @pytest.fixture(scope="session")
 def cifar10_test_images(cifar10_test: tuple[NDArray[uint8], NDArray[int64]]) -> NDArray[uint8]:
-    """The pictures of the CIFAR-10 test set, uint8 [10000, 3, 32, 32]; skips where it is absent."""
+    """The images of the CIFAR-10 test set, uint8 [10000, 3, 32, 32]; skips where it is absent."""
     return cifar10_test[0]
 
 

@@ -40,7 +40,7 @@ def assert_bit_exact(
     Args:
         model_a: a checkpoint, an ONNX file or a TFLite file; or a module in eval mode, beside such a file.
         model_b: likewise.
-        inputs: what `fdabnn-parity --inputs` takes: an `.npz` file, a folder of pictures, `random:N`; or an array [N, C, H, W].
+        inputs: what `fdabnn-parity --inputs` takes: an `.npz` file, a folder of images, `random:N`; or an array [N, C, H, W].
         runtimes: names of further runtimes that the files have to give the same bits on, such as `qemu-aarch64`.
         **reading: how to read a checkpoint or module, as `fdabnn_deploy.compare_models` takes it: arch, model, mean, std, ...
 

@@ -89,7 +89,7 @@ def test_the_first_tensor_that_differs_is_named(module: nn.Module, exported: Pat
     with pytest.raises(AssertionError) as raised:
         assert_bit_exact(module, wrong, "random:12")
     assert re.fullmatch(
-        r"the module Small and .*wrong\.onnx differ: \d+ of 120 output values on 12 seeded synthetic pictures; "
+        r"the module Small and .*wrong\.onnx differ: \d+ of 120 output values on 12 seeded synthetic images; "
         r"first in tensor stem\S* of layer stem, input \d+, index \[5, \d+, \d+\]: "
         r"\S+ \(0x[0-9a-f]{8}\) in the module Small, \S+ \(0x[0-9a-f]{8}\) in wrong\.onnx",
         str(raised.value),

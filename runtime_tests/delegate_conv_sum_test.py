@@ -216,7 +216,7 @@ def taken(loaded: Any) -> int:
     return sum(operator["op_name"] == "DELEGATE" for operator in loaded._get_ops_details())
 
 
-def pictures(case: Case, batch: int) -> list[FloatArray]:
+def images(case: Case, batch: int) -> list[FloatArray]:
     rng = np.random.default_rng(batch)
     return [rng.integers(-80, 81, (batch, *SHAPE)).astype(np.float32) for _ in range(case.inputs)]
 
@@ -239,7 +239,7 @@ def test_takes_what_it_can_and_changes_no_bits(
         interpreter(runtime, data, {}, resolver="BUILTIN", num_threads=2),
     ]
     for batch in (1, 3):
-        inputs = pictures(case, batch)
+        inputs = images(case, batch)
         expected = run(plain, inputs)
         assert all(np.any(values) for values in expected)
         for loaded in (separate, *fused):
@@ -271,7 +271,7 @@ def test_leaves_what_the_runtime_would_divide(runtime: InterpreterRuntime, files
         others, key=lambda i: parse_tflite(data).operators[i].inputs[0] != parse_tflite(data).inputs[0]
     )
     rest = [i for i in others if i != of_input]
-    inputs = pictures(case, 2)
+    inputs = images(case, 2)
     for order, count in (([rounding, of_input, *rest], 1), ([of_input, rounding, *rest], 0)):
         changed = reordered(data, order)
         loaded = interpreter(runtime, changed, {})
@@ -284,7 +284,7 @@ def test_inputs_of_different_batches_are_refused_with_the_way_out(
     runtime: InterpreterRuntime, files: dict[str, bytes]
 ) -> None:
     """TensorFlow Lite itself repeats the smaller one."""
-    one, three = pictures(CASES["of inputs"], 1)[0], pictures(CASES["of inputs"], 3)[1]
+    one, three = images(CASES["of inputs"], 1)[0], images(CASES["of inputs"], 3)[1]
     with pytest.raises(
         RuntimeError, match=r"FdabnnConvSum: .* differ in shape: load the delegate with the option fuse 0"
     ):
@@ -297,7 +297,7 @@ def test_inputs_of_different_batches_are_refused_with_the_way_out(
 def test_an_interpreter_that_keeps_all_tensors_has_all_of_them(
     runtime: InterpreterRuntime, files: dict[str, bytes]
 ) -> None:
-    data, inputs = files["chain"], pictures(CASES["chain"], 1)
+    data, inputs = files["chain"], images(CASES["chain"], 1)
     loaded = interpreter(runtime, data, {}, experimental_preserve_all_tensors=True)
     plain = interpreter(runtime, data, None, experimental_preserve_all_tensors=True)
     assert same_bits(run(loaded, inputs), run(plain, inputs))

@@ -49,7 +49,7 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return file
 
 
-def pictures(count: int, seed: int = 0) -> FloatArray:
+def images(count: int, seed: int = 0) -> FloatArray:
     return np.random.default_rng(seed).standard_normal((count, 12, 12, 3)).astype(np.float32)
 
 
@@ -88,7 +88,7 @@ def test_the_readme_runs_as_it_is_written(path: Path, tmp_path: Path) -> None:
 def test_batches_are_resized(path: Path) -> None:
     loaded = interpreter(path)
     for count in (1, 4, 2, 33, 1):
-        inputs = pictures(count, count)
+        inputs = images(count, count)
         assert np.array_equal(run(loaded, inputs), expected(path, inputs))
 
 
@@ -105,7 +105,7 @@ def test_every_level_and_number_of_threads(path: Path, level: str, threads: int)
     except ValueError as error:
         assert "on this processor" in str(error)  # noqa: PT017
         pytest.skip(f"this processor has no {level}")
-    inputs = pictures(5)
+    inputs = images(5)
     assert np.array_equal(run(loaded, inputs), expected(path, inputs))
 
 
@@ -114,7 +114,7 @@ def threads_of_process() -> int:
 
 
 def test_it_starts_the_threads_that_are_asked_for(path: Path) -> None:
-    inputs = pictures(1)
+    inputs = images(1)
     for options, threads, own in ((None, 1, 0), (None, 4, 3), ({"threads": 3}, 1, 2), ({"threads": 1}, 4, 0)):
         before = threads_of_process()
         # XNNPACK starts threads of its own.
@@ -164,7 +164,7 @@ def test_eight_interpreters_in_threads(path: Path) -> None:
     """With a delegate each, and all with one."""
     shared = load_delegate(delegate_path(), {"threads": 2})
     wrong: list[int] = []
-    inputs = [pictures(3, seed) for seed in range(8)]
+    inputs = [images(3, seed) for seed in range(8)]
     wanted = [expected(path, value) for value in inputs]
 
     def work(i: int) -> None:
@@ -190,7 +190,7 @@ def resident_kilobytes() -> int:
 
 
 def cycle(path: Path, count: int) -> None:
-    inputs = pictures(1)
+    inputs = images(1)
     wanted = expected(path, inputs)
     for i in range(count):
         assert np.array_equal(run(interpreter(path, threads=1 + i % 2), inputs), wanted)

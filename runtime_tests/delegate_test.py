@@ -154,7 +154,7 @@ def order(data: bytes) -> list[int]:
     return [int(match[1]) for match in found if match]
 
 
-def pictures(cases: Sequence[Case], count: int) -> list[FloatArray]:
+def images(cases: Sequence[Case], count: int) -> list[FloatArray]:
     """Whole numbers, so that many values are zero, of either sign."""
     rng = np.random.default_rng(1)
     drawn = []
@@ -168,7 +168,7 @@ def pictures(cases: Sequence[Case], count: int) -> list[FloatArray]:
 def check(cases: Sequence[Case], kernels: Sequence[Kernels], path: Path) -> None:
     data = convert(cases, None)
     path.write_bytes(data)
-    inputs = pictures([cases[i] for i in order(data)], 5)
+    inputs = images([cases[i] for i in order(data)], 5)
     expected = [LceRuntime().open(path, kernels=chosen).run(inputs) for chosen in kernels]
     for runtime in STOCK:
         seen = []

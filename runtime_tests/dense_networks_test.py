@@ -81,7 +81,7 @@ def networks() -> dict[str, Network]:
             nn.Sequential(FDALinear(64, 64, bias=True), FDALinear(64, 31, bias=True)), (64,), 2, 1
         ),
         "a shortcut": Network(Shortcut(), (48,), 2, 0),
-        "behind a flattened picture": Network(
+        "behind a flattened image": Network(
             nn.Sequential(
                 *(nn.Conv2d(3, 20, 3, padding=1), nn.BatchNorm2d(20)),
                 *(FDAConv2d(20, 36, 3, padding=1, stride=2), nn.BatchNorm2d(36), nn.Hardtanh()),
@@ -176,7 +176,7 @@ def test_batches_give_equal_bits(exported: Exported, count: int) -> None:
 
 
 def test_arm_gives_the_same_bits(export: Callable[[str], Exported], arm_guest: Guest) -> None:
-    network, standard, packed = export("behind a flattened picture")
+    network, standard, packed = export("behind a flattened image")
     inputs = [np.random.default_rng(0).normal(size=(3, *network.shape)).astype(np.float32)]
     for artifact in (*standard.artifacts, *packed.artifacts):
         path = Path(artifact.path)

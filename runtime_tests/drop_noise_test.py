@@ -12,12 +12,12 @@ from fdabnn_deploy.frontend import checkpoint
 from fdabnn_deploy.runtimes.torch_module import run_module
 
 MIDDLE = Path(__file__).parent / "fixtures" / "resnet20-cifar10-epoch20.pt"
-PICTURES = "random:64"
+IMAGES = "random:64"
 
 
 def test_it_is_refused_with_its_layers_and_values(tmp_path: Path) -> None:
     with pytest.raises(fdabnn_deploy.ModelRefusedError, match=r"alpha") as refused:
-        fdabnn_deploy.export(MIDDLE, out=tmp_path / "out", samples=PICTURES)
+        fdabnn_deploy.export(MIDDLE, out=tmp_path / "out", samples=IMAGES)
     message = str(refused.value)
     assert "layer1.0.conv1" in message
     assert "0.05" in message
@@ -26,10 +26,10 @@ def test_it_is_refused_with_its_layers_and_values(tmp_path: Path) -> None:
 
 
 def test_dropping_the_noise_says_what_that_changed(tmp_path: Path) -> None:
-    report = fdabnn_deploy.export(MIDDLE, targets="onnx", out=tmp_path, samples=PICTURES, drop_noise=True)
+    report = fdabnn_deploy.export(MIDDLE, targets="onnx", out=tmp_path, samples=IMAGES, drop_noise=True)
     source = checkpoint.read(MIDDLE, drop_noise=True)
     assert source.noisy_module is not None
-    pictures = samples.load(PICTURES, source.info).images
+    pictures = samples.load(IMAGES, source.info).images
     (trained,), (dropped,) = (run_module(m, pictures) for m in (source.noisy_module, source.module))
     noise = report.dropped_noise
     assert noise is not None

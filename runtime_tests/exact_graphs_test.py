@@ -1,8 +1,8 @@
 """Exact graphs of random networks give the same bits everywhere: the reference, PyTorch, ONNX Runtime, LCE, LiteRT, TensorFlow Lite.
 
-Every network runs on four normal pictures and on four that hold zeros of both signs, denormals, numbers at and beyond the limits,
+Every network runs on four normal images and on four that hold zeros of both signs, denormals, numbers at and beyond the limits,
 infinities and NaN. PyTorch runs batches of 4 and of 1, on 1 and 2 threads; ONNX Runtime does at every level of optimisation, on the file
-as written, as onnx-simplifier leaves it, and packed; LCE takes one picture at a time, with its default and its indirect kernels, on 1 and
+as written, as onnx-simplifier leaves it, and packed; LCE takes one image at a time, with its default and its indirect kernels, on 1 and
 2 threads; LiteRT and TensorFlow Lite run with our delegate, with and without XNNPACK, on 1 and 2 threads, with batches of 1 and of 4.
 Only the sign of a zero at an output may differ, and that is counted.
 """
@@ -61,10 +61,10 @@ TOGETHER = 50
 """Networks per file: a conversion takes seconds, and TensorFlow never gives back the memory it took for one."""
 
 SAMPLES = 8
-"""Normal pictures that limits are chosen from."""
+"""Normal images that limits are chosen from."""
 
 BATCHES = (slice(0, 4), slice(4, 8), slice(1, 2), slice(2, 3), slice(4, 5))
-"""Of the eight pictures, four by four and alone."""
+"""Of the eight images, four by four and alone."""
 
 
 @dataclass(frozen=True)
@@ -140,7 +140,7 @@ class Tally:
                     wrong = int(other.sum() - zeros.sum())
                     if wrong:
                         self.different.append(
-                            f"seed {network.seed}, {where}, pictures {batch.start} to {batch.stop - 1}, {name}: "
+                            f"seed {network.seed}, {where}, images {batch.start} to {batch.stop - 1}, {name}: "
                             f"{wrong} of {expected.size} values"
                         )
 

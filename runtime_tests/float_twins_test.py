@@ -148,7 +148,7 @@ def test_a_float_twin_is_the_plain_network(
     file = read_tflite(build_twin("fp32", exported(name, "tflite"), tmp_path).path)
     found = Counter(file.op_counts())
     if name != "vgg_small":
-        # Pictures of an even size and strides of 2: the file mirrors them, so that TensorFlow's padding is PyTorch's.
+        # Images of an even size and strides of 2: the file mirrors them, so that TensorFlow's padding is PyTorch's.
         found -= MIRRORING
     assert found == FLOAT_OPERATORS[name]
 

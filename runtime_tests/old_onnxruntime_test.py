@@ -26,7 +26,7 @@ import onnxruntime
 from fdabnn_deploy import custom_ops_path
 
 assert onnxruntime.__version__ == sys.argv[1]
-pictures = np.load(sys.argv[2])
+images = np.load(sys.argv[2])
 outputs = []
 for model in sys.argv[4:]:
     for threads in (1, 2):
@@ -34,17 +34,17 @@ for model in sys.argv[4:]:
         options.intra_op_num_threads = threads
         options.register_custom_ops_library(custom_ops_path())
         session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-        outputs.append(np.concatenate([session.run(None, {session.get_inputs()[0].name: each[None]})[0] for each in pictures]))
+        outputs.append(np.concatenate([session.run(None, {session.get_inputs()[0].name: each[None]})[0] for each in images]))
 np.save(sys.argv[3], np.stack(outputs))
 """
 
 
 def check(command: list[str], environment: dict[str, str], files: Files, folder: Path) -> None:
-    pictures = np.random.default_rng(0).normal(size=(3, 3, 32, 32)).astype(np.float32)
-    np.save(folder / "pictures.npy", pictures)
+    images = np.random.default_rng(0).normal(size=(3, 3, 32, 32)).astype(np.float32)
+    np.save(folder / "images.npy", images)
     arguments = [
         OLDEST,
-        str(folder / "pictures.npy"),
+        str(folder / "images.npy"),
         str(folder / "outputs.npy"),
         str(files.onnx),
         str(files.packed),
@@ -53,7 +53,7 @@ def check(command: list[str], environment: dict[str, str], files: Files, folder:
         [*command, "-c", PROGRAM, *arguments], env=environment, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    (expected,) = registry.for_file(files.onnx).open(files.onnx).run([pictures])
+    (expected,) = registry.for_file(files.onnx).open(files.onnx).run([images])
     outputs = np.load(folder / "outputs.npy")
     assert len(outputs) == 4
     for found in outputs:

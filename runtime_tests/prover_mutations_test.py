@@ -111,7 +111,7 @@ def exact_network() -> Graph:
     return Graph(nodes, ["classifier", "residual", "both", "norm3", "mean"])
 
 
-def pictures(scale: float = 2.0, count: int = 24) -> FloatArray:
+def images(scale: float = 2.0, count: int = 24) -> FloatArray:
     return (floats(count, 3, 14, 14, seed=9) * np.float32(scale)).astype(np.float32)
 
 
@@ -161,7 +161,7 @@ class Mutation:
     name: str
     graph: Callable[[], Graph]
     culprit: str
-    inputs: Callable[[], FloatArray] = pictures
+    inputs: Callable[[], FloatArray] = images
     lce: bool = False
     no_witness: str = ""
 
@@ -203,11 +203,11 @@ GRAPH_MUTATIONS = [
     Mutation("round removed", lambda: changed(drop("limited")), "down"),
     Mutation("round widened", lambda: changed(use("limited", RoundToGrid(18))), "down"),
     Mutation("input round removed", lambda: changed(drop("grid")), "stem"),
-    Mutation("clamp removed", lambda: changed(drop("limit")), "down", lambda: pictures(30.0)),
-    Mutation("clamp widened", lambda: changed(use("limit", Clamp(-512.0, 512.0))), "down", lambda: pictures(30.0)),
-    Mutation("input guard removed", lambda: changed(drop("guard")), "grid", lambda: pictures(1e6)),
+    Mutation("clamp removed", lambda: changed(drop("limit")), "down", lambda: images(30.0)),
+    Mutation("clamp widened", lambda: changed(use("limit", Clamp(-512.0, 512.0))), "down", lambda: images(30.0)),
+    Mutation("input guard removed", lambda: changed(drop("guard")), "grid", lambda: images(1e6)),
     Mutation("input guard as minimum and maximum", lambda: changed(use("guard", Clamp(-3.0, 3.0))), "guard",
-             lambda: pictures() * np.where(pictures(count=24) > 3, np.float32(np.nan), np.float32(1)), lce=True),
+             lambda: images() * np.where(images(count=24) > 3, np.float32(np.nan), np.float32(1)), lce=True),
     Mutation("affine fused away into float weights", lambda: changed(float_conv), "norm1"),
     Mutation("scale off its grid", lambda: changed(tweak("norm1", scale=lambda s: s * 1.1)), "norm1"),
     Mutation("offset off its grid", lambda: changed(tweak("norm1", offset=lambda o: o + 1e-7)), "norm1", lce=True),
@@ -288,7 +288,7 @@ def test_the_network_is_exact(tmp_path: Path) -> None:
     assert {level: proof.failures for level, proof in proofs.items()} == dict.fromkeys(proofs, ())
     kinds = {row.kind for proof in proofs.values() for row in proof.rows}
     assert kinds == {"exact integer", "exact sum", "pointwise", "moves values", "sign"}
-    inputs = np.concatenate([pictures(), pictures(30.0), np.full((1, 3, 14, 14), np.nan, dtype=np.float32)])
+    inputs = np.concatenate([images(), images(30.0), np.full((1, 3, 14, 14), np.nan, dtype=np.float32)])
     assert differing(runs(graph, content, inputs, file)) == {}
 
 
@@ -377,9 +377,9 @@ def test_mutations_of_an_onnx_file(name: str, edit: OnnxEdit, culprit: str) -> N
     edit(model)
     content = model.SerializeToString()
     assert names(prove_onnx(content), culprit), prove_onnx(content).failures
-    truth = [np.asarray(y, dtype=np.float32) for y in evaluate(graph, [pictures()])]
+    truth = [np.asarray(y, dtype=np.float32) for y in evaluate(graph, [images()])]
     results = {
-        level: OnnxRuntimeSession(content, "mutant.onnx", 1, level).run([pictures()])
+        level: OnnxRuntimeSession(content, "mutant.onnx", 1, level).run([images()])
         for level in ("disabled", "all")
     }
     check_witness(name, differing({"reference": truth, **results}), "")
@@ -400,8 +400,8 @@ def check_tflite(content: bytes, culprit: str, folder: Path) -> None:
     assert names(proof, culprit), proof.failures
     path = folder / "mutant.tflite"
     path.write_bytes(content)
-    truth = [np.asarray(y, dtype=np.float32) for y in evaluate(exact_network(), [pictures()])]
-    assert differing({"reference": truth, "lce": LceRuntime().open(path).run([pictures()])})
+    truth = [np.asarray(y, dtype=np.float32) for y in evaluate(exact_network(), [images()])]
+    assert differing({"reference": truth, "lce": LceRuntime().open(path).run([images()])})
 
 
 def test_mutations_of_a_tflite_file(tmp_path: Path) -> None:
@@ -424,7 +424,7 @@ def test_mutations_of_a_tflite_file(tmp_path: Path) -> None:
 def test_wrong_but_exact(tmp_path: Path) -> None:
     """Exactness cannot see these: the file computes the same bits everywhere, but not those of the network. Parity catches them."""
     graph = exact_network()
-    truth = [np.asarray(y, dtype=np.float32) for y in evaluate(graph, [pictures()])]
+    truth = [np.asarray(y, dtype=np.float32) for y in evaluate(graph, [images()])]
     wrong = {
         "threshold moved": changed(use("threshold", affine(ONES, ONES * 2.5))),
         "threshold at an integer": changed(use("threshold", affine(ONES, ONES * 2))),
@@ -433,7 +433,7 @@ def test_wrong_but_exact(tmp_path: Path) -> None:
     for name, other in wrong.items():
         content = onnx_bytes(other)
         assert prove_onnx(content).failures == (), name
-        result = OnnxRuntimeSession(content, "mutant.onnx", 1, "all").run([pictures()])
+        result = OnnxRuntimeSession(content, "mutant.onnx", 1, "all").run([images()])
         assert differing({"reference": truth, "other": result}), name
     rows = {row.tensor: row.why for row in prove_onnx(onnx_bytes(graph)).rows}
     assert "-0.0 cannot arrive" in rows["sign3"]

@@ -68,12 +68,12 @@ def test_vgg_small(vgg: Files, data_dir: Path) -> None:
 
 
 @pytest.mark.long
-def test_resnet20_on_many_pictures(resnet20: Files, data_dir: Path) -> None:
+def test_resnet20_on_many_images(resnet20: Files, data_dir: Path) -> None:
     check(*resnet20[:2], data_dir, MANY)
 
 
 @pytest.mark.long
-def test_vgg_small_on_many_pictures(vgg: Files, data_dir: Path) -> None:
+def test_vgg_small_on_many_images(vgg: Files, data_dir: Path) -> None:
     check(*vgg[:2], data_dir, MANY)
     check(vgg[2], vgg[1], data_dir, MANY)
 
@@ -82,12 +82,12 @@ def test_vgg_small_on_many_pictures(vgg: Files, data_dir: Path) -> None:
 @pytest.mark.parametrize("position", [0, 1], ids=["onnx", "tflite"])
 def test_every_setting_computes_the_same_bits(resnet20: Files, position: int) -> None:
     path = resnet20[position]
-    pictures = np.random.default_rng(1).normal(size=(5, 3, 32, 32)).astype(np.float32)
-    (expected,) = registry.for_file(path).open(path).run([pictures])
+    images = np.random.default_rng(1).normal(size=(5, 3, 32, 32)).astype(np.float32)
+    (expected,) = registry.for_file(path).open(path).run([images])
     seen = []
     for setting, session in QemuRuntime().settings(path):
         seen.append(setting)
-        np.testing.assert_array_equal(session.run([pictures])[0], expected, err_msg=setting)
+        np.testing.assert_array_equal(session.run([images])[0], expected, err_msg=setting)
     # Not every file takes another batch size than its own.
     expected_count = 2 * len(OPTIMIZATIONS) if position == 0 else sum(s.batch is None for s in SETTINGS)
     assert len(seen) >= expected_count
@@ -96,11 +96,11 @@ def test_every_setting_computes_the_same_bits(resnet20: Files, position: int) ->
 @pytest.mark.parametrize("position", [0, 1], ids=["onnx", "tflite"])
 def test_every_inner_tensor_is_equal(resnet20: Files, position: int) -> None:
     path = resnet20[position]
-    pictures = np.random.default_rng(2).normal(size=(1, 3, 32, 32)).astype(np.float32)
+    images = np.random.default_rng(2).normal(size=(1, 3, 32, 32)).astype(np.float32)
     session = QemuRuntime().open(path)
     assert session.input_shapes == ((3, 32, 32),)
-    found = session.run_all([pictures])
-    expected = registry.for_file(path).open(path).run_all([pictures])
+    found = session.run_all([images])
+    expected = registry.for_file(path).open(path).run_all([images])
     assert list(found) == list(expected)
     assert len(found) > 50
     for name, values in expected.items():

@@ -108,17 +108,17 @@ def test_outputs_are_those_of_python(
         *(files.model, "--inputs", files.capsule, "--outputs", out, "--runs", 1, "--xnnpack", xnnpack, "--json", os.devnull)
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    pictures = capsule.inputs[0].values
+    images = capsule.inputs[0].values
     if kind == "tflite":
-        expected = LiteRtRuntime().open(files.model).run([pictures.transpose(0, 3, 1, 2)])
+        expected = LiteRtRuntime().open(files.model).run([images.transpose(0, 3, 1, 2)])
     else:
-        expected = OnnxRuntime().open(files.model).run([pictures])
+        expected = OnnxRuntime().open(files.model).run([images])
     found = np.fromfile(out, np.float32).reshape(5, 10)
     assert np.array_equal(found, expected[0])
     assert len(np.unique(found)) > 10
 
 
-def test_several_inputs_outputs_and_pictures_at_a_time(run: Run, tmp_path: Path) -> None:
+def test_several_inputs_outputs_and_images_at_a_time(run: Run, tmp_path: Path) -> None:
     """The network with every operator. Its signature orders tensors by name, a capsule as the file does."""
     inputs = network_inputs(5)
     for target in ("tflite", "onnx"):
@@ -269,7 +269,7 @@ def test_files_without_binary_layers(kind: str, run: Run, tmp_path: Path) -> Non
 
     rng = np.random.default_rng(0)
     conv = tf.constant(rng.normal(size=(3, 3, 3, 8)).astype(np.float32))
-    pictures = rng.normal(size=(4, 1, 16, 16, 3)).astype(np.float32)
+    images = rng.normal(size=(4, 1, 16, 16, 3)).astype(np.float32)
 
     def compute(x: Any) -> Any:
         return tf.reduce_mean(tf.nn.relu(tf.nn.conv2d(x, conv, 1, "SAME")), [1, 2])
@@ -278,7 +278,7 @@ def test_files_without_binary_layers(kind: str, run: Run, tmp_path: Path) -> Non
     converter = tf.lite.TFLiteConverter.from_concrete_functions([function])
     if kind != "float":
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
-        converter.representative_dataset = lambda: ([picture] for picture in pictures)
+        converter.representative_dataset = lambda: ([image] for image in images)
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
     if kind == "int8":
         converter.inference_input_type = converter.inference_output_type = tf.int8

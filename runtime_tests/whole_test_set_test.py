@@ -30,7 +30,7 @@ PIECE = 250
 
 @pytest.mark.long
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
-def test_10000_pictures(
+def test_10000_images(
     path: Path, cifar10_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     report = fdabnn_deploy.export(path, out=tmp_path, samples=f"{cifar10_folder}:all")
@@ -58,7 +58,7 @@ def test_10000_pictures(
 
 @pytest.mark.long
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
-def test_10000_pictures_under_every_setting(
+def test_10000_images_under_every_setting(
     path: Path, cifar10_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     fdabnn_deploy.export(path, out=tmp_path, samples=f"{cifar10_folder}:64")

@@ -30,12 +30,12 @@ def test_batch_and_names(batch: int | None, first: int | str) -> None:
     graph = network()
     model = build_model(graph, INFO, batch)
     check_model(model, graph, batch)
-    assert [value.name for value in model.graph.input] == ["picture", "bias"]
+    assert [value.name for value in model.graph.input] == ["image", "bias"]
     assert [value.name for value in model.graph.output] == ["probabilities", "largest"]
     assert [dims(value) for value in model.graph.input] == [[first, 3, 9, 9], [first, 4]]
     assert [dims(value) for value in model.graph.output] == [[first, 5], [first, 4]]
     assert {node.name for node in graph} <= {name for node in model.graph.node for name in node.output} | {
-        "picture",
+        "image",
         "bias",
     }
     assert len({node.name for node in model.graph.node}) == len(model.graph.node)
@@ -51,7 +51,7 @@ def test_versions_that_runtimes_of_the_last_years_read() -> None:
 def test_value_info_lists_the_inner_tensors_of_the_graph() -> None:
     graph = network()
     listed = {value.name for value in build_model(graph, INFO, 1).graph.value_info}
-    assert listed == {node.name for node in graph} - {"picture", "bias", "probabilities", "largest"}
+    assert listed == {node.name for node in graph} - {"image", "bias", "probabilities", "largest"}
 
 
 def test_the_whole_network_computes_what_the_reference_does() -> None:

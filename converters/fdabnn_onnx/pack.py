@@ -254,7 +254,7 @@ def _packed(source: str) -> str:
 
 
 def _pack_sign(packer: _Packer, source: str) -> list[NodeProto]:
-    """Signs of pictures, or of vectors as pictures of one pixel."""
+    """Signs of images, or of vectors as images of one pixel."""
     name = _packed(source)
     if len(packer.shapes[source]) == 4:
         return [helper.make_node("PackSigns", [source], [name], name=name, domain=DOMAIN)]

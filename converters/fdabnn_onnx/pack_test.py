@@ -196,10 +196,10 @@ def test_float_layers_of_exact_numerics() -> None:
     exact = make_exact(float_graph, normal_inputs(float_graph, rng, 8))
     convolutions = sum(isinstance(node.op, Conv2d) for node in exact.graph)
     assert convolutions > 1
-    pictures = normal_inputs(float_graph, rng, 4)
+    images = normal_inputs(float_graph, rng, 4)
     for numerics, differences in ((exact.numerics.to_text(), 1), (Numerics().to_text(), 0), ("", 0)):
         info = replace(INFO, numerics=numerics)
-        packed = packed_and_equal(exact.graph, pictures, info=info)
+        packed = packed_and_equal(exact.graph, images, info=info)
         assert kinds(packed)["ConvDifference"] == differences
         assert kinds(packed)["Conv"] == (0 if differences else convolutions)
         assert (kinds(packed)["Digits"] > 0, kinds(packed)["Round"] > 0) == (

@@ -21,7 +21,7 @@ from fdabnn_tflite.saved_model import build_flatbuffer
 class TfliteConverter:
     """Writes TFLite files with the binary operators of Larq Compute Engine; implements `fdabnn_deploy.targets.converter.Converter`.
 
-    Pictures are NHWC in the file. `fdabnn_deploy.runtimes.tflite.tensors` describes the metadata that leads from the file's tensors back
+    Images are NHWC in the file. `fdabnn_deploy.runtimes.tflite.tensors` describes the metadata that leads from the file's tensors back
     to the graph's.
     """
 
@@ -49,7 +49,7 @@ class TfliteConverter:
         return Artifact(self.target, path, file.op_counts(), _notes(emitter, options))
 
     def variants(self, graph: Graph, info: ModelInfo, artifact: Artifact, folder: Path) -> dict[str, Path]:
-        """None: nothing rewrites TFLite files, and LCE's interpreter takes one picture at a time."""
+        """None: nothing rewrites TFLite files, and LCE's interpreter takes one image at a time."""
         return {}
 
 
@@ -108,7 +108,7 @@ def _notes(emitter: Emitter, options: ConvertOptions) -> tuple[str, ...]:
     notes = []
     if emitter.flipped:
         notes.append(
-            "the network works on mirrored pictures, so that TensorFlow's padding is PyTorch's; the file mirrors its input itself"
+            "the network works on mirrored images, so that TensorFlow's padding is PyTorch's; the file mirrors its input itself"
         )
     if options.batch is None:
         notes.append("the file says batch 1; runtimes that can resize inputs take any batch")

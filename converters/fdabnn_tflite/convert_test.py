@@ -110,16 +110,16 @@ def test_the_entry_point_finds_it() -> None:
 
 def test_a_resnet20_on_lce_equals_the_reference(exported: Any) -> None:
     graph = resnet20()
-    picture = grid(np.random.default_rng(1), 2**-6, 2, 2, 3, 32, 32)
+    image = grid(np.random.default_rng(1), 2**-6, 2, 2, 3, 32, 32)
     session = LceRuntime().open(exported.path)
-    tensors, reference = session.run_all([picture]), evaluate_all(graph, [picture])
+    tensors, reference = session.run_all([image]), evaluate_all(graph, [image])
     sums = {"mean", "classes"}
     # The converter merges the stem's norm into the stem.
     assert set(tensors) == set(reference) - {"stem"}
     for name in set(tensors) - sums:
         assert np.array_equal(tensors[name], reference[name]), name
     # 64 values each, on magnitudes of at most 30: some units in the last place.
-    (classes,) = session.run([picture])
+    (classes,) = session.run([image])
     assert np.allclose(classes, reference["classes"], rtol=0, atol=64 * 30 * 2.0**-22)
     assert np.array_equal(classes, tensors["classes"])
 
@@ -192,13 +192,13 @@ def test_any_batch_runs_where_inputs_can_be_resized(tmp_path: Path) -> None:
     assert "any batch" in artifact.notes[-1]
     interpreter = tf.lite.Interpreter(str(artifact.path))
     assert interpreter.get_input_details()[0]["shape_signature"].tolist() == [-1, 8, 8, 3]
-    picture = rng.standard_normal((4, 3, 8, 8), dtype=np.float32)
+    image = rng.standard_normal((4, 3, 8, 8), dtype=np.float32)
     interpreter.resize_tensor_input(interpreter.get_input_details()[0]["index"], [4, 8, 8, 3])
     interpreter.allocate_tensors()
-    interpreter.set_tensor(interpreter.get_input_details()[0]["index"], picture.transpose(0, 2, 3, 1))
+    interpreter.set_tensor(interpreter.get_input_details()[0]["index"], image.transpose(0, 2, 3, 1))
     interpreter.invoke()
     y, c = (interpreter.get_tensor(detail["index"]) for detail in interpreter.get_output_details())
-    want_y, want_c = evaluate(graph, [picture])
+    want_y, want_c = evaluate(graph, [image])
     assert np.allclose(y, want_y, rtol=0, atol=1e-4)
     assert np.allclose(c.transpose(0, 3, 1, 2), want_c, rtol=0, atol=1e-4)
 
@@ -210,12 +210,12 @@ def test_a_batch_is_free_where_runtimes_or_the_converter_hold_on_to_it(op: Op, t
     nodes = [Node("x", Input((3, 4, 1))), Node("p", op, ("x",)), Node("y", Relu(), ("p",))]
     graph = Graph(nodes, ["y"])
     path = tmp_path / "free.tflite"
-    picture = rng.standard_normal((5, 3, 4, 1), dtype=np.float32)
+    image = rng.standard_normal((5, 3, 4, 1), dtype=np.float32)
     for batch, sizes in ((None, (None, 4)), (2, (None,))):
         CONVERTER.convert(graph, ModelInfo("free", (3, 4, 1)), path, ConvertOptions(batch=batch))
         for size in sizes:
             session = LiteRtRuntime().open(path, setting=Setting(batch=size))
-            assert np.array_equal(session.run([picture])[0], evaluate(graph, [picture])[0])
+            assert np.array_equal(session.run([image])[0], evaluate(graph, [image])[0])
 
 
 def test_wrong_usage_is_told_and_nothing_written(tmp_path: Path) -> None:

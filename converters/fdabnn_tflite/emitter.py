@@ -37,7 +37,7 @@ class Emitter:
 
     Args:
         graph: to be lowered.
-        flipped: whether pictures are stored mirrored (see `layout`).
+        flipped: whether images are stored mirrored (see `layout`).
         raw_ops: the module `tensorflow.raw_ops`.
         constant: makes a tensor of a large array; see `LARGE`.
 

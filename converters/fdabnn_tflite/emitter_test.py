@@ -17,7 +17,7 @@ GRAPH = Graph(
 )
 
 
-def emitter_and_picture(flipped: bool) -> tuple[Any, Emitter, Any]:
+def emitter_and_image(flipped: bool) -> tuple[Any, Emitter, Any]:
     tf, _ = import_tensorflow()
     return (
         tf,
@@ -38,8 +38,8 @@ def test_op_names_stand_in_order_and_survive_the_converters_changes() -> None:
 def test_what_a_form_takes_is_emitted_once(flipped: bool) -> None:
     tf, _ = import_tensorflow()
     with tf.Graph().as_default() as function:
-        tf, emitter, picture = emitter_and_picture(flipped)
-        rows = emitter.reshape(picture, (-1, 60))
+        tf, emitter, image = emitter_and_image(flipped)
+        rows = emitter.reshape(image, (-1, 60))
         emitter.define("flat", rows, Form(Layout.FLAT, (3, 4, 5)))
         assert emitter.flat("flat") == (rows, Form(Layout.FLAT, (3, 4, 5)))
         plain = emitter.as_form("flat", FLAT)
@@ -53,29 +53,29 @@ def test_what_a_form_takes_is_emitted_once(flipped: bool) -> None:
         with tf.compat.v1.Session() as session:
             values = np.arange(60.0, dtype=np.float32).reshape(1, 4, 5, 3)
             stored = values[:, ::-1, ::-1] if flipped else values
-            result = session.run(plain, {picture: stored})
+            result = session.run(plain, {image: stored})
         assert np.array_equal(result, values.transpose(0, 3, 1, 2).reshape(1, 60))
 
 
 def test_a_sign_is_emitted_once_per_tensor() -> None:
     tf, _ = import_tensorflow()
     with tf.Graph().as_default():
-        tf, emitter, picture = emitter_and_picture(False)
-        assert emitter.sign(picture) is emitter.sign(picture)
-        cropped = emitter.crop(picture, (1, 0))
+        tf, emitter, image = emitter_and_image(False)
+        assert emitter.sign(image) is emitter.sign(image)
+        cropped = emitter.crop(image, (1, 0))
         assert cropped.shape.as_list() == [None, 3, 5, 3]
-        assert emitter.sign(cropped) is not emitter.sign(picture)
+        assert emitter.sign(cropped) is not emitter.sign(image)
         assert len(emitter.signs) == 2
-        assert emitter.crop(picture, (0, 0)) is picture
-        assert emitter.pad(picture, ((0, 0), (0, 0)), 1.0) is picture
+        assert emitter.crop(image, (0, 0)) is image
+        assert emitter.pad(image, ((0, 0), (0, 0)), 1.0) is image
 
 
 def test_ops_remember_their_node_and_their_place() -> None:
     tf, _ = import_tensorflow()
     with tf.Graph().as_default():
-        tf, emitter, picture = emitter_and_picture(True)
+        tf, emitter, image = emitter_and_image(True)
         emitter.begin(GRAPH["x"])
-        mirrored = emitter.mirrored(picture, (-1, 3, 4, 5))
+        mirrored = emitter.mirrored(image, (-1, 3, 4, 5))
         emitter.define("x", mirrored, NHWC)
         assert emitter.begin(GRAPH["y"]) is GRAPH["x"]
         act = emitter.emit("Relu", features=mirrored)

@@ -43,9 +43,9 @@ def floats(*shape: int) -> Any:
 
 NETWORK = Graph(
     [
-        Node("picture", Input((3, 16, 16))),
+        Node("image", Input((3, 16, 16))),
         Node("ignored", Input((2,))),
-        Node("stem.0", Conv2d(floats(4, 3, 3, 3), None, (1, 1), (1, 1)), ("picture",)),
+        Node("stem.0", Conv2d(floats(4, 3, 3, 3), None, (1, 1), (1, 1)), ("image",)),
         Node("stem.1", Affine(RNG.standard_normal(4), RNG.standard_normal(4)), ("stem.0",)),
         Node("layer.sign", Sign(), ("stem.1",)),
         Node("layer.conv", binary(5, 4, 2), ("layer.sign",)),
@@ -76,7 +76,7 @@ def test_tensors_have_the_graphs_names_and_parameters_those_of_their_layer(finis
     file = parse_tflite(finished)
     names = [tensor.name for tensor in file.tensors]
     assert len(set(names)) == len(names)
-    assert {"picture", "layer.sign", "layer.norm", "layer.act", "sign2", "conv2", "flat", "classes"} <= set(
+    assert {"image", "layer.sign", "layer.norm", "layer.act", "sign2", "conv2", "flat", "classes"} <= set(
         names
     )
     constants = {tensor.name for tensor in file.tensors if tensor.constant}
@@ -89,7 +89,7 @@ def test_tensors_have_the_graphs_names_and_parameters_those_of_their_layer(finis
 
 def test_inputs_and_outputs_stand_in_the_graphs_order(finished: bytes) -> None:
     file = parse_tflite(finished)
-    assert [file.tensors[i].name for i in file.inputs] == ["picture", "ignored"]
+    assert [file.tensors[i].name for i in file.inputs] == ["image", "ignored"]
     assert [file.tensors[i].name for i in file.outputs] == ["conv2", "classes", "layer.act"]
     assert file.tensors[file.outputs[2]].shape == (1, 8, 8, 5)
 
@@ -109,7 +109,7 @@ def test_metadata(finished: bytes) -> None:
     assert tensors["flat"].image == (6, 4, 4)
     assert tensors["layer.norm"].flipped
     assert "stem.0" not in tensors, "the converter merged it with its norm"
-    assert "picture" not in tensors
+    assert "image" not in tensors
 
 
 def test_constants_begin_at_multiples_of_16_bytes(finished: bytes) -> None:
@@ -150,7 +150,7 @@ def test_a_resizable_file_marks_its_batch(built: Any) -> None:
     resizable = finish_file(data, emitter, "tiny", {}, resizable=True)
     tensors = schema.ModelT.InitFromPackedBuf(resizable, 0).subgraphs[0].tensors
     signatures = {tensor.name.decode(): tensor.shapeSignature for tensor in tensors}
-    assert signatures["picture"].tolist() == [-1, 16, 16, 3]
+    assert signatures["image"].tolist() == [-1, 16, 16, 3]
     assert signatures["classes"].tolist() == [-1, 3]
     assert signatures["classes/weight"] is None
 

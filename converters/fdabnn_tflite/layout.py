@@ -1,14 +1,14 @@
-"""How the tensors of a graph (NCHW) lie in a TFLite file (NHWC), and which way round the pictures are.
+"""How the tensors of a graph (NCHW) lie in a TFLite file (NHWC), and which way round the images are.
 
 TensorFlow knows two paddings. VALID pads nothing; SAME pads `total = max((out - 1) stride + extent - size, 0)` zeros, of which
 `total // 2` stand before and the rest behind, where `extent = dilation (kernel - 1) + 1`. PyTorch pads both sides alike. For a 3x3 window
 of stride 2 on an even size PyTorch uses one row before and none behind, SAME none before and one behind: mirrored, they agree. LCE's
-binary convolution pads zeros with SAME only, so a whole network may be computed on mirrored pictures: height and width of every
+binary convolution pads zeros with SAME only, so a whole network may be computed on mirrored images: height and width of every
 tensor reversed, every kernel reversed, the input reversed once, as one `ReverseV2` op on the file's input. `choose_flipped` decides.
 
 The other way is to pad in front of the sign and to subtract what that added (`lower_binary`). Both are exact. On LCE's interpreter
-(x86-64, one thread) a binary ResNet-20 and a ResNet-18 take the same time either way, within 1 %; reversing 224x224 pictures takes 0.2 ms
-of the latter's 32. But the mirrored files are smaller (94 kB instead of 143, 2.4 MB instead of 3.1), because corrections are pictures of
+(x86-64, one thread) a binary ResNet-20 and a ResNet-18 take the same time either way, within 1 %; reversing 224x224 images takes 0.2 ms
+of the latter's 32. But the mirrored files are smaller (94 kB instead of 143, 2.4 MB instead of 3.1), because corrections are images of
 floats, and scale and offset stay inside the binary convolution, where kernels that write packed signs need them.
 """
 
@@ -35,7 +35,7 @@ class Form:
 
     Attributes:
         layout: the arrangement of the values.
-        image: (C, H, W) of the flattened picture whose order a FLAT or PIXEL tensor has, or () for the graph's order.
+        image: (C, H, W) of the flattened image whose order a FLAT or PIXEL tensor has, or () for the graph's order.
     """
 
     layout: Layout
@@ -92,14 +92,14 @@ class Padding(Enum):
 
 @dataclass(frozen=True)
 class Windows:
-    """The windows of a convolution or pool over a stored picture, height and width.
+    """The windows of a convolution or pool over a stored image, height and width.
 
     Attributes:
         crop: leading rows and columns that no window touches and that have to be cut off first.
-        pads: (before, behind) rows and columns outside the picture that windows touch.
-        padding: the TensorFlow padding that gives these windows on the cut picture.
-        oversized: whether a window is larger than the cut picture. There LCE's zero padding gives wrong sums, even for a 3x3 window
-            on a 2x2 picture.
+        pads: (before, behind) rows and columns outside the image that windows touch.
+        padding: the TensorFlow padding that gives these windows on the cut image.
+        oversized: whether a window is larger than the cut image. There LCE's zero padding gives wrong sums, even for a 3x3 window
+            on a 2x2 image.
     """
 
     crop: Pair
@@ -111,19 +111,19 @@ class Windows:
 def windows(
     size: Pair, out: Pair, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair, flipped: bool
 ) -> Windows:
-    """Works out the windows of an op as they lie on the stored picture.
+    """Works out the windows of an op as they lie on the stored image.
 
     Window i begins at `i stride - padding`, so the last one ends `behind = (out - 1) stride + extent - size - padding` beyond the
-    picture (or before its end, where the division leaves a remainder). Mirroring swaps the two sides.
+    image (or before its end, where the division leaves a remainder). Mirroring swaps the two sides.
 
     Args:
-        size: height and width of the picture.
+        size: height and width of the image.
         out: height and width of the result.
         kernel: of the op, like the next three.
         stride: see kernel.
         padding: see kernel; on both sides alike.
         dilation: see kernel.
-        flipped: whether the picture is stored mirrored.
+        flipped: whether the image is stored mirrored.
     """
     crop, pads, same, valid, oversized = [], [], True, True, False
     for axis in (0, 1):
@@ -166,7 +166,7 @@ def pads_before_sign(op: BinaryConv2d, place: Windows) -> bool:
 def extra_work(graph: Graph, flipped: bool) -> float:
     """Values per image that a file writes only because of paddings: reversed, cut or padded copies, and corrections.
 
-    Infinite where a mirrored picture would be cut off completely, because no window but those in the padding is left.
+    Infinite where a mirrored image would be cut off completely, because no window but those in the padding is left.
 
     A binary convolution whose zeros LCE cannot pad needs a padded copy of its input, and three passes over its output, because
     the correction keeps LCE from fusing scale and offset into it.
@@ -193,5 +193,5 @@ def extra_work(graph: Graph, flipped: bool) -> float:
 
 
 def choose_flipped(graph: Graph) -> bool:
-    """Whether to compute the network on mirrored pictures: where that leaves less extra work."""
+    """Whether to compute the network on mirrored images: where that leaves less extra work."""
     return extra_work(graph, flipped=True) < extra_work(graph, flipped=False)

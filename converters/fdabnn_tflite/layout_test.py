@@ -38,13 +38,13 @@ def torch_windows(size: int, out: int, extent: int, stride: int, padding: int) -
     return [[p if 0 <= p < size else OUTSIDE for p in window] for window in places]
 
 
-def tensorflow_windows(picture: list[int], extent: int, stride: int, padding: Padding) -> list[list[int]]:
+def tensorflow_windows(image: list[int], extent: int, stride: int, padding: Padding) -> list[list[int]]:
     """The values that TensorFlow's windows read along one axis, as its documentation defines VALID and SAME."""
     if padding is Padding.SAME:
-        out = -(-len(picture) // stride)
-        total = max((out - 1) * stride + extent - len(picture), 0)
-        picture = [OUTSIDE] * (total // 2) + picture + [OUTSIDE] * (total - total // 2)
-    return [picture[i : i + extent] for i in range(0, len(picture) - extent + 1, stride)]
+        out = -(-len(image) // stride)
+        total = max((out - 1) * stride + extent - len(image), 0)
+        image = [OUTSIDE] * (total // 2) + image + [OUTSIDE] * (total - total // 2)
+    return [image[i : i + extent] for i in range(0, len(image) - extent + 1, stride)]
 
 
 @given(
@@ -62,34 +62,34 @@ def test_windows_are_those_of_pytorch(
     out = conv_size(size, kernel, stride, padding, dilation)
     assume(out > 0)
     want = torch_windows(size, out, extent, stride, padding)
-    picture = list(range(size))
+    image = list(range(size))
     if flipped:
-        picture.reverse()
+        image.reverse()
         want = [window[::-1] for window in reversed(want)]
     pair = (size, 1), (out, 1), (kernel, 1), (stride, 1), (padding, 0), (dilation, 1)
     place = windows(*pair, flipped)
     assert place.crop[1] == 0
     assert place.pads[1] == (0, 0)
-    picture = picture[place.crop[0] :]
-    assume(picture)
-    assert place.oversized == (extent > len(picture))
+    image = image[place.crop[0] :]
+    assume(image)
+    assert place.oversized == (extent > len(image))
     if place.padding is Padding.EXPLICIT:
         before, behind = place.pads[0]
-        picture = [OUTSIDE] * before + picture + [OUTSIDE] * behind
-    assert tensorflow_windows(picture, extent, stride, place.padding)[:out] == want
+        image = [OUTSIDE] * before + image + [OUTSIDE] * behind
+    assert tensorflow_windows(image, extent, stride, place.padding)[:out] == want
     if place.padding is not Padding.VALID:
-        assert len(tensorflow_windows(picture, extent, stride, place.padding)) == out
+        assert len(tensorflow_windows(image, extent, stride, place.padding)) == out
 
 
 @pytest.mark.parametrize("size", [7, 8])
-def test_mirrored_pictures_make_stride_2_the_same(size: int) -> None:
+def test_mirrored_images_make_stride_2_the_same(size: int) -> None:
     out = conv_size(size, 3, 2, 1, 1)
     pair = (size, size), (out, out), (3, 3), (2, 2), (1, 1), (1, 1)
     assert windows(*pair, flipped=True).padding is Padding.SAME
     assert windows(*pair, flipped=False).padding is (Padding.SAME if size % 2 else Padding.EXPLICIT)
 
 
-def test_a_strided_1x1_window_on_a_mirrored_even_picture_starts_one_later() -> None:
+def test_a_strided_1x1_window_on_a_mirrored_even_image_starts_one_later() -> None:
     place = windows((8, 8), (4, 4), (1, 1), (2, 2), (0, 0), (1, 1), flipped=True)
     assert place.crop == (1, 1)
     assert place.padding is Padding.VALID
@@ -97,10 +97,10 @@ def test_a_strided_1x1_window_on_a_mirrored_even_picture_starts_one_later() -> N
 
 @pytest.mark.parametrize("flipped", [False, True])
 def test_flat_order_leads_back(flipped: bool) -> None:
-    picture = np.random.default_rng(0).standard_normal((3, 4, 5))
-    stored = picture.transpose(1, 2, 0)
+    image = np.random.default_rng(0).standard_normal((3, 4, 5))
+    stored = image.transpose(1, 2, 0)
     stored = stored[::-1, ::-1] if flipped else stored
-    assert np.array_equal(picture.reshape(-1)[flat_order((3, 4, 5), flipped)], stored.reshape(-1))
+    assert np.array_equal(image.reshape(-1)[flat_order((3, 4, 5), flipped)], stored.reshape(-1))
 
 
 def test_parameters_follow_the_form() -> None:
@@ -151,7 +151,7 @@ def test_extra_work_counts_copies_and_corrections() -> None:
     assert extra_work(graph, flipped=True) == 16 * 16 + 16 * 4
 
 
-def test_a_picture_of_which_nothing_would_be_left_is_not_mirrored() -> None:
+def test_a_image_of_which_nothing_would_be_left_is_not_mirrored() -> None:
     conv = Conv2d(np.ones((1, 1, 1, 1), dtype=np.float32), stride=(3, 3), padding=(1, 1))
     nodes = [Node("x", Input((1, 1, 1))), Node("y", conv, ("x",))]
     assert extra_work(Graph(nodes, ["y"]), flipped=True) == math.inf

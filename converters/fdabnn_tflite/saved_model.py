@@ -42,7 +42,7 @@ def build_flatbuffer(graph: Graph, flipped: bool, batch: int | None) -> tuple[by
 
     Args:
         graph: deployed.
-        flipped: whether the network works on mirrored pictures.
+        flipped: whether the network works on mirrored images.
         batch: the batch size, or None for a file with batch 1 that runtimes may resize.
 
     Returns:

@@ -75,7 +75,7 @@ class _Batch(click.ParamType[Any]):
 @click.option(
     "--samples",
     metavar="PATH|random:N",
-    help="Inputs to verify on: .npz, folder of pictures, CIFAR-10 folder or random:N; PATH:N takes N of "
+    help="Inputs to verify on: .npz, folder of images, CIFAR-10 folder or random:N; PATH:N takes N of "
     "them.  [default: CIFAR-10 from FDABNN_DATA where it fits, else random:200]",
 )
 @click.option(
@@ -297,7 +297,7 @@ def _print_latency(console: Console, report: Report) -> None:
                 f"{timed.runs}",
             )
         )
-    title = f"Latency of one picture, 1 thread, {report.environment.cpu}"
+    title = f"Latency of one image, 1 thread, {report.environment.cpu}"
     print_table(console, title, ("runtime", "median", "8 of 10 runs", "runs"), rows, right=(1, 2, 3))
 
 

@@ -33,7 +33,7 @@ _OPTIONS = (
                  help="Argument of the architecture or factory."),
     click.option("--drop-noise", is_flag=True, help="Accept alpha other than 0: set it to 0."),
     click.option("--input-shape", type=Numbers(int, "a shape such as 3,32,32"), metavar="C,H,W",
-                 help="Of one picture, where the checkpoint does not say it."),
+                 help="Of one image, where the checkpoint does not say it."),
     click.option("--mean", type=Numbers(float, "numbers such as 0.49,0.48,0.45"), metavar="M,..",
                  help="Mean per channel, of pixels 0..1, where the checkpoint does not say it."),
     click.option("--std", type=Numbers(float, "numbers such as 0.25,0.24,0.26"), metavar="S,..",

@@ -1,6 +1,6 @@
 """Random deployed networks: layers as real networks have them, put together as no real network has them.
 
-While a graph grows it is computed on a few normal pictures, so that batch norms have fitting statistics, and so that a tensor that has
+While a graph grows it is computed on a few normal images, so that batch norms have fitting statistics, and so that a tensor that has
 become too large or too small for another float layer meets a binary one, as it would in training.
 """
 
@@ -79,7 +79,7 @@ def random_graph(rng: np.random.Generator) -> RandomGraph:
         if layer == 0 and rng.random() < 0.85:
             last = draw.stem(last)
         elif layer < depth - dense:
-            last = draw.picture_layer(last)
+            last = draw.image_layer(last)
         else:
             last = draw.dense_layer(draw.features(last))
     draw.module = "head"
@@ -91,7 +91,7 @@ def random_graph(rng: np.random.Generator) -> RandomGraph:
 
 @dataclass
 class _Draw:
-    """The network drawn so far, and its values on two pictures.
+    """The network drawn so far, and its values on two images.
 
     Attributes:
         rng: to draw with.
@@ -190,7 +190,7 @@ class _Draw:
     def windows(
         self, size: tuple[int, ...], kernel: tuple[int, int], dilation: tuple[int, int]
     ) -> Options | None:
-        """Stride and padding with which windows of this size fit a picture, or None."""
+        """Stride and padding with which windows of this size fit a image, or None."""
         stride = (1, 1) if self.chance(0.7) else self.pair(1, 4) if self.chance(0.2) else (2, 2)
         half = (dilation[0] * (kernel[0] - 1) // 2, dilation[1] * (kernel[1] - 1) // 2)
         padding = half if self.chance(0.65) else self.pair(0, 3)
@@ -269,7 +269,7 @@ class _Draw:
             x = self.add(MaxPool2d((3, 3), (2, 2), (1, 1)), x)
         return x
 
-    def picture_layer(self, x: str) -> str:
+    def image_layer(self, x: str) -> str:
         if len(self.shape(x)) == 1:
             return self.dense_layer(x)
         layers: list[tuple[float, Callable[[str], str]]] = [
@@ -347,7 +347,7 @@ class _Draw:
         return self.add(Slice(tuple(ranges)), x)
 
     def shuffled(self, x: str) -> str:
-        """The channels of groups interleaved, or the picture transposed."""
+        """The channels of groups interleaved, or the image transposed."""
         channels, height, width = self.shape(x)
         groups = [g for g in range(2, channels) if channels % g == 0]
         if not groups or self.chance(0.4):
@@ -380,7 +380,7 @@ class _Draw:
         return self.add(Reshape((count,)), self.add(Sign(), x) if self.chance(0.2) else x)
 
     def flattened_sign(self, x: str) -> bool:
-        """Whether a tensor is a flattened picture of signs."""
+        """Whether a tensor is a flattened image of signs."""
         sign, flat = self.nodes[-2:]
         kinds = isinstance(sign.op, Sign) and isinstance(flat.op, Reshape)
         return kinds and (*flat.inputs, flat.name) == (sign.name, x)

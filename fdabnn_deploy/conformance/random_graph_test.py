@@ -92,7 +92,7 @@ def test_networks_are_as_the_passes_leave_them(drawn: list[RandomGraph]) -> None
         assert all(node.name in needed or r.graph.consumers(node.name) for node in r.graph)
 
 
-def test_normal_pictures_give_finite_values(drawn: list[RandomGraph]) -> None:
+def test_normal_images_give_finite_values(drawn: list[RandomGraph]) -> None:
     rng = np.random.default_rng(0)
     for r in drawn[:60]:
         values = evaluate_all(r.graph, normal_inputs(r.graph, rng, 2))

@@ -39,9 +39,9 @@ def network(seed: int = 0) -> Graph:
     """A small network of two inputs and two outputs in which every deployed operator occurs."""
     rng = np.random.default_rng(seed)
     nodes = [
-        Node("picture", Input((3, 9, 9))),
+        Node("image", Input((3, 9, 9))),
         Node("bias", Input((4,))),
-        Node("limited", Saturate(-3.0, 3.0), ("picture",)),
+        Node("limited", Saturate(-3.0, 3.0), ("image",)),
         Node("gridded", RoundToGrid(8), ("limited",)),
         Node("stem", convolution(rng, "float", (4, 3, 3, 3), {"padding": (1, 1)}), ("gridded",)),
         Node("norm1", Affine(rng.normal(size=4), rng.normal(size=4)), ("stem",)),

@@ -13,12 +13,12 @@ def test_every_operator_occurs() -> None:
 
 def test_it_depends_on_both_inputs() -> None:
     graph = network()
-    picture, bias = network_inputs(3)
-    probabilities, largest = evaluate(graph, [picture, bias])
+    image, bias = network_inputs(3)
+    probabilities, largest = evaluate(graph, [image, bias])
     assert probabilities.shape == (3, 5)
     assert largest.shape == (3, 4)
-    assert not np.array_equal(evaluate(graph, [picture, -bias])[1], largest)
-    assert not np.array_equal(evaluate(graph, [-picture, bias])[0], probabilities)
+    assert not np.array_equal(evaluate(graph, [image, -bias])[1], largest)
+    assert not np.array_equal(evaluate(graph, [-image, bias])[0], probabilities)
 
 
 def test_the_seed_changes_the_weights() -> None:

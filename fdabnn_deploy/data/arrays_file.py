@@ -33,7 +33,7 @@ def check_samples_file(path: Path, text: str) -> None:
         check_file(path, "file")
     except UsageError as error:
         raise UsageError(
-            f"no samples at {text!r}: {error}; give an .npz or .npy file, a folder of pictures, a CIFAR-10 folder or random:N"
+            f"no samples at {text!r}: {error}; give an .npz or .npy file, a folder of images, a CIFAR-10 folder or random:N"
         ) from None
 
 

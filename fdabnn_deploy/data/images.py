@@ -170,13 +170,13 @@ def _subfolders(folder: Path) -> dict[str, list[Path]]:
 
 
 def synthetic(count: int, shape: tuple[int, ...], seed: int = 0) -> Pixels:
-    """Makes up pictures: a coloured ground with soft waves, ellipses with hard edges, sensor noise.
+    """Makes up images: a coloured ground with soft waves, ellipses with hard edges, sensor noise.
 
     Each is made from (seed, index) alone, so the first N of any larger number are the same. White noise would
     not do: its activations behind a few convolutions are nothing like those of photographs.
 
     Args:
-        count: of the pictures.
+        count: of the images.
         shape: (C, H, W).
         seed: any non-negative number.
 
@@ -185,7 +185,7 @@ def synthetic(count: int, shape: tuple[int, ...], seed: int = 0) -> Pixels:
     """
     channels, height, width = shape
     y, x = np.mgrid[0:height, 0:width] / np.array([height, width]).reshape(2, 1, 1)
-    pictures = np.empty((count, *shape), np.uint8)
+    images = np.empty((count, *shape), np.uint8)
     for index in range(count):
         rng = np.random.default_rng((seed, index))
         picture = np.tile(rng.uniform(40, 215, (channels, 1, 1)), (1, height, width))
@@ -199,5 +199,5 @@ def synthetic(count: int, shape: tuple[int, ...], seed: int = 0) -> Pixels:
             shade = rng.uniform(0, 255, (channels, 1)) + rng.uniform(-40, 40) * (y + x)[inside]
             picture[:, inside] = shade
         picture += rng.normal(0, 5, shape)
-        pictures[index] = np.clip(np.rint(picture), 0, 255)
-    return pictures
+        images[index] = np.clip(np.rint(picture), 0, 255)
+    return images

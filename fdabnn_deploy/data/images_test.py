@@ -138,7 +138,7 @@ def test_damaged_images_are_named(tmp_path: Path, keep: float) -> None:
         Image.fromarray(noise).save(file, format=form)
         content = file.getvalue()
         (tmp_path / "a.png").write_bytes(content[: int(keep * len(content))])
-        with pytest.raises(UsageError, match=r"a\.png is not a readable picture"):
+        with pytest.raises(UsageError, match=r"a\.png is not a readable image"):
             read_one(tmp_path, COLOUR)
 
 

@@ -97,7 +97,7 @@ def load(spec: str | Path | None, info: ModelInfo, memory_limit: int | None = No
         return Samples(
             normalise(found.pixels, info, str(path)),
             found.labels.values,
-            f"{_pictures(len(found.pixels))} of {path}",
+            f"{_images(len(found.pixels))} of {path}",
             False,
             text,
             found.labels.notes,
@@ -144,8 +144,8 @@ def normalise(pixels: NDArray[np.uint8], info: ModelInfo, what: str) -> FloatArr
     return result
 
 
-def _pictures(count: int) -> str:
-    return f"{count} picture{'s' if count != 1 else ''}"
+def _images(count: int) -> str:
+    return f"{count} image{'s' if count != 1 else ''}"
 
 
 def _split(text: str) -> tuple[Path, int | str]:

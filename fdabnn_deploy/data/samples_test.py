@@ -49,7 +49,7 @@ def test_cifar10_by_default_where_it_is(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setenv("FDABNN_DATA", str(tmp_path))
     assert samples.load(None, INFO).synthetic
     write_batch(tmp_path / "cifar-10-batches-py")
-    assert samples.load(None, INFO).description == "20 CIFAR-10 test pictures"
+    assert samples.load(None, INFO).description == "20 CIFAR-10 test images"
     assert samples.load(None, BARE).synthetic
     assert samples.load(None, ModelInfo("net", (3, 64, 64), mean=MEAN, std=STD)).synthetic
 
@@ -121,7 +121,7 @@ def test_random_is_seeded_and_a_prefix_of_more() -> None:
     assert not np.array_equal(many.images[0], many.images[1])
 
 
-def test_random_pictures_are_smooth_and_use_their_range() -> None:
+def test_random_images_are_smooth_and_use_their_range() -> None:
     for info in (INFO, BARE, ModelInfo("net", (3, 32, 32), input_range=(-1.0, 1.0))):
         images = samples.load("random:16", info).images
         assert np.isfinite(images).all()
@@ -132,7 +132,7 @@ def test_random_pictures_are_smooth_and_use_their_range() -> None:
     assert 0.9 < high <= 1
 
 
-def test_random_vectors_for_inputs_that_are_no_pictures() -> None:
+def test_random_vectors_for_inputs_that_are_no_images() -> None:
     found = samples.load("random:5", ModelInfo("net", (7,), input_range=(-1.0, 1.0)))
     assert found.images.shape == (5, 7)
     assert np.abs(found.images).max() <= 1
@@ -225,7 +225,7 @@ def test_missing_samples_name_what_is_possible(tmp_path: Path) -> None:
         samples.load(tmp_path / "b.npz", INFO)
 
 
-def test_folder_of_pictures(tmp_path: Path) -> None:
+def test_folder_of_images(tmp_path: Path) -> None:
     image = pytest.importorskip("PIL.Image")
     rng = np.random.default_rng(0)
     exact = rng.integers(0, 256, (32, 32, 3), dtype=np.uint8)
@@ -244,7 +244,7 @@ def test_folder_of_pictures(tmp_path: Path) -> None:
     assert labels.tolist() == [3, 1]
     (tmp_path / "labels.csv").unlink()
     (tmp_path / "c.png").write_bytes(b"\x89PNG no")
-    with pytest.raises(UsageError, match=r"c\.png is not a readable picture"):
+    with pytest.raises(UsageError, match=r"c\.png is not a readable image"):
         samples.load(tmp_path, INFO)
 
 

@@ -192,7 +192,7 @@ def _avg_pool(cutter: Cutter, node: Node) -> None:
     area = math.prod(op.kernel)
     if not op.count_include_pad and any(op.padding):
         raise ModelRefusedError(
-            f"{node.name} (average pool in module '{node.module}') divides by the number of taps inside the picture, which runtimes round "
+            f"{node.name} (average pool in module '{node.module}') divides by the number of taps inside the image, which runtimes round "
             "differently: use count_include_pad=True or no padding" + OTHERWISE
         )
     operand = _pool_operand(cutter, node, area)

@@ -21,7 +21,7 @@ from fdabnn_deploy.ir.ops import FloatArray, GraphError, Input, Op, Shape, Sign
 from fdabnn_deploy.runtimes.torch_graph import run_operator
 
 UNSEEN_INPUT = 16.0
-"""Limit of an input that nobody knows anything of: normalised pictures stay far below."""
+"""Limit of an input that nobody knows anything of: normalised images stay far below."""
 
 
 class Workbench:

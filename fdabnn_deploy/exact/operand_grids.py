@@ -15,7 +15,7 @@ from fdabnn_deploy.ir.graph import Node
 from fdabnn_deploy.ir.ops import Clamp, RoundToGrid
 
 MARGIN = 1.5
-"""By which seen ranges are widened: unseen pictures go a little further."""
+"""By which seen ranges are widened: unseen images go a little further."""
 
 
 class Cutter:

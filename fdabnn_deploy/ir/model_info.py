@@ -1,6 +1,6 @@
 """What a user of an exported file has to know beside its graph, written into the metadata of every target.
 
-The input contract: the file takes normalised float32 pictures, `(pixel / 255 - mean) / std` per channel, as the checkpoint's model
+The input contract: the file takes normalised float32 images, `(pixel / 255 - mean) / std` per channel, as the checkpoint's model
 does; NCHW in ONNX, NHWC in TFLite. `docs/input-contract.md` says it with examples.
 """
 
@@ -28,10 +28,10 @@ class ModelInfo:
 
     Attributes:
         name: short name, used for file names and inside the files.
-        input_shape: (C, H, W) of one picture.
+        input_shape: (C, H, W) of one image.
         mean: per channel, of pixels scaled to 0..1, or None where nobody said.
         std: per channel, likewise.
-        input_range: smallest and largest normalised value that pictures can have, or None.
+        input_range: smallest and largest normalised value that images can have, or None.
         classes: class names in the order of the outputs, or empty.
         checkpoint_sha256: of the file the model was read from, empty for a module in memory.
         allowed_change: what was changed of the trained network with its owner's word, empty where nothing was.

@@ -54,8 +54,8 @@ def test_a_tensor_read_twice() -> None:
 
 
 def test_inputs_that_do_not_fit() -> None:
-    picture, bias = network_inputs(1)
+    image, bias = network_inputs(1)
     with pytest.raises(ValueError, match="2 inputs, 1 were given"):
-        evaluate(network(), [picture])
+        evaluate(network(), [image])
     with pytest.raises(ValueError, match=r"input bias takes \[N, 4\]"):
-        evaluate(network(), [picture, bias[:, :3]])
+        evaluate(network(), [image, bias[:, :3]])

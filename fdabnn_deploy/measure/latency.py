@@ -1,4 +1,4 @@
-"""Latency of one picture on one thread: the median of warmed runs, in the file's own layout."""
+"""Latency of one image on one thread: the median of warmed runs, in the file's own layout."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def measure(session: Session, image: FloatArray, threads: int = 1) -> Latency:
 
     Args:
         session: the loaded model.
-        image: one picture, float32 [1, C, H, W].
+        image: one image, float32 [1, C, H, W].
         threads: for the record only.
     """
     prepared = session.native_inputs([image])

@@ -19,10 +19,10 @@ def products(params: BinaryLayerParams, words: Words, filters: Words) -> NDArray
         filters: Packed [channels_out, kernel_h, kernel_w, words].
     """
     inputs, outputs = params.channels_in // params.groups, params.channels_out // params.groups
-    picture = 1 - 2 * unpack(words, params.channels_in).astype(np.int64)
+    image = 1 - 2 * unpack(words, params.channels_in).astype(np.int64)
     signs = 1 - 2 * unpack(filters, inputs).astype(np.int64)
     pads = ((0, 0), (params.pad_top, params.pad_bottom), (params.pad_left, params.pad_right), (0, 0))
-    padded = np.pad(picture, pads, constant_values=params.pad_value)
+    padded = np.pad(image, pads, constant_values=params.pad_value)
     reach_h = (params.kernel_h - 1) * params.dilation_h
     reach_w = (params.kernel_w - 1) * params.dilation_w
     rows = range(0, padded.shape[1] - reach_h, params.stride_h)

@@ -54,7 +54,7 @@ def pad_axis(
 
 
 def bmaxpool(words: Words, kernel: tuple[int, int], stride: tuple[int, int], same: bool) -> Words:
-    """The largest sign inside the picture in each window: -1 only where all are."""
+    """The largest sign inside the image in each window: -1 only where all are."""
     batch, height, width, depth = words.shape
     out_h, top = pad_axis(height, kernel[0], stride[0], 1, same)
     out_w, left = pad_axis(width, kernel[1], stride[1], 1, same)
@@ -79,7 +79,7 @@ def count_differences(
 
     Returns:
         The number p of taps that differ, padding taken as +1, [batch, out_height, out_width, channels_out]; and the sum of the filter's
-        values at the taps outside the picture, [out_height, out_width, channels_out].
+        values at the taps outside the image, [out_height, out_width, channels_out].
     """
     batch, height, width, _ = bits.shape
     out_h, top = pad_axis(height, params.kernel_h, params.stride_h, params.dilation_h, params.same_padding)
@@ -160,14 +160,14 @@ def conv_sum_axes(params: ConvSumParams, height: int, width: int) -> tuple[tuple
     )
 
 
-def convolve(params: ConvSumParams, picture: Floats, filters: Floats, bias: Floats) -> Floats:
+def convolve(params: ConvSumParams, image: Floats, filters: Floats, bias: Floats) -> Floats:
     """A convolution [batch, out_height, out_width, channels_out] with zero padding, summed in float64 and rounded once."""
-    batch, height, width, _ = picture.shape
+    batch, height, width, _ = image.shape
     (out_h, top), (out_w, left) = conv_sum_axes(params, height, width)
     padded_h = (out_h - 1) * params.stride_h + (params.kernel_h - 1) * params.dilation_h + 1
     padded_w = (out_w - 1) * params.stride_w + (params.kernel_w - 1) * params.dilation_w + 1
     padded = np.zeros((batch, max(padded_h, top + height), max(padded_w, left + width), params.channels_in))
-    padded[:, top : top + height, left : left + width] = picture
+    padded[:, top : top + height, left : left + width] = image
     result = np.tile(bias.astype(np.float64), (batch, out_h, out_w, 1))
     for ky in range(params.kernel_h):
         for kx in range(params.kernel_w):

@@ -228,7 +228,7 @@ class TwinRow:
 
 @dataclass(frozen=True)
 class LatencyRow:
-    """One picture on a runtime."""
+    """One image on a runtime."""
 
     runtime: str
     version: str

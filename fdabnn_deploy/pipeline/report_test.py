@@ -52,7 +52,7 @@ def example(*, passed: bool = True) -> Report:
             input_shape=(3, 8, 8), mean=(0.5,), std=(0.25,), input_range=(-2.0, 2.0), classes=("a", "b"),
             training={"epochs": 3},
         ),
-        samples=SampleSet("8 seeded synthetic pictures", "random:8", 8, True, True),
+        samples=SampleSet("8 seeded synthetic images", "random:8", 8, True, True),
         input_limits=reports.InputLimits(-2.0, 2.5, "mean and std, and 8 inputs", True),
         stages=(Stage("read", "resnet20", 0.5, 1000), Stage("capture", "5 operators", 1.5)),
         coverage=(
@@ -167,7 +167,7 @@ def test_the_terminal_shows_every_part() -> None:
         "note: a note",
         "conv Conv2d -2.5 .. 2.5 2^-9 3 21 none",
         "mean GlobalAvgPool 0 .. 8 2^1 1",
-        "The deployed graph against the trained network, on 8 seeded synthetic pictures",
+        "The deployed graph against the trained network, on 8 seeded synthetic images",
         "7 of 8 (87.50 %)",
         "0.25 (2.500% of their range)",
         "50.00 % → 37.50 %",

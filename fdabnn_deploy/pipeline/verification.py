@@ -267,9 +267,9 @@ def _check_twins(
 
 
 def latency_rows(files: Sequence[CheckedFile], samples: Samples, stages: Stages) -> tuple[LatencyRow, ...]:
-    """Times one picture on every runtime of every file."""
+    """Times one image on every runtime of every file."""
     rows = []
-    with stages.run("latency", "one picture, 1 thread"):
+    with stages.run("latency", "one image, 1 thread"):
         for file in files:
             for runtime, session in file.sessions:
                 measured = latency.measure(session, samples.images[:1])

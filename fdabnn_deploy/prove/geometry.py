@@ -1,4 +1,4 @@
-"""Windows of convolutions and pools over a picture."""
+"""Windows of convolutions and pools over a image."""
 
 from __future__ import annotations
 
@@ -67,11 +67,11 @@ class Windows:
         return tuple(result)
 
     def counts(self, shape: Shape, inside: tuple[Pair, ...] | None = None) -> tuple[set[int], ...]:
-        """Along each dimension, how many taps of a window lie inside the picture: the numbers that occur.
+        """Along each dimension, how many taps of a window lie inside the image: the numbers that occur.
 
         Args:
             shape: of the tensor.
-            inside: (begin, end) of the picture along each of the tensor's dimensions, where the tensor holds padding itself.
+            inside: (begin, end) of the image along each of the tensor's dimensions, where the tensor holds padding itself.
         """
         found = []
         for place, axis in enumerate(self.axes):

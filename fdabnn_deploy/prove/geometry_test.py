@@ -19,7 +19,7 @@ def test_explicit_pads_and_dilation() -> None:
     assert windows.output((1, 4, 7, 9)) == (1, 4, 5, 4)
 
 
-def test_taps_inside_the_picture() -> None:
+def test_taps_inside_the_image() -> None:
     windows = Windows((2,), (3,), (1,), (1,), ((1, 1),))
     assert windows.counts((1, 1, 5)) == ({2, 3},)
     assert windows.counts((1, 1, 5), ((0, 1), (0, 1), (2, 5))) == ({0, 1, 2, 3},)

@@ -37,7 +37,7 @@ class Session(ABC):
     @property
     @abstractmethod
     def input_shapes(self) -> tuple[tuple[int, ...], ...]:
-        """The per-image shape of each input, (C, H, W) for pictures."""
+        """The per-image shape of each input, (C, H, W) for images."""
 
     @abstractmethod
     def native_inputs(self, inputs: Sequence[FloatArray]) -> object:

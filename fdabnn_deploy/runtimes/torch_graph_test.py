@@ -74,9 +74,9 @@ def test_native_runs() -> None:
 
 
 def test_wrong_inputs_are_refused() -> None:
-    picture, bias = network_inputs(2)
+    image, bias = network_inputs(2)
     with pytest.raises(UsageError, match=r"float32 \[N, 3, 9, 9\]"):
-        TorchGraphSession(network()).run([picture[:, :2], bias])
+        TorchGraphSession(network()).run([image[:, :2], bias])
 
 
 def test_an_operator_that_is_not_deployed_is_refused() -> None:

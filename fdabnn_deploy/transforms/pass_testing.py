@@ -31,7 +31,7 @@ class Build:
         return Graph(self.nodes, outputs)
 
 
-def pictures(graph: Graph, seed: int = 0) -> FloatArray:
+def images(graph: Graph, seed: int = 0) -> FloatArray:
     """Normal values with some exact zeros of both signs among them."""
     generator = np.random.default_rng(seed)
     x = generator.normal(size=(3, *graph.shape("x")[1:])).astype(np.float32)
@@ -44,7 +44,7 @@ def check(rewrite: Pass, graph: Graph, applied: int, ulps: int = 0) -> Outcome:
     """Runs a pass, checks how often it applied and that the outputs stay the same within `ulps` units in the last place."""
     outcome = rewrite(graph)
     assert outcome.applied == applied
-    x = pictures(graph)
+    x = images(graph)
     for before, after in zip(evaluate(graph, [x]), evaluate(outcome.graph, [x]), strict=True):
         np.testing.assert_array_max_ulp(np.asarray(before + 0.0), np.asarray(after + 0.0), ulps)
     return outcome

@@ -74,7 +74,7 @@ class Capsule:
         target: of the model, such as `tflite`.
         exact: whether the model records exact numerics.
         model: the bytes of its file.
-        inputs: at least one, all of N pictures.
+        inputs: at least one, all of N images.
         outputs: at least one.
         packed: every packed tensor, in the order of computation.
     """
@@ -103,7 +103,7 @@ def fnv1a64(data: NDArray[np.uint8]) -> NDArray[np.uint64]:
 
 
 def hash_words(values: NDArray[np.int32]) -> NDArray[np.uint64]:
-    """`fnv1a64` of each picture's words [N, ...], as they lie in the memory of a little-endian machine."""
+    """`fnv1a64` of each image's words [N, ...], as they lie in the memory of a little-endian machine."""
     octets = np.ascontiguousarray(values, dtype="<i4").reshape(len(values), -1).view(np.uint8)
     return fnv1a64(octets)
 

@@ -76,7 +76,7 @@ def build(path: Path, inputs: Sequence[FloatArray], expected: Sequence[FloatArra
 
     Args:
         path: an ONNX or TFLite file.
-        inputs: one array float32 [N, ...] per input of the model, in the graph's layout (NCHW); some tens of pictures
+        inputs: one array float32 [N, ...] per input of the model, in the graph's layout (NCHW); some tens of images
             are plenty, `DEFAULT_INPUTS` by custom.
         expected: the outputs that the file has to compute, those of the deployed graph; None to trust the runtime.
 
@@ -121,11 +121,11 @@ def build(path: Path, inputs: Sequence[FloatArray], expected: Sequence[FloatArra
         exact=record.mode == "exact",
         model=read_model(path),
         inputs=tuple(
-            Tensor(name, _to_file(value, _has_pictures(session, target, value)))
+            Tensor(name, _to_file(value, _has_images(session, target, value)))
             for name, value in zip(names[0], inputs, strict=True)
         ),
         outputs=tuple(
-            Tensor(name, _to_file(value, _has_pictures(session, target, value, i)))
+            Tensor(name, _to_file(value, _has_images(session, target, value, i)))
             for i, (name, value) in enumerate(zip(names[1], outputs, strict=True))
         ),
         packed=_packed(session, inputs),
@@ -149,10 +149,9 @@ def replay(capsule: Capsule | Path, session: Session | None = None) -> Replay:
         capsule = capsules.read_capsule(capsule)
     session = session or _open(capsule)
     target = capsule.target
-    inputs = [_to_graph(t.values, _has_pictures(session, target, t.values)) for t in capsule.inputs]
+    inputs = [_to_graph(t.values, _has_images(session, target, t.values)) for t in capsule.inputs]
     expected = [
-        _to_graph(t.values, _has_pictures(session, target, t.values, i))
-        for i, t in enumerate(capsule.outputs)
+        _to_graph(t.values, _has_images(session, target, t.values, i)) for i, t in enumerate(capsule.outputs)
     ]
     outputs = metrics.compare_outputs(expected, session.run(inputs))
     wanted = {tensor.name: tensor for tensor in capsule.packed}
@@ -194,16 +193,16 @@ def _open(capsule: Capsule) -> Session:
         return runtime.open(path)
 
 
-def _has_pictures(session: Session, target: str, values: Array, output: int | None = None) -> bool:
-    """Whether an input, or the output of this number, lies as NHWC in the file: TFLite holds pictures so, ONNX as the graph does."""
+def _has_images(session: Session, target: str, values: Array, output: int | None = None) -> bool:
+    """Whether an input, or the output of this number, lies as NHWC in the file: TFLite holds images so, ONNX as the graph does."""
     if output is not None and isinstance(session, TfliteSession):
         return session.tensor_map.outputs[output].layout is Layout.NHWC
     return target == "tflite" and values.ndim == 4
 
 
-def _to_file(values: Array, pictures: bool) -> Array:
-    return np.ascontiguousarray(values.transpose(0, 2, 3, 1) if pictures else values)
+def _to_file(values: Array, images: bool) -> Array:
+    return np.ascontiguousarray(values.transpose(0, 2, 3, 1) if images else values)
 
 
-def _to_graph(values: Array, pictures: bool) -> Array:
-    return np.ascontiguousarray(values.transpose(0, 3, 1, 2) if pictures else values)
+def _to_graph(values: Array, images: bool) -> Array:
+    return np.ascontiguousarray(values.transpose(0, 3, 1, 2) if images else values)

@@ -25,7 +25,7 @@ def example(count: int = 3, seed: int = 0) -> Capsule:
         target="tflite",
         exact=True,
         model=rng.bytes(1001),
-        inputs=(Tensor("picture", bits.view(np.float32)), Tensor("bias", np.zeros((count, 4), np.float32))),
+        inputs=(Tensor("image", bits.view(np.float32)), Tensor("bias", np.zeros((count, 4), np.float32))),
         outputs=(Tensor("output", rng.standard_normal((count, 10)).astype(np.float32)),),
         packed=(PackedSigns("größe/sign", (4, 5, 1), rng.integers(0, 2**64, count, np.uint64)),),
     )

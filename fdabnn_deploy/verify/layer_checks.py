@@ -97,7 +97,7 @@ def build(graph: Graph, tensors: Mapping[str, FloatArray]) -> Twins | None:
 
     Args:
         graph: the deployed graph.
-        tensors: what the graph computed on some pictures, by tensor name; the first `MAX_IMAGES` pictures are
+        tensors: what the graph computed on some images, by tensor name; the first `MAX_IMAGES` images are
             used.
 
     Returns:

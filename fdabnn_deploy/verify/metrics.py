@@ -13,8 +13,8 @@ The rules:
 - Their distance in ulps (units in the last place) is the number of values of their type between them, plus one;
   equal values are at 0. NaN beside a number has no distance: it is counted apart, and the largest and the mean
   distance are then infinite.
-- The decision for a picture is the position of the largest of its values, the first among equals (as `argmax`
-  of every framework); of a single float it is its sign, a single integer is itself the decision. A picture with a NaN
+- The decision for a image is the position of the largest of its values, the first among equals (as `argmax`
+  of every framework); of a single float it is its sign, a single integer is itself the decision. A image with a NaN
   on either side never agrees.
 
 Distances and decisions describe a difference. Only bits, or the tolerance asked for, decide whether two runs agree.
@@ -215,7 +215,7 @@ def _together(parts: Sequence[Comparison]) -> Comparison:
 
 
 def differing_images(a: Sequence[Array], b: Sequence[Array]) -> NDArray[np.int64]:
-    """The positions of the pictures of which any output value differs, ascending; outputs as in `compare_outputs`."""
+    """The positions of the images of which any output value differs, ascending; outputs as in `compare_outputs`."""
     differs = np.zeros(len(a[0]), dtype=bool)
     for x, y in zip(a, b, strict=True):
         if x.dtype == object:
@@ -227,7 +227,7 @@ def differing_images(a: Sequence[Array], b: Sequence[Array]) -> NDArray[np.int64
 
 
 def decisions(output: Array) -> NDArray[np.int64]:
-    """The decision per picture of an output [N, ...], `NO_DECISION` where it holds a NaN or nothing."""
+    """The decision per image of an output [N, ...], `NO_DECISION` where it holds a NaN or nothing."""
     if output.dtype == object:
         flats = [np.concatenate([np.ravel(part) for part in image] or [np.zeros(0)]) for image in output]
         return np.array([decisions(flat[None])[0] for flat in flats], np.int64)
@@ -240,13 +240,13 @@ def decisions(output: Array) -> NDArray[np.int64]:
 
 
 def agreement(a: Sequence[Array], b: Sequence[Array]) -> Agreement:
-    """Counts the pictures for which both sides decide the same, by their first output."""
+    """Counts the images for which both sides decide the same, by their first output."""
     chosen_a, chosen_b = decisions(a[0]), decisions(b[0])
     return Agreement(len(chosen_a), int(np.count_nonzero((chosen_a == chosen_b) & (chosen_a != NO_DECISION))))
 
 
 def accuracy(outputs: Sequence[Array], labels: NDArray[np.int64] | None) -> float | None:
-    """The share of pictures whose decision is their label, or None without labels."""
+    """The share of images whose decision is their label, or None without labels."""
     if labels is None:
         return None
     return float(np.mean(decisions(outputs[0]) == labels))

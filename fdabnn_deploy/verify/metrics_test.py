@@ -110,7 +110,7 @@ def test_the_mean_is_over_all_values() -> None:
     assert compare_outputs([array(1, 2), array(3)], [array(1, 2.5), array(5)], 0.5).tolerated == 1
 
 
-def test_pictures_that_differ() -> None:
+def test_images_that_differ() -> None:
     a = [np.zeros((4, 2), np.float32), np.zeros((4, 1, 2), np.float32)]
     b = [x.copy() for x in a]
     b[0][1] = -0.0
@@ -267,7 +267,7 @@ def test_a_single_value_decides_by_its_sign() -> None:
     assert decisions(np.array([[-0.5], [-0.0], [2]], np.float32)).tolist() == [0, 1, 1]
 
 
-def test_a_picture_with_nan_never_agrees() -> None:
+def test_a_image_with_nan_never_agrees() -> None:
     a = np.array([[1, math.nan], [1, 0]], np.float32)
     assert agreement([a], [a]).same == 1
 

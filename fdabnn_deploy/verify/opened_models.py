@@ -219,7 +219,7 @@ def _source_side(
 
 
 def different_inputs(*sides: tuple[str, tuple[int, ...]]) -> UsageError:
-    """The error for two models that do not take the same pictures."""
+    """The error for two models that do not take the same images."""
     shapes = [f"{Path(name).name} takes {'x'.join(map(str, shape))}" for name, shape in sides]
     return UsageError(f"{', '.join(shapes)}: the two cannot be compared")
 

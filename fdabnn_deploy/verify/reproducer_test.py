@@ -33,8 +33,8 @@ def case(tensor: str, equal: set[str], index: tuple[int, ...]) -> Case:
         ("sum1", {"act1", "norm1", "stem"}, ["norm1", "act1"]),
         ("sum1", {"norm1"}, ["norm1"]),
         ("conv1", {"sign1"}, ["sign1/recorded"]),
-        ("stem", {"stem"}, ["picture"]),
-        ("product", set(), ["picture", "bias"]),
+        ("stem", {"stem"}, ["image"]),
+        ("product", set(), ["image", "bias"]),
     ],
 )
 def test_a_layer_goes_back_to_what_is_known(tensor: str, known: set[str], inputs: list[str]) -> None:
@@ -115,5 +115,5 @@ def test_nothing_is_overwritten(tmp_path: Path) -> None:
 
 def test_inputs_of_the_graph_are_always_known() -> None:
     layer, _ = cut(GRAPH, "probabilities", frozenset())
-    assert [node.name for node in layer.nodes_of(Input)] == ["picture"]
+    assert [node.name for node in layer.nodes_of(Input)] == ["image"]
     assert isinstance(layer, Graph)

@@ -2,7 +2,7 @@
 
 An exporter that makes float sums exact puts values on a grid, which needs a proven bound in front of every
 float reduction. The bounds come from here: the smallest and largest value of every module output over
-training pictures, in eval mode.
+training images, in eval mode.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ FloatArray = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Layer:
-    """A binary convolution of one picture, padded as TensorFlow's SAME.
+    """A binary convolution of one image, padded as TensorFlow's SAME.
 
     Attributes:
         size: height and width of the input.
@@ -107,10 +107,10 @@ class Problem:
     def accumulators(self, padding: float) -> FloatArray:
         """Sums of products [1, H, W, C], whole numbers below 2^24 and so exact."""
         layer = self.layer
-        picture, reach = self.padded(padding), layer.stride * (layer.out_size - 1) + 1
+        image, reach = self.padded(padding), layer.stride * (layer.out_size - 1) + 1
         sums = np.zeros((1, layer.out_size, layer.out_size, layer.channels), np.float32)
         for i, j in np.ndindex(layer.kernel, layer.kernel):
-            tap = picture[:, i : i + reach : layer.stride, j : j + reach : layer.stride]
+            tap = image[:, i : i + reach : layer.stride, j : j + reach : layer.stride]
             sums += tap @ self.filters[:, i, j].T
         return sums
 

@@ -51,7 +51,7 @@ def _resnet18() -> tuple[Any, ...]:
 
 
 def _plain_resnet18() -> tuple[Any, ...]:
-    """ResNet-18 whose weights make every sum exact in float32, for pictures in steps of 1/4.
+    """ResNet-18 whose weights make every sum exact in float32, for images in steps of 1/4.
 
     So it can be exported without exact numerics, which split the float layers, and still has to give the same bits everywhere. Float
     weights are -1, 0 and 1 (the 1x1 and dense layers few of them per output: sums stay below 2^24 steps), batch norms scale by 1 and

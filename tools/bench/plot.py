@@ -1,4 +1,4 @@
-"""The figures of a record as a picture."""
+"""The figures of a record as a image."""
 
 from __future__ import annotations
 

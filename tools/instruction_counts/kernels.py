@@ -155,8 +155,8 @@ def _conv_sum(layer: FloatLayer, level: str, rng: np.random.Generator) -> Case:
         for _ in range(layer.terms)
     ]
     conv = ConvSum(params, terms, [0, 1, SUBTRACT], level=level)
-    picture = rng.integers(-255, 256, (1, layer.size, layer.size, layer.channels_in)).astype(np.float32)
-    return Case(f"conv sum {layer.name}, {level}", layer.macs, lambda: conv([picture]))
+    image = rng.integers(-255, 256, (1, layer.size, layer.size, layer.channels_in)).astype(np.float32)
+    return Case(f"conv sum {layer.name}, {level}", layer.macs, lambda: conv([image]))
 
 
 def _signs(level: str, rng: np.random.Generator) -> Iterator[Case]:

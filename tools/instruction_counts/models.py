@@ -2,7 +2,7 @@
 
     python -m instruction_counts.models FILE...
 
-prints a line of JSON per section: `file` and `run`. What is counted is what `fdabnn-export` times as latency: a picture in the layout of
+prints a line of JSON per section: `file` and `run`. What is counted is what `fdabnn-export` times as latency: a image in the layout of
 the file goes in, one thread computes, the output comes out; the few thousand instructions of Python around it are among them.
 """
 
@@ -28,8 +28,8 @@ def main(arguments: list[str]) -> None:
         path = Path(argument)
         session = registry.for_file(path).open(path, threads=1)
         rng = np.random.default_rng(0)
-        pictures = [rng.normal(size=(1, *shape)).astype(np.float32) for shape in session.input_shapes]
-        prepared = session.native_inputs(pictures)
+        images = [rng.normal(size=(1, *shape)).astype(np.float32) for shape in session.input_shapes]
+        prepared = session.native_inputs(images)
         for _ in range(_WARM_UP):
             session.run_native(prepared)
         for run in range(RUNS):

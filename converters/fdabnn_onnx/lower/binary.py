@@ -19,7 +19,7 @@ def lower_sign(to: Emitter, node: Node, op: Sign) -> None:
 
 
 def lower_binary_conv2d(to: Emitter, node: Node, op: BinaryConv2d) -> None:
-    """`Conv`, behind a `Pad` with 1 where taps outside the picture count as +1."""
+    """`Conv`, behind a `Pad` with 1 where taps outside the image count as +1."""
     source = node.inputs[0]
     vertical, horizontal = op.padding
     if op.padding_value != 0 and (vertical or horizontal):

@@ -1,9 +1,9 @@
 """Signs, binary convolutions and binary dense layers, in the one form in which LCE makes each of them 1-bit.
 
 LCE's convolution pads with zeros (SAME) or with +1 (a `PadV2` of the signs by 1.0 that equals SAME, then VALID). Its zeros give wrong
-sums where a window is larger than the picture. Zeros there, and any other padding, are put in front of the sign, where +1 is an
+sums where a window is larger than the image. Zeros there, and any other padding, are put in front of the sign, where +1 is an
 ordinary float: the padded taps then count +1. Where they should have counted zero, their weights are subtracted again, as a constant
-integer picture:
+integer image:
 
     y[i, j, o] = border[i, j, o] - (sum over all taps of x * -w),   border[i, j, o] = -(sum of w[o] over the taps outside)
 
@@ -105,7 +105,7 @@ def lower_binary_linear(emitter: Emitter, node: Node) -> None:
 
 
 def _stored_kernels(op: BinaryConv2d, flipped: bool) -> FloatArray:
-    """The weights as float HWIO, mirrored with the pictures."""
+    """The weights as float HWIO, mirrored with the images."""
     kernels = op.weight.transpose(2, 3, 1, 0).astype(np.float32)
     return kernels[::-1, ::-1] if flipped else kernels
 

@@ -57,7 +57,7 @@ def padded(weight: Any, padding: int, stride: int = 1, value: int = 0, dilation:
 
 
 EXACT: dict[str, Graph] = {
-    # LCE's own zero padding is wrong where a window is larger than the picture.
+    # LCE's own zero padding is wrong where a window is larger than the image.
     **{
         f"window_{kernel}_dilation_{dilation}_on_{size}": chain(
             (6, size, size), Sign(), padded(weights(3, 6, kernel, kernel), dilation * (kernel // 2), 1, 0, dilation)

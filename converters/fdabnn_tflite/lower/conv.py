@@ -16,39 +16,39 @@ def lower_conv2d(emitter: Emitter, node: Node) -> None:
     assert isinstance(op, Conv2d)
     graph = emitter.graph
     place = op_windows(op, graph.shape(node.inputs[0]), graph.shape(node.name), emitter.flipped)
-    picture = emitter.crop(emitter.nhwc(node.inputs[0]), place.crop)
+    image = emitter.crop(emitter.nhwc(node.inputs[0]), place.crop)
     if place.padding is Padding.EXPLICIT:
-        picture = emitter.pad(picture, place.pads, 0.0)
+        image = emitter.pad(image, place.pads, 0.0)
     padding = "SAME" if place.padding is Padding.SAME else "VALID"
     kernels = op.weight.transpose(2, 3, 1, 0)
     if emitter.flipped:
         kernels = kernels[::-1, ::-1]
-    result = _convolve(emitter, picture, np.ascontiguousarray(kernels), op, padding)
+    result = _convolve(emitter, image, np.ascontiguousarray(kernels), op, padding)
     if op.bias is not None:
         result = emitter.emit("AddV2", x=result, y=op.bias)
     emitter.define(node.name, result, NHWC)
 
 
-def _convolve(emitter: Emitter, picture: Tensor, kernels: FloatArray, op: Conv2d, padding: str) -> Tensor:
+def _convolve(emitter: Emitter, image: Tensor, kernels: FloatArray, op: Conv2d, padding: str) -> Tensor:
     strides, dilations = [1, *op.stride, 1], [1, *op.dilation, 1]
     group_in = op.weight.shape[1]
     if op.groups > 1 and group_in == 1 and op.stride[0] == op.stride[1]:
         height, width, _, outputs = kernels.shape
         return emitter.emit(
             "DepthwiseConv2dNative",
-            input=picture,
+            input=image,
             filter=kernels.reshape(height, width, op.groups, outputs // op.groups),
             strides=strides,
             dilations=dilations,
             padding=padding,
         )
     return emitter.emit(
-        "Conv2D", input=picture, filter=kernels, strides=strides, dilations=dilations, padding=padding
+        "Conv2D", input=image, filter=kernels, strides=strides, dilations=dilations, padding=padding
     )
 
 
 def lower_linear(emitter: Emitter, node: Node) -> None:
-    """`MatMul`; the weights take the order of a flattened picture, so that nothing has to be transposed."""
+    """`MatMul`; the weights take the order of a flattened image, so that nothing has to be transposed."""
     op = node.op
     assert isinstance(op, Linear)
     tensor, form = emitter.flat(node.inputs[0])

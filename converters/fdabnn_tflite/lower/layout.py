@@ -14,7 +14,7 @@ from fdabnn_tflite.layout import NHWC, Form, natural_form
 
 
 def _natural(emitter: Emitter, name: str) -> tuple[Tensor, Form]:
-    """A tensor in the form of its rank: pictures NHWC, all else in the graph's order."""
+    """A tensor in the form of its rank: images NHWC, all else in the graph's order."""
     form = natural_form(emitter.graph.shape(name))
     return emitter.as_form(name, form), form
 
@@ -26,7 +26,7 @@ def _mirrored_range(size: int, begin: int, end: int, step: int) -> tuple[int, in
 
 
 def lower_pad(emitter: Emitter, node: Node) -> None:
-    """`Pad` or `PadV2`; mirrored pictures swap the sides of height and width."""
+    """`Pad` or `PadV2`; mirrored images swap the sides of height and width."""
     op = node.op
     assert isinstance(op, Pad)
     tensor, form = _natural(emitter, node.inputs[0])
@@ -43,7 +43,7 @@ def lower_pad(emitter: Emitter, node: Node) -> None:
 
 
 def lower_slice(emitter: Emitter, node: Node) -> None:
-    """`StridedSlice`; on a mirrored picture of even size `::2` becomes `1::2`."""
+    """`StridedSlice`; on a mirrored image of even size `::2` becomes `1::2`."""
     op = node.op
     assert isinstance(op, Slice)
     tensor, form = _natural(emitter, node.inputs[0])
@@ -69,7 +69,7 @@ def lower_concat(emitter: Emitter, node: Node) -> None:
 
 
 def lower_reshape(emitter: Emitter, node: Node) -> None:
-    """`Reshape`. A flattened picture keeps its order, and what reads it permutes its parameters instead."""
+    """`Reshape`. A flattened image keeps its order, and what reads it permutes its parameters instead."""
     graph, source = emitter.graph, node.inputs[0]
     before, after = graph.shape(source), graph.shape(node.name)
     tensor, form = emitter.stored(source)

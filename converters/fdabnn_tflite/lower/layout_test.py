@@ -28,7 +28,7 @@ GRAPHS: dict[str, Graph] = {
     "slice_of_odd_size": chain((6, 7, 5), SCALE, Slice(((1, 6, 2), (0, 7, 2), (1, 4, 2)))),
     "uneven_padding": chain((6, 3, 4), SCALE, Pad(((0, 0), (2, 1), (0, 3)), -1.5)),
     "flatten_and_back": chain((6, 3, 4), SCALE, Reshape((72,)), Relu(), Reshape((6, 3, 4))),
-    "flatten_to_another_picture": chain((6, 3, 4), SCALE, Reshape((72,)), Reshape((3, 6, 4))),
+    "flatten_to_another_image": chain((6, 3, 4), SCALE, Reshape((72,)), Reshape((3, 6, 4))),
     "one_pixel": chain((6, 1, 1), SCALE, Reshape((6,)), Reshape((6, 1, 1)), SCALE),
     "shuffled_channels": chain(
         (6, 3, 4), SCALE, Reshape((2, 3, 3, 4)), Permute((2, 1, 3, 4)), Reshape((6, 3, 4)), SCALE
@@ -36,7 +36,7 @@ GRAPHS: dict[str, Graph] = {
     "rows": chain((6, 3, 4), SCALE, Reshape((6, 12)), SCALE, Permute((2, 1)), Reshape((72,))),
     "turned": chain((6, 3, 4), SCALE, Permute((3, 1, 2)), Permute((2, 3, 1)), SCALE),
     "same_shape": chain((6, 3, 4), SCALE, Reshape((6, 3, 4))),
-    "part_of_a_flattened_picture": chain((6, 3, 4), SCALE, Reshape((72,)), Slice(((5, 60, 3),)), Pad(((1, 2),))),
+    "part_of_a_flattened_image": chain((6, 3, 4), SCALE, Reshape((72,)), Slice(((5, 60, 3),)), Pad(((1, 2),))),
     "joined": Graph(
         [
             Node("x", Input((6, 3, 4))),

@@ -1,4 +1,4 @@
-"""Pointwise operators on flattened and binary dense tensors; each on pictures and vectors is in `conformance_test.py`."""
+"""Pointwise operators on flattened and binary dense tensors; each on images and vectors is in `conformance_test.py`."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def flattened(*ops: Op) -> Graph:
 
 
 def two(op: Op, *prepare: Op) -> Graph:
-    """A flattened picture and a vector, met by an operator of two inputs."""
+    """A flattened image and a vector, met by an operator of two inputs."""
     return Graph(
         [
             Node("x", Input((4, 3, 2))),

@@ -25,12 +25,12 @@ def lower_max_pool2d(emitter: Emitter, node: Node) -> None:
         emitter.define(node.name, emitter.nhwc(node.inputs[0]), NHWC)
         return
     place = op_windows(op, graph.shape(node.inputs[0]), graph.shape(node.name), emitter.flipped)
-    picture = emitter.crop(emitter.nhwc(node.inputs[0]), place.crop)
+    image = emitter.crop(emitter.nhwc(node.inputs[0]), place.crop)
     if place.padding is Padding.EXPLICIT:
-        picture = emitter.pad(picture, place.pads, -math.inf)
+        image = emitter.pad(image, place.pads, -math.inf)
     result = emitter.emit(
         "MaxPool",
-        input=picture,
+        input=image,
         ksize=[1, *op.kernel, 1],
         strides=[1, *op.stride, 1],
         padding="SAME" if place.padding is Padding.SAME else "VALID",
@@ -40,23 +40,23 @@ def lower_max_pool2d(emitter: Emitter, node: Node) -> None:
 
 
 def lower_avg_pool2d(emitter: Emitter, node: Node) -> None:
-    """`AvgPool`, which with SAME counts the taps inside the picture only.
+    """`AvgPool`, which with SAME counts the taps inside the image only.
 
     Where the padding is counted, zeros are padded first. Where it is not and SAME cannot express it, the mean over all taps is
-    multiplied by a constant picture of `kh kw / (taps inside)`.
+    multiplied by a constant image of `kh kw / (taps inside)`.
     """
     op = node.op
     assert isinstance(op, AvgPool2d)
     graph = emitter.graph
     place = op_windows(op, graph.shape(node.inputs[0]), graph.shape(node.name), emitter.flipped)
-    picture = emitter.crop(emitter.nhwc(node.inputs[0]), place.crop)
+    image = emitter.crop(emitter.nhwc(node.inputs[0]), place.crop)
     same = place.padding is Padding.SAME and not op.count_include_pad
-    size = (int(picture.shape[1]), int(picture.shape[2]))
+    size = (int(image.shape[1]), int(image.shape[2]))
     if not same:
-        picture = emitter.pad(picture, place.pads, 0.0)
+        image = emitter.pad(image, place.pads, 0.0)
     result = emitter.emit(
         "AvgPool",
-        value=picture,
+        value=image,
         ksize=[1, *op.kernel, 1],
         strides=[1, *op.stride, 1],
         padding="SAME" if same else "VALID",
@@ -67,7 +67,7 @@ def lower_avg_pool2d(emitter: Emitter, node: Node) -> None:
 
 
 def _shares(size: Pair, pads: tuple[Pair, Pair], op: AvgPool2d) -> FloatArray:
-    """`kh kw / (taps inside the picture)` of every window, [1, H', W', 1]."""
+    """`kh kw / (taps inside the image)` of every window, [1, H', W', 1]."""
     inside = np.pad(np.ones((1, 1, *size), dtype=np.float32), ((0, 0), (0, 0), *pads))
     counts = conv2d_reference(inside, np.ones((1, 1, *op.kernel)), op.stride, (0, 0), (1, 1), 1)
     return (op.kernel[0] * op.kernel[1] / counts).astype(np.float32).transpose(0, 2, 3, 1)
@@ -78,6 +78,6 @@ def lower_global(emitter: Emitter, node: Node) -> None:
     op = node.op
     assert isinstance(op, GlobalAvgPool | GlobalSum)
     kind = "Sum" if isinstance(op, GlobalSum) else "Mean"
-    picture = emitter.nhwc(node.inputs[0])
-    result = emitter.emit(kind, input=picture, axis=np.array([1, 2], dtype=np.int32), keep_dims=op.keepdims)
+    image = emitter.nhwc(node.inputs[0])
+    result = emitter.emit(kind, input=image, axis=np.array([1, 2], dtype=np.int32), keep_dims=op.keepdims)
     emitter.define(node.name, result, NHWC if op.keepdims else FLAT)

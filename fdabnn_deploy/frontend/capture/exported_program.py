@@ -110,7 +110,7 @@ def capture(module: torch.nn.Module, input_shape: Sequence[int]) -> Captured:
 
     Args:
         module: on the CPU, float32, in eval mode.
-        input_shape: of one picture, such as (3, 32, 32).
+        input_shape: of one image, such as (3, 32, 32).
 
     Raises:
         ModelRefusedError: the module cannot be traced, computes something else at every call, or has no output that depends on its input.

@@ -199,7 +199,7 @@ def avg_pool2d(
     count_include_pad: bool = True,
     divisor: Any = None,
 ) -> Tensor:
-    """`aten.avg_pool2d`; a window over the whole picture is a global pool."""
+    """`aten.avg_pool2d`; a window over the whole image is a global pool."""
     size = pair(kernel)
     steps = pair(stride) if stride else size
     pads = pair(padding)
@@ -210,7 +210,7 @@ def avg_pool2d(
         raise refuse(
             node,
             "avg_pool2d with ceil_mode and an incomplete last window is not supported",
-            "pad the picture or drop ceil_mode",
+            "pad the image or drop ceil_mode",
         )
     if size == x.shape[2:] and pads == (0, 0):
         return lowering.add(GlobalAvgPool(keepdims=True), [x], "mean")
@@ -232,7 +232,7 @@ def adaptive_avg_pool2d(lowering: Lowering, node: torch.fx.Node, x: Tensor, outp
         raise refuse(
             node,
             f"adaptive pooling from {x.shape[2:]} to {wanted} has uneven windows",
-            "choose a size that divides the picture",
+            "choose a size that divides the image",
         )
     size = (x.shape[2] // wanted[0], x.shape[3] // wanted[1])
     return lowering.add(AvgPool2d(size, size), [x], "avgpool")

@@ -189,7 +189,7 @@ def constant_of(node: torch.fx.Node, item: Any, what: str) -> Expression:
     """An operand that has to be constant.
 
     Raises:
-        ModelRefusedError: it is computed from the picture.
+        ModelRefusedError: it is computed from the image.
     """
     if not isinstance(item, Expression):
         raise refuse(

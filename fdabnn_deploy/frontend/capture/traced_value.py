@@ -16,7 +16,7 @@ from fdabnn_deploy.errors import ModelRefusedError
 from fdabnn_deploy.ir.expression import Expression
 
 CAPTURE_BATCH = 2
-"""Pictures in the example that is traced: more than one, so that the batch dimension shows."""
+"""Images in the example that is traced: more than one, so that the batch dimension shows."""
 
 
 @dataclass(frozen=True)

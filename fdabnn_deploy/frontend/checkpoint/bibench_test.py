@@ -34,7 +34,7 @@ def test_computes_what_the_independent_network_computes(
     )
     assert (source.dialect, source.arch, source.noisy_module) == ("bibench", "bibench_resnet", None)
     assert len(source.noise.layers) == 2 * sum(form.blocks)
-    x = bibench_fda.pictures(form, 4, seed=100)
+    x = bibench_fda.images(form, 4, seed=100)
     with torch.no_grad():
         expected = network(x)
         torch.testing.assert_close(source.module(x), expected, rtol=1e-5, atol=1e-5)
@@ -48,7 +48,7 @@ def test_the_other_form_computes_something_else(bibench_fda: ModuleType, tmp_pat
     source = read(tmp_path / "latest.pth")
     assert "bireal_cut=True" in source.notes[0]
     assert "--arch-arg bireal=true" in source.notes[0]
-    x = bibench_fda.pictures(form, 4, seed=100)
+    x = bibench_fda.images(form, 4, seed=100)
     with torch.no_grad():
         assert not torch.allclose(source.module(x), network(x), atol=1e-2)
     assert not any(
@@ -74,7 +74,7 @@ def test_noise_that_is_still_on_is_refused_or_dropped(
     assert source.noise.dropped
     assert [layer.alpha for layer in source.noise.noisy] == pytest.approx([0.05] * 6)
     assert source.noisy_module is not None
-    x = bibench_fda.pictures(form, 4, seed=100)
+    x = bibench_fda.images(form, 4, seed=100)
     with torch.no_grad():
         trained = network(x)
         torch.testing.assert_close(source.noisy_module(x), trained, rtol=1e-5, atol=1e-5)
@@ -93,7 +93,7 @@ def test_code_that_grows_in_its_first_forward_pass_can_be_the_model(
     bibench_fda.save(network, form, tmp_path / "latest.pth")
     source = read(tmp_path / "latest.pth", model="bibench_fda:Architecture", arch_args={"form": form})
     assert (source.dialect, len(source.noise.layers)) == ("bibench", 2)
-    x = bibench_fda.pictures(form, 4, seed=100)
+    x = bibench_fda.images(form, 4, seed=100)
     with torch.no_grad():
         assert torch.equal(source.module(x), network(x))
 
@@ -110,7 +110,7 @@ def test_what_the_file_says_of_inputs_and_training(bibench_fda: ModuleType, tmp_
     assert any("configuration in the file" in note for note in source.notes)
     told = read(tmp_path / "epoch_3.pth", mean=(0, 0, 0), std=(1, 1, 1))
     assert (len(told.notes), told.info.mean) == (1, (0.0, 0.0, 0.0))
-    x = bibench_fda.pictures(form, 8, seed=1)
+    x = bibench_fda.images(form, 8, seed=1)
     assert info.input_range is not None
     assert info.input_range[0] - 1e-6 <= x.min() < x.max() <= info.input_range[1] + 1e-6
 

@@ -1,8 +1,8 @@
 """Mean and std: on which scale of pixels they are, and what a training framework's configuration says of them.
 
-This project's mean and std belong to pixels 0..1 (docs/input-contract.md). Frameworks that load pictures as bytes, such as mmcv, have
+This project's mean and std belong to pixels 0..1 (docs/input-contract.md). Frameworks that load images as bytes, such as mmcv, have
 numbers 255 times as large. A mean of pixels 0..1 is at most 1 and their std at most 1/2, so larger ones can be told apart, unless the
-inputs are no pictures at all.
+inputs are no images at all.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Normalisation = tuple[tuple[float, ...], tuple[float, ...]]
 
 
 def takes_images(shape: Sequence[int]) -> bool:
-    """Whether inputs of this shape, without the batch, can be pictures: grey, RGB, or RGB with something else."""
+    """Whether inputs of this shape, without the batch, can be images: grey, RGB, or RGB with something else."""
     return len(shape) == 3 and shape[0] in _CHANNELS
 
 

@@ -88,7 +88,7 @@ def test_a_checkpoint_with_such_numbers_is_refused() -> None:
 
 
 @pytest.mark.parametrize("shape", [(3,), (2, 8, 8), (3, 4, 8, 8), (8, 3)])
-def test_inputs_that_are_no_pictures_are_exempt(shape: tuple[int, ...]) -> None:
+def test_inputs_that_are_no_images_are_exempt(shape: tuple[int, ...]) -> None:
     assert not takes_images(shape)
     info = describe(shape, {}, mean=(120.0,) * shape[0], std=(50.0,) * shape[0])
     assert info.mean == (120.0,) * shape[0]

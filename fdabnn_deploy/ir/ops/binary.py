@@ -27,7 +27,7 @@ class Sign(Op):
 class BinaryConv2d(Op):
     """Convolution of signs with binary weights: `y[n,o,i,j] = sum x[n, c, i*s + u*d - p, j*s + v*d - p] * w[o,c,u,v]`.
 
-    The input is the output of a `Sign`. Taps outside the picture count 0 (`padding_value == 0`, PyTorch's padding after the sign) or
+    The input is the output of a `Sign`. Taps outside the image count 0 (`padding_value == 0`, PyTorch's padding after the sign) or
     as +1 (`padding_value == 1`). The result is an integer of magnitude at most `K = kh*kw*C/groups`, hence exact in float32.
 
     Shapes: x [N, C, H, W], weight int8 [O, C/groups, kh, kw] of +-1, y [N, O, H', W'].

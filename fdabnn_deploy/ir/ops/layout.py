@@ -13,7 +13,7 @@ from fdabnn_deploy.ir.ops.base import BATCH, Array, Op, Shape, require
 
 @dataclass(frozen=True, eq=False)
 class Input(Op):
-    """A graph input of per-image shape `shape`: normalised float32 pictures as the checkpoint's model takes them."""
+    """A graph input of per-image shape `shape`: normalised float32 images as the checkpoint's model takes them."""
 
     shape: tuple[int, ...]
     arity: ClassVar[int | None] = 0

@@ -15,7 +15,7 @@ def pool_size(size: int, kernel: int, stride: int, padding: int, ceil_mode: bool
     """The output size along one axis, as PyTorch defines it.
 
     `floor((size + 2 padding - kernel) / stride) + 1`; with `ceil_mode` the division rounds up, but the last window has to begin inside
-    the picture or its left padding.
+    the image or its left padding.
     """
     if not ceil_mode:
         return conv_size(size, kernel, stride, padding, 1)
@@ -46,7 +46,7 @@ def _windows(
     padding: tuple[int, int],
     fill: float,
 ) -> Array:
-    """The windows [N, C, H', W', kh, kw], taps outside the picture filled."""
+    """The windows [N, C, H', W', kh, kw], taps outside the image filled."""
     pads = [(0, 0), (0, 0)]
     for axis in (0, 1):
         needed = (out[2 + axis] - 1) * stride[axis] + kernel[axis]
@@ -77,7 +77,7 @@ class MaxPool2d(Op):
 
 @dataclass(frozen=True, eq=False)
 class AvgPool2d(Op):
-    """Mean of each window: `sum / (kh kw)`; with `count_include_pad` false, of the taps inside the picture only.
+    """Mean of each window: `sum / (kh kw)`; with `count_include_pad` false, of the taps inside the image only.
 
     PyTorch's `ceil_mode` is not covered for averages: capture refuses it where it would change the output size.
     """

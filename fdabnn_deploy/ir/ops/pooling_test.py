@@ -78,6 +78,6 @@ def test_what_is_refused(op: Op, message: str) -> None:
 
 
 @pytest.mark.parametrize("op", [MaxPool2d((1, 1), (1, 1)), AvgPool2d((1, 1), (1, 1)), GlobalAvgPool()])
-def test_pictures_only(op: Op) -> None:
+def test_images_only(op: Op) -> None:
     with pytest.raises(GraphError, match="takes"):
         op.infer((BATCH, 3))

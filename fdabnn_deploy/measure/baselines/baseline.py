@@ -28,7 +28,7 @@ class TwinLayer:
         twin_op: index of its operator in the twin.
         twin_tensor: name of the tensor that this operator writes.
         twin_node: name of this operator, as above.
-        macs: multiply-adds for one picture, the same in both.
+        macs: multiply-adds for one image, the same in both.
     """
 
     name: str

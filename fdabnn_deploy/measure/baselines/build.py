@@ -15,17 +15,17 @@ from fdabnn_deploy.system.files import write_whole
 SUFFIXES = (".tflite", ".onnx")
 
 
-def build_twin(kind: Kind, model: Path, folder: Path, pictures: FloatArray | None = None) -> Twin:
+def build_twin(kind: Kind, model: Path, folder: Path, images: FloatArray | None = None) -> Twin:
     """Makes the twin of an exported model.
 
     Args:
         kind: "fp32" or "int8".
         model: an exported .tflite or .onnx file, packed or not, or a .tflite file of Larq Compute Engine.
         folder: where the twin goes, as `<stem>.<kind><suffix>`; made if missing.
-        pictures: normalised, float32 [N, C, H, W], to find the ranges of integers with; None for made-up ones.
+        images: normalised, float32 [N, C, H, W], to find the ranges of integers with; None for made-up ones.
 
     Raises:
-        UsageError: no such kind or file, or pictures of another shape.
+        UsageError: no such kind or file, or images of another shape.
         ModelRefusedError: the file is damaged, has no binary layer, or an operator that has no float form.
         RuntimeMissingError: a package is missing.
     """
@@ -39,7 +39,7 @@ def build_twin(kind: Kind, model: Path, folder: Path, pictures: FloatArray | Non
         found, layers = float_twin(content, suffix)
         note = "float32 layers in place of the binary ones, without signs; all else as in the model"
         if kind == "int8":
-            found, layers, note = quantised_twin(found, layers, suffix, pictures)
+            found, layers, note = quantised_twin(found, layers, suffix, images)
     except ModelRefusedError as error:
         raise ModelRefusedError(f"{model} has no {kind} baseline: {error}") from None
     except UsageError as error:

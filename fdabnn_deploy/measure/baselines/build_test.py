@@ -77,8 +77,8 @@ def built(
     request: pytest.FixtureRequest, models: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Path, Twin]:
     kind, which = request.param
-    pictures = floats(3, 3, 16, 16)
-    return models[which], build_twin(kind, models[which], tmp_path_factory.mktemp("twin"), pictures)
+    images = floats(3, 3, 16, 16)
+    return models[which], build_twin(kind, models[which], tmp_path_factory.mktemp("twin"), images)
 
 
 def test_it_runs_and_gives_normal_numbers(built: tuple[Path, Twin]) -> None:
@@ -161,7 +161,7 @@ def test_the_same_file_gives_the_same_twin(models: dict[str, Path], tmp_path: Pa
         assert first == second
 
 
-def test_pictures_may_be_left_out(models: dict[str, Path], tmp_path: Path) -> None:
+def test_images_may_be_left_out(models: dict[str, Path], tmp_path: Path) -> None:
     twin = build_twin("int8", models["packed"], tmp_path)
     assert np.isfinite(run(twin.path, floats(1, 3, 16, 16))[0]).all()
 

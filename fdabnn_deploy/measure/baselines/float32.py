@@ -9,7 +9,7 @@ that counts for speed: shapes, strides, shortcuts. So the twin is the file with 
    exists for the sake of equal bits and would make the twin several times slower at its first layer than any float network is;
 3. `fold_layers`: scales and offsets right behind a layer become part of it, as every converter of float networks does.
 
-Everything else stays, operator by operator: shortcuts, PReLU, pools, the mirroring of pictures in TFLite files. Where a choice was open,
+Everything else stays, operator by operator: shortcuts, PReLU, pools, the mirroring of images in TFLite files. Where a choice was open,
 the twin is the faster one: no activation stands for a sign. Layers with groups stay split in TFLite files, as Larq's format has them.
 
 What a twin computes with are trained weights in float layers and random ones in place of the binary ones.
@@ -92,8 +92,8 @@ def _layers(network: Network, layers: list[Layer], shapes: dict[str, Shape]) -> 
 
 
 def macs(step: Step, shape: Shape) -> int:
-    """Multiply-adds of a layer for one picture, from the shape of its result."""
-    pictures = step.kind == "linear" and step.attributes["windows"] is not None
-    channel = step.attributes["axis"] if pictures else len(shape) - 1
+    """Multiply-adds of a layer for one image, from the shape of its result."""
+    images = step.kind == "linear" and step.attributes["windows"] is not None
+    channel = step.attributes["axis"] if images else len(shape) - 1
     positions = math.prod(size for axis, size in enumerate(shape) if axis not in (0, channel))
     return int(positions * step.attributes["weight"].size)

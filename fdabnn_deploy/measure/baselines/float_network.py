@@ -66,7 +66,7 @@ class Network:
         labels: names for readers, by tensor.
         reads: what the file's operators read: by index, the names of all inputs, "" where one is left out.
         writes: what they write, likewise.
-        channel: the axis of channels of a picture.
+        channel: the axis of channels of a image.
         exact: whether the file says that its float layers are sums of exact ones (docs/numerics.md).
         aliases: tensors that are gone, and those that stand for them.
         layers: the binary layers, by the number that their step carries.

@@ -91,7 +91,7 @@ def _arithmetic(
         layer = negated(layer, step.output)
     values = _per_channel(network, layer.step, constant)
     if values is None:
-        # The constant picture by which TFLite files take back what padding with +1 counts; zeros need none.
+        # The constant image by which TFLite files take back what padding with +1 counts; zeros need none.
         return layer if taken and BINARY in layer.step.attributes else None
     if step.kind == "mul":
         weight = layer.step.attributes["weight"] * values[:, None, None]
@@ -120,9 +120,9 @@ def _per_channel(network: Network, layer: Step, constant: Constants) -> Constant
     flat = constant.astype(np.float32).reshape(-1)
     if flat.size == 1:
         return np.full(outputs, flat[0])
-    picture = layer.kind == "linear" and layer.attributes["windows"] is not None
+    image = layer.kind == "linear" and layer.attributes["windows"] is not None
     last = constant.ndim - 1
-    axis = last - 2 if picture and network.channel == 1 else last
+    axis = last - 2 if image and network.channel == 1 else last
     if flat.size != outputs or axis < 0 or constant.shape[axis] != outputs:
         return None
     return flat

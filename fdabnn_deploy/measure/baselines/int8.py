@@ -30,7 +30,7 @@ from fdabnn_deploy.runtimes.tflite.native_stderr import native_stderr
 from fdabnn_deploy.runtimes.tflite.tflite_file import parse_tflite
 from fdabnn_deploy.system.scratch import ScratchFolder
 
-CALIBRATION_PICTURES = 8
+CALIBRATION_IMAGES = 8
 Found = tuple[bytes, list[TwinLayer], str]
 
 
@@ -58,25 +58,25 @@ def _one_input(count: int) -> None:
         raise ModelRefusedError(f"it has {count} inputs; files with one are quantised")
 
 
-def _pictures(shape: Shape, given: FloatArray | None) -> FloatArray:
+def _images(shape: Shape, given: FloatArray | None) -> FloatArray:
     """Float32 [N, C, H, W] for an input [C, H, W]."""
     if len(shape) != 3 or min(shape) < 1:
-        raise ModelRefusedError(f"its input {shape} is no picture of a fixed size")
+        raise ModelRefusedError(f"its input {shape} is no image of a fixed size")
     if given is None:
-        made = synthetic(CALIBRATION_PICTURES, (3, *shape[1:]), seed=0)[:, np.arange(shape[0]) % 3]
+        made = synthetic(CALIBRATION_IMAGES, (3, *shape[1:]), seed=0)[:, np.arange(shape[0]) % 3]
         return (made.astype(np.float32) - 128) / 64
     if not len(given) or given.shape[1:] != shape:
         raise UsageError(
             f"pictures of shape {given.shape} do not fit its input [N, {', '.join(map(str, shape))}]"
         )
-    return given[:CALIBRATION_PICTURES].astype(np.float32)
+    return given[:CALIBRATION_IMAGES].astype(np.float32)
 
 
 def _tflite(content: bytes, layers: list[TwinLayer], given: FloatArray | None) -> Found:
     file = parse_tflite(content)
     _one_input(len(file.inputs))
     shape = file.tensors[file.inputs[0]].shape
-    pictures = _pictures((*shape[3:], *shape[1:3]), given).transpose(0, 2, 3, 1)
+    pictures = _images((*shape[3:], *shape[1:3]), given).transpose(0, 2, 3, 1)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
         with native_stderr():
@@ -90,8 +90,8 @@ def _tflite(content: bytes, layers: list[TwinLayer], given: FloatArray | None) -
         ) from None
 
     def feed() -> Iterator[list[FloatArray]]:
-        for picture in pictures:
-            yield [np.ascontiguousarray(picture[None])]
+        for image in pictures:
+            yield [np.ascontiguousarray(image[None])]
 
     with native_stderr():
         calibrated = calibrator.Calibrator(content).calibrate(feed)
@@ -121,7 +121,7 @@ def _onnx(content: bytes, layers: list[TwinLayer], given: FloatArray | None) -> 
     _one_input(len(model.graph.input))
     value = model.graph.input[0]
     shape = tuple(dim.dim_value for dim in value.type.tensor_type.shape.dim)
-    pictures = _pictures(shape[1:], given)
+    pictures = _images(shape[1:], given)
     batch = max(shape[0], 1)
     pictures = np.resize(pictures, (max(len(pictures) // batch, 1) * batch, *shape[1:]))
     feeds = iter([{value.name: pictures[i : i + batch]} for i in range(0, len(pictures), batch)])

@@ -15,13 +15,13 @@ from fdabnn_deploy.transforms.pass_testing import Build
 onnx = pytest.importorskip("onnx")
 
 
-def picture_file(folder: Path, channels: int = 3) -> Path:
+def image_file(folder: Path, channels: int = 3) -> Path:
     build = Build(channels, 8, 8)
     return write(build.graph(build(binary(channels, 6), build(Sign(), "x"))), folder / "model.onnx")
 
 
-def test_ranges_come_from_the_pictures(tmp_path: Path) -> None:
-    path = picture_file(tmp_path)
+def test_ranges_come_from_the_images(tmp_path: Path) -> None:
+    path = image_file(tmp_path)
     x = floats(4, 3, 8, 8)
     for factor in (1, 50):
         twin = build_twin("int8", path, tmp_path / str(factor), x * np.float32(factor))
@@ -29,18 +29,18 @@ def test_ranges_come_from_the_pictures(tmp_path: Path) -> None:
             run(p, x[:1] * np.float32(factor))[0]
             for p in (twin.path, build_twin("fp32", path, tmp_path).path)
         )
-        # Eight bits of the range that the pictures have.
+        # Eight bits of the range that the images have.
         assert np.abs(found - expected).max() < 0.03 * np.abs(expected).max()
 
 
 @pytest.mark.parametrize("channels", [1, 2, 5])
-def test_pictures_of_any_number_of_channels_are_made_up(channels: int, tmp_path: Path) -> None:
-    twin = build_twin("int8", picture_file(tmp_path, channels), tmp_path)
+def test_images_of_any_number_of_channels_are_made_up(channels: int, tmp_path: Path) -> None:
+    twin = build_twin("int8", image_file(tmp_path, channels), tmp_path)
     assert np.isfinite(run(twin.path, floats(1, channels, 8, 8))[0]).all()
 
 
 def test_a_free_batch_stays_free(tmp_path: Path) -> None:
-    path = picture_file(tmp_path)
+    path = image_file(tmp_path)
     model = onnx.load(path)
     for value in (*model.graph.input, *model.graph.output, *model.graph.value_info):
         value.type.tensor_type.shape.dim[0].dim_param = "N"
@@ -64,6 +64,6 @@ def test_what_is_not_quantised(tmp_path: Path) -> None:
     with pytest.raises(ModelRefusedError, match="it has no binary layer"):
         build_twin("int8", vectors, tmp_path)
     with pytest.raises(
-        UsageError, match=r"pictures of shape \(2, 3, 8, 9\) do not fit its input \[N, 3, 8, 8\]"
+        UsageError, match=r"images of shape \(2, 3, 8, 9\) do not fit its input \[N, 3, 8, 8\]"
     ):
-        build_twin("int8", picture_file(tmp_path), tmp_path, floats(2, 3, 8, 9))
+        build_twin("int8", image_file(tmp_path), tmp_path, floats(2, 3, 8, 9))

@@ -46,7 +46,7 @@ def check(capsule: Path, model: Path) -> Path:
 
 
 def _inputs(shape: tuple[int, ...]) -> FloatArray:
-    """Pictures between -2 and 2 for pictures, else seeded normal numbers."""
+    """Images between -2 and 2 for images, else seeded normal numbers."""
     if len(shape) == 3:
         return (synthetic(INPUTS, shape) / np.float32(64) - 2).astype(np.float32)
     return np.random.default_rng(0).standard_normal((INPUTS, *shape)).astype(np.float32)

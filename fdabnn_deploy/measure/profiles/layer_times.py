@@ -45,7 +45,7 @@ class Layer:
         name: of the layer.
         types: of its executed operators, each once.
         executed: how many there are.
-        binary_macs: its 1-bit multiply-adds for one picture.
+        binary_macs: its 1-bit multiply-adds for one image.
         float_macs: its others.
         samples: of each run, all operators together.
         median: of them.

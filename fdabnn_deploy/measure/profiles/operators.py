@@ -1,6 +1,6 @@
 """What the operators of a model's file are: the layer they belong to, and how many multiply-adds they stand for.
 
-A convolution takes `H W O kh kw C / groups` multiply-adds for one picture (H, W, O of its output), a dense layer `O C` per row. Those of a
+A convolution takes `H W O kh kw C / groups` multiply-adds for one image (H, W, O of its output), a dense layer `O C` per row. Those of a
 binary layer are 1-bit ones: an exclusive or and a count.
 
 In a file of this project the name of a tensor begins with the module of the network that it belongs to, `layer1.0.conv1/sign`: the
@@ -37,7 +37,7 @@ class Operator:
         node: its own name, where the format gives it one.
         type: of the operator, such as `LceBconv2d`.
         layer: that it belongs to.
-        macs: multiply-adds for one picture, 0 for what is no convolution or dense layer.
+        macs: multiply-adds for one image, 0 for what is no convolution or dense layer.
         binary: whether they are 1-bit ones.
         packer: index of the operator that packs the signs which a binary layer reads, None where another layer gives them packed.
         reads: indices of the operators whose results it reads.
@@ -96,7 +96,7 @@ def _read_tflite(path: Path) -> tuple[Operator, ...]:
 def _tflite_macs(
     name: str, inputs: list[tuple[int, ...]], output: tuple[int, ...], options: dict[str, int]
 ) -> int:
-    """Multiply-adds of one picture; filters are [O, kh, kw, C / groups], depthwise ones [1, kh, kw, O], dense ones [O, C]."""
+    """Multiply-adds of one image; filters are [O, kh, kw, C / groups], depthwise ones [1, kh, kw, O], dense ones [O, C]."""
     pixels = math.prod(output[1:-1])
     if name == "LceBconv2d":
         outputs, height, width, words = inputs[1]
@@ -134,7 +134,7 @@ def _read_onnx(path: Path) -> tuple[Operator, ...]:
         if binary:
             owner = node.inputs[1]
             writer = writers.get(node.inputs[0])
-            # A dense layer reads its signs as a picture of one pixel.
+            # A dense layer reads its signs as a image of one pixel.
             while writer is not None and found[writer].type == "Unsqueeze" and found[writer].reads:
                 writer = found[writer].reads[0]
             packer = writer if writer is not None and found[writer].type == "PackSigns" else None
@@ -148,7 +148,7 @@ def _read_onnx(path: Path) -> tuple[Operator, ...]:
 def _onnx_macs(
     node: onnx_file.NodeInfo, constants: dict[str, tuple[int, ...]], output: tuple[int, ...]
 ) -> int:
-    """Multiply-adds of one picture; filters are [O, C / groups, kh, kw], packed ones [O, kh, kw, ceil(C / groups / 32)].
+    """Multiply-adds of one image; filters are [O, C / groups, kh, kw], packed ones [O, kh, kw, ceil(C / groups / 32)].
 
     A ConvDifference has filters [F, O, C, kh, kw] and takes one of them for each of its terms.
     """

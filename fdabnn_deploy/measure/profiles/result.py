@@ -31,7 +31,7 @@ class ModelFile:
         bytes: of it.
         kind: `model`, or of a baseline: `fp32`, `int8` or `model`.
         note: what a baseline is, in a sentence.
-        binary_macs: 1-bit multiply-adds for one picture.
+        binary_macs: 1-bit multiply-adds for one image.
         float_macs: the others.
         allowed_change: what `fdabnn-export --allow-change` accepted of the file, empty where nothing.
     """

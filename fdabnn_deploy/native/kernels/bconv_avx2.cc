@@ -80,7 +80,7 @@ void Pack(const BconvParams& p, const BconvShape& s, const Word* filter, void* w
 
 int InputRows(const BconvParams& p, int out_rows) { return (out_rows - 1) * p.stride_h + (p.kernel_h - 1) * p.dilation_h + 1; }
 
-// What a band reads of the picture: [rows][columns][words], padding written out.
+// What a band reads of the image: [rows][columns][words], padding written out.
 struct Band {
   int rows;
   std::size_t columns, row_words, plane_bytes, pair_bytes;
@@ -96,7 +96,7 @@ Band BandOf(const BconvParams& p, const BconvShape& s, int out_rows) {
           RoundUp((words + kVector) * kPairBytes, kCacheLine)};
 }
 
-// Output rows of the bands; even, or the whole picture.
+// Output rows of the bands; even, or the whole image.
 int BandHeight(const BconvParams& p, const BconvShape& s) {
   int height = 2;
   for (; height < s.out_h; height += 2) {

@@ -182,7 +182,7 @@ Source MakeSource(const BconvParams& p, const BconvShape& s, Word* const* planes
   return source;
 }
 
-// The pixels of a row that have no taps beside a zero-padded picture.
+// The pixels of a row that have no taps beside a zero-padded image.
 struct Inside {
   int begin, end;
 };

@@ -40,7 +40,7 @@ struct Target {
   int y, x;   // first pixel
   int group;
   int begin, end;  // blocks of the group
-  bool inside;     // no pixel has taps outside of a zero-padded picture
+  bool inside;     // no pixel has taps outside of a zero-padded image
 };
 
 inline __m512i Broadcast(const Word* word) { return _mm512_set1_epi32(static_cast<int>(*word)); }

@@ -1,6 +1,6 @@
 // What a binary convolution kernel of one instruction set is to the driver in bconv.cc.
 //
-// A kernel computes, for a band of output rows of one picture, the number p of taps that differ, and finishes it. Output channels come in
+// A kernel computes, for a band of output rows of one image, the number p of taps that differ, and finishes it. Output channels come in
 // blocks of `lanes`, group by group: block b of group g has the channels g * channels_out / groups + b * lanes onwards. Constants per
 // channel are stored by block, with neutral values in the lanes behind a group's last channel.
 #pragma once
@@ -50,11 +50,11 @@ struct BconvKernel {
   int lanes;
   int max_taps;  // kernel_h * kernel_w * channels_in / groups up to which it counts without overflow
   std::size_t (*weight_bytes)(const BconvParams& params, const BconvShape& shape);
-  // The sizes in `shape` that depend on the picture are not set yet.
+  // The sizes in `shape` that depend on the image are not set yet.
   void (*pack)(const BconvParams& params, const BconvShape& shape, const Word* filter, void* weights);
   // Of one worker.
   std::size_t (*workspace_bytes)(const BconvParams& params, const BconvShape& shape);
-  // input: the picture. output: where row `begin` goes. Computes rows [begin, end).
+  // input: the image. output: where row `begin` goes. Computes rows [begin, end).
   void (*run)(const BconvJob& job, const Word* input, int begin, int end, void* output, void* workspace);
 };
 

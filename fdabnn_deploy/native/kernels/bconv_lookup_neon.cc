@@ -154,15 +154,15 @@ inline std::uint64_t Limb(const Word* pixel, int word, int words) {
   return bits;
 }
 
-// A row of the picture; null outside of it.
-const Word* RowAt(const BconvShape& s, const Word* picture, std::ptrdiff_t y) {
-  return 0 <= y && y < s.in_h ? picture + y * s.in_w * s.in_words : nullptr;
+// A row of the image; null outside of it.
+const Word* RowAt(const BconvShape& s, const Word* image, std::ptrdiff_t y) {
+  return 0 <= y && y < s.in_h ? image + y * s.in_w * s.in_words : nullptr;
 }
 
-// The tables of `columns` pixels from (y, x) on, each with the one that lies (down, right) of it. picture: of the group.
-void FillRow(const BconvParams& p, const BconvShape& s, const Word* picture, std::ptrdiff_t y, std::ptrdiff_t x, int down, int right,
+// The tables of `columns` pixels from (y, x) on, each with the one that lies (down, right) of it. image: of the group.
+void FillRow(const BconvParams& p, const BconvShape& s, const Word* image, std::ptrdiff_t y, std::ptrdiff_t x, int down, int right,
              std::size_t columns, Byte* to) {
-  const Word *const row = RowAt(s, picture, y), *const below = RowAt(s, picture, y + down);
+  const Word *const row = RowAt(s, image, y), *const below = RowAt(s, image, y + down);
   const int words = s.words, channels = p.channels_in / p.groups, limbs = channels / kLimb;
   const int rest = (channels % kLimb + kTaps - 1) / kTaps;
   const std::ptrdiff_t width = s.in_w, step = s.in_words;
@@ -297,10 +297,10 @@ void Run(const BconvJob& job, const Word* input, int begin, int end, void* outpu
   auto* sums = reinterpret_cast<std::uint16_t*>(tables + l.tables);
   const std::size_t all = std::size_t{kLanes} * s.blocks * p.groups;
   for (int group = 0; group < p.groups; ++group) {
-    const Word* picture = input + std::ptrdiff_t{group} * s.words;
+    const Word* image = input + std::ptrdiff_t{group} * s.words;
     for (int x = 0; x < s.out_w; x += l.columns) {
       const int columns = s.out_w - x < l.columns ? s.out_w - x : l.columns;
-      std::ptrdiff_t held[kMaxKernel];  // the row of the picture whose tables a place holds
+      std::ptrdiff_t held[kMaxKernel];  // the row of the image whose tables a place holds
       for (int y = begin; y < end; y += 2) {
         const bool single = y + 1 == end;
         Strip strip = {&p, &l, {}, l.pixel * p.stride_w * (single ? 2 : 1), single ? (columns + 1) / 2 : columns};
@@ -311,7 +311,7 @@ void Run(const BconvJob& job, const Word* input, int begin, int end, void* outpu
           strip.rows[ky] = to;
           if (y != begin && !single && held[place] == row) continue;
           held[place] = row;
-          FillRow(p, s, picture, row - s.pad_top, std::ptrdiff_t{x} * p.stride_w - s.pad_left, single ? 0 : p.stride_h,
+          FillRow(p, s, image, row - s.pad_top, std::ptrdiff_t{x} * p.stride_w - s.pad_left, single ? 0 : p.stride_h,
                   single ? p.stride_w : 0, TableColumns(p, columns), to);
         }
         for (int b = 0; b < s.blocks; b += kMaxBlocks) {

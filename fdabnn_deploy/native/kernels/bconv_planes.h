@@ -1,4 +1,4 @@
-// Rearranges a band of a packed picture for a vector kernel: the words of one row lie side by side, padding is written out, so that an
+// Rearranges a band of a packed image for a vector kernel: the words of one row lie side by side, padding is written out, so that an
 // inner loop adds constant offsets and never asks where it is. In an anonymous namespace: it is made of the kernel's own instructions.
 #pragma once
 

@@ -1,4 +1,4 @@
-// Rearranges a packed picture for kernels whose register holds one output channel's taps: all taps of an output pixel lie side by side.
+// Rearranges a packed image for kernels whose register holds one output channel's taps: all taps of an output pixel lie side by side.
 // In an anonymous namespace, because files of different instruction sets compile it.
 //
 // A strip serves one output row. Per column of the padded input it holds the kernel_h taps that the row reads there, each in as few bytes

@@ -195,7 +195,7 @@ def test_dense_layers_whose_channels_or_images_threads_share(output: Output, thr
 @pytest.mark.parametrize("output", ["float", "packed", "int8"])
 @pytest.mark.parametrize("stride", [1, 2, 3])
 def test_dense_layers_stay_inside_their_workspace(output: Output, stride: int) -> None:
-    """A stride says nothing about a picture of one pixel, and changes nothing of what a batch of them takes."""
+    """A stride says nothing about a image of one pixel, and changes nothing of what a batch of them takes."""
     inputs, channels, batch, guard = 1888, 128, 16, 1 << 16
     params = BconvParams(inputs, channels, 1, 1, stride_h=stride, stride_w=stride, output=output)
     words = np.zeros((batch, 1, 1, inputs // 32), np.uint32)
@@ -233,7 +233,7 @@ def test_drawn(case: tuple[BconvParams, tuple[int, int, int]], seed: int, thread
 )
 @pytest.mark.parametrize("output", OUTPUTS)
 def test_every_width_of_a_tile(output: Output, channels: int, outputs: int) -> None:
-    """Rows of 1 to 36 pixels: every remainder of every tile, in the middle and at both borders of the picture."""
+    """Rows of 1 to 36 pixels: every remainder of every tile, in the middle and at both borders of the image."""
     params = BconvParams(
         channels, outputs, 3, 3, same_padding=True, pad_value=int(output != "float"), output=output
     )

@@ -47,7 +47,7 @@ struct BinaryLayerConstants {
   const float* offset = nullptr;  // likewise
 };
 
-// Of a call: pictures without gaps.
+// Of a call: images without gaps.
 struct BinaryLayerTensors {
   const Word* input = nullptr;
   const float* residual = nullptr;  // or null

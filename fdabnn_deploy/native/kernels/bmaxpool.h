@@ -1,4 +1,4 @@
-// Maximum of packed signs over windows: the AND of the words inside the picture.
+// Maximum of packed signs over windows: the AND of the words inside the image.
 #pragma once
 
 #include <string>

@@ -14,14 +14,14 @@ void ConvSumBand::Resize(int in_height, int in_width, std::int64_t left, std::in
   columns_ = columns;
 }
 
-const float* ConvSumBand::Row(const float* picture, std::int64_t y, float* scratch) const {
-  if (!planes_) return picture + y * in_w_ * channels_;
+const float* ConvSumBand::Row(const float* image, std::int64_t y, float* scratch) const {
+  if (!planes_) return image + y * in_w_ * channels_;
   const auto plane = static_cast<std::size_t>(in_h_ * in_w_), channels = static_cast<std::size_t>(channels_);
-  turn_(picture + y * in_w_, plane, channels, static_cast<std::size_t>(inside_), scratch, channels);
+  turn_(image + y * in_w_, plane, channels, static_cast<std::size_t>(inside_), scratch, channels);
   return scratch;
 }
 
-void ConvSumBand::Fill(const float* picture, std::int64_t first_row, float* band) const {
+void ConvSumBand::Fill(const float* image, std::int64_t first_row, float* band) const {
   const std::int64_t c = channels_;
   for (std::int64_t y = first_row; y < first_row + rows_; ++y, band += columns_ * c) {
     if (y < 0 || y >= in_h_) {
@@ -30,27 +30,27 @@ void ConvSumBand::Fill(const float* picture, std::int64_t first_row, float* band
     }
     float* inside = band + left_ * c;
     std::fill_n(band, left_ * c, 0.0f);
-    const float* row = Row(picture, y, inside);
+    const float* row = Row(image, y, inside);
     if (row != inside) std::memcpy(inside, row, static_cast<std::size_t>(inside_ * c) * sizeof(float));
     std::fill_n(inside + inside_ * c, (columns_ - left_ - inside_) * c, 0.0f);
   }
 }
 
-float ConvSumBand::Largest(const ConvSumWholeLevel& level, const float* picture, std::int64_t first_row) const {
+float ConvSumBand::Largest(const ConvSumWholeLevel& level, const float* image, std::int64_t first_row) const {
   const std::int64_t begin = std::max<std::int64_t>(first_row, 0), end = std::min<std::int64_t>(first_row + rows_, in_h_);
   if (end <= begin) return 0;
-  if (!planes_) return level.largest(picture + begin * in_w_ * channels_, (end - begin) * in_w_ * channels_, 0);
+  if (!planes_) return level.largest(image + begin * in_w_ * channels_, (end - begin) * in_w_ * channels_, 0);
   float largest = 0;
   for (std::int64_t c = 0; c < channels_; ++c) {
-    largest = level.largest(picture + (c * in_h_ + begin) * in_w_, (end - begin) * in_w_, largest);
+    largest = level.largest(image + (c * in_h_ + begin) * in_w_, (end - begin) * in_w_, largest);
   }
   return largest;
 }
 
-bool ConvSumBand::FillWhole(const ConvSumWholeLevel& level, int bits, const float* picture, std::int64_t first_row, std::int16_t* band,
+bool ConvSumBand::FillWhole(const ConvSumWholeLevel& level, int bits, const float* image, std::int64_t first_row, std::int16_t* band,
                             float* unit, float* scratch) const {
   const std::int64_t c = channels_;
-  *unit = WholeUnit(Largest(level, picture, first_row), bits);
+  *unit = WholeUnit(Largest(level, image, first_row), bits);
   if (*unit == 0) return false;
   for (std::int64_t y = first_row; y < first_row + rows_; ++y, band += columns_ * c) {
     if (y < 0 || y >= in_h_) {
@@ -58,7 +58,7 @@ bool ConvSumBand::FillWhole(const ConvSumWholeLevel& level, int bits, const floa
       continue;
     }
     std::fill_n(band, left_ * c, std::int16_t{0});
-    if (!level.convert(Row(picture, y, scratch), inside_ * c, 1 / *unit, band + left_ * c)) return false;
+    if (!level.convert(Row(image, y, scratch), inside_ * c, 1 / *unit, band + left_ * c)) return false;
     std::fill_n(band + (left_ + inside_) * c, (columns_ - left_ - inside_) * c, std::int16_t{0});
   }
   return true;

@@ -11,10 +11,10 @@ namespace fdabnn {
 
 class ConvSumBand {
  public:
-  // Pictures are [channels, height, width] where `planes`, else [height, width, channels].
+  // Images are [channels, height, width] where `planes`, else [height, width, channels].
   ConvSumBand(int channels, bool planes, Level level) : channels_(channels), planes_(planes), turn_(LayerLoopsOf(level).turn) {}
 
-  // left: columns of zeros. A band has `rows` rows of `columns` pixels, whatever of the picture goes beyond them.
+  // left: columns of zeros. A band has `rows` rows of `columns` pixels, whatever of the image goes beyond them.
   void Resize(int in_height, int in_width, std::int64_t left, std::int64_t rows, std::int64_t columns);
 
   std::int64_t columns() const { return columns_; }
@@ -22,23 +22,23 @@ class ConvSumBand {
   // Of scratch memory.
   std::int64_t row_floats() const { return columns_ * channels_; }
 
-  // picture -> band [rows, columns, channels], from a row that may be outside of the picture.
-  void Fill(const float* picture, std::int64_t first_row, float* band) const;
+  // image -> band [rows, columns, channels], from a row that may be outside of the image.
+  void Fill(const float* image, std::int64_t first_row, float* band) const;
 
   // Likewise in whole numbers of so many bits, and their unit; false where they are none.
-  bool FillWhole(const ConvSumWholeLevel& level, int bits, const float* picture, std::int64_t first_row, std::int16_t* band, float* unit,
+  bool FillWhole(const ConvSumWholeLevel& level, int bits, const float* image, std::int64_t first_row, std::int16_t* band, float* unit,
                  float* scratch) const;
 
  private:
-  // The pixels of a row of the picture that the band has room for; where they lie one after the other, that is where they are.
-  const float* Row(const float* picture, std::int64_t y, float* scratch) const;
-  float Largest(const ConvSumWholeLevel& level, const float* picture, std::int64_t first_row) const;
+  // The pixels of a row of the image that the band has room for; where they lie one after the other, that is where they are.
+  const float* Row(const float* image, std::int64_t y, float* scratch) const;
+  float Largest(const ConvSumWholeLevel& level, const float* image, std::int64_t first_row) const;
 
   const std::int64_t channels_;
   const bool planes_;
   void (*const turn_)(const float*, std::size_t, std::size_t, std::size_t, float*, std::size_t);
   std::int64_t in_h_ = 0, in_w_ = 0;
-  std::int64_t left_ = 0, inside_ = 0;  // columns of zeros, and of the picture behind them
+  std::int64_t left_ = 0, inside_ = 0;  // columns of zeros, and of the image behind them
   std::int64_t rows_ = 0, columns_ = 0;
 };
 

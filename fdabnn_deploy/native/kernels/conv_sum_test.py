@@ -92,8 +92,8 @@ def draw_arrays(
         return generator.integers(-limit, limit, size, endpoint=True)
 
     units = 2.0 ** generator.integers(-9, 10, int(generator.integers(1, 4)))
-    batch, *picture = shape
-    whole = (batch, params.channels_in, *picture) if params.planes else (batch, *picture, params.channels_in)
+    batch, *image = shape
+    whole = (batch, params.channels_in, *image) if params.planes else (batch, *image, params.channels_in)
     inputs = [(numbers(largest, *whole) * unit).astype(np.float32) for unit in units]
     size = (params.channels_out, params.kernel_h, params.kernel_w, params.channels_in)
     terms = []
@@ -134,7 +134,7 @@ CASES = {
     "1x1 stride 2": (ConvSumParams(64, 128, 1, 1, 2, 2), (2, 9, 9)),
     "several chunks": (ConvSumParams(130, 80, 3, 3, same_padding=True), (1, 7, 13)),
     "several strips": (ConvSumParams(2, 16, 3, 3, same_padding=True), (3, 50, 11)),
-    "dilated beyond the picture": (ConvSumParams(3, 5, 3, 3, 1, 1, 9, 8, same_padding=True), (1, 5, 6)),
+    "dilated beyond the image": (ConvSumParams(3, 5, 3, 3, 1, 1, 9, 8, same_padding=True), (1, 5, 6)),
     "one pixel": (ConvSumParams(7, 33, 5, 4), (1, 5, 4)),
     "planes": (ConvSumParams(3, 64, 7, 7, 2, 2, 1, 1, False, 3, 3, 3, 3, planes=True), (2, 40, 33)),
     "planes of many channels": (ConvSumParams(70, 130, 1, 1, planes=True), (2, 9, 7)),

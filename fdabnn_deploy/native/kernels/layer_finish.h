@@ -1,5 +1,5 @@
 // What a level does with floats around its kernels: what follows the counts of a binary layer (binary_layer.h), for a run of pixels of one
-// picture, one thread; the way between pixels and planes; and the digits of exact numerics.
+// image, one thread; the way between pixels and planes; and the digits of exact numerics.
 #pragma once
 
 #include <cstddef>
@@ -16,8 +16,8 @@ struct LayerFinish {
   int channels;
   std::size_t counts;  // of a pixel; the first `channels` of them in order
   std::size_t lanes;   // of constants: a multiple of 32
-  bool planes;         // values and residual are [channels, pixels of the picture], else [pixels, channels]
-  std::size_t pixels;  // of the picture
+  bool planes;         // values and residual are [channels, pixels of the image], else [pixels, channels]
+  std::size_t pixels;  // of the image
   // d = base[class of the pixel][lane] - 2 count; nothing overflows behind the last channel or pixel either.
   const std::int32_t* base;
   const std::int32_t* pixel_class;  // null where all are 0
@@ -38,7 +38,7 @@ struct Digits {
 };
 
 struct LayerLoops {
-  // begin: the run's first pixel in the picture; counts are the run's own, the other pointers the picture's. Null: no residual, or an
+  // begin: the run's first pixel in the image; counts are the run's own, the other pointers the image's. Null: no residual, or an
   // output that nobody wants.
   void (*finish)(const LayerFinish& finish, const std::int32_t* counts, int begin, int count, const float* residual, float* values,
                  Word* signs);

@@ -43,7 +43,7 @@ FDABNN_INLINE void StoreFirst(float* to, Floats value, int count) {
 
 FDABNN_INLINE int Least(int a, int b) { return a < b ? a : b; }
 
-// A run of pixels, and its place in the tensors of the picture.
+// A run of pixels, and its place in the tensors of the image.
 struct Run {
   const std::int32_t* counts;
   int begin, count;

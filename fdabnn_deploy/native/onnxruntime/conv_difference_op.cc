@@ -28,17 +28,17 @@ class ConvDifference : public Kernel {
     bool fits = shape.size() == 4 && shape[1] == channels_in_ && shape[0] <= INT_MAX;
     for (std::size_t axis = 2; fits && axis < 4; ++axis) fits = shape[axis] >= 1 && shape[axis] <= kLargest;
     if (!fits) throw Refusal("X0 is " + ToText(shape) + " and not [N, " + std::to_string(channels_in_) + ", H, W]");
-    std::vector<const float*> pictures;
+    std::vector<const float*> images;
     for (const Tensor& tensor : x) {
       if (tensor.data == nullptr || tensor.shape != shape) throw Refusal("its inputs differ in shape, or one is missing");
-      pictures.push_back(static_cast<const float*>(tensor.data));
+      images.push_back(static_cast<const float*>(tensor.data));
     }
     const auto lock = sum_.Prepare(static_cast<int>(shape[2]), static_cast<int>(shape[3]));
     auto* y = static_cast<float*>(call.Output(0, {shape[0], channels_out_, sum_->out_height(), sum_->out_width()}));
     const int threads = threads_.count();
     Workspaces::Space space = workspaces_.Take(sum_->WorkspaceBytes(threads));
     threads_.Run(call, threads,
-                 [&](ThreadPool& pool) { sum_->Run(pictures.data(), static_cast<int>(shape[0]), y, pool, space.buffer.as<void>()); });
+                 [&](ThreadPool& pool) { sum_->Run(images.data(), static_cast<int>(shape[0]), y, pool, space.buffer.as<void>()); });
     workspaces_.Return(std::move(space));
   }
 

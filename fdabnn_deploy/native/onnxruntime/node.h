@@ -43,7 +43,7 @@ class NodeInfo {
   // That has to be there, of a length within [least, most].
   std::vector<int> List(const char* name, std::size_t least, std::size_t most, int low, int high) const;
 
-  // `strides`, `dilations` and `pads` of windows over pictures, into the fields of these names. Throws Refusal where a number is out of
+  // `strides`, `dilations` and `pads` of windows over images, into the fields of these names. Throws Refusal where a number is out of
   // range.
   template <class Params>
   void Windows(Params* params) const {

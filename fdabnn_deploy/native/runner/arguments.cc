@@ -28,7 +28,7 @@ const char kHelp[] =
     "  --per-op            times every operator as well\n"
     "  --ceiling           measures how many binary multiply-adds a core can do at most\n"
     "  --xnnpack on|off    off: LiteRT's own kernels for float operators\n"
-    "  --inputs CAPSULE    measures with its first picture instead of a generated one\n"
+    "  --inputs CAPSULE    measures with its first image instead of a generated one\n"
     "  --selftest CAPSULE  replays it first\n"
     "  --selftest-only     measures nothing\n"
     "  --outputs FILE      writes the outputs of all inputs of the capsule\n"

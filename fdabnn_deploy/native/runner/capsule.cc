@@ -75,7 +75,7 @@ Capsule ParseCapsule(const Bytes& content) {
   if (header.version != kVersion) throw Damaged("version " + std::to_string(header.version) + ", known is " + std::to_string(kVersion));
   if (header.bytes != content.size()) throw Damaged(std::to_string(content.size()) + " bytes of " + std::to_string(header.bytes));
   if (Crc32(content.data() + kCheckedFrom, content.size() - kCheckedFrom) != header.crc) throw Damaged("its checksum does not fit");
-  if (header.count == 0) throw Damaged("it holds no pictures");
+  if (header.count == 0) throw Damaged("it holds no images");
 
   Capsule capsule;
   capsule.target = std::string(header.target, strnlen(header.target, sizeof header.target));

@@ -10,11 +10,11 @@
 
 namespace fdabnn::runner {
 
-// An input or output of the model: its values for all pictures, one picture behind the other.
+// An input or output of the model: its values for all images, one image behind the other.
 struct Tensor {
   std::string name;
   ElementType type;
-  std::vector<std::int64_t> shape;  // of one picture
+  std::vector<std::int64_t> shape;  // of one image
   std::size_t bytes;                // likewise
   Bytes values;
 };
@@ -22,14 +22,14 @@ struct Tensor {
 // A packed tensor inside the model.
 struct PackedSigns {
   std::string name;
-  std::size_t bytes;  // of one picture
+  std::size_t bytes;  // of one image
   std::vector<std::uint64_t> hashes;
 };
 
 struct Capsule {
   std::string target;  // "tflite" or "onnx"
   bool exact = false;
-  std::size_t count = 0;  // pictures, at least one
+  std::size_t count = 0;  // images, at least one
   Bytes model;
   std::vector<Tensor> inputs;   // at least one
   std::vector<Tensor> outputs;  // at least one

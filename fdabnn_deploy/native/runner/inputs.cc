@@ -36,7 +36,7 @@ void CheckTensors(const char* kind, const std::vector<TensorInfo>& infos, const 
   }
   for (std::size_t i = 0; i < infos.size(); ++i) {
     std::vector<std::int64_t> shape = tensors[i].shape;
-    // An output that does not have the batch in front is one picture's as a whole.
+    // An output that does not have the batch in front is one image's as a whole.
     const bool whole = batch == 1 && infos[i].shape == shape;
     shape.insert(shape.begin(), static_cast<std::int64_t>(batch));
     if (infos[i].type != tensors[i].type || !(whole || infos[i].shape == shape)) {

@@ -217,7 +217,7 @@ TensorInfo OrtRunnerSession::Describe(bool input, std::size_t index) const {
   info.bytes = SizeOf(info.type);
   for (std::size_t axis = 0; axis < rank; ++axis) {
     std::int64_t& size = info.shape[axis];
-    if (size < 0 && axis == 0) size = 1;  // one picture
+    if (size < 0 && axis == 0) size = 1;  // one image
     if (size < 0 || __builtin_mul_overflow(info.bytes, static_cast<std::size_t>(size), &info.bytes)) {
       throw Failure(Exit::kRefused, api_.name() + ": " + info.name + " has a free size behind the batch; export it with fixed sizes");
     }

@@ -259,7 +259,7 @@ def test_it_ends_when_it_is_told_to(tmp_path: Path) -> None:
 
 
 def test_a_capsule_whose_entries_want_more_than_it_has(tmp_path: Path) -> None:
-    """Sealed by a checksum that fits: 4 billion pictures, and a thousand entries for the same bytes."""
+    """Sealed by a checksum that fits: 4 billion images, and a thousand entries for the same bytes."""
     path, header = tmp_path / "a.capsule", 80
     entry = struct.pack("<3Q2I8I", 12, 0, 4, 2, 1, 1, *[0] * 7)
     for count, entries, said in (

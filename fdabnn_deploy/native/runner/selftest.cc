@@ -43,7 +43,7 @@ class PackedHashes {
     return static_cast<std::size_t>(std::count_if(found_.begin(), found_.end(), [](const auto& hashes) { return !hashes.empty(); }));
   }
 
-  // Of picture `n` of the run, which is `input` of the capsule.
+  // Of image `n` of the run, which is `input` of the capsule.
   std::optional<Difference> Compare(std::size_t n, std::size_t input) const {
     for (std::size_t i = 0; i < found_.size(); ++i) {
       const PackedSigns& packed = capsule_.packed[i];

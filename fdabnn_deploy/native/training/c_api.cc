@@ -1,5 +1,5 @@
-// The door for `fdabnn_models.layers.fused`, which passes addresses of tensors. Rows are shared by the threads in slices; sums of slices are added
-// in their order, so that a result depends on the number of threads alone.
+// The door for `fdabnn_models.layers.fused`, which passes addresses of tensors. Rows are shared by the threads in slices; sums of slices
+// are added in their order, so that a result depends on the number of threads alone.
 
 #include <algorithm>
 #include <cstdint>

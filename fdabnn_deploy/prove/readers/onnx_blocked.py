@@ -1,10 +1,10 @@
 """The weights of ONNX Runtime's blocked convolutions (domain `com.microsoft.nchwc`).
 
-At its highest level of optimisation ONNX Runtime keeps pictures as [N, C/b, H, W, b] with blocks of b channels, and stores filters as
+At its highest level of optimisation ONNX Runtime keeps images as [N, C/b, H, W, b] with blocks of b channels, and stores filters as
 
 - [O/b, I/b, kh, kw, b of I, b of O] (`OIHWBiBo`),
 - [O/b, I, kh, kw, b of O] (`OIHWBo`) where an output channel sees fewer than b input channels: the first convolution, which reads an
-  ordinary picture, and depthwise convolutions.
+  ordinary image, and depthwise convolutions.
 
 Channels are filled up with zeros to whole blocks; the initialisers' stated shape stays [O, I, kh, kw].
 Source: https://github.com/microsoft/onnxruntime, core/optimizer/nchwc_transformer.cc and core/mlas/lib/reorder.cpp.

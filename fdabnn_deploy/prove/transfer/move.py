@@ -96,7 +96,7 @@ def take_axes(x: Value, axes: Sequence[int], ranges: Sequence[tuple[int, int, in
 
 
 def fill_channels(x: Value, block: int) -> Judged:
-    """Zeros behind the channels of a picture [N, C, H, W], up to whole blocks."""
+    """Zeros behind the channels of a image [N, C, H, W], up to whole blocks."""
     return pad(x, [(0, 0), (0, -x.shape[1] % block), (0, 0), (0, 0)], 0.0)
 
 

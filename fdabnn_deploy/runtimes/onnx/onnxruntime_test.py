@@ -74,9 +74,9 @@ def test_run_all_gives_every_tensor_of_the_graph(files: dict[int | None, Path], 
 
 def test_inputs_need_not_be_contiguous(files: dict[int | None, Path]) -> None:
     session = OnnxRuntime().open(files[None])
-    picture, bias = network_inputs(6)
-    strided = session.run([picture[::2, :, ::-1], bias[::2]])
-    plain = session.run([np.ascontiguousarray(picture[::2, :, ::-1]), np.ascontiguousarray(bias[::2])])
+    image, bias = network_inputs(6)
+    strided = session.run([image[::2, :, ::-1], bias[::2]])
+    plain = session.run([np.ascontiguousarray(image[::2, :, ::-1]), np.ascontiguousarray(bias[::2])])
     assert all(np.array_equal(a, b) for a, b in zip(strided, plain, strict=True))
 
 
@@ -90,10 +90,10 @@ def test_native_runs(files: dict[int | None, Path], batch: int | None) -> None:
 
 def test_wrong_inputs_are_refused(files: dict[int | None, Path]) -> None:
     session = OnnxRuntime().open(files[1])
-    picture, bias = network_inputs(2)
+    image, bias = network_inputs(2)
     for run in (session.run, session.run_all):
         with pytest.raises(UsageError, match=r"float32 \[N, 3, 9, 9\]"):
-            run([picture[:, :, :8], bias])
+            run([image[:, :, :8], bias])
 
 
 def test_threads_and_optimisation_reach_onnx_runtime(files: dict[int | None, Path]) -> None:

@@ -60,9 +60,7 @@ def test_all_tensors_in_the_graphs_convention(
 ) -> None:
     inputs = network_inputs(2)
     expected, tensors = evaluate_all(network(), inputs), runtime.open(files[3]).run_all(inputs)
-    assert (
-        {"picture", "sign1", "sign2", "sign3", "conv1", *network().outputs} <= set(tensors) <= set(expected)
-    )
+    assert {"image", "sign1", "sign2", "sign3", "conv1", *network().outputs} <= set(tensors) <= set(expected)
     for name, value in tensors.items():
         assert value.shape == expected[name].shape, name
         assert np.allclose(value, expected[name], rtol=0, atol=1e-5), name
@@ -88,9 +86,9 @@ def test_native_runs(runtime: InterpreterRuntime, files: dict[int | None, Path])
 
 
 def test_wrong_usage(runtime: InterpreterRuntime, files: dict[int | None, Path]) -> None:
-    picture, bias = network_inputs(2)
+    image, bias = network_inputs(2)
     with pytest.raises(UsageError, match=r"float32 \[N, 3, 9, 9\]"):
-        runtime.open(files[1]).run([picture[:, :, :8], bias])
+        runtime.open(files[1]).run([image[:, :, :8], bias])
     for setting in (Setting(threads=0), Setting(batch=0)):
         with pytest.raises(UsageError, match="numbers from 1 on"):
             runtime.open(files[1], setting=setting)

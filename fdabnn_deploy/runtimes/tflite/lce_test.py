@@ -56,7 +56,7 @@ def test_all_tensors_in_the_graphs_convention(session: Any) -> None:
     reference, tensors = evaluate_all(graph, inputs), session.run_all(inputs)
     assert set(tensors) <= set(reference)
     assert set(tensors) >= {
-        "picture",
+        "image",
         "bias",
         "sign1",
         "sign2",
@@ -92,8 +92,8 @@ def test_native_runs(session: Any) -> None:
 
 
 def test_wrong_inputs_are_usage_errors(session: Any, tflite_path: Path) -> None:
-    picture, bias = network_inputs(2)
-    for wrong in ([picture], [picture, bias[:1]], [picture[:, :, :8], bias], [picture[:0], bias[:0]]):
+    image, bias = network_inputs(2)
+    for wrong in ([image], [image, bias[:1]], [image[:, :, :8], bias], [image[:0], bias[:0]]):
         with pytest.raises(UsageError):
             session.run(wrong)
     with pytest.raises(UsageError, match=r"unknown LCE kernels 'quick'.*indirect"):
@@ -121,13 +121,13 @@ def test_a_file_of_another_tool_runs_as_far_as_it_can_be_understood(
     assert foreign.input_shapes == session.input_shapes
     for a, b in zip(session.run(inputs), foreign.run(inputs), strict=True):
         assert np.array_equal(a, b)
-    assert set(foreign.run_all(inputs)) == {"picture", "bias", *network().outputs}
+    assert set(foreign.run_all(inputs)) == {"image", "bias", *network().outputs}
 
 
 def test_a_tensor_map_that_does_not_fit_is_refused(tflite_path: Path, tmp_path: Path) -> None:
     for old, new, message in (
         (b'"shape":[3,9,9]', b'"shape":[9,9,3]', "does not fit"),
-        (b'"name":"picture","tensor":0', b'"name":"picture","tensor":1', "does not fit"),
+        (b'"name":"image","tensor":0', b'"name":"image","tensor":1', "does not fit"),
         (b'{"flipped":', b'{"flippet":', "damaged"),
     ):
         path = rewritten(tflite_path, tmp_path / "map.tflite", old, new)

@@ -135,7 +135,7 @@ class TfliteSession(Session):
 
 
 def _tensor_map(file: TfliteFile, path: Path) -> TensorMap:
-    """The file's tensor map; for a file of other origin, its inputs and outputs, pictures taken as NHWC.
+    """The file's tensor map; for a file of other origin, its inputs and outputs, images taken as NHWC.
 
     Raises:
         ModelRefusedError: the map is damaged, an input is not float32, or an output is of no type of numbers.

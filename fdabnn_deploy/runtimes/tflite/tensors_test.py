@@ -21,19 +21,19 @@ def packed(signs: Any) -> Any:
 
 
 @pytest.mark.parametrize("flipped", [False, True])
-def test_pictures_come_back(flipped: bool) -> None:
-    picture = RNG.standard_normal((2, 3, 4, 5), dtype=np.float32)
-    stored = picture.transpose(0, 2, 3, 1)
+def test_images_come_back(flipped: bool) -> None:
+    image = RNG.standard_normal((2, 3, 4, 5), dtype=np.float32)
+    stored = image.transpose(0, 2, 3, 1)
     stored = stored[:, ::-1, ::-1] if flipped else stored
     place = TensorPlace("x", 0, (3, 4, 5), Layout.NHWC, (), flipped)
     assert place.stored_shape == (4, 5, 3)
-    assert np.array_equal(place.restore(stored), picture)
+    assert np.array_equal(place.restore(stored), image)
     rows = TensorPlace("x", 0, (60,), Layout.FLAT, (3, 4, 5), flipped)
     assert rows.stored_shape == (60,)
-    assert np.array_equal(rows.restore(stored.reshape(2, 60)), picture.reshape(2, 60))
+    assert np.array_equal(rows.restore(stored.reshape(2, 60)), image.reshape(2, 60))
     pixel = TensorPlace("x", 0, (60,), Layout.PIXEL, (3, 4, 5), flipped)
     assert pixel.stored_shape == (1, 1, 60)
-    assert np.array_equal(pixel.restore(stored.reshape(2, 1, 1, 60)), picture.reshape(2, 60))
+    assert np.array_equal(pixel.restore(stored.reshape(2, 1, 1, 60)), image.reshape(2, 60))
 
 
 def test_plain_tensors_stay_as_they_are() -> None:
@@ -55,20 +55,20 @@ def test_packed_signs_come_back(channels: int, flipped: bool) -> None:
     assert np.array_equal(place.restore(words), expected)
 
 
-def test_packed_signs_of_a_flattened_picture_come_back() -> None:
-    picture = np.where(RNG.random((2, 5, 3, 4)) < 0.5, -1, 1).astype(np.float32)
-    words = packed(picture.transpose(0, 2, 3, 1)[:, ::-1, ::-1].reshape(2, 1, 1, 60))
+def test_packed_signs_of_a_flattened_image_come_back() -> None:
+    image = np.where(RNG.random((2, 5, 3, 4)) < 0.5, -1, 1).astype(np.float32)
+    words = packed(image.transpose(0, 2, 3, 1)[:, ::-1, ::-1].reshape(2, 1, 1, 60))
     place = TensorPlace("s", 0, (60,), Layout.PACKED, (5, 3, 4), True)
     assert words.shape[1:] == place.stored_shape
-    assert np.array_equal(place.restore(words), picture.reshape(2, 60))
+    assert np.array_equal(place.restore(words), image.reshape(2, 60))
 
 
 def test_inputs_are_stored_as_the_file_takes_them() -> None:
-    picture = RNG.standard_normal((2, 3, 4, 5), dtype=np.float32)
-    stored = TensorPlace("x", 0, (3, 4, 5), Layout.NHWC).store(picture)
-    assert np.array_equal(stored, picture.transpose(0, 2, 3, 1))
+    image = RNG.standard_normal((2, 3, 4, 5), dtype=np.float32)
+    stored = TensorPlace("x", 0, (3, 4, 5), Layout.NHWC).store(image)
+    assert np.array_equal(stored, image.transpose(0, 2, 3, 1))
     assert stored.flags.c_contiguous
-    rows = picture.reshape(2, 60)
+    rows = image.reshape(2, 60)
     assert np.array_equal(TensorPlace("x", 0, (60,), Layout.FLAT).store(rows), rows)
 
 
@@ -98,7 +98,7 @@ def test_incomplete_and_unknown_places_are_refused(field: str) -> None:
         TensorPlace.from_json(entry)
     with pytest.raises(ValueError, match=r"\(3,\) cannot be NHWC"):
         TensorPlace.from_json(TensorPlace("a", 3, (3,), Layout.NHWC).to_json())
-    with pytest.raises(ValueError, match="cannot be a picture"):
+    with pytest.raises(ValueError, match="cannot be a image"):
         TensorPlace.from_json(TensorPlace("a", 3, (60,), Layout.FLAT, (3, 4, 4)).to_json())
     with pytest.raises(ValueError, match="diagonal"):
         TensorPlace.from_json({**TensorPlace("a", 3, (3,), Layout.FLAT).to_json(), "layout": "diagonal"})

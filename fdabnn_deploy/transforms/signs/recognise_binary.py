@@ -9,7 +9,7 @@ values), and their sum is divided by their number:
     conv(torch.sign(x), B)        = (conv(Sign(x), B) - conv(Sign(-x), B)) / 2
     conv(Sign(x), T), T in -1..1  = (conv(Sign(x), P) + conv(Sign(x), M)) / 2,   P with +1 and M with -1 where T is 0
 
-All sums are integers; taps outside the picture are 0 in each.
+All sums are integers; taps outside the image are 0 in each.
 """
 
 from __future__ import annotations

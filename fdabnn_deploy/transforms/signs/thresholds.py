@@ -3,7 +3,7 @@
 `Sign(f(acc)) -> Sign(s * acc - s * t)` with `s = +-1` and t an odd multiple of 1/2, per channel, where f is a chain of pointwise
 operators that nothing else reads. The accumulator of a binary layer with K taps is an integer in [-K, K], so the chain is evaluated at
 every one of them, in float32 as the trained model is deployed, and the sign it gives there is the truth: ties, roundings, overflow and
--0.0 included. No integer is left out: near a zero-padded border the accumulator has another parity than inside the picture.
+-0.0 included. No integer is left out: near a zero-padded border the accumulator has another parity than inside the image.
 
 | sign of f over [-K, K]          | becomes           |
 |---------------------------------|-------------------|

@@ -1,4 +1,4 @@
-"""AlexNet for 224 x 224 pictures with binary hidden layers, in the form usual for BNNs.
+"""AlexNet for 224 x 224 images with binary hidden layers, in the form usual for BNNs.
 
 Widths and kernels of the one-column AlexNet with batch norm (Rastegari et al. 2016, XNOR-Net,
 arXiv 1603.05279): the first convolution and the last dense layer are float, four convolutions and the two

@@ -154,7 +154,7 @@ class BiBenchBlock(nn.Module):
 
 
 class BiBenchBackbone(nn.Module):
-    """Float stem, BN, Hardtanh, for 224 x 224 pictures a max pool, then stages of binary blocks."""
+    """Float stem, BN, Hardtanh, for 224 x 224 images a max pool, then stages of binary blocks."""
 
     def __init__(
         self,
@@ -256,7 +256,7 @@ def bibench_resnet(
         strides: of the first block of each stage; by default 1, then 2.
         stem: "cifar" (3x3) or "imagenet" (7x7 of stride 2 and a 3x3 max pool of stride 2).
         stem_channels: channels of the stem; BiBench's ResNet-20 keeps the 64 of larger networks.
-        in_channels: of the pictures.
+        in_channels: of the images.
         num_classes: number of outputs.
         bireal: a shortcut over each binary convolution.
         conv_bias: binary convolutions have a bias.

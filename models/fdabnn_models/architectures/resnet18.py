@@ -1,4 +1,4 @@
-"""ResNet-18 for 224 x 224 pictures with a shortcut over each of its 16 binary convolutions.
+"""ResNet-18 for 224 x 224 images with a shortcut over each of its 16 binary convolutions.
 
 Structure of Bi-Real Net (Liu et al. 2018, arXiv 1808.00278): float 7x7 stem, and where the shape changes
 the shortcut is 2x2 average pooling, a float 1x1 convolution and batch norm. As in the FDA-BNN code the order

@@ -1,4 +1,4 @@
-"""ResNet-20 for 32 x 32 pictures with binary convolutions.
+"""ResNet-20 for 32 x 32 images with binary convolutions.
 
 ``resnet20`` is the network of the FDA-BNN authors' released code (a shortcut over both convolutions of a
 block); ``resnet20_bireal`` has a shortcut over each convolution, as Bi-Real Net (Liu et al. 2018,

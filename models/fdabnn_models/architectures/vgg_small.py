@@ -1,4 +1,4 @@
-"""VGG-small for 32 x 32 pictures: one float and five binary convolutions, a float linear layer.
+"""VGG-small for 32 x 32 images: one float and five binary convolutions, a float linear layer.
 
 Widths as in the BNN literature (128, 128, 256, 256, 512, 512; Zhang et al. 2018, LQ-Nets, arXiv 1807.10029).
 The pooling stands last in its block, directly before the next sign, where it works on single bits.

@@ -10,8 +10,8 @@ from fdabnn_models.data.dataset import input_range, normalise
 
 
 def test_normalised_values_and_their_range() -> None:
-    pictures = torch.tensor([[[[0, 255, 128]]], [[[255, 0, 0]]]], dtype=torch.uint8)
-    got = normalise(pictures, cifar10.MEAN, cifar10.STD)
+    images = torch.tensor([[[[0, 255, 128]]], [[[255, 0, 0]]]], dtype=torch.uint8)
+    got = normalise(images, cifar10.MEAN, cifar10.STD)
     assert got.shape == (2, 3, 1, 1)
     for channel, value in enumerate((0, 255, 128)):
         expected = (value / 255 - cifar10.MEAN[channel]) / cifar10.STD[channel]
@@ -24,7 +24,7 @@ def test_normalised_values_and_their_range() -> None:
     assert every.max().item() == pytest.approx(high, abs=1e-6)
 
 
-def test_batches_are_crops_and_flips_of_their_pictures(tiny_cifar: Path) -> None:
+def test_batches_are_crops_and_flips_of_their_images(tiny_cifar: Path) -> None:
     data = cifar10.load_cifar10(tiny_cifar)
     batches = data.batches(16, seed=1)
     order = batches.order(0)
@@ -34,11 +34,11 @@ def test_batches_are_crops_and_flips_of_their_pictures(tiny_cifar: Path) -> None
     assert torch.equal(labels, data.train_labels[index])
     padded = torch.nn.functional.pad(data.train_images[index], (4, 4, 4, 4))
     seen = set()
-    for picture, source in zip(inputs, padded, strict=True):
+    for image, source in zip(inputs, padded, strict=True):
         found = [
             (row, column, flip)
             for row in range(9) for column in range(9) for flip in (False, True)
-            if torch.equal(picture, cut(source, row, column, flip))
+            if torch.equal(image, cut(source, row, column, flip))
         ]  # fmt: skip
         assert len(found) == 1
         seen.add(found[0])
@@ -46,15 +46,15 @@ def test_batches_are_crops_and_flips_of_their_pictures(tiny_cifar: Path) -> None
     assert {flip for _, _, flip in seen} == {False, True}
 
 
-def test_batches_without_crop_keep_every_picture_in_its_place(tiny_cifar: Path) -> None:
+def test_batches_without_crop_keep_every_image_in_its_place(tiny_cifar: Path) -> None:
     data = cifar10.load_cifar10(tiny_cifar)
     batches = data.batches(16, seed=1)
     order = batches.order(0)
     inputs, labels = batches.batch(0, 0, order, crop=False)
     assert torch.equal(labels, data.train_labels[order[:16]])
     flips = set()
-    for picture, source in zip(inputs, data.train_images[order[:16]], strict=True):
-        (flip,) = (flip for flip in (False, True) if torch.equal(picture, cut(source, 0, 0, flip)))
+    for image, source in zip(inputs, data.train_images[order[:16]], strict=True):
+        (flip,) = (flip for flip in (False, True) if torch.equal(image, cut(source, 0, 0, flip)))
         flips.add(flip)
     assert flips == {False, True}
 

@@ -18,7 +18,7 @@ CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "hors
 # Per-channel statistics of the training images on the scale 0 .. 1.
 MEAN = (0.4914, 0.4822, 0.4465)
 STD = (0.2470, 0.2435, 0.2616)
-PICTURE = (3, 32, 32)
+IMAGE = (3, 32, 32)
 TRAIN_FILES = tuple(f"data_batch_{i}" for i in range(1, 6))
 TEST_FILE = "test_batch"
 FOLDERS = ("", "cifar-10", "cifar-10-batches-py")

@@ -27,9 +27,9 @@ class Bomb:
 def test_batch_is_read_as_written(tiny_cifar: Path) -> None:
     path = tiny_cifar / "data_batch_1"
     content = pickle.loads(path.read_bytes())
-    pictures, labels = cifar10.read_batch(path)
-    assert pictures.dtype == torch.uint8
-    assert np.array_equal(pictures.numpy().reshape(-1, 3072), content[b"data"])
+    images, labels = cifar10.read_batch(path)
+    assert images.dtype == torch.uint8
+    assert np.array_equal(images.numpy().reshape(-1, 3072), content[b"data"])
     assert labels.tolist() == content[b"labels"]
 
 
@@ -38,12 +38,12 @@ def test_official_test_batch(data_dir: Path) -> None:
         path = cifar10.find_batches(data_dir)[cifar10.TEST_FILE]
     except UsageError as error:
         pytest.skip(str(error))
-    pictures, labels = cifar10.read_batch(path)
-    assert pictures.shape == (10000, 3, 32, 32)
+    images, labels = cifar10.read_batch(path)
+    assert images.shape == (10000, 3, 32, 32)
     assert torch.bincount(labels).tolist() == [1000] * 10
-    # The first test picture is a cat (class 3); its top left pixel is (158, 112, 49).
+    # The first test image is a cat (class 3); its top left pixel is (158, 112, 49).
     assert labels[0] == 3
-    assert pictures[0, :, 0, 0].tolist() == [158, 112, 49]
+    assert images[0, :, 0, 0].tolist() == [158, 112, 49]
 
 
 @pytest.mark.parametrize("layout", ["folder", "parent", "python", "xz"])

@@ -187,7 +187,7 @@ def test_damaged_state_is_refused(tiny_cifar: Path, tmp_path: Path, damage: str)
 def test_state_of_other_data_is_refused(tiny_cifar: Path, tmp_path: Path) -> None:
     out = tmp_path / "net.pt"
     trainer(tiny_cifar, out).run()
-    other = write_batches(tmp_path / "cifar-10", pictures_per_batch=17)
+    other = write_batches(tmp_path / "cifar-10", images_per_batch=17)
     with pytest.raises(UsageError, match="a run on other data than --data names now; delete it"):
         trainer(other, out).resume()
 
@@ -256,7 +256,7 @@ def test_batch_must_be_shareable_and_not_too_large(tiny_cifar: Path, tmp_path: P
         trainer(tiny_cifar, tmp_path / "net.pt", replace(RECIPE, batch_size=81))
 
 
-def test_network_for_other_pictures_is_refused(
+def test_network_for_other_images_is_refused(
     tiny_cifar: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Tiny, "input_shape", (3, 224, 224))

@@ -121,10 +121,10 @@ def multiplications(arch: str) -> int:
     from torch.utils.flop_counter import FlopCounterMode
 
     from fdabnn_models.architectures.registry import find_architecture
-    from fdabnn_models.data.cifar10 import PICTURE
+    from fdabnn_models.data.cifar10 import IMAGE
 
     with FlopCounterMode(display=False) as counter:
-        find_architecture(arch)(num_classes=10).eval()(torch.zeros(1, *PICTURE))
+        find_architecture(arch)(num_classes=10).eval()(torch.zeros(1, *IMAGE))
     return int(counter.get_total_flops()) // FLOPS_PER_MAC
 
 

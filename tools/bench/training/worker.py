@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 
 from fdabnn_models.data.arrays import ArrayDataset
-from fdabnn_models.data.cifar10 import CLASSES, MEAN, PICTURE, STD
+from fdabnn_models.data.cifar10 import CLASSES, IMAGE, MEAN, STD
 from fdabnn_models.training.distributed import join_ranks, leave_ranks
 from fdabnn_models.training.memory import keep_freed_memory
 from fdabnn_models.training.recipe import Recipe
@@ -41,7 +41,7 @@ class Silent:
 def random_images() -> ArrayDataset:
     """Random bytes in the form of CIFAR-10."""
     generator = torch.Generator().manual_seed(0)
-    images = torch.randint(0, 256, (IMAGES, *PICTURE), dtype=torch.uint8, generator=generator)
+    images = torch.randint(0, 256, (IMAGES, *IMAGE), dtype=torch.uint8, generator=generator)
     labels = torch.randint(0, 10, (IMAGES,), generator=generator)
     return ArrayDataset("random", CLASSES, MEAN, STD, images, labels, images[:10], labels[:10])
 
