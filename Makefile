@@ -62,7 +62,8 @@ bench: $(LIBRARY) ## time the kernels and whole models against their peers; want
 	$(BIN)/python tools/bench models
 
 .PHONY: lint
-lint: $(STAMP) ## check style and types
+lint: $(STAMP) ## check style, types and which room imports which
+	@$(BIN)/python tools/lint
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
