@@ -5,6 +5,7 @@
 #   TORCH          torch to install instead of the pinned CPU build, e.g. torch==2.13.0 (with CUDA)
 #   PIP_INDEX_URL  package index for everything else
 #   PYTEST_ARGS    arguments for pytest (default: -n 2, two processes)
+#   LONG           files whose tests `make test-long` runs, to run it in parts (default: all)
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
@@ -22,6 +23,7 @@ ifdef PIP_INDEX_URL
 export PIP_INDEX_URL
 endif
 
+AGREEMENT := runtime_tests/profile_agreement_test.py
 CHECKPOINT ?= models/checkpoints/resnet20-cifar10.pt
 
 .PHONY: help
@@ -53,8 +55,10 @@ test: $(LIBRARY) ## run the tests
 	$(BIN)/pytest $(PYTEST_ARGS)
 
 .PHONY: test-long
-test-long: $(LIBRARY) ## run the tests that take minutes or whole data sets
-	$(BIN)/pytest -m long
+test-long: $(LIBRARY) ## run the tests that take minutes or whole data sets; LONG="FILE..." for some of them
+	$(BIN)/pytest -m long $(PYTEST_ARGS) --deselect $(AGREEMENT) $(LONG)
+	@# This one measures: nothing may run beside it.
+	$(if $(LONG),,$(BIN)/pytest -m long $(AGREEMENT))
 
 .PHONY: bench
 bench: $(LIBRARY) ## time the kernels and whole models against their peers; wants a quiet machine

@@ -221,8 +221,8 @@ def judge(tally: Tally, least: int) -> None:
     assert set(tally.values) == {"PyTorch", "ONNX Runtime", "LCE", "LiteRT", "TensorFlow Lite"}
 
 
-def check(number: int, least: int, folder: Path, capsys: Any) -> None:
-    tally = run_all(range(number), folder)
+def check(seeds: range, least: int, folder: Path, capsys: Any) -> None:
+    tally = run_all(seeds, folder)
     with capsys.disabled():
         print("", *report(tally), sep="\n")
     judge(tally, least)
@@ -265,9 +265,11 @@ def test_activations_that_converters_fold_into_binary_layers(tmp_path: Path) -> 
 
 
 def test_100_networks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    check(100, 1, tmp_path, capsys)
+    check(range(100), 1, tmp_path, capsys)
 
 
 @pytest.mark.long
-def test_2000_networks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    check(2000, 50, tmp_path, capsys)
+@pytest.mark.parametrize("first", range(0, 2000, 200))
+def test_2000_networks(first: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """In parts, so that a run can be cut and goes on where it was."""
+    check(range(first, first + 200), 4, tmp_path, capsys)
