@@ -298,14 +298,14 @@ def test_a_capsule_of_another_model(run: Run, resnet20_capsules: dict[str, Any])
 
 def test_files_that_cannot_be_written(run: Run, resnet20_capsules: dict[str, Any], tmp_path: Path) -> None:
     files = resnet20_capsules["packed"]
-    for arguments, said in (
-        (("--json", "/dev/full"), "cannot write /dev/full: No space left on device"),
-        (("--json", tmp_path / "none" / "a.json"), "a.json: No such file or directory"),
-        (("--json", tmp_path), "it is a folder: name a file"),
-        (("--outputs", tmp_path, "--inputs", files.capsule), "it is a folder: name a file"),
-        (("--outputs", "/dev/full", "--inputs", files.capsule), "cannot write /dev/full"),
+    for arguments, said, code in (
+        (("--json", "/dev/full"), "cannot write /dev/full: No space left on device", 6),
+        (("--json", tmp_path / "none" / "a.json"), "a.json: No such file or directory", 2),
+        (("--json", tmp_path), "it is a folder: name a file", 2),
+        (("--outputs", tmp_path, "--inputs", files.capsule), "it is a folder: name a file", 2),
+        (("--outputs", "/dev/full", "--inputs", files.capsule), "cannot write /dev/full", 6),
     ):
-        assert said in failed(run(files.model, "--runs", 1, *arguments), 2)
+        assert said in failed(run(files.model, "--runs", 1, *arguments), code)
     assert "where ONNX Runtime's profile goes: set TMPDIR" in failed(
         run(files.model, "--runs", 1, "--per-op", TMPDIR=str(tmp_path / "none")), 2
     )
@@ -323,7 +323,7 @@ def test_a_closed_standard_output_is_told(
             text=True,
             check=False,
         )
-        assert "cannot write the standard output: Bad file descriptor" in failed(done, 2)
+        assert "cannot write the standard output: Bad file descriptor" in failed(done, 6)
 
 
 def test_links_are_written_through(run: Run, resnet20_capsules: dict[str, Any], tmp_path: Path) -> None:

@@ -259,8 +259,11 @@ def _likeliest_cause(
     state = fitted.state
     if misshapen and not missing and not extra:
         last = [key.rpartition(".")[0] for key in target][-1]
-        if {key.rpartition(".")[0] for key in misshapen} == {last}:
-            return _other_classes(state[misshapen[0]].shape[0], target[misshapen[0]].shape[0], parameters)
+        found, made = state[misshapen[0]].shape, target[misshapen[0]].shape
+        if {key.rpartition(".")[0] for key in misshapen} == {last} and all(
+            state[key].shape == (*found[:1], *target[key].shape[1:]) for key in misshapen
+        ):
+            return _other_classes(found[0], made[0], parameters)
     fitting = fitting_architectures(state)
     if fitting:
         return f"its keys and shapes fit {' and '.join(fitting)}: choose with --arch"

@@ -6,7 +6,7 @@
 
 namespace fdabnn::runner {
 
-enum class Exit { kOk = 0, kBug = 1, kUsage = 2, kRefused = 3, kParity = 4, kMissing = 6 };
+enum class Exit { kOk = 0, kBug = 1, kUsage = 2, kRefused = 3, kParity = 4, kMissing = 6, kNotWritten = 6 };
 
 struct Failure : std::runtime_error {
   Failure(Exit exit_code, const std::string& text) : std::runtime_error(text), code(exit_code) {}

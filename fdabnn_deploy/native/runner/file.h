@@ -5,11 +5,16 @@
 #include <string>
 #include <vector>
 
+#include "runner/failure.h"
+
 namespace fdabnn::runner {
 
 using Bytes = std::vector<std::uint8_t>;
 
-// The content. Throws Failure (wrong usage) where it cannot be read.
+// Throws Failure (`code`) for what may never end: a device, a pipe, a socket.
+void CheckFile(const std::string& path, Exit code);
+
+// The content. Throws Failure (wrong usage) where it cannot be read, or is no file, such as a pipe.
 Bytes ReadFile(const std::string& path);
 
 // The content as text with spaces and line ends cut off, or "" where it cannot be read: for /proc and /sys.
@@ -25,7 +30,7 @@ bool IsStandardOutput(const std::string& path);
 void CheckWritable(const std::string& path);
 
 // Writes beside the file and renames, so that a reader sees all of it or nothing, where a link leads, if it is one; devices and pipes are
-// written directly. Throws Failure (wrong usage) where that does not succeed.
+// written directly. Throws Failure (not written) where that does not succeed.
 void WriteFile(const std::string& path, const void* data, std::size_t size);
 void WriteFile(const std::string& path, const std::string& text);
 

@@ -38,6 +38,7 @@ Library::Library(const std::string& path, const std::vector<std::string>& beside
   std::vector<std::string> candidates;
   if (!path.empty()) {
     if (!Exists(path)) throw Failure(Exit::kMissing, "the library " + path + " does not exist: " + advice);
+    CheckFile(path, Exit::kMissing);
     // A name without a folder would be looked for elsewhere.
     candidates.push_back(Real(path));
   } else {

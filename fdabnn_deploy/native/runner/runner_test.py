@@ -6,6 +6,7 @@ import os
 import platform
 import shutil
 import signal
+import socket
 import struct
 import subprocess
 import time
@@ -112,7 +113,7 @@ def test_a_reader_that_has_gone() -> None:
         )
     finally:
         os.close(theirs)
-    assert done.returncode == 2
+    assert done.returncode == 6
     assert done.stderr == "fdabnn-runner: cannot write the standard output: Broken pipe\n"
 
 
@@ -324,18 +325,54 @@ def test_a_caller_that_ignores_how_its_children_end(tmp_path: Path) -> None:
 
 
 def test_who_kills_it_is_not_called_a_bug(tmp_path: Path) -> None:
-    """Outside of a runtime: while it waits for a model that comes through a pipe."""
-    model = tmp_path / "a.onnx"
-    os.mkfifo(model)
-    process = subprocess.Popen([runner_path(), str(model)], stderr=subprocess.PIPE, text=True)
-    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
-    while not children.read_text().split():
-        assert process.poll() is None
-        time.sleep(0.01)
-    os.kill(int(children.read_text()), signal.SIGKILL)
-    said = process.communicate(timeout=10)[1]
+    """Outside of a runtime: while it opens the model."""
+    compiler = wanted_compiler("cc", ["-fPIC"])
+    source, library = tmp_path / "kill.c", tmp_path / "libkill.so"
+    source.write_text(
+        "#include <signal.h>\n#include <string.h>\n"
+        "int open(const char *path, int flags, ...) {\n"
+        '  return strstr(path, ".onnx") ? raise(SIGKILL) : -1;\n'
+        "}\n"
+        "int __open_2(const char *path, int flags) { return open(path, flags); }\n"
+    )
+    subprocess.run([compiler, "-w", "-shared", "-fPIC", "-o", str(library), str(source)], check=True)
+    model = onnx_file(tmp_path / "a.onnx")
+    said = refused(run(model, LD_PRELOAD=str(library)), 6)
     assert said.startswith(f"fdabnn-runner: {model}: the system stopped it, most likely for want of memory")
-    assert process.returncode == 6
+
+
+def test_what_never_ends_is_not_read(tmp_path: Path) -> None:
+    """As a model, as a capsule and as a library, and where a link leads there."""
+    model = onnx_file(tmp_path / "a.onnx")
+    for suffix in (".onnx", ".tflite"):
+        pipe, device = tmp_path / f"pipe{suffix}", tmp_path / f"device{suffix}"
+        os.mkfifo(pipe)
+        device.symlink_to("/dev/zero")
+        for path, kind in ((pipe, r"a pipe (FIFO)"), (device, "a device")):
+            for arguments, code in (
+                ((path,), 2),
+                ((model, "--selftest", path), 2),
+                ((model, "--inputs", path), 2),
+                ((model, "--runtime", path), 6),
+            ):
+                said = refused(run(*arguments), code)
+                assert f"cannot read {path}: it is {kind}, which may never end: save what it gives" in said
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(tmp_path / "socket.onnx"))
+        assert "it is a socket" in refused(run(tmp_path / "socket.onnx"), 2)
+
+
+def test_an_output_that_cannot_be_written_is_no_wrong_usage(tmp_path: Path) -> None:
+    """Seen before the work it is (2); where the result is lost, it is not (6), as with all tools of the project."""
+    model = onnx_file(tmp_path / "a.onnx")
+    assert "it is a folder" in refused(run(model, "--json", tmp_path), 2)
+    assert "No such file" in refused(run(model, "--json", tmp_path / "none" / "a.json"), 2)
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [runner_path(), "--help"], stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert done.returncode == 6
+    assert done.stderr == "fdabnn-runner: cannot write the standard output: No space left on device\n"
 
 
 def test_the_library_for_the_ceiling_is_opened_before_anything_is_measured(tmp_path: Path) -> None:

@@ -114,15 +114,19 @@ TfliteTensor ReadTensor(const Table& table, const std::vector<Table>& buffers) {
     throw Damaged("unknown tensor type " + std::to_string(tensor.type));
   }
   std::uint64_t bytes = kSizes[tensor.type];
+  bool empty = false;
   for (const std::int32_t size : tensor.shape) {
     if (size < 0) throw Damaged("a tensor of negative size");
+    empty = empty || size == 0;
     if (__builtin_mul_overflow(bytes, static_cast<std::uint64_t>(size), &bytes)) throw Damaged("a tensor of impossible size");
   }
-  const std::size_t stored = buffers[index].Items(0, 1).count;
+  const Span span = buffers[index].Items(0, 1);
+  const std::size_t stored = span.count;
   if (stored > 0 && kSizes[tensor.type] > 0 && stored != bytes) {
     throw Damaged("a constant of " + std::to_string(stored) + " bytes, and a shape of " + std::to_string(bytes));
   }
-  tensor.constant = stored > 0;
+  // A constant without any value, such as an axis of length 0, has a buffer without any byte; what is computed has none at all.
+  tensor.constant = stored > 0 || (span.present && empty);
   if (table.Has(4)) {
     const Table quantization = table.Inner(4);
     for (const int field : {0, 1, 2}) quantization.Items(field, 4);

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import struct
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from fdabnn_deploy.conformance import network
 from fdabnn_deploy.errors import ModelRefusedError, UsageError
 from fdabnn_deploy.ir.ops import BinaryConv2d, BinaryLinear
+from fdabnn_deploy.native import runner_path
 from fdabnn_deploy.runtimes.tflite.flatbuffer import DamagedError, root
 from fdabnn_deploy.runtimes.tflite.tflite_file import DIGEST_KEY, IDENTIFIER, INT32, parse_tflite, read_tflite
 
@@ -110,7 +112,7 @@ def test_constants_of_another_size_than_their_shape_are_refused(unsigned: bytes)
         parse_tflite(damaged)
 
 
-def test_constants_without_values_are_constants(unsigned: bytes) -> None:
+def test_constants_without_values_are_constants(unsigned: bytes, tmp_path: Path) -> None:
     """TensorFlow's converter writes them for slices of length 0; nothing computes them."""
     model = root(unsigned, IDENTIFIER)
     tables = list(next(model.tables(2)).tables(0))
@@ -125,6 +127,13 @@ def test_constants_without_values_are_constants(unsigned: bytes) -> None:
     weight = next(tensor for tensor in empty.tensors if tensor.name == "classifier/weight")
     assert weight.shape == (0, 12)
     assert weight.constant
+    # The runner reads it alike: what it lacks is the runtime.
+    path = tmp_path / "empty.tflite"
+    path.write_bytes(changed)
+    done = subprocess.run(
+        [runner_path(), str(path), "--runtime", "/none"], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr.count("does not exist")) == (6, 1), done.stderr
 
 
 def test_operators_out_of_order_are_refused(unsigned: bytes) -> None:
