@@ -1,4 +1,4 @@
-"""Exact graphs of random networks give the same bits everywhere: the reference, PyTorch, ONNX Runtime, LCE, LiteRT, TensorFlow Lite.
+"""Exact graphs of random networks give the same bits in the reference, PyTorch, ONNX Runtime, LCE, LiteRT, TensorFlow Lite.
 
 Every network runs on four normal images and on four that hold zeros of both signs, denormals, numbers at and beyond the limits,
 infinities and NaN. PyTorch runs batches of 4 and of 1, on 1 and 2 threads; ONNX Runtime does at every level of optimisation, on the file

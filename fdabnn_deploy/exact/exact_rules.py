@@ -9,6 +9,7 @@ import numpy as np
 
 from fdabnn_deploy.errors import ModelRefusedError
 from fdabnn_deploy.exact.float_layer import float_layer
+from fdabnn_deploy.exact.fusion_hazards import ACTIVATIONS, BINARY_LAYERS, LAYERS
 from fdabnn_deploy.exact.graph_builder import Workbench
 from fdabnn_deploy.exact.operand_grids import MARGIN, Cutter
 from fdabnn_deploy.exact.plan import Observed, limits
@@ -20,8 +21,6 @@ from fdabnn_deploy.ir.graph import Node
 from fdabnn_deploy.ir.ops import (
     Affine,
     AvgPool2d,
-    BinaryConv2d,
-    BinaryLinear,
     Clamp,
     Conv2d,
     GlobalAvgPool,
@@ -30,7 +29,6 @@ from fdabnn_deploy.ir.ops import (
     Linear,
     Op,
     PRelu,
-    Relu,
     RoundToGrid,
     Saturate,
     Softmax,
@@ -56,8 +54,6 @@ NEGLIGIBLE = 2.0**-60
 
 OTHERWISE = "; export with --numerics float to do without the promise of equal bits"
 
-
-_LAYERS = (Conv2d, Linear, BinaryConv2d, BinaryLinear)
 
 Rule = Callable[[Cutter, Node], None]
 
@@ -92,20 +88,20 @@ def _affine(cutter: Cutter, node: Node) -> None:
     source = bench.name(node.inputs[0])
     scale, offset = (np.where(np.abs(v) < NEGLIGIBLE, 0.0, v) for v in (op.scale, op.offset))
     layer = bench.op(source)
-    if isinstance(layer, BinaryConv2d | BinaryLinear):
-        # Runtimes fold such an affine into the layer: m w on the grid of m, and `K |m| + |b|` bounds every partial sum.
+    if isinstance(layer, BINARY_LAYERS):
+        # FOLD_BINARY_AFFINE: the folded weights m w are on the grid of m, and `K |m| + |b|` bounds every partial sum.
         gridded = to_grid(scale[:, None], offset, layer.taps, 0)
         if not (np.array_equal(gridded.weight[:, 0], scale) and np.array_equal(gridded.bias, offset)):
             # The grid leaves `24 - log2 K` bits.
-            source = _held(bench, node, source, math.inf)
-    elif isinstance(layer, Relu | Clamp) and isinstance(bench.op_before(source), _LAYERS):
-        # LCE makes the activation a part of the layer first, and the affine then.
-        source = _held(bench, node, source, 1.0)
+            source = _barrier(bench, node, source, math.inf)
+    elif isinstance(layer, ACTIVATIONS) and isinstance(bench.op_before(source), LAYERS):
+        # FOLD_ACTIVATION
+        source = _barrier(bench, node, source, 1.0)
     _pointwise(cutter, node, Affine(scale, offset), [source])
 
 
-def _held(bench: Workbench, node: Node, name: str, above: float) -> str:
-    """Puts a clamp in between that changes no value, so that no runtime folds what follows into the layer in front.
+def _barrier(bench: Workbench, node: Node, name: str, above: float) -> str:
+    """Adds a fusion barrier: a clamp that changes no value, so that no runtime folds what follows into the layer in front.
 
     A limit below all values does; `above` is infinite, or 1 for an upper limit as well. Limits are powers of two from 8 on, which no
     runtime has an activation for.
@@ -138,7 +134,7 @@ def _pointwise(cutter: Cutter, node: Node, op: Op, inputs: list[str]) -> None:
     if bounds.grid > FINEST_GRID or bounds.magnitude > LARGEST * 2**20:
         raise ModelRefusedError(
             f"{node.name} ({op.kind} in module '{node.module}'): its values may be as small as 2^-{bounds.grid} and as large as "
-            f"{bounds.magnitude:.1e}, beyond what float32 computes alike everywhere: rescale its parameters"
+            f"{bounds.magnitude:.1e}, beyond what float32 computes alike on all runtimes: rescale its parameters"
             + OTHERWISE
         )
     if bounds.magnitude > LARGEST:
@@ -202,7 +198,7 @@ def _avg_pool(cutter: Cutter, node: Node) -> None:
     channels = bench.shape(operand)[1]
     ones = np.ones((channels, 1, *op.kernel), dtype=np.float32)
     sums = bench.add(node, Conv2d(ones, None, op.stride, op.padding, groups=channels), [operand], "sums")
-    bench.add(node, _divided(area, channels), [_held(bench, node, sums, math.inf)])
+    bench.add(node, _divided(area, channels), [_barrier(bench, node, sums, math.inf)])
 
 
 def _global_avg_pool(cutter: Cutter, node: Node) -> None:

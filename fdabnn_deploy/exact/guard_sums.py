@@ -1,8 +1,7 @@
 """Turns additions behind convolutions into subtractions: `Add(x, conv(w, b)) -> Sub(x, conv(-w, -b))`.
 
-ONNX Runtime fuses a convolution and the addition of its result into one kernel that accumulates *into* the other operand: on
-aarch64 always, on x86 where both operands are convolutions. Its partial sums then hold that operand, which is on no common grid, and
-round. A subtraction computes the same bits and nothing fuses it. It costs nothing: negation is exact.
+Otherwise ONNX Runtime accumulates the convolution into x (`fusion_hazards.ACCUMULATE`): the partial sums then contain x, whose values are
+on no common grid, and round. A subtraction computes the same bits and is not fused. It costs nothing: negation is exact.
 """
 
 from __future__ import annotations
@@ -11,8 +10,9 @@ from dataclasses import replace
 
 import numpy as np
 
+from fdabnn_deploy.exact.fusion_hazards import BINARY_LAYERS, FLOAT_LAYERS, LAYERS
 from fdabnn_deploy.ir.graph import Editor, Graph, Node
-from fdabnn_deploy.ir.ops import Add, Affine, BinaryConv2d, BinaryLinear, Conv2d, Linear, Op, Sub
+from fdabnn_deploy.ir.ops import Add, Affine, Op, Sub
 from fdabnn_deploy.transforms.base import Outcome
 
 
@@ -40,11 +40,11 @@ def _negated(graph: Graph, name: str, reader: Node) -> Op | None:
         return None
     if isinstance(node.op, Affine):
         source = graph[node.inputs[0]]
-        if isinstance(source.op, Conv2d | Linear | BinaryConv2d | BinaryLinear):
+        if isinstance(source.op, LAYERS):
             return Affine(-node.op.scale, -node.op.offset)
-    if isinstance(node.op, Conv2d | Linear):
+    if isinstance(node.op, FLOAT_LAYERS):
         bias = None if node.op.bias is None else np.negative(node.op.bias)
         return replace(node.op, weight=np.negative(node.op.weight), bias=bias)
-    if isinstance(node.op, BinaryConv2d | BinaryLinear):
+    if isinstance(node.op, BINARY_LAYERS):
         return replace(node.op, weight=np.negative(node.op.weight))
     return None

@@ -1,4 +1,4 @@
-"""Makes a deployed graph exact: the same bits on every runtime, in any order of summation, with or without fused operators.
+"""Makes a deployed graph exact: the same bits in any order of summation, with or without fused operators (docs/assumptions.md).
 
 Afterwards every operator is of one of three classes (docs/numerics.md):
 
@@ -31,7 +31,7 @@ class Exact:
     """An exact graph and how it came about.
 
     Attributes:
-        graph: computes the same bits everywhere.
+        graph: computes the same bits on every runtime that meets docs/assumptions.md.
         numerics: what was chosen; with it the same graph can be made again without samples.
         passes: what each step did.
         grids: per reduction, its grids.

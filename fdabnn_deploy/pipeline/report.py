@@ -199,7 +199,7 @@ class ProofTable:
 
     @property
     def proved(self) -> bool:
-        """Whether the file gives the same bits everywhere."""
+        """Whether the file was proved to give the same bits on every runtime that meets docs/assumptions.md."""
         return not self.failures
 
 

@@ -53,7 +53,7 @@ def _resnet18() -> tuple[Any, ...]:
 def _plain_resnet18() -> tuple[Any, ...]:
     """ResNet-18 whose weights make every sum exact in float32, for images in steps of 1/4.
 
-    So it can be exported without exact numerics, which split the float layers, and still has to give the same bits everywhere. Float
+    So it can be exported without exact numerics, which split the float layers, and still has to give the same bits on all runtimes. Float
     weights are -1, 0 and 1 (the 1x1 and dense layers few of them per output: sums stay below 2^24 steps), batch norms scale by 1 and
     shift by multiples of 1/8. Max-pooling stands for the mean at the end, whose division by 49 rounds. What it costs to run does not
     depend on any of that.
