@@ -142,7 +142,7 @@ def _print_outputs(console: Console, result: ComparisonReport) -> None:
     for side in dict.fromkeys((result.a, result.b)):
         if side.checksum in _CHECKSUMS:
             _note(console, f"{side.path} {_CHECKSUMS[side.checksum]}")
-    for note in (*result.changes, *result.samples.notes):
+    for note in dict.fromkeys((*result.changes, *result.a.notes, *result.b.notes, *result.samples.notes)):
         _note(console, note)
     rows: list[list[str | Text]] = []
     for letter, side in (("A", result.a), ("B", result.b)):

@@ -34,6 +34,7 @@ from fdabnn_deploy.data.labels import check_labels
 from fdabnn_deploy.data.sample_set import SampleSet
 from fdabnn_deploy.data.samples import Samples
 from fdabnn_deploy.errors import ModelRefusedError, UsageError
+from fdabnn_deploy.frontend.inputs.description import given_normalisation
 from fdabnn_deploy.ir.model_info import ModelInfo
 from fdabnn_deploy.ir.ops import FloatArray
 from fdabnn_deploy.runtimes import registry
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 PER_LAYER_IMAGES = 8
+_OPTIONS = {"arch_args": "--arch-arg"}
 _OUTPUT = re.compile(r"output(_\d+)?")
 
 
@@ -85,7 +87,8 @@ def compare_models(
         **reading: of `fdabnn_deploy.frontend.checkpoint.read` or `from_module`, for sides that are checkpoints or modules.
 
     Raises:
-        UsageError: a file is missing or of an unknown kind, or the two cannot be compared; or no file runs on a runtime of `runtimes`.
+        UsageError: a file is missing or of an unknown kind, or the two cannot be compared; or no file runs on a runtime of `runtimes`;
+            or `reading` says something and neither side is a checkpoint or module.
         ModelRefusedError: a file is damaged or cannot be deployed.
         RuntimeMissingError: a runtime is not installed.
     """
@@ -101,6 +104,7 @@ def compare_models(
     per_layer = per_layer or folder is not None
     stages = Stages(progress)
     _check_runtimes(runtimes, models)
+    _check_reading(models, reading)
     first, second = _open(
         models, {**reading, "mean": mean, "std": std}, per_layer, runtimes, memory_limit, stages
     )
@@ -181,6 +185,16 @@ def _check_runtimes(names: Sequence[str], models: Sequence[Path | nn.Module]) ->
             )
 
 
+def _check_reading(models: Sequence[Path | nn.Module], reading: Mapping[str, Any]) -> None:
+    """Refuses options that would do nothing: exported files say themselves what they are."""
+    given = [name for name, value in reading.items() if value is not None and value is not False]
+    if given and not any(map(opened_models.has_graph, models)):
+        options = ", ".join(_OPTIONS.get(name, f"--{name.replace('_', '-')}") for name in given)
+        raise UsageError(
+            f"{options}: this is about reading a checkpoint, and neither side is one: leave it out, or name the checkpoint as A or B"
+        )
+
+
 def _open(
     models: Sequence[Path | nn.Module],
     reading: dict[str, Any],
@@ -244,6 +258,7 @@ def _common_info(
 ) -> ModelInfo:
     if a.info.input_shape != b.info.input_shape:
         raise opened_models.different_inputs(*((side.name, side.info.input_shape) for side in (a, b)))
+    mean, std = given_normalisation(mean, std, a.info.input_shape)
     return replace(
         a.info,
         mean=mean or a.info.mean or b.info.mean,
@@ -319,4 +334,5 @@ def _side_report(side: Side, outputs: list[FloatArray], samples: Samples) -> Sid
         allowed_change=side.info.allowed_change,
         accuracy=metrics.accuracy(outputs, samples.labels),
         checksum=side.checksum,
+        notes=side.notes,
     )

@@ -216,3 +216,53 @@ def test_what_cannot_be_compared(tmp_path: Path) -> None:
 def test_arguments_of_another_type_are_refused_by_name(argument: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         compare_models("a.onnx", "b.onnx", **argument)
+
+
+@pytest.mark.parametrize(
+    ("reading", "option"),
+    [
+        ({"arch": "nope"}, "--arch"),
+        ({"model": "nets:make"}, "--model"),
+        ({"arch_args": {"classes": 3}}, "--arch-arg"),
+        ({"drop_noise": True}, "--drop-noise"),
+        ({"input_shape": (3, 6, 6)}, "--input-shape"),
+        ({"input_range": (-1.0, 1.0)}, "--input-range"),
+        ({"input_range": (1.0, -1.0)}, "--input-range"),
+        ({"name": "a"}, "--name"),
+        ({"arch": "a", "drop_noise": True}, "--arch, --drop-noise"),
+    ],
+)
+def test_options_about_checkpoints_are_refused_where_there_is_none(
+    tmp_path: Path, reading: dict[str, Any], option: str
+) -> None:
+    a = write(tmp_path / "a.onnx")
+    with pytest.raises(
+        UsageError, match=f"^{option}: this is about reading a checkpoint, and neither side is"
+    ):
+        compare_models(a, a, "random:2", **reading)
+
+
+def test_options_that_say_nothing_are_none(tmp_path: Path) -> None:
+    a = write(tmp_path / "a.onnx")
+    assert compare_models(a, a, "random:2", arch=None, drop_noise=False, arch_args=None).passed
+
+
+@pytest.mark.parametrize(
+    ("mean", "std", "message"),
+    [
+        ((0.5,) * 3, (0.25, 0.0, 0.25), "std must be above 0"),
+        ((0.5,) * 3, (0.25, -1.0, 0.25), "std must be above 0"),
+        ((0.5,) * 3, None, "--mean and --std go together"),
+        (None, (0.25,) * 3, "--mean and --std go together"),
+        ((0.5,) * 2, (0.25,) * 2, "--mean takes 3 finite numbers"),
+        ((0.5,) * 3, (0.25, float("nan"), 0.25), "--std takes 3 finite numbers"),
+        ((120.0,) * 3, (60.0,) * 3, "not on the scale of pixels 0..1"),
+    ],
+)
+def test_a_wrong_mean_or_std_is_refused_without_a_checkpoint_too(
+    tmp_path: Path, mean: tuple[float, ...] | None, std: tuple[float, ...] | None, message: str
+) -> None:
+    a = write(tmp_path / "a.onnx")
+    with pytest.raises(UsageError, match=message):
+        compare_models(a, a, "random:2", mean=mean, std=std)
+    assert compare_models(a, a, "random:2", mean=(0.5,) * 3, std=(0.25,) * 3).passed

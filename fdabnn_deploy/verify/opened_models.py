@@ -53,6 +53,7 @@ class Side:
         trained: whether it is the trained model, before any pass.
         beside: the further runtimes that are installed for this file.
         checksum: whether the file is the one that was exported; see `fdabnn_deploy.verify.comparison_report.SideReport`.
+        notes: what was assumed about a checkpoint, and left out of it.
     """
 
     path: Path | None
@@ -68,6 +69,7 @@ class Side:
     trained: bool = False
     beside: tuple[Beside, ...] = ()
     checksum: Checksum = ""
+    notes: tuple[str, ...] = ()
 
     @property
     def layers(self) -> dict[str, str]:
@@ -215,6 +217,7 @@ def _source_side(
         run_all=lambda images: {} if session is None else session.run_all([images]),
         graph=graph,
         trained=trained,
+        notes=source.notes,
     )
 
 

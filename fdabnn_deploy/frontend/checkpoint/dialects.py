@@ -27,6 +27,7 @@ class Recognised:
         arch_notes: what was assumed about the network, one sentence each, by the argument that says otherwise.
         norm_note: what was assumed about mean and std.
         obstacle: why `arch` is None although the dialect is known.
+        notes: which other networks in the file were left out.
     """
 
     dialect: str
@@ -37,6 +38,7 @@ class Recognised:
     arch_notes: Mapping[str, str] = field(default_factory=dict)
     norm_note: str = ""
     obstacle: str = ""
+    notes: tuple[str, ...] = ()
 
 
 def recognise(content: Any, what: str) -> Recognised:
@@ -51,7 +53,8 @@ def recognise(content: Any, what: str) -> Recognised:
     """
     if isinstance(content, Mapping) and "format_version" in content:
         return _own_format(content, what)
-    state = find_state_dict(content, what)
+    unwrapped = find_state_dict(content, what)
+    state, notes = unwrapped.state, unwrapped.notes
     found = bibench.recognise(content, state)
     if found is not None:
         return Recognised(
@@ -63,8 +66,9 @@ def recognise(content: Any, what: str) -> Recognised:
             arch_notes=found.arch_notes,
             norm_note=found.norm_note,
             obstacle=found.obstacle,
+            notes=notes,
         )
-    return _with_configuration(Recognised("state_dict", state), content)
+    return _with_configuration(Recognised("state_dict", state, notes=notes), content)
 
 
 def _with_configuration(found: Recognised, content: Any) -> Recognised:
@@ -96,5 +100,7 @@ def _own_format(content: Mapping[Any, Any], what: str) -> Recognised:
         )
     if not isinstance(content.get("state_dict"), Mapping):
         raise ModelRefusedError(f"{what} has a format_version but no 'state_dict' (docs/checkpoint.md)")
-    state = find_state_dict(content["state_dict"], f"'state_dict' of {what}")
-    return Recognised("fdabnn", state, arch=arch, arch_args=dict(args), header=content)
+    found = find_state_dict(content["state_dict"], f"'state_dict' of {what}")
+    return Recognised(
+        "fdabnn", found.state, arch=arch, arch_args=dict(args), header=content, notes=found.notes
+    )

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from fdabnn_deploy.errors import ModelRefusedError
+from fdabnn_deploy.frontend.checkpoint.averages import choose, left_out_note
 from fdabnn_deploy.frontend.checkpoint.unwrap import StateDict, shorten
 
 # torch.compile and DataParallel put these in front of the keys of whatever they wrap, parts of a network as well.
@@ -45,6 +46,7 @@ def fit_keys(state: StateDict, wanted: Collection[str], what: str = "the checkpo
     - `_orig_mod` (torch.compile) and `module` (DataParallel) come off wherever more keys fit without them.
     - The prefix under which most of the network's keys stand comes off: `model.` of Lightning, `backbone.` of mmengine and timm, any other.
     - `weight_orig` and `weight_mask` (torch.nn.utils.prune) become `weight`, their product.
+    - Of a network and its averages, the network is taken (`averages.choose`), and that is said.
     - Where the network is complete, losses, metrics, averages, teachers and counters beside it are left out.
 
     Args:
@@ -53,12 +55,14 @@ def fit_keys(state: StateDict, wanted: Collection[str], what: str = "the checkpo
         what: how errors call the file.
 
     Raises:
-        ModelRefusedError: the whole network is there under several prefixes.
+        ModelRefusedError: the whole network is there under several prefixes, and they do not say which one was trained.
     """
     wanted = set(wanted)
     notes: list[str] = []
     state = _without_wrappers(_prune(state, wanted, notes), wanted)
-    prefix = _prefix(state, wanted, what)
+    prefix, averages = _prefix(state, wanted, what)
+    if averages:
+        notes.append(left_out_note(what, prefix, averages, _alone(averages[0])))
     if prefix:
         inside = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
         beside = {key: value for key, value in state.items() if not key.startswith(prefix)}
@@ -70,7 +74,11 @@ def fit_keys(state: StateDict, wanted: Collection[str], what: str = "the checkpo
     ]
     if left and not missing:
         state = {key: value for key, value in state.items() if key not in left}
-        told = [key for key in left if key != "n_averaged"]
+        told = [
+            key
+            for key in left
+            if key != "n_averaged" and not key.removeprefix("(beside) ").startswith(averages or ("\0",))
+        ]
         if told:
             notes.append(f"left out of {what}, as it belongs to the training only: {shorten(told)}")
     return Fitted(state, prefix, tuple(notes))
@@ -127,24 +135,34 @@ def _prefixes(keys: Collection[str], wanted: Collection[str]) -> Counter[str]:
     return counts
 
 
-def _prefix(state: StateDict, wanted: Collection[str], what: str) -> str:
-    counts = _prefixes(state, wanted)
+def _prefix(state: StateDict, wanted: Collection[str], what: str) -> tuple[str, tuple[str, ...]]:
+    """The prefix that comes off, and those under which averages of the network stand."""
+    needed = [key for key in wanted if not key.endswith(_COUNTER)]
+    counts = _prefixes(state, needed or wanted)
     if not counts:
-        return ""
+        return "", ()
     most = max(counts.values())
     best = sorted((prefix for prefix, count in counts.items() if count == most), key=lambda p: (len(p), p))
-    if best[0] == "" or len(best) == 1:
-        return best[0]
-    needed = sum(not key.endswith(_COUNTER) for key in wanted)
+    if len(best) == 1:
+        return best[0], ()
+    if most >= len(needed) > 1:
+        chosen = choose(best)
+        if chosen is not None:
+            return chosen, tuple(prefix for prefix in best if prefix != chosen)
+        if best[0] != "":
+            raise ModelRefusedError(
+                f"{what} holds this network {len(best)} times, under {shorten([repr(one) for one in best])}; save the one you mean alone: "
+                f"{_alone(best[0])}"
+            )
     distinct = [prefix for prefix in best if not _TRAINING_ONLY.search(prefix)]
-    if len(distinct) == 1:
-        return distinct[0]
-    if most >= needed > 1:
-        raise ModelRefusedError(
-            f"{what} holds this network {len(best)} times, under {shorten([repr(one) for one in best])}; save the one you mean alone: "
-            f"torch.save({{k.removeprefix({best[0]!r}): v for k, v in state_dict.items() if k.startswith({best[0]!r})}}, 'weights.pt')"
-        )
-    return best[0]
+    return distinct[0] if len(distinct) == 1 else best[0], ()
+
+
+def _alone(prefix: str) -> str:
+    return (
+        f"torch.save({{k.removeprefix({prefix!r}): v for k, v in state_dict.items() if k.startswith({prefix!r})}}, "
+        "'weights.pt')"
+    )
 
 
 def describe_fit(fitted: Fitted, wanted: Mapping[str, Tensor]) -> str:

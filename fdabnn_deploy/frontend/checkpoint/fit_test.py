@@ -73,8 +73,8 @@ def test_a_module_of_the_networks_own_that_is_called_so_stays() -> None:
         ("backbone.", ["data_preprocessor.mean", "loss_cls.weight"]),  # mmengine
         ("", ["conv.total_ops", "conv.total_params", "total_ops"]),  # thop
         ("module.", ["n_averaged"]),  # weight averaging
-        ("model.", ["ema_model.conv.weight", "ema_model.fc.weight"]),
-        ("student.", ["teacher.conv.weight", "teacher.fc.weight"]),
+        ("model.", ["ema_model.conv.weight"]),
+        ("student.", ["teacher.conv.weight", "teacher.bn.weight"]),
     ],
 )
 def test_what_belongs_to_the_training_is_left_out_and_said(prefix: str, beside: list[str]) -> None:
@@ -108,6 +108,45 @@ def test_a_key_beside_the_prefix_never_replaces_one_under_it() -> None:
 def test_the_same_network_twice_is_not_guessed_at() -> None:
     with pytest.raises(ModelRefusedError, match=r"2 times, under 'left\.', 'right\.'; save the one you mean"):
         fit_keys({**under("left."), **under("right.")}, STATE.keys())
+
+
+@pytest.mark.parametrize(
+    ("prefix", "average"),
+    [
+        ("model.", "ema_model."),
+        ("model.", "model_ema.module."),
+        ("student.", "teacher."),
+        ("student.backbone.", "teacher.backbone."),
+        ("encoder.", "ema_encoder."),
+        ("encoder.", "encoder_swa."),
+        ("", "ema."),
+    ],
+)
+def test_a_network_is_taken_beside_its_average_and_that_is_said(prefix: str, average: str) -> None:
+    counter = {f"{prefix}bn.num_batches_tracked": torch.ones(1)}
+    other = {key: value + 1 for key, value in STATE.items()}
+    state = {**under(average, other), **under(prefix), **counter}
+    fitted = fit_keys(state, {*STATE, "bn.num_batches_tracked"}, "a.pt")
+    assert all(torch.equal(fitted.state[key], STATE[key]) for key in STATE)
+    (note,) = fitted.notes
+    assert f"{average!r} was left out" in note
+    command = note.partition("save it alone: ")[2].replace("torch.save(", "save(")
+    saved: list[Any] = []
+    eval(command, {"save": lambda found, _: saved.append(found), "state_dict": state})
+    assert all(torch.equal(saved[0][key], value) for key, value in other.items())
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [("online_model.", "ema_model."), ("ema.", "teacher."), ("model.", "net."), ("q.", "target_q.")],
+)
+def test_two_networks_of_which_none_is_said_to_be_the_trained_one_are_refused(
+    first: str, second: str
+) -> None:
+    with pytest.raises(ModelRefusedError, match="2 times, under") as error:
+        fit_keys({**under(first), **under(second)}, STATE.keys(), "a.pt")
+    assert repr(first) in str(error.value)
+    assert repr(second) in str(error.value)
 
 
 def pruned(amount: float) -> tuple[nn.Module, dict[str, Any]]:

@@ -133,6 +133,15 @@ def test_weights_are_copied_through_prefixes_and_without_batch_counts() -> None:
             ["other shapes (2)", "2.weight is [100, 4, 1, 1], not [10", "num_classes=100"],
         ),
         (net(width=8).state_dict(), ["other shapes (7)", "other widths"]),
+        (
+            {**net().state_dict(), "2.weight": torch.ones(4, 10, 1, 1), "2.bias": torch.ones(4)},
+            ["2.weight is [4, 10, 1, 1], not [10, 4, 1, 1]", "other widths"],
+        ),
+        (
+            {**net().state_dict(), "2.weight": torch.ones(7, 4, 1, 1), "2.bias": torch.ones(6)},
+            ["2.bias is [6], not [10]", "other widths"],
+        ),
+        ({**net().state_dict(), "2.weight": torch.ones(7, 4)}, ["2.weight is [7, 4]", "other widths"]),
         (net(extra=True).state_dict(), ["extra (2): 3.weight, 3.bias", "more layers than the network"]),
         (
             {k: v for k, v in net().state_dict().items() if k[0] != "2"},

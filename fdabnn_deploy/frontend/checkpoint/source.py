@@ -112,7 +112,7 @@ def read(
     found = recognise(file.content, what)
     check_values(found.state, what)
     built = _build(found, what, arch, dict(arch_args or {}), model)
-    module, notes = built.module, list(built.notes)
+    module, notes = built.module, [*found.notes, *built.notes]
     if found.norm_note and mean is None:
         notes.append(found.norm_note)
     shape = input_shape if input_shape is not None else found.header.get("input_shape", built.shape)

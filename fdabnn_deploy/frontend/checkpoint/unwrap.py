@@ -3,33 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor
 
 from fdabnn_deploy.errors import ModelRefusedError
+from fdabnn_deploy.frontend.checkpoint.averages import TRAINED_NAMES, choose, is_average, left_out_note
 
 StateDict = dict[str, Tensor]
 
-# Where training scripts put the weights, beside optimizer states and averages that are not what the user
-# means.
-_USUAL_NAMES = (
-    "state_dict",
-    "model_state_dict",
-    "model_state",
-    "model",
-    "net",
-    "network",
-    "module",
-    "weights",
-    "params",
-)
-_AVERAGE_MARKS = ("ema", "swa", "averag", "teacher", "best")
 _MAX_DEPTH = 3
 
 
-def find_state_dict(content: Any, what: str) -> StateDict:
-    """The state dict in the saved object.
+@dataclass(frozen=True)
+class Found:
+    """What was found in the saved object.
+
+    Attributes:
+        state: the state dict.
+        notes: which others were left out, and how to choose them.
+    """
+
+    state: StateDict
+    notes: tuple[str, ...] = ()
+
+
+def find_state_dict(content: Any, what: str) -> Found:
+    """The state dict in the saved object; beside its average, that of the network that was trained.
 
     Args:
         content: as `torch.load` gave it.
@@ -48,17 +49,25 @@ def find_state_dict(content: Any, what: str) -> StateDict:
             f"{what} holds no state_dict; its keys are {shorten([str(key) for key in content])}"
         )
     if len(candidates) == 1:
-        return next(iter(candidates.values()))
-    usual = [path for path in candidates if path.rpartition("/")[2] in _USUAL_NAMES]
+        return Found(next(iter(candidates.values())))
+    usual = [
+        path for path in candidates if path.rpartition("/")[2] in TRAINED_NAMES and not is_average(path, "/")
+    ]
     if len(usual) == 1:
-        chosen = usual[0]
+        state = candidates[usual[0]]
         rivals = [
             path
-            for path in candidates
-            if path != chosen and _is_rival(path, candidates[path], candidates[chosen])
+            for path, other in candidates.items()
+            if path != usual[0] and (_is_version(path) or other.keys() == state.keys())
         ]
         if not rivals:
-            return candidates[chosen]
+            return Found(state)
+        if choose([usual[0], *rivals], "/") is not None:
+            how = [
+                f"torch.save(torch.load(FILE, weights_only=True){_subscript(path)}, 'weights.pt')"
+                for path in rivals
+            ]
+            return Found(state, (left_out_note(what, usual[0], rivals, how[0]),))
     raise ModelRefusedError(
         f"{what} holds several state_dicts: {', '.join(repr(path) for path in candidates)}; save the one "
         "you mean alone: "
@@ -81,9 +90,9 @@ def _candidates(content: Mapping[Any, Any], path: str, depth: int) -> dict[str, 
     return found
 
 
-def _is_rival(path: str, state: StateDict, chosen: StateDict) -> bool:
-    """Whether a second state dict is another version of the same network, not that of a loss."""
-    return any(mark in path.lower() for mark in _AVERAGE_MARKS) or state.keys() == chosen.keys()
+def _is_version(path: str) -> bool:
+    """Whether a second state dict is by its name another version of the same network, not that of a loss."""
+    return is_average(path, "/") or "best" in path.lower()
 
 
 def _subscript(path: str) -> str:

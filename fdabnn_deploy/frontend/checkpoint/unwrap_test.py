@@ -34,15 +34,49 @@ LOSS = {"weight": torch.ones(3)}
 )
 def test_finds_the_state_dict_where_scripts_put_it(content: dict[str, Any]) -> None:
     found = find_state_dict(content, "a.pt")
-    assert all(isinstance(value, Tensor) for value in found.values())
-    assert found.keys() in (STATE.keys(), {"weight"})
+    assert all(isinstance(value, Tensor) for value in found.state.values())
+    assert found.state.keys() in (STATE.keys(), {"weight"})
+    assert found.notes == ()
+
+
+@pytest.mark.parametrize(
+    ("content", "left"),
+    [
+        ({"state_dict": STATE, "ema": OTHER}, "ema"),
+        ({"state_dict": STATE, "state_dict_ema": OTHER, "epoch": 3}, "state_dict_ema"),
+        ({"model_ema": OTHER, "model": STATE}, "model_ema"),
+        ({"model": STATE, "model_ema": {"module": OTHER}}, "model_ema/module"),
+        ({"student": STATE, "teacher": OTHER}, "teacher"),
+        (
+            {"model": STATE, "model_ema": {"module": 1, "x": {f"module.{k}": v for k, v in OTHER.items()}}},
+            "model_ema/x",
+        ),
+    ],
+)
+def test_the_trained_network_is_taken_beside_its_average_and_that_is_said(
+    content: dict[str, Any], left: str
+) -> None:
+    found = find_state_dict(content, "a.pt")
+    assert all(torch.equal(found.state[key], value) for key, value in STATE.items())
+    (note,) = found.notes
+    assert f"{left!r} was left out" in note
+    # The way out leads there.
+    command = note.partition("save it alone: ")[2]
+    saved: list[Any] = []
+    loaded = {"torch.save(": "save(", "torch.load(FILE, weights_only=True)": "content"}
+    for before, after in loaded.items():
+        assert before in command
+        command = command.replace(before, after)
+    eval(command, {"save": lambda state, _: saved.append(state), "content": content})
+    assert [value.tolist() for value in saved[0].values()] == [value.tolist() for value in OTHER.values()]
 
 
 @pytest.mark.parametrize(
     "content",
     [
-        {"state_dict": STATE, "ema": OTHER},
-        {"model": STATE, "model_ema": {"module": 1, "x": {f"module.{k}": v for k, v in OTHER.items()}}},
+        {"online": STATE, "ema": OTHER},
+        {"state_dict": STATE, "best_state_dict": OTHER},
+        {"state_dict": STATE, "ema": OTHER, "previous": OTHER},
         {"generator": STATE, "discriminator": LOSS},
         {"net": STATE, "previous": OTHER},
         {"model": STATE, "net": OTHER},

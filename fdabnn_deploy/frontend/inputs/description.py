@@ -51,11 +51,8 @@ def describe_model(
         raise UsageError(
             f"{what} does not say the shape of its inputs: name it with --input-shape C,H,W, such as 3,32,32"
         )
-    if (mean is None) != (std is None):
-        raise UsageError("--mean and --std go together: give both or neither")
+    new_mean, new_std = given_normalisation(mean, std, shape)
     channels = shape[0]
-    new_mean = _numbers(mean, channels, "--mean", UsageError)
-    new_std = _numbers(std, channels, "--std", UsageError)
     limits = _numbers(input_range, 2, "--input-range", UsageError)
     if new_mean is None:
         new_mean = _numbers(header.get("mean"), channels, f"mean of {what}")
@@ -64,18 +61,7 @@ def describe_model(
         limits = limits or _numbers(header.get("input_range"), 2, f"input_range of {what}")
         if (new_mean is None) != (new_std is None):
             raise ModelRefusedError(f"{what} has only one of mean and std: give both with --mean and --std")
-        blame: type[FdabnnError] = ModelRefusedError
-    else:
-        blame = UsageError
-    if new_std is not None and min(new_std) <= 0:
-        raise blame(f"std must be above 0 in every channel, not {list(new_std)}")
-    if (
-        new_mean is not None
-        and new_std is not None
-        and takes_images(shape)
-        and fits_bytes_only(new_mean, new_std)
-    ):
-        raise blame(_on_the_scale_of_bytes(new_mean, new_std, "" if mean is not None else f" of {what}"))
+        _check_normalisation(new_mean, new_std, shape, f" of {what}", ModelRefusedError)
     if limits is not None and not limits[0] < limits[1]:
         raise (UsageError if input_range is not None else ModelRefusedError)(
             f"an input range goes from the smallest to the largest value, not {limits[0]:g} to {limits[1]:g}"
@@ -91,6 +77,45 @@ def describe_model(
         classes=_classes(header.get("classes"), what),
         checkpoint_sha256=sha256,
     )
+
+
+def given_normalisation(
+    mean: Sequence[float] | None, std: Sequence[float] | None, shape: tuple[int, ...]
+) -> tuple[tuple[float, ...] | None, tuple[float, ...] | None]:
+    """The user's mean and std, per channel of pixels 0..1; None where they are not given.
+
+    Args:
+        mean: one number per channel, or None.
+        std: likewise.
+        shape: of one input, channels first.
+
+    Raises:
+        UsageError: only one of them is given, or they are no finite numbers, one per channel, std above 0 and on the scale of pixels 0..1.
+    """
+    if (mean is None) != (std is None):
+        raise UsageError("--mean and --std go together: give both or neither")
+    channels = shape[0] if shape else 1
+    given = (
+        _numbers(mean, channels, "--mean", UsageError),
+        _numbers(std, channels, "--std", UsageError),
+    )
+    _check_normalisation(*given, shape, "", UsageError)
+    return given
+
+
+def _check_normalisation(
+    mean: tuple[float, ...] | None,
+    std: tuple[float, ...] | None,
+    shape: tuple[int, ...],
+    whose: str,
+    blame: type[FdabnnError],
+) -> None:
+    if mean is None or std is None:
+        return
+    if min(std) <= 0:
+        raise blame(f"std must be above 0 in every channel, not {list(std)}")
+    if takes_images(shape) and fits_bytes_only(mean, std):
+        raise blame(_on_the_scale_of_bytes(mean, std, whose))
 
 
 def _on_the_scale_of_bytes(mean: tuple[float, ...], std: tuple[float, ...], whose: str) -> str:

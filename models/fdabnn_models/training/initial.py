@@ -23,6 +23,7 @@ class Initialised:
     absent: tuple[str, ...]
     misshapen: tuple[str, ...]
     unused: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
     def lines(self) -> list[str]:
         """For people, one line per kind that there is."""
@@ -32,7 +33,7 @@ class Initialised:
             ("only in the file", self.unused),
         )
         told = [f"  {what} ({len(names)}): {shorten(names)}" for what, names in kinds if names]
-        return [f"--init gave {len(self.copied)} tensors", *told]
+        return [f"--init gave {len(self.copied)} tensors", *(f"  {note}" for note in self.notes), *told]
 
 
 def initialise(module: nn.Module, path: Path) -> Initialised:
@@ -42,7 +43,8 @@ def initialise(module: nn.Module, path: Path) -> Initialised:
         UsageError: nothing in the file fits.
         ModelRefusedError: the file is damaged or is no checkpoint.
     """
-    state = dict(find_state_dict(load_file(path).content, str(path)))
+    found = find_state_dict(load_file(path).content, str(path))
+    state = found.state
     target = module.state_dict()
     for prefix in _PREFIXES:
         if state and all(name.startswith(prefix) for name in state):
@@ -61,4 +63,5 @@ def initialise(module: nn.Module, path: Path) -> Initialised:
         ),
         misshapen=tuple(name for name in wanted if name in state and name not in copied),
         unused=tuple(name for name in state if name not in target),
+        notes=found.notes,
     )
