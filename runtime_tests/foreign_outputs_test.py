@@ -5,9 +5,10 @@ from __future__ import annotations
 import importlib
 import json
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -293,8 +294,8 @@ def test_a_shape_for_every_input_fits_no_capsule(tmp_path: Path) -> None:
         build(model, [inputs])
 
 
-def tflite(path: Path, last: float) -> Path:
-    """y [6, 1, 4] = x [1, 1, 4] * c, whose rows from the second on are `last`; and y as int64."""
+def tflite(path: Path, last: float, change: Callable[[Any], object] = lambda tensors: None) -> Path:
+    """y [6, 1, 4] = x [1, 1, 4] * c, whose rows from the second on are `last`; and y as int64; `change` of the tensors at the end."""
     schema = importlib.import_module("ai_edge_litert.schema_py_generated")
     model, graph = schema.ModelT(), schema.SubGraphT()
     model.version, model.subgraphs, model.buffers = 3, [graph], [schema.BufferT(), schema.BufferT()]
@@ -324,6 +325,7 @@ def tflite(path: Path, last: float) -> Path:
     graph.operators[0].builtinOptionsType = schema.BuiltinOptions.MulOptions
     graph.operators[0].builtinOptions = schema.MulOptionsT()
     graph.inputs, graph.outputs = [0], [2, 3]
+    change(graph.tensors)
     path.write_bytes(pack_tflite(model, schema))
     return path
 
@@ -344,6 +346,28 @@ def test_tflite_files_are_compared_whole_and_in_their_types(tmp_path: Path, coun
     outputs = [value("y", FLOAT, [6, 1, 4]), value("z", TensorProto.INT64, [6, 1, 4])]
     onnx_file = save(tmp_path / "a.onnx", nodes, outputs, {"c": np.ones((6, 1, 4), np.float32)}, (1, 1, 4))
     assert compare_models(onnx_file, a, f"random:{count}").comparison.equal
+
+
+@pytest.mark.parametrize(
+    ("place", "fields", "said"),
+    [
+        (0, {"shape": [], "hasRank": True}, "input x is a scalar; inputs are float32"),
+        (0, {"shape": []}, "input x is a scalar or of unknown rank; inputs are float32"),
+        (0, {"type": 2}, "input x is int32; inputs are float32"),
+        (3, {"type": 5}, "output z is of type string; outputs of numbers and booleans are run"),
+        (3, {"type": 8}, "output z is of type complex64; outputs"),
+    ],
+)
+def test_what_a_tflite_file_has_instead_of_tensors_of_numbers_is_named(
+    tmp_path: Path, place: int, fields: dict[str, Any], said: str
+) -> None:
+    def change(tensors: Any) -> None:
+        for field, content in fields.items():
+            setattr(tensors[place], field, content)
+
+    path = tflite(tmp_path / "a.tflite", 1.0, change)
+    with pytest.raises(ModelRefusedError, match=said):
+        compare_models(path, path, "random:1")
 
 
 def test_a_capsule_of_a_tflite_file_of_another_layout(tmp_path: Path) -> None:

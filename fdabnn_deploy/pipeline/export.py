@@ -123,10 +123,7 @@ def export(
     out = Path(out)
     with stages.run("read") as stage:
         network = _read(source, example_input, reading, memory_limit)
-        if Path(network.info.name).name != network.info.name:
-            raise UsageError(
-                f"the name '{network.info.name}' is not that of a file: choose another with --name"
-            )
+        _check_name(network.info.name)
         places = {
             converter.target: out / f"{network.info.name}{converter.suffix}" for converter in converters
         }
@@ -245,6 +242,13 @@ def _raise_early(loading: Future[Samples]) -> None:
     wait([loading], timeout=EARLY)
     if loading.done() and loading.exception() is not None:
         loading.result()
+
+
+def _check_name(name: object) -> None:
+    """Refuses what would name a folder, or a file elsewhere or without a name."""
+    good = isinstance(name, str) and name not in {"", ".", ".."} and not {"/", "\0"} & set(name)
+    if not good:
+        raise UsageError(f"the name {name!r} is not that of a file: choose another with --name")
 
 
 def _converters(targets: str | Iterable[str]) -> list[Converter]:

@@ -27,6 +27,10 @@ NETWORK = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten()).eval()
         ({"drop_noise": "no"}, "drop_noise is True or False, not 'no'"),
         ({"numerics": True}, "numerics is 'exact' or 'float', not True"),
         ({"batch": True}, "batch is a positive number"),
+        *(
+            ({"name": name}, "the name .* is not that of a file: choose another with --name")
+            for name in ("", ".", "..", "a/b", "/a", "a/", "../a", "a\0b", 3)
+        ),
     ],
 )
 def test_arguments_of_another_type_are_refused_by_name(

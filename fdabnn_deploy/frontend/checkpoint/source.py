@@ -128,7 +128,7 @@ def read(
     info = describe_model(
         {**header, "input_shape": shape},
         what=what,
-        name=name or path.stem,
+        name=path.stem if name is None else name,
         sha256=file.sha256,
         input_shape=input_shape,
         mean=mean,
@@ -204,7 +204,7 @@ def from_module(
     info = describe_model(
         {"classes": list(classes)},
         what=what,
-        name=name or label.lower(),
+        name=label.lower() if name is None else name,
         sha256="",
         input_shape=tuple(example_input.shape[1:]),
         mean=mean,

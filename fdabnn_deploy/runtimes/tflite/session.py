@@ -12,7 +12,7 @@ from fdabnn_deploy.ir.ops import Array, FloatArray
 from fdabnn_deploy.runtimes.base import Session
 from fdabnn_deploy.runtimes.inputs import check_inputs
 from fdabnn_deploy.runtimes.tflite.tensors import TENSORS_KEY, Layout, TensorMap, TensorPlace
-from fdabnn_deploy.runtimes.tflite.tflite_file import FLOAT32, INT32, OUTPUT_TYPES, TfliteFile
+from fdabnn_deploy.runtimes.tflite.tflite_file import FLOAT32, INT32, OUTPUT_TYPES, TYPE_NAMES, TfliteFile
 
 
 class TfliteSession(Session):
@@ -143,14 +143,16 @@ def _tensor_map(file: TfliteFile, path: Path) -> TensorMap:
     for index in file.inputs:
         tensor = file.tensors[index]
         if tensor.type != FLOAT32 or not tensor.shape:
-            kind = "a scalar" if not tensor.shape else "not float32"
+            kind = TYPE_NAMES[tensor.type]
+            if not tensor.shape:
+                kind = "a scalar" if tensor.ranked else "a scalar or of unknown rank"
             raise ModelRefusedError(
                 f"{path}: input {tensor.name} is {kind}; inputs are float32 [N, ...]: export it so"
             )
     for index in file.outputs:
         if file.tensors[index].type not in OUTPUT_TYPES:
             raise ModelRefusedError(
-                f"{path}: output {file.tensors[index].name} is of TensorType {file.tensors[index].type}; outputs of numbers and "
+                f"{path}: output {file.tensors[index].name} is of type {TYPE_NAMES[file.tensors[index].type]}; outputs of numbers and "
                 "booleans are run: leave it out of the file's outputs, or cast it"
             )
     text = file.metadata.get(TENSORS_KEY)

@@ -29,6 +29,11 @@ OUTPUT_TYPES = frozenset({FLOAT32, 1, INT32, 3, 4, 6, 7, 9, 10, 12, 15, 16})
 """The TensorTypes of numbers and booleans: float32, float16, int32, uint8, int64, bool, int16, int8, float64, uint64, uint32, uint16."""
 _SIZES = {0: 4, 1: 2, 2: 4, 3: 1, 4: 8, 6: 1, 7: 2, 8: 8, 9: 1, 10: 8, 11: 16, 12: 8, 15: 4, 16: 2}
 """Bytes of a value by TensorType, for the types of fixed size."""
+TYPE_NAMES = (
+    "float32", "float16", "int32", "uint8", "int64", "string", "bool", "int16", "complex64", "int8", "float64", "complex128", "uint64",
+    "resource", "variant", "uint32", "uint16", "int4",
+)  # fmt: skip
+"""Names of the TensorTypes, by number."""
 _CUSTOM = 32
 _OPERATORS = {
     0: "ADD", 1: "AVERAGE_POOL_2D", 2: "CONCATENATION", 3: "CONV_2D", 4: "DEPTHWISE_CONV_2D", 6: "DEQUANTIZE", 9: "FULLY_CONNECTED",
@@ -42,12 +47,17 @@ _OPERATORS = {
 
 @dataclass(frozen=True)
 class TensorInfo:
-    """A tensor of the file: its name, stored shape, TensorType, and whether its values stand in the file."""
+    """A tensor of the file: its name, stored shape, TensorType, and whether its values stand in the file.
+
+    `ranked` is False where there are no axes and the file does not say that it knows their number: an unknown rank, or an older file's
+    scalar.
+    """
 
     name: str
     shape: tuple[int, ...]
     type: int
     constant: bool
+    ranked: bool = True
 
 
 @dataclass(frozen=True)
@@ -241,7 +251,7 @@ def _tensor(table: Table, buffers: list[Table]) -> TensorInfo:
         raise DamagedError("a tensor without its buffer")
     if any(size < 0 for size in shape):
         raise DamagedError("a tensor of negative size")
-    if kind not in _SIZES and not 0 <= kind <= 17:
+    if not 0 <= kind < len(TYPE_NAMES):
         raise DamagedError(f"unknown tensor type {kind}")
     span = buffers[index].span(0, 1)
     stored = span[1] if span else 0
@@ -257,7 +267,7 @@ def _tensor(table: Table, buffers: list[Table]) -> TensorInfo:
     table.numbers(7, "<i")
     # A constant without any value, such as an axis of length 0, has a buffer without any byte; what is computed has none at all.
     constant = stored > 0 or (span is not None and math.prod(shape) == 0)
-    return TensorInfo(table.string(3), shape, kind, constant)
+    return TensorInfo(table.string(3), shape, kind, constant, bool(shape) or table.number(8, "<B") != 0)
 
 
 def _operator(table: Table, codes: list[str], tensors: int) -> OperatorInfo:
