@@ -2,82 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 from onnx import ModelProto, TensorProto, ValueInfoProto, helper
 
 from fdabnn_deploy.errors import ModelRefusedError
-from fdabnn_deploy.ir.graph import Graph, Node
+from fdabnn_deploy.ir.graph import Graph
 from fdabnn_deploy.ir.model_info import ModelInfo
-from fdabnn_deploy.ir.ops import (
-    BATCH,
-    Add,
-    Affine,
-    AvgPool2d,
-    BinaryConv2d,
-    BinaryLinear,
-    Clamp,
-    Concat,
-    Conv2d,
-    GlobalAvgPool,
-    GlobalSum,
-    Input,
-    Linear,
-    Maximum,
-    MaxPool2d,
-    Mul,
-    Op,
-    Pad,
-    Permute,
-    PRelu,
-    Relu,
-    Reshape,
-    RoundToGrid,
-    Saturate,
-    Sign,
-    Slice,
-    Softmax,
-    Sub,
-)
+from fdabnn_deploy.ir.ops import BATCH, Input
 from fdabnn_onnx.emitter import Emitter
-from fdabnn_onnx.lower import binary, conv, grid, layout, pointwise, pooling
+from fdabnn_onnx.lower import LOWERINGS
 from fdabnn_onnx.metadata import write_metadata
 
 OPSET = 17
 IR_VERSION = 8
 DYNAMIC_BATCH = "N"
-
-Lowering = Callable[[Emitter, Node, Any], None]
-
-LOWERINGS: dict[type[Op], Lowering] = {
-    Sign: binary.lower_sign,
-    BinaryConv2d: binary.lower_binary_conv2d,
-    BinaryLinear: binary.lower_binary_linear,
-    Conv2d: conv.lower_conv2d,
-    Linear: conv.lower_linear,
-    Affine: pointwise.lower_affine,
-    PRelu: pointwise.lower_prelu,
-    Relu: pointwise.lower_relu,
-    Clamp: pointwise.lower_clamp,
-    Saturate: grid.lower_saturate,
-    RoundToGrid: grid.lower_round_to_grid,
-    Add: pointwise.lower_add,
-    Sub: pointwise.lower_sub,
-    Mul: pointwise.lower_mul,
-    Maximum: pointwise.lower_maximum,
-    Softmax: pointwise.lower_softmax,
-    MaxPool2d: pooling.lower_max_pool2d,
-    AvgPool2d: pooling.lower_avg_pool2d,
-    GlobalAvgPool: pooling.lower_global_avg_pool,
-    GlobalSum: pooling.lower_global_sum,
-    Pad: layout.lower_pad,
-    Slice: layout.lower_slice,
-    Concat: layout.lower_concat,
-    Reshape: layout.lower_reshape,
-    Permute: layout.lower_permute,
-}
-"""How each operator is written. `Input` becomes an input of the model and needs no node."""
 
 
 def build_model(graph: Graph, info: ModelInfo, batch: int | None) -> ModelProto:

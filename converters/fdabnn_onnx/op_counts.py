@@ -7,12 +7,10 @@ from collections import Counter
 import numpy as np
 from onnx import ModelProto, NodeProto, TensorProto, numpy_helper
 
+from fdabnn_onnx.lower.layout import MOVERS
+
 ONE_BIT = " (1-bit)"
 """Behind the name of an operator that multiplies signs with weights of +-1."""
-
-_MOVERS = frozenset(
-    {"Pad", "Reshape", "Transpose", "Slice", "MaxPool", "Identity", "Flatten", "Squeeze", "Unsqueeze"}
-)
 
 
 def count_ops(model: ModelProto) -> dict[str, int]:
@@ -66,4 +64,4 @@ def _is_sign(tensor: str, makers: dict[str, NodeProto], initializers: dict[str, 
             return False
     if node.op_type == "Concat":
         return all(_is_sign(name, makers, initializers) for name in node.input)
-    return node.op_type in _MOVERS and _is_sign(node.input[0], makers, initializers)
+    return node.op_type in MOVERS and _is_sign(node.input[0], makers, initializers)

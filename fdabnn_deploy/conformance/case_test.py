@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fdabnn_deploy.conformance import Case, allowed_error, chosen_cases, random_case
+from fdabnn_deploy.conformance import Case, chosen_cases, random_case
 from fdabnn_deploy.ir.ops import AvgPool2d, Conv2d, GlobalAvgPool, GlobalSum, Linear, Softmax
 from fdabnn_deploy.ir.reference import evaluate
 
@@ -13,7 +13,7 @@ INEXACT = {Conv2d, Linear, AvgPool2d, GlobalAvgPool, GlobalSum, Softmax}
 @pytest.mark.parametrize("case", chosen_cases(), ids=lambda case: case.name)
 def test_only_sums_of_floats_may_be_off_and_only_a_little(case: Case) -> None:
     (expected,) = evaluate(case.graph, case.inputs)
-    allowed = allowed_error(case.op, case.inputs)
+    allowed = case.op.allowed_error(*case.inputs)
     if type(case.op) in INEXACT:
         assert np.all(np.asarray(allowed) < 1e-4 * (np.abs(expected).max() + 1))
     else:

@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from fdabnn_deploy.conformance.drawn_arrays import Options, signs
 from fdabnn_deploy.conformance.hostile import NORM_KINDS, random_norm
 from fdabnn_deploy.ir.graph import Editor, Graph, Node
 from fdabnn_deploy.ir.ops import (
+    MOVERS,
     Add,
     Affine,
     Array,
@@ -44,6 +44,8 @@ from fdabnn_deploy.ir.ops import (
     Sub,
 )
 from fdabnn_deploy.ir.ops.conv import conv_size
+from fdabnn_deploy.ir.ops.conv_cases import Options
+from fdabnn_deploy.ir.ops.drawing import signs
 from fdabnn_deploy.transforms.affine.fold_affine import fold_affine
 from fdabnn_deploy.transforms.simplify import simplify
 
@@ -214,11 +216,11 @@ class _Draw:
         shape = (channels if same else each * groups, channels // groups, *kernel)
         if binary:
             weight, value = signs(self.rng, shape), self.number(0, 1)
-            op = BinaryConv2d(weight, **options, groups=groups, padding_value=value)  # type: ignore[arg-type]
+            op = BinaryConv2d(weight, **options, groups=groups, padding_value=value)
             return self.add(op, self.add(Sign(), x))
         kernels = self.floats(*shape) / np.float32(np.sqrt(np.prod(shape[1:])))
         bias = self.floats(shape[0]) if self.chance(0.4) else None
-        return self.add(Conv2d(kernels, bias, **options, groups=groups), x)  # type: ignore[arg-type]
+        return self.add(Conv2d(kernels, bias, **options, groups=groups), x)
 
     def behind_binary(self, x: str) -> str:
         """Scale of the trained weights, activation and norm, in the orders that papers have."""
@@ -279,7 +281,7 @@ class _Draw:
             (0.1, self.average_pool),
             (0.05, self.gate),
             (0.05, self.padded_or_cut),
-            (0.05, self.shuffled),
+            (0.05, self.rearranged),
             (0.04, self.concatenated),
             (0.03, self.activation),
         ]
@@ -345,6 +347,14 @@ class _Draw:
             begin = self.number(0, (size - 1) // 2)
             ranges.append((begin, self.number((size + begin + 1) // 2, size), self.number(1, 2)))
         return self.add(Slice(tuple(ranges)), x)
+
+    def rearranged(self, x: str) -> str:
+        """Values in other places: by an operator that fits this tensor, or by its channels shuffled."""
+        drawn = (kind.fitting(self.rng, self.shape(x)) for kind in MOVERS)
+        fitting = [op for op in drawn if op is not None]
+        if not fitting or self.chance(0.3):
+            return self.shuffled(x)
+        return self.add(fitting[self.number(0, len(fitting) - 1)], x)
 
     def shuffled(self, x: str) -> str:
         """The channels of groups interleaved, or the image transposed."""

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
-from fdabnn_deploy.conformance.drawn_arrays import convolution, floats, signs
 from fdabnn_deploy.ir.graph import Graph, Node
 from fdabnn_deploy.ir.ops import (
+    BATCH,
+    MOVERS,
     Add,
     Affine,
     AvgPool2d,
+    BinaryConv2d,
     BinaryLinear,
     Clamp,
     Concat,
+    Conv2d,
     FloatArray,
     GlobalAvgPool,
     GlobalSum,
@@ -33,6 +38,7 @@ from fdabnn_deploy.ir.ops import (
     Softmax,
     Sub,
 )
+from fdabnn_deploy.ir.ops.drawing import floats, signs
 
 
 def network(seed: int = 0) -> Graph:
@@ -43,16 +49,16 @@ def network(seed: int = 0) -> Graph:
         Node("bias", Input((4,))),
         Node("limited", Saturate(-3.0, 3.0), ("image",)),
         Node("gridded", RoundToGrid(8), ("limited",)),
-        Node("stem", convolution(rng, "float", (4, 3, 3, 3), {"padding": (1, 1)}), ("gridded",)),
+        Node("stem", Conv2d(floats(rng, (4, 3, 3, 3)), floats(rng, (4,)), padding=(1, 1)), ("gridded",)),
         Node("norm1", Affine(rng.normal(size=4), rng.normal(size=4)), ("stem",)),
         Node("sign1", Sign(), ("norm1",)),
-        Node("conv1", convolution(rng, "binary", (4, 4, 3, 3), {"padding": (1, 1)}), ("sign1",)),
+        Node("conv1", BinaryConv2d(signs(rng, (4, 4, 3, 3)), padding=(1, 1)), ("sign1",)),
         Node("act1", PRelu(floats(rng, (4,))), ("conv1",)),
         Node("sum1", Add(), ("act1", "norm1")),
         Node("clip1", Clamp(-3.0, 3.0), ("sum1",)),
         Node("pool1", MaxPool2d((2, 2), (2, 2), ceil_mode=True), ("clip1",)),
         Node("sign2", Sign(), ("pool1",)),
-        Node("conv2", convolution(rng, "padded with +1", (6, 4, 3, 3), {"stride": (2, 2), "padding": (1, 1)}), ("sign2",)),
+        Node("conv2", BinaryConv2d(signs(rng, (6, 4, 3, 3)), (2, 2), (1, 1), padding_value=1), ("sign2",)),
         Node("norm2", Affine(rng.normal(size=6) / 8, rng.normal(size=6)), ("conv2",)),
         Node("part", Slice(((0, 4, 1), (0, 5, 2), (0, 5, 2))), ("pool1",)),
         Node("wide", Pad(((1, 1), (0, 0), (0, 0))), ("part",)),
@@ -72,7 +78,28 @@ def network(seed: int = 0) -> Graph:
         Node("classifier", Linear(floats(rng, (5, 12)), floats(rng, (5,))), ("features",)),
         Node("probabilities", Softmax(), ("classifier",)),
     ]  # fmt: skip
-    return Graph(nodes, ["probabilities", "largest"])
+    return Graph(_with_movers(nodes, rng), ["probabilities", "largest"])
+
+
+def _with_movers(nodes: list[Node], rng: np.random.Generator) -> list[Node]:
+    """With the operators that move values and do not stand in the network yet: each moves `joined`, and is added to `flat`."""
+    position = next(i for i, node in enumerate(nodes) if node.name == "sign3")
+    before, behind = nodes[:position], nodes[position + 1 :]
+    present, last = {type(node.op) for node in nodes}, "flat"
+    for kind in MOVERS:
+        op = kind.fitting(rng, (12, 2, 2))
+        if kind in present or op is None:
+            continue
+        name = kind.__name__.lower()
+        count = -math.prod(op.infer((BATCH, 12, 2, 2)))
+        before += [
+            Node(name, op, ("joined",)),
+            Node(f"{name}/flat", Reshape((count,)), (name,)),
+            Node(f"{name}/part", Slice(((0, 48, 1),)), (f"{name}/flat",)),
+            Node(f"{name}/sum", Add(), (last, f"{name}/part")),
+        ]
+        last = f"{name}/sum"
+    return [*before, Node("sign3", Sign(), (last,)), *behind]
 
 
 def network_inputs(count: int, seed: int = 0) -> tuple[FloatArray, FloatArray]:

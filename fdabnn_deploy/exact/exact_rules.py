@@ -13,8 +13,6 @@ from fdabnn_deploy.exact.fusion_hazards import ACTIVATIONS, BINARY_LAYERS, LAYER
 from fdabnn_deploy.exact.graph_builder import Workbench
 from fdabnn_deploy.exact.operand_grids import MARGIN, Cutter
 from fdabnn_deploy.exact.plan import Observed, limits
-from fdabnn_deploy.exact.propagate import propagate
-from fdabnn_deploy.exact.ranges import EXACT_UNITS, Values, uniform
 from fdabnn_deploy.exact.record import Cut
 from fdabnn_deploy.exact.weight_grids import to_grid
 from fdabnn_deploy.ir.graph import Node
@@ -33,6 +31,7 @@ from fdabnn_deploy.ir.ops import (
     Saturate,
     Softmax,
 )
+from fdabnn_deploy.ir.ranges import EXACT_UNITS, Values, uniform
 
 INPUT_BITS = 24
 """Of graph inputs: the rounding only keeps them away from the denormal numbers."""
@@ -146,7 +145,7 @@ def _pointwise(cutter: Cutter, node: Node, op: Op, inputs: list[str]) -> None:
 
 def _bounds(bench: Workbench, op: Op, inputs: list[str]) -> Values:
     shapes = [bench.shape(name) for name in inputs]
-    return propagate(op, [bench.bounds(name) for name in inputs], shapes, op.infer(*shapes))
+    return op.bounds([bench.bounds(name) for name in inputs], shapes, op.infer(*shapes))
 
 
 def _coarser(bench: Workbench, node: Node, name: str) -> str:

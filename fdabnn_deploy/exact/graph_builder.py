@@ -14,10 +14,9 @@ import numpy as np
 
 from fdabnn_deploy.errors import ModelRefusedError
 from fdabnn_deploy.exact.plan import Observed
-from fdabnn_deploy.exact.propagate import propagate
-from fdabnn_deploy.exact.ranges import Values
 from fdabnn_deploy.ir.graph import Graph, Node
 from fdabnn_deploy.ir.ops import FloatArray, GraphError, Input, Op, Shape, Sign
+from fdabnn_deploy.ir.ranges import Values
 from fdabnn_deploy.runtimes.torch_graph import run_operator
 
 UNSEEN_INPUT = 16.0
@@ -103,7 +102,7 @@ class Workbench:
         shapes = [self._shapes[i] for i in inputs]
         trained = "" if part else origin.trained
         node = Node(name, op, tuple(inputs), origin.module, origin.source, origin.text, trained)
-        bounds = propagate(op, [self._bounds[i] for i in inputs], shapes, op.infer(*shapes))
+        bounds = op.bounds([self._bounds[i] for i in inputs], shapes, op.infer(*shapes))
         bounds = replace(bounds, low=np.maximum(bounds.low, -within), high=np.minimum(bounds.high, within))
         self._append(node, bounds)
         if all(i in self._samples for i in inputs):

@@ -9,10 +9,10 @@ import numpy as np
 from fdabnn_deploy.errors import ModelRefusedError
 from fdabnn_deploy.exact.graph_builder import Workbench
 from fdabnn_deploy.exact.grid_row import GridRow
-from fdabnn_deploy.exact.ranges import Values
 from fdabnn_deploy.exact.record import Cut
 from fdabnn_deploy.ir.graph import Node
 from fdabnn_deploy.ir.ops import Clamp, RoundToGrid
+from fdabnn_deploy.ir.ranges import Values
 
 MARGIN = 1.5
 """By which seen ranges are widened: unseen images go a little further."""

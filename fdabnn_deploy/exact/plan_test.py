@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fdabnn_deploy.exact.plan import PRODUCTS, Observed, choose, digit_exponents, limits
-from fdabnn_deploy.exact.ranges import uniform
 from fdabnn_deploy.exact.weight_grids import digits_of
+from fdabnn_deploy.ir.ranges import uniform
 
 WIDE = uniform(-1e6, 1e6, 60, 3)
 RNG = np.random.default_rng(0)

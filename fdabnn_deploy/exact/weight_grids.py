@@ -18,8 +18,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from fdabnn_deploy.exact.ranges import EXACT_UNITS
 from fdabnn_deploy.ir.ops.base import DoubleArray
+from fdabnn_deploy.ir.ranges import EXACT_UNITS
 
 MAX_EXPONENT = 100
 """Finer grids would leave the exponents of float32."""

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fdabnn_deploy.exact.ranges import EXACT_UNITS, grid_of
 from fdabnn_deploy.exact.weight_grids import Gridded, digits_of, to_grid
+from fdabnn_deploy.ir.ranges import EXACT_UNITS, grid_of
 
 
 def in_units(gridded: Gridded, magnitude: float, exponent: int) -> list[int]:

@@ -9,22 +9,14 @@ Kinds of steps and their attributes:
 | `bconv` | packed x | `weight` int32 [O, taps, words], `channels`, `multiplier`, `bias`, `thresholds`, `windows`, `zeros`, `groups` |
 | `add`, `sub`, `mul`, `max`, `min` | a, b | |
 | `clip` | x | `low`, `high` |
-| `relu`, `neg`, `round`, `identity`, `quantize`, `dequantize` | x | |
+| `relu`, `neg`, `round`, `quantize` | x | |
 | `prelu` | x | `slope` |
 | `compare` | x, limit | `relation` |
 | `select` | comparison, a, b | |
 | `sum`, `mean` | x | `axes`, `keep` |
 | `average` | x | `windows`, `count_padding` |
 | `maximum` | x | `windows` |
-| `pad` | x | `pads`, `value` |
-| `slice` | x | `ranges`: (begin, end, step) per dimension |
-| `slice_axes` | x | `axes`, `ranges` along them as NumPy takes them |
-| `fill_channels` | x | `block`: channels are filled up with zeros to whole blocks |
-| `squeeze` | x | `axes`, `add`: whether dimensions of 1 are added or removed |
-| `reverse` | x | `axes` |
-| `concat` | ... | `axis` |
-| `reshape` | x | `target` |
-| `transpose` | x | `order` |
+| those that move values | x | see `prove.transfer.move` |
 | `unknown` | ... | `reason` |
 """
 

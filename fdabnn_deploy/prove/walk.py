@@ -152,6 +152,10 @@ def _subtract(x: _Operands) -> Judged:
     return pointwise.subtract(x[0], x[1], x.walk.relations.difference(*x.step.inputs))
 
 
+def _moving(rule: Callable[..., Judged]) -> Callable[[_Operands], Judged]:
+    return lambda x: rule(x[0], **x.step.attributes)
+
+
 def _unknown(x: _Operands) -> Judged:
     raise UnprovedError(x.step.attributes["reason"])
 
@@ -161,8 +165,6 @@ _KINDS: dict[str, Callable[[_Operands], Judged]] = {
     "dense": lambda x: reduction.dense(x[0], **x.step.attributes),
     "bconv": lambda x: lce.bconv(x[0], **x.step.attributes),
     "quantize": lambda x: lce.quantize(x[0]),
-    "dequantize": lambda x: move.identity(x[0]),
-    "identity": lambda x: move.identity(x[0]),
     "add": lambda x: pointwise.add(x[0], x[1]),
     "sub": _subtract,
     "mul": lambda x: pointwise.multiply(x[0], x[1]),
@@ -179,14 +181,7 @@ _KINDS: dict[str, Callable[[_Operands], Judged]] = {
     "mean": lambda x: reduction.reduce(x[0], **x.step.attributes, mean=True),
     "average": lambda x: reduction.average(x[0], **x.step.attributes),
     "maximum": lambda x: reduction.largest_of_windows(x[0], **x.step.attributes),
-    "pad": lambda x: move.pad(x[0], **x.step.attributes),
-    "slice": lambda x: move.take(x[0], **x.step.attributes),
-    "slice_axes": lambda x: move.take_axes(x[0], **x.step.attributes),
-    "fill_channels": lambda x: move.fill_channels(x[0], **x.step.attributes),
-    "squeeze": lambda x: move.squeeze(x[0], **x.step.attributes),
-    "reverse": lambda x: move.reverse(x[0], **x.step.attributes),
     "concat": lambda x: move.concat(x.all(), **x.step.attributes),
-    "reshape": lambda x: move.reshape(x[0], **x.step.attributes),
-    "transpose": lambda x: move.transpose(x[0], **x.step.attributes),
     "unknown": _unknown,
+    **{kind: _moving(rule) for kind, rule in move.MOVERS.items()},
 }

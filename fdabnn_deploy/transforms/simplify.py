@@ -21,9 +21,9 @@ from fdabnn_deploy.ir.ops import (
     GlobalAvgPool,
     Maximum,
     MaxPool2d,
+    Mover,
     Mul,
     Pad,
-    Permute,
     PRelu,
     Relu,
     Reshape,
@@ -35,7 +35,7 @@ from fdabnn_deploy.transforms.base import Outcome, until_stable
 from fdabnn_deploy.transforms.equal import operator_key
 
 _MERGED = (
-    Add, Affine, Clamp, Concat, Maximum, MaxPool2d, Mul, Pad, Permute, PRelu, Relu, Reshape, Sign, Slice, Sub,
+    Add, Affine, Clamp, Concat, Maximum, MaxPool2d, Mover, Mul, Pad, PRelu, Relu, Sign, Sub,
 )  # fmt: skip
 
 

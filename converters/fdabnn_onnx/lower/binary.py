@@ -10,14 +10,17 @@ import numpy as np
 from fdabnn_deploy.ir.graph import Node
 from fdabnn_deploy.ir.ops import BinaryConv2d, BinaryLinear, Sign
 from fdabnn_onnx.emitter import Emitter
+from fdabnn_onnx.lower.lowerings import lowers
 
 
+@lowers(Sign)
 def lower_sign(to: Emitter, node: Node, op: Sign) -> None:
     """`Where(Less(x, 0), -1, 1)`: +0, -0 and NaN give +1, where ONNX's `Sign` gives 0, 0 and NaN."""
     negative = to.emit("Less", node, [node.inputs[0], to.scalar("sign/zero", 0)], part="negative")
     to.emit("Where", node, [negative, to.scalar("sign/minus_one", -1), to.scalar("sign/plus_one", 1)])
 
 
+@lowers(BinaryConv2d)
 def lower_binary_conv2d(to: Emitter, node: Node, op: BinaryConv2d) -> None:
     """`Conv`, behind a `Pad` with 1 where taps outside the image count as +1."""
     source = node.inputs[0]
@@ -42,6 +45,7 @@ def lower_binary_conv2d(to: Emitter, node: Node, op: BinaryConv2d) -> None:
     )
 
 
+@lowers(BinaryLinear)
 def lower_binary_linear(to: Emitter, node: Node, op: BinaryLinear) -> None:
     """`Gemm` with the weight as it is stored, [O, C]."""
     weight = to.parameter(node, "weight", op.weight.astype(np.float32))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from fdabnn_deploy.ir.graph import Node
 from fdabnn_deploy.ir.ops import Conv2d, FloatArray, Linear
 from fdabnn_onnx.emitter import Emitter
+from fdabnn_onnx.lower.lowerings import lowers
 
 
 def _inputs(to: Emitter, node: Node, weight: FloatArray, bias: FloatArray | None) -> list[str]:
@@ -14,6 +15,7 @@ def _inputs(to: Emitter, node: Node, weight: FloatArray, bias: FloatArray | None
     return names
 
 
+@lowers(Conv2d)
 def lower_conv2d(to: Emitter, node: Node, op: Conv2d) -> None:
     """`Conv`."""
     to.emit(
@@ -28,6 +30,7 @@ def lower_conv2d(to: Emitter, node: Node, op: Conv2d) -> None:
     )
 
 
+@lowers(Linear)
 def lower_linear(to: Emitter, node: Node, op: Linear) -> None:
     """`Gemm` with the weight as PyTorch stores it, [O, C]."""
     to.emit("Gemm", node, _inputs(to, node, op.weight, op.bias), transB=1)

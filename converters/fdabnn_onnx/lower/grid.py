@@ -7,8 +7,10 @@ import numpy as np
 from fdabnn_deploy.ir.graph import Node
 from fdabnn_deploy.ir.ops import RoundToGrid, Saturate
 from fdabnn_onnx.emitter import Emitter
+from fdabnn_onnx.lower.lowerings import lowers
 
 
+@lowers(Saturate)
 def lower_saturate(to: Emitter, node: Node, op: Saturate) -> None:
     """`Where(Less(x, high), x, high)`, then `Where(Greater(., low), ., low)`: `Clip` says nothing about NaN."""
     low = to.parameter(node, "low", np.array(op.low, dtype=np.float32))
@@ -19,6 +21,7 @@ def lower_saturate(to: Emitter, node: Node, op: Saturate) -> None:
     to.emit("Where", node, [above, below, low])
 
 
+@lowers(RoundToGrid)
 def lower_round_to_grid(to: Emitter, node: Node, op: RoundToGrid) -> None:
     """`Mul`, `Round` (halves to even), `Mul`; the products by 1 of a grid of integers are left out."""
     source = node.inputs[0]

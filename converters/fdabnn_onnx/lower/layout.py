@@ -7,8 +7,15 @@ import numpy as np
 from fdabnn_deploy.ir.graph import Node
 from fdabnn_deploy.ir.ops import Concat, Pad, Permute, Reshape, Slice
 from fdabnn_onnx.emitter import Emitter
+from fdabnn_onnx.lower.lowerings import lowers
+
+MOVERS = frozenset(
+    {"Pad", "Reshape", "Transpose", "Slice", "MaxPool", "Identity", "Flatten", "Squeeze", "Unsqueeze"}
+)
+"""ONNX operators whose results are values of their first operand, those that optimisers make among them; `Pad` has its own value, too."""
 
 
+@lowers(Pad)
 def lower_pad(to: Emitter, node: Node, op: Pad) -> None:
     """`Pad`."""
     before, after = zip((0, 0), *op.pads, strict=True)
@@ -17,6 +24,7 @@ def lower_pad(to: Emitter, node: Node, op: Pad) -> None:
     to.emit("Pad", node, [node.inputs[0], pads, value], mode="constant")
 
 
+@lowers(Slice)
 def lower_slice(to: Emitter, node: Node, op: Slice) -> None:
     """`Slice` of the dimensions behind the batch."""
     begins, ends, steps = (np.array(values, dtype=np.int64) for values in zip(*op.ranges, strict=True))
@@ -29,17 +37,20 @@ def lower_slice(to: Emitter, node: Node, op: Slice) -> None:
     to.emit("Slice", node, [node.inputs[0], *names])
 
 
+@lowers(Concat)
 def lower_concat(to: Emitter, node: Node, op: Concat) -> None:
     """`Concat` along the channels."""
     to.emit("Concat", node, node.inputs, axis=1)
 
 
+@lowers(Reshape)
 def lower_reshape(to: Emitter, node: Node, op: Reshape) -> None:
     """`Reshape`; the 0 in its target keeps the batch."""
     shape = to.parameter(node, "shape", np.array([0, *op.shape], dtype=np.int64))
     to.emit("Reshape", node, [node.inputs[0], shape])
 
 
+@lowers(Permute)
 def lower_permute(to: Emitter, node: Node, op: Permute) -> None:
     """`Transpose`."""
     to.emit("Transpose", node, node.inputs, perm=[0, *op.order])

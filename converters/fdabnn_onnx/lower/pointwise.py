@@ -7,6 +7,7 @@ import numpy as np
 from fdabnn_deploy.ir.graph import Node
 from fdabnn_deploy.ir.ops import Add, Affine, Clamp, FloatArray, Maximum, Mul, PRelu, Relu, Softmax, Sub
 from fdabnn_onnx.emitter import Emitter
+from fdabnn_onnx.lower.lowerings import lowers
 
 
 def _per_channel(values: FloatArray, rank: int) -> FloatArray:
@@ -14,6 +15,7 @@ def _per_channel(values: FloatArray, rank: int) -> FloatArray:
     return values.reshape(1) if values.ndim == 0 else values.reshape(-1, *(1,) * (rank - 2))
 
 
+@lowers(Affine)
 def lower_affine(to: Emitter, node: Node, op: Affine) -> None:
     """`Mul`, then `Add`; a half that does nothing is left out, and `Identity` stands where both do nothing."""
     rank, source = to.rank(node), node.inputs[0]
@@ -27,17 +29,20 @@ def lower_affine(to: Emitter, node: Node, op: Affine) -> None:
         to.emit("Identity", node, [source])
 
 
+@lowers(PRelu)
 def lower_prelu(to: Emitter, node: Node, op: PRelu) -> None:
     """`PRelu`."""
     slope = to.parameter(node, "slope", _per_channel(op.slope, to.rank(node)))
     to.emit("PRelu", node, [node.inputs[0], slope])
 
 
+@lowers(Relu)
 def lower_relu(to: Emitter, node: Node, op: Relu) -> None:
     """`Relu`."""
     to.emit("Relu", node, node.inputs)
 
 
+@lowers(Clamp)
 def lower_clamp(to: Emitter, node: Node, op: Clamp) -> None:
     """`Clip`."""
     low = to.parameter(node, "low", np.array(op.low, dtype=np.float32))
@@ -45,26 +50,31 @@ def lower_clamp(to: Emitter, node: Node, op: Clamp) -> None:
     to.emit("Clip", node, [node.inputs[0], low, high])
 
 
+@lowers(Add)
 def lower_add(to: Emitter, node: Node, op: Add) -> None:
     """`Add`."""
     to.emit("Add", node, node.inputs)
 
 
+@lowers(Sub)
 def lower_sub(to: Emitter, node: Node, op: Sub) -> None:
     """`Sub`."""
     to.emit("Sub", node, node.inputs)
 
 
+@lowers(Mul)
 def lower_mul(to: Emitter, node: Node, op: Mul) -> None:
     """`Mul`."""
     to.emit("Mul", node, node.inputs)
 
 
+@lowers(Maximum)
 def lower_maximum(to: Emitter, node: Node, op: Maximum) -> None:
     """`Max`."""
     to.emit("Max", node, node.inputs)
 
 
+@lowers(Softmax)
 def lower_softmax(to: Emitter, node: Node, op: Softmax) -> None:
     """`Softmax` or `LogSoftmax`."""
     to.emit("LogSoftmax" if op.log else "Softmax", node, node.inputs, axis=1)

@@ -7,8 +7,10 @@ import numpy as np
 from fdabnn_deploy.ir.graph import Node
 from fdabnn_deploy.ir.ops import AvgPool2d, GlobalAvgPool, GlobalSum, MaxPool2d
 from fdabnn_onnx.emitter import Emitter
+from fdabnn_onnx.lower.lowerings import lowers
 
 
+@lowers(MaxPool2d)
 def lower_max_pool2d(to: Emitter, node: Node, op: MaxPool2d) -> None:
     """`MaxPool`, which pads with minus infinity.
 
@@ -28,6 +30,7 @@ def lower_max_pool2d(to: Emitter, node: Node, op: MaxPool2d) -> None:
     )
 
 
+@lowers(AvgPool2d)
 def lower_avg_pool2d(to: Emitter, node: Node, op: AvgPool2d) -> None:
     """`AveragePool`."""
     to.emit(
@@ -41,11 +44,13 @@ def lower_avg_pool2d(to: Emitter, node: Node, op: AvgPool2d) -> None:
     )
 
 
+@lowers(GlobalAvgPool)
 def lower_global_avg_pool(to: Emitter, node: Node, op: GlobalAvgPool) -> None:
     """`ReduceMean` over height and width."""
     to.emit("ReduceMean", node, node.inputs, axes=[2, 3], keepdims=int(op.keepdims))
 
 
+@lowers(GlobalSum)
 def lower_global_sum(to: Emitter, node: Node, op: GlobalSum) -> None:
     """`ReduceSum` over height and width, whose axes are an input in this opset."""
     axes = to.parameter(node, "axes", np.array([2, 3], dtype=np.int64))

@@ -1,1 +1,6 @@
-"""Rules from the graph's operators to TensorFlow's and LCE's, a family per file."""
+"""How each operator is emitted, one file per family; the files register their functions."""
+
+from fdabnn_tflite.lower import binary, conv, grid, layout, pointwise, pooling
+from fdabnn_tflite.lower.lowerings import LOWERINGS
+
+__all__ = ["LOWERINGS", "binary", "conv", "grid", "layout", "pointwise", "pooling"]

@@ -35,8 +35,10 @@ from fdabnn_deploy.ir.ops.conv import conv2d_reference
 from fdabnn_deploy.runtimes.tflite.tensors import Layout
 from fdabnn_tflite.emitter import Emitter, Tensor
 from fdabnn_tflite.layout import NHWC, Form, Pair, in_order, op_windows, pads_before_sign
+from fdabnn_tflite.lower.lowerings import lowers
 
 
+@lowers(Sign)
 def lower_sign(emitter: Emitter, node: Node) -> None:
     """`where(x < 0, -1, 1)`; what only binary dense layers read is given its shape before the sign."""
     source = node.inputs[0]
@@ -47,6 +49,7 @@ def lower_sign(emitter: Emitter, node: Node) -> None:
     emitter.define(node.name, emitter.sign(tensor), form)
 
 
+@lowers(BinaryConv2d)
 def lower_binary_conv2d(emitter: Emitter, node: Node) -> None:
     """A `Conv2D` of signs with weights +-1; groups are split, because LCE's default kernels refuse grouped convolutions."""
     op = node.op
@@ -87,6 +90,7 @@ def lower_binary_conv2d(emitter: Emitter, node: Node) -> None:
     emitter.define(node.name, result, NHWC)
 
 
+@lowers(BinaryLinear)
 def lower_binary_linear(emitter: Emitter, node: Node) -> None:
     """A 1x1 convolution of [N, 1, 1, C]: LCE knows no other binary dense layer."""
     op = node.op

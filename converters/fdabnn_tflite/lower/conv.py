@@ -8,8 +8,10 @@ from fdabnn_deploy.ir.graph import Node
 from fdabnn_deploy.ir.ops import Conv2d, FloatArray, Linear
 from fdabnn_tflite.emitter import Emitter, Tensor
 from fdabnn_tflite.layout import FLAT, NHWC, Padding, in_order, op_windows
+from fdabnn_tflite.lower.lowerings import lowers
 
 
+@lowers(Conv2d)
 def lower_conv2d(emitter: Emitter, node: Node) -> None:
     """`Conv2D`, or `DepthwiseConv2dNative` where each channel is a group; zero padding that SAME cannot express is a `Pad`."""
     op = node.op
@@ -47,6 +49,7 @@ def _convolve(emitter: Emitter, image: Tensor, kernels: FloatArray, op: Conv2d, 
     )
 
 
+@lowers(Linear)
 def lower_linear(emitter: Emitter, node: Node) -> None:
     """`MatMul`; the weights take the order of a flattened image, so that nothing has to be transposed."""
     op = node.op

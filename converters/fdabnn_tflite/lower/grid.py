@@ -7,8 +7,10 @@ import numpy as np
 from fdabnn_deploy.ir.graph import Node
 from fdabnn_deploy.ir.ops import RoundToGrid, Saturate
 from fdabnn_tflite.emitter import Emitter
+from fdabnn_tflite.lower.lowerings import lowers
 
 
+@lowers(Saturate)
 def lower_saturate(emitter: Emitter, node: Node) -> None:
     """Two comparisons and two `SelectV2`: `Minimum` and `Maximum` of NaN depend on the kernel."""
     op = node.op
@@ -21,6 +23,7 @@ def lower_saturate(emitter: Emitter, node: Node) -> None:
     emitter.define(node.name, emitter.emit("SelectV2", condition=above, t=below, e=low), form)
 
 
+@lowers(RoundToGrid)
 def lower_round_to_grid(emitter: Emitter, node: Node) -> None:
     """`Mul`, `Round` (halves to even), `Mul`; the products by 1 of a grid of integers are left out."""
     op = node.op

@@ -7,10 +7,11 @@ import math
 import numpy as np
 
 from fdabnn_deploy.ir.graph import Node
-from fdabnn_deploy.ir.ops import Pad, Permute, Reshape, Slice
+from fdabnn_deploy.ir.ops import Concat, Pad, Permute, Reshape, Slice
 from fdabnn_deploy.runtimes.tflite.tensors import Layout
 from fdabnn_tflite.emitter import Emitter, Tensor
 from fdabnn_tflite.layout import NHWC, Form, natural_form
+from fdabnn_tflite.lower.lowerings import lowers
 
 
 def _natural(emitter: Emitter, name: str) -> tuple[Tensor, Form]:
@@ -25,6 +26,7 @@ def _mirrored_range(size: int, begin: int, end: int, step: int) -> tuple[int, in
     return size - 1 - last, size - begin, step
 
 
+@lowers(Pad)
 def lower_pad(emitter: Emitter, node: Node) -> None:
     """`Pad` or `PadV2`; mirrored images swap the sides of height and width."""
     op = node.op
@@ -42,6 +44,7 @@ def lower_pad(emitter: Emitter, node: Node) -> None:
     emitter.define(node.name, result, form)
 
 
+@lowers(Slice)
 def lower_slice(emitter: Emitter, node: Node) -> None:
     """`StridedSlice`; on a mirrored image of even size `::2` becomes `1::2`."""
     op = node.op
@@ -57,6 +60,7 @@ def lower_slice(emitter: Emitter, node: Node) -> None:
     emitter.define(node.name, emitter.slice(tensor, ranges), form)
 
 
+@lowers(Concat)
 def lower_concat(emitter: Emitter, node: Node) -> None:
     """`ConcatV2` of channels."""
     parts = [_natural(emitter, name) for name in node.inputs]
@@ -68,6 +72,7 @@ def lower_concat(emitter: Emitter, node: Node) -> None:
     emitter.define(node.name, result, form)
 
 
+@lowers(Reshape)
 def lower_reshape(emitter: Emitter, node: Node) -> None:
     """`Reshape`. A flattened image keeps its order, and what reads it permutes its parameters instead."""
     graph, source = emitter.graph, node.inputs[0]
@@ -88,6 +93,7 @@ def lower_reshape(emitter: Emitter, node: Node) -> None:
         emitter.define(node.name, emitter.from_graph_order(emitter.reshape(plain, after), after, want), want)
 
 
+@lowers(Permute)
 def lower_permute(emitter: Emitter, node: Node) -> None:
     """`Transpose`, in the graph's order of dimensions; the converter merges the transposes that follow one another."""
     op = node.op

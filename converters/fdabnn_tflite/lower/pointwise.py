@@ -7,9 +7,10 @@ import math
 import numpy as np
 
 from fdabnn_deploy.ir.graph import Node
-from fdabnn_deploy.ir.ops import Add, Affine, Array, Clamp, Maximum, Mul, Op, PRelu, Softmax, Sub
+from fdabnn_deploy.ir.ops import Add, Affine, Array, Clamp, Maximum, Mul, Op, PRelu, Relu, Softmax, Sub
 from fdabnn_tflite.emitter import Emitter
 from fdabnn_tflite.layout import FLAT, channel_values, natural_form
+from fdabnn_tflite.lower.lowerings import lowers
 
 _BINARY: dict[type[Op], str] = {Add: "AddV2", Sub: "Sub", Mul: "Mul", Maximum: "Maximum"}
 
@@ -19,6 +20,7 @@ def _arranged(emitter: Emitter, node: Node, values: Array) -> Array:
     return channel_values(values, emitter.graph.shape(source), emitter.form(source), emitter.flipped)
 
 
+@lowers(Affine)
 def lower_affine(emitter: Emitter, node: Node) -> None:
     """`Mul` and `Add` as two ops, each left out where it does nothing; LCE makes them its convolution's multiplier and bias."""
     op = node.op
@@ -31,6 +33,7 @@ def lower_affine(emitter: Emitter, node: Node) -> None:
     emitter.define(node.name, tensor, form)
 
 
+@lowers(PRelu)
 def lower_prelu(emitter: Emitter, node: Node) -> None:
     """`LeakyRelu` where all channels share a slope; else `relu(x) + (-slope) relu(-x)`, which the converter makes one `PRELU`."""
     op = node.op
@@ -47,12 +50,14 @@ def lower_prelu(emitter: Emitter, node: Node) -> None:
     emitter.define(node.name, result, form)
 
 
+@lowers(Relu)
 def lower_relu(emitter: Emitter, node: Node) -> None:
     """`Relu`."""
     tensor, form = emitter.stored(node.inputs[0])
     emitter.define(node.name, emitter.emit("Relu", features=tensor), form)
 
 
+@lowers(Clamp)
 def lower_clamp(emitter: Emitter, node: Node) -> None:
     """`Maximum` and `Minimum`, each left out where its limit is infinite."""
     op = node.op
@@ -65,6 +70,7 @@ def lower_clamp(emitter: Emitter, node: Node) -> None:
     emitter.define(node.name, tensor, form)
 
 
+@lowers(Add, Sub, Mul, Maximum)
 def lower_elementwise(emitter: Emitter, node: Node) -> None:
     """`Add`, `Sub`, `Mul`, `Maximum` of two tensors that lie alike."""
     graph = emitter.graph
@@ -76,6 +82,7 @@ def lower_elementwise(emitter: Emitter, node: Node) -> None:
     emitter.define(node.name, emitter.emit(_BINARY[type(node.op)], x=a, y=b), form)
 
 
+@lowers(Softmax)
 def lower_softmax(emitter: Emitter, node: Node) -> None:
     """`Softmax` or `LogSoftmax` over the classes."""
     op = node.op

@@ -11,8 +11,10 @@ from fdabnn_deploy.ir.ops import AvgPool2d, FloatArray, GlobalAvgPool, GlobalSum
 from fdabnn_deploy.ir.ops.conv import conv2d_reference
 from fdabnn_tflite.emitter import Emitter
 from fdabnn_tflite.layout import FLAT, NHWC, Padding, Pair, op_windows
+from fdabnn_tflite.lower.lowerings import lowers
 
 
+@lowers(MaxPool2d)
 def lower_max_pool2d(emitter: Emitter, node: Node) -> None:
     """`MaxPool`; padding that SAME cannot express is a `PadV2` by minus infinity, which no maximum and no sign notices.
 
@@ -39,6 +41,7 @@ def lower_max_pool2d(emitter: Emitter, node: Node) -> None:
     emitter.define(node.name, result, NHWC)
 
 
+@lowers(AvgPool2d)
 def lower_avg_pool2d(emitter: Emitter, node: Node) -> None:
     """`AvgPool`, which with SAME counts the taps inside the image only.
 
@@ -73,6 +76,7 @@ def _shares(size: Pair, pads: tuple[Pair, Pair], op: AvgPool2d) -> FloatArray:
     return (op.kernel[0] * op.kernel[1] / counts).astype(np.float32).transpose(0, 2, 3, 1)
 
 
+@lowers(GlobalAvgPool, GlobalSum)
 def lower_global(emitter: Emitter, node: Node) -> None:
     """`Mean` or `Sum` over height and width, which mirroring does not change."""
     op = node.op

@@ -1,83 +1,13 @@
-"""Which function lowers which operator, and the walk over the graph."""
+"""The walk over the graph that lowers it node by node."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from fdabnn_deploy.errors import ModelRefusedError
 from fdabnn_deploy.ir.graph import Node
-from fdabnn_deploy.ir.ops import (
-    Add,
-    Affine,
-    AvgPool2d,
-    BinaryConv2d,
-    BinaryLinear,
-    Clamp,
-    Concat,
-    Conv2d,
-    GlobalAvgPool,
-    GlobalSum,
-    Input,
-    Linear,
-    Maximum,
-    MaxPool2d,
-    Mul,
-    Op,
-    Pad,
-    Permute,
-    PRelu,
-    Relu,
-    Reshape,
-    RoundToGrid,
-    Saturate,
-    Sign,
-    Slice,
-    Softmax,
-    Sub,
-)
+from fdabnn_deploy.ir.ops import BinaryConv2d, BinaryLinear, Input, Sign
 from fdabnn_tflite.emitter import Emitter, Tensor
 from fdabnn_tflite.layout import natural_form
-from fdabnn_tflite.lower.binary import lower_binary_conv2d, lower_binary_linear, lower_sign
-from fdabnn_tflite.lower.conv import lower_conv2d, lower_linear
-from fdabnn_tflite.lower.grid import lower_round_to_grid, lower_saturate
-from fdabnn_tflite.lower.layout import lower_concat, lower_pad, lower_permute, lower_reshape, lower_slice
-from fdabnn_tflite.lower.pointwise import (
-    lower_affine,
-    lower_clamp,
-    lower_elementwise,
-    lower_prelu,
-    lower_relu,
-    lower_softmax,
-)
-from fdabnn_tflite.lower.pooling import lower_avg_pool2d, lower_global, lower_max_pool2d
-
-LOWERINGS: dict[type[Op], Callable[[Emitter, Node], None]] = {
-    Sign: lower_sign,
-    BinaryConv2d: lower_binary_conv2d,
-    BinaryLinear: lower_binary_linear,
-    Conv2d: lower_conv2d,
-    Linear: lower_linear,
-    Affine: lower_affine,
-    PRelu: lower_prelu,
-    Relu: lower_relu,
-    Clamp: lower_clamp,
-    Saturate: lower_saturate,
-    RoundToGrid: lower_round_to_grid,
-    Add: lower_elementwise,
-    Sub: lower_elementwise,
-    Mul: lower_elementwise,
-    Maximum: lower_elementwise,
-    Softmax: lower_softmax,
-    MaxPool2d: lower_max_pool2d,
-    AvgPool2d: lower_avg_pool2d,
-    GlobalAvgPool: lower_global,
-    GlobalSum: lower_global,
-    Pad: lower_pad,
-    Slice: lower_slice,
-    Concat: lower_concat,
-    Reshape: lower_reshape,
-    Permute: lower_permute,
-}
+from fdabnn_tflite.lower import LOWERINGS
 
 
 def lower_graph(emitter: Emitter, inputs: tuple[Tensor, ...]) -> list[Tensor]:

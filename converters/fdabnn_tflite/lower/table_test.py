@@ -6,7 +6,7 @@ import pytest
 from fdabnn_deploy.errors import ModelRefusedError
 from fdabnn_deploy.ir.graph import Graph, Node
 from fdabnn_deploy.ir.ops import DEPLOYED, BinaryConv2d, Input, Relu, Sign, Unary
-from fdabnn_tflite.lower.table import LOWERINGS
+from fdabnn_tflite.lower import LOWERINGS
 from fdabnn_tflite.saved_model import build_flatbuffer
 
 

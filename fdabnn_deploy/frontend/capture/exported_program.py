@@ -40,12 +40,10 @@ from fdabnn_deploy.ir.ops import (
     Logical,
     LogicalNot,
     MaxPool2d,
+    Mover,
     Mul,
     Opaque,
     Pad,
-    Permute,
-    Reshape,
-    Slice,
     Sub,
     ToFloat,
     TorchSign,
@@ -367,7 +365,7 @@ def _constant(name: str, node: torch.fx.Node, args: list[Any], values: dict[torc
 
 
 _SIGN_CARRIERS = (
-    Reshape, Permute, Pad, Slice, Concat, MaxPool2d, Add, Sub, Mul, Div, Where, ToFloat, Compare, Logical, LogicalNot, Clamp,
+    Mover, Pad, Concat, MaxPool2d, Add, Sub, Mul, Div, Where, ToFloat, Compare, Logical, LogicalNot, Clamp,
 )  # fmt: skip
 
 

@@ -89,7 +89,7 @@ class UnsupportedHere(nn.Module):
 def test_unsupported_operator_is_named_with_its_source() -> None:
     with pytest.raises(
         ModelRefusedError,
-        match=r"'cumsum' is not supported .* at export_test\.py:\d+ \(`return torch\.cumsum",
+        match=r"'cumsum' is not supported .* at exported_program_test\.py:\d+ \(`return torch\.cumsum",
     ):
         deploy(capture(UnsupportedHere().eval(), (3, 4, 4)))
 

@@ -1,6 +1,16 @@
 """The operators of the graph, one family per file, each with its shape rule and its NumPy meaning."""
 
-from fdabnn_deploy.ir.ops.base import BATCH, Array, FloatArray, GraphError, Op, Shape
+from fdabnn_deploy.ir.ops.base import (
+    BATCH,
+    REGISTRY,
+    Array,
+    FloatArray,
+    GraphError,
+    Mover,
+    Op,
+    Registered,
+    Shape,
+)
 from fdabnn_deploy.ir.ops.binary import BinaryConv2d, BinaryLinear, Sign
 from fdabnn_deploy.ir.ops.captured import (
     BatchNorm,
@@ -23,17 +33,17 @@ from fdabnn_deploy.ir.ops.layout import Concat, Input, Pad, Permute, Reshape, Sl
 from fdabnn_deploy.ir.ops.pointwise import Add, Affine, Clamp, Maximum, Mul, PRelu, Relu, Softmax, Sub
 from fdabnn_deploy.ir.ops.pooling import AvgPool2d, GlobalAvgPool, GlobalSum, MaxPool2d
 
-DEPLOYED: frozenset[type[Op]] = frozenset(
-    {
-        Input, Sign, BinaryConv2d, BinaryLinear, Conv2d, Linear, Affine, PRelu, Relu, Clamp, Add, Sub, Mul, Maximum, Softmax,
-        MaxPool2d, AvgPool2d, GlobalAvgPool, GlobalSum, Saturate, RoundToGrid, Pad, Slice, Concat, Reshape, Permute,
-    }
-)  # fmt: skip
+DEPLOYED: frozenset[type[Op]] = frozenset(entry.kind for entry in REGISTRY)
 """What a deployed graph may contain: every converter and runtime of a graph covers exactly these."""
 
+MOVERS: tuple[type[Mover], ...] = tuple(entry.kind for entry in REGISTRY if issubclass(entry.kind, Mover))
+"""The deployed operators that only move the values of one tensor."""
+
 __all__ = [
-    "BATCH", "DEPLOYED", "Add", "Affine", "Array", "AvgPool2d", "BatchNorm", "BinaryConv2d", "BinaryLinear", "Clamp", "Compare",
+    "BATCH", "DEPLOYED", "MOVERS", "REGISTRY",
+    "Add", "Affine", "Array", "AvgPool2d", "BatchNorm", "BinaryConv2d", "BinaryLinear", "Clamp", "Compare",
     "Concat", "Constant", "Conv2d", "Div", "FloatArray", "GlobalAvgPool", "GlobalSum", "GraphError", "Input", "Linear", "Logical",
-    "LogicalNot", "MaxPool2d", "Maximum", "Mul", "Op", "Opaque", "PRelu", "Pad", "Permute", "Relu", "Reshape", "RoundToGrid",
+    "LogicalNot", "MaxPool2d", "Maximum", "Mover", "Mul", "Op", "Opaque", "PRelu", "Pad", "Permute",
+    "Registered", "Relu", "Reshape", "RoundToGrid",
     "Saturate", "Shape", "Sign", "Slice", "Softmax", "Sub", "ToFloat", "TorchSign", "TrainedConv2d", "TrainedLinear", "Unary", "Where",
 ]  # fmt: skip

@@ -11,17 +11,22 @@ Conventions, valid for all operators:
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass, fields
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+
+from fdabnn_deploy.ir.ranges import Values
 
 BATCH = -1
 Shape = tuple[int, ...]
 FloatArray = NDArray[np.float32]
 DoubleArray = NDArray[np.float64]
 Array = NDArray[Any]
+TorchKernel = Callable[..., Any]
+"""Takes the operands as PyTorch tensors and returns the result: untyped, since nothing here imports PyTorch before it is needed."""
 
 
 class GraphError(Exception):
@@ -47,6 +52,52 @@ class Op(ABC):
     def reference(self, *inputs: Array) -> Array:
         """Computes the operator on NumPy arrays; the specification that every kernel and runtime is compared with."""
 
+    def bounds(self, inputs: list[Values], shapes: list[Shape], shape: Shape) -> Values:
+        """Bounds of the result, by interval arithmetic that is widened where float32 rounds.
+
+        Grids: a product of two grids has the sum of their exponents, a sum or a choice the larger one; rounding to float32 takes a
+        value to a coarser grid only, which is a part of the finer one.
+
+        Args:
+            inputs: bounds of the operands.
+            shapes: of the operands.
+            shape: of the result.
+
+        Raises:
+            GraphError: the operator has no place in an exact graph.
+        """
+        raise GraphError(f"{self.kind} has no bounds")
+
+    def torch_kernel(self, rank: int) -> TorchKernel:
+        """Prepares what computes the operator with PyTorch, for a result of this rank.
+
+        Raises:
+            GraphError: the operator is not a deployed one.
+        """
+        raise GraphError(f"{self.kind} has no PyTorch kernel: it is not a deployed operator")
+
+    def allowed_error(self, *inputs: FloatArray) -> FloatArray | float:
+        """The bound on `|float32 result - reference|`, per value of the result; 0 where an operator has to be exact."""
+        return 0.0
+
+    @classmethod
+    def corners(cls, rng: np.random.Generator) -> list[Corner]:
+        """Chosen cases for conformance tests.
+
+        Raises:
+            GraphError: there are none.
+        """
+        raise GraphError(f"{cls.__name__} has no chosen cases")
+
+    @classmethod
+    def draw(cls, rng: np.random.Generator) -> Drawn:
+        """A random case for conformance tests.
+
+        Raises:
+            GraphError: there are none.
+        """
+        raise GraphError(f"{cls.__name__} has no random cases")
+
     @property
     def kind(self) -> str:
         """The operator's name as reports print it."""
@@ -65,6 +116,73 @@ class Op(ABC):
             elif value is not None:
                 parts.append(f"{name}={value}")
         return f"{self.kind}({', '.join(parts)})"
+
+
+Drawn = tuple[Op, list[tuple[int, ...]]]
+"""An operator with the shapes of its operands, without the batch."""
+
+Corner = tuple[str, Op, list[tuple[int, ...]]]
+"""The same with a name."""
+
+
+class Mover(Op):
+    """An operator each of whose results is a value of its one operand: it commutes with every function of single values."""
+
+    @abstractmethod
+    def channels(self, values: DoubleArray, before: Shape, after: Shape, worst: np.ufunc) -> DoubleArray:
+        """What is known of each channel of the operand, as what is known of each channel of the result.
+
+        Args:
+            values: one per channel of the operand.
+            before: shape of the operand.
+            after: shape of the result.
+            worst: `np.minimum` or `np.maximum`: which value counts where a channel of the result takes from several.
+        """
+
+    @classmethod
+    def fitting(cls, rng: np.random.Generator, shape: tuple[int, ...]) -> Op | None:
+        """A random instance for operands of this shape, without the batch; None where there is none."""
+        return None
+
+    def bounds(self, inputs: list[Values], shapes: list[Shape], shape: Shape) -> Values:
+        (x,) = inputs
+        return Values(
+            self.channels(x.low, shapes[0], shape, np.minimum),
+            self.channels(x.high, shapes[0], shape, np.maximum),
+            x.grid,
+        )
+
+
+@dataclass(frozen=True)
+class Registered:
+    """A deployed operator.
+
+    Attributes:
+        kind: its class.
+        family: the row of the documentation's table that it stands in.
+        takes_signs: whether its operand is the output of a `Sign`.
+    """
+
+    kind: type[Op]
+    family: str
+    takes_signs: bool = False
+
+
+REGISTRY: list[Registered] = []
+"""The deployed operators, in the order of their files: every list of them comes from here."""
+
+
+K = TypeVar("K", bound=type[Op])
+
+
+def deployed(family: str, *, takes_signs: bool = False) -> Callable[[K], K]:
+    """Registers an operator as one that deployed graphs may contain."""
+
+    def register(kind: K) -> K:
+        REGISTRY.append(Registered(kind, family, takes_signs))
+        return kind
+
+    return register
 
 
 def require(condition: bool, message: str) -> None:

@@ -2,11 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from fdabnn_deploy.ir.ops.base import Array, FloatArray, Op, Shape, per_channel, require
+from fdabnn_deploy.ir.ops.base import (
+    Array,
+    Corner,
+    DoubleArray,
+    Drawn,
+    FloatArray,
+    Op,
+    Shape,
+    TorchKernel,
+    deployed,
+    per_channel,
+    require,
+)
+from fdabnn_deploy.ir.ops.conv_cases import CONVOLUTIONS, draw_convolution
+from fdabnn_deploy.ir.ops.drawing import floats
+from fdabnn_deploy.ir.ranges import Values, grid_of
+
+ROUNDING = 2.0**-24
+"""The largest relative error of one float32 operation."""
 
 
 def conv_size(size: int, kernel: int, stride: int, padding: int, dilation: int) -> int:
@@ -73,6 +91,39 @@ def conv2d_reference(
     return y.astype(np.float32)
 
 
+def weighted(values: Values, weight: DoubleArray, groups: int) -> tuple[DoubleArray, DoubleArray]:
+    """Bounds of `sum x w` per output channel, zero padding included; weight [O, C / groups, ...]."""
+    taps = weight.reshape(*weight.shape[:2], -1)
+    low = np.minimum(values.low, 0).reshape(groups, -1)
+    high = np.maximum(values.high, 0).reshape(groups, -1)
+    positive, negative = np.maximum(taps, 0).sum(axis=2), np.minimum(taps, 0).sum(axis=2)
+    group = np.repeat(np.arange(groups), len(weight) // groups)
+    return (
+        (positive * low[group] + negative * high[group]).sum(axis=1),
+        (positive * high[group] + negative * low[group]).sum(axis=1),
+    )
+
+
+def _layer_bounds(x: Values, weight: FloatArray, bias: FloatArray | None, groups: int) -> Values:
+    low, high = weighted(x, weight.astype(np.float64), groups)
+    grid = x.grid + grid_of(weight)
+    if bias is not None:
+        low, high = low + bias, high + bias
+        grid = max(grid, grid_of(bias))
+    return Values(low, high, grid)
+
+
+def _sum_error(layer: Conv2d | Linear, x: FloatArray) -> FloatArray:
+    """A sum of K products in any order, with or without FMA, is off by at most `K u sum |x w|` to first order, u = 2^-24.
+
+    Source: Higham, Accuracy and Stability of Numerical Algorithms, 3.1; 3 u more for the bias and the reference's own rounding.
+    """
+    bias = None if layer.bias is None else np.abs(layer.bias)
+    total = replace(layer, weight=np.abs(layer.weight), bias=bias).reference(np.abs(x))
+    return np.asarray(total * (np.prod(layer.weight.shape[1:]) + 3) * ROUNDING)
+
+
+@deployed("float layers")
 @dataclass(frozen=True, eq=False)
 class Conv2d(Op):
     """Floating point convolution `y = sum x * w + b`, zero padding on both sides, as `torch.nn.functional.conv2d`.
@@ -106,7 +157,33 @@ class Conv2d(Op):
         y = conv2d_reference(inputs[0], self.weight, self.stride, self.padding, self.dilation, self.groups)
         return y if self.bias is None else y + per_channel(self.bias, 4)
 
+    def bounds(self, inputs: list[Values], shapes: list[Shape], shape: Shape) -> Values:
+        return _layer_bounds(inputs[0], self.weight, self.bias, self.groups)
 
+    def torch_kernel(self, rank: int) -> TorchKernel:
+        import torch
+        import torch.nn.functional as F
+
+        weight, bias = torch.tensor(self.weight), None if self.bias is None else torch.tensor(self.bias)
+        return lambda x: F.conv2d(x, weight, bias, self.stride, self.padding, self.dilation, self.groups)
+
+    def allowed_error(self, *inputs: FloatArray) -> FloatArray | float:
+        return _sum_error(self, inputs[0])
+
+    @classmethod
+    def corners(cls, rng: np.random.Generator) -> list[Corner]:
+        return [
+            (name, cls(floats(rng, kernel), floats(rng, kernel[:1]), **options), [shape])
+            for name, kernel, shape, options in CONVOLUTIONS
+        ]
+
+    @classmethod
+    def draw(cls, rng: np.random.Generator) -> Drawn:
+        kernel, shape, options = draw_convolution(rng)
+        return cls(floats(rng, kernel), floats(rng, kernel[:1]), **options), [shape]
+
+
+@deployed("float layers")
 @dataclass(frozen=True, eq=False)
 class Linear(Op):
     """Floating point dense layer `y[n,o] = sum_c x[n,c] w[o,c] + b[o]`.
@@ -134,3 +211,29 @@ class Linear(Op):
     def reference(self, *inputs: Array) -> Array:
         y = (inputs[0].astype(np.float64) @ self.weight.T.astype(np.float64)).astype(np.float32)
         return y if self.bias is None else y + self.bias
+
+    def bounds(self, inputs: list[Values], shapes: list[Shape], shape: Shape) -> Values:
+        return _layer_bounds(inputs[0], self.weight, self.bias, 1)
+
+    def torch_kernel(self, rank: int) -> TorchKernel:
+        import torch
+        import torch.nn.functional as F
+
+        weight, bias = torch.tensor(self.weight), None if self.bias is None else torch.tensor(self.bias)
+        return lambda x: F.linear(x, weight, bias)
+
+    def allowed_error(self, *inputs: FloatArray) -> FloatArray | float:
+        return _sum_error(self, inputs[0])
+
+    @classmethod
+    def corners(cls, rng: np.random.Generator) -> list[Corner]:
+        return [
+            ("dense", cls(floats(rng, (5, 64)), floats(rng, (5,))), [(64,)]),
+            ("dense without bias", cls(floats(rng, (5, 64))), [(64,)]),
+        ]
+
+    @classmethod
+    def draw(cls, rng: np.random.Generator) -> Drawn:
+        rows, columns = int(rng.integers(1, 12)), int(rng.integers(1, 70))
+        weight = floats(rng, (rows, columns))
+        return cls(weight, floats(rng, (rows,)) if rng.random() < 0.5 else None), [(columns,)]

@@ -10,9 +10,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fdabnn_deploy.ir.ops.base import Array, Op, Shape, require
+from fdabnn_deploy.ir.ops.base import Array, Corner, Drawn, Op, Shape, TorchKernel, deployed, require
+from fdabnn_deploy.ir.ops.drawing import image, limits
+from fdabnn_deploy.ir.ranges import Values, clipped
 
 
+@deployed("grids")
 @dataclass(frozen=True, eq=False)
 class Saturate(Op):
     """`y = max'(min'(x, high), low)` with `min'(x, h) = x if x < h else h` and `max'(x, l) = x if x > l else l`.
@@ -39,7 +42,33 @@ class Saturate(Op):
         below = np.where(inputs[0] < high, inputs[0], high)
         return np.where(below > low, below, low)
 
+    def bounds(self, inputs: list[Values], shapes: list[Shape], shape: Shape) -> Values:
+        return clipped(inputs[0], self.low, self.high)
 
+    def torch_kernel(self, rank: int) -> TorchKernel:
+        import torch
+
+        low, high = (torch.tensor(limit, dtype=torch.float32) for limit in (self.low, self.high))
+
+        def saturate(x: torch.Tensor) -> torch.Tensor:
+            below = torch.where(x < high, x, high)
+            return torch.where(below > low, below, low)
+
+        return saturate
+
+    @classmethod
+    def corners(cls, rng: np.random.Generator) -> list[Corner]:
+        return [
+            ("saturate", cls(-1.5, 2.0), [(3, 5, 6)]),
+            ("saturate to one value", cls(0.0, 0.0), [(3, 5, 6)]),
+        ]
+
+    @classmethod
+    def draw(cls, rng: np.random.Generator) -> Drawn:
+        return cls(*limits(rng)), [image(rng)]
+
+
+@deployed("grids")
 @dataclass(frozen=True, eq=False)
 class RoundToGrid(Op):
     """`y = rint(x * 2^exponent) * 2^-exponent`, halves to even: the nearest multiple of `2^-exponent`.
@@ -70,3 +99,23 @@ class RoundToGrid(Op):
     def reference(self, *inputs: Array) -> Array:
         rounded: Array = np.rint(inputs[0] * self.units) * self.step
         return rounded
+
+    def bounds(self, inputs: list[Values], shapes: list[Shape], shape: Shape) -> Values:
+        (x,) = inputs
+        units = 2.0**self.exponent
+        return Values(np.floor(x.low * units) / units, np.ceil(x.high * units) / units, self.exponent)
+
+    def torch_kernel(self, rank: int) -> TorchKernel:
+        import torch
+
+        units, step = torch.tensor(self.units), torch.tensor(self.step)
+        return lambda x: torch.round(x * units) * step
+
+    @classmethod
+    def corners(cls, rng: np.random.Generator) -> list[Corner]:
+        exponents = {"grid": 3, "integers": 0, "a coarse grid": -2, "a fine grid": 20}
+        return [(f"round to {name}", cls(exponent), [(3, 5, 6)]) for name, exponent in exponents.items()]
+
+    @classmethod
+    def draw(cls, rng: np.random.Generator) -> Drawn:
+        return cls(int(rng.integers(-4, 24))), [image(rng)]

@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from fdabnn_deploy.ir.ops.base import Array, Op, Shape, require
-from fdabnn_deploy.ir.ops.conv import conv_size
+from fdabnn_deploy.ir.ops.base import (
+    Array,
+    Corner,
+    Drawn,
+    FloatArray,
+    Op,
+    Shape,
+    TorchKernel,
+    deployed,
+    require,
+)
+from fdabnn_deploy.ir.ops.conv import ROUNDING, conv_size
+from fdabnn_deploy.ir.ops.drawing import image, pair
+from fdabnn_deploy.ir.ranges import Values
 
 
 def pool_size(size: int, kernel: int, stride: int, padding: int, ceil_mode: bool) -> int:
@@ -57,6 +70,23 @@ def _windows(
     return windows[:, :, :: stride[0], :: stride[1]][:, :, : out[2], : out[3]]
 
 
+def _mean_bounds(x: Values, area: int) -> Values:
+    return Values(np.minimum(x.low, 0), np.maximum(x.high, 0), x.grid + (area - 1).bit_length())
+
+
+def _sum_error(op: Op, x: FloatArray, terms: int) -> FloatArray:
+    """What a sum of so many terms in any order, and a division or a reciprocal, may be off; see `Conv2d.allowed_error`."""
+    return np.asarray(op.reference(np.abs(x)) * (terms + 3) * ROUNDING)
+
+
+def _draw_windows(rng: np.random.Generator) -> tuple[tuple[int, int], tuple[int, int], tuple[int, int]]:
+    """Kernel, stride and padding."""
+    kernel = pair(rng, 1, 4)
+    stride = pair(rng, 1, 4)
+    return kernel, stride, (int(rng.integers(kernel[0] // 2 + 1)), int(rng.integers(kernel[1] // 2 + 1)))
+
+
+@deployed("pooling")
 @dataclass(frozen=True, eq=False)
 class MaxPool2d(Op):
     """Largest value of each window; padding counts as minus infinity. Commutes with `Sign`, which is monotone."""
@@ -74,7 +104,32 @@ class MaxPool2d(Op):
         windows = _windows(x, self.infer(x.shape), self.kernel, self.stride, self.padding, -np.inf)
         return np.asarray(windows.max(axis=(4, 5)))
 
+    def bounds(self, inputs: list[Values], shapes: list[Shape], shape: Shape) -> Values:
+        return inputs[0]
 
+    def torch_kernel(self, rank: int) -> TorchKernel:
+        import torch.nn.functional as F
+
+        return lambda x: F.max_pool2d(x, self.kernel, self.stride, self.padding, ceil_mode=self.ceil_mode)
+
+    @classmethod
+    def corners(cls, rng: np.random.Generator) -> list[Corner]:
+        return [
+            ("max pool", cls((2, 2), (2, 2)), [(3, 6, 8)]),
+            ("max pool leaves a row", cls((2, 2), (2, 2)), [(3, 7, 9)]),
+            ("max pool ceil", cls((2, 2), (2, 2), ceil_mode=True), [(3, 7, 9)]),
+            ("max pool padded", cls((3, 3), (2, 2), (1, 1)), [(3, 8, 9)]),
+            ("max pool padded ceil", cls((3, 3), (2, 2), (1, 1), ceil_mode=True), [(3, 8, 9)]),
+            ("max pool ceil in the padding", cls((2, 2), (3, 3), (1, 1), ceil_mode=True), [(3, 5, 8)]),
+            ("max pool 3x2", cls((3, 2), (1, 2), (1, 0)), [(2, 4, 6)]),
+        ]
+
+    @classmethod
+    def draw(cls, rng: np.random.Generator) -> Drawn:
+        return cls(*_draw_windows(rng), ceil_mode=bool(rng.random() < 0.5)), [image(rng, 4)]
+
+
+@deployed("pooling")
 @dataclass(frozen=True, eq=False)
 class AvgPool2d(Op):
     """Mean of each window: `sum / (kh kw)`; with `count_include_pad` false, of the taps inside the image only.
@@ -102,7 +157,33 @@ class AvgPool2d(Op):
         )
         return np.asarray(sums / inside, dtype=np.float32)
 
+    def bounds(self, inputs: list[Values], shapes: list[Shape], shape: Shape) -> Values:
+        return _mean_bounds(inputs[0], math.prod(self.kernel))
 
+    def torch_kernel(self, rank: int) -> TorchKernel:
+        import torch.nn.functional as F
+
+        counted = self.count_include_pad
+        return lambda x: F.avg_pool2d(x, self.kernel, self.stride, self.padding, count_include_pad=counted)
+
+    def allowed_error(self, *inputs: FloatArray) -> FloatArray | float:
+        return _sum_error(self, inputs[0], math.prod(self.kernel))
+
+    @classmethod
+    def corners(cls, rng: np.random.Generator) -> list[Corner]:
+        return [
+            ("average pool", cls((2, 2), (2, 2)), [(3, 6, 8)]),
+            ("average pool leaves a row", cls((2, 2), (2, 2)), [(3, 7, 9)]),
+            ("average pool padded", cls((3, 3), (2, 2), (1, 1)), [(3, 8, 9)]),
+            ("average pool inside", cls((3, 3), (2, 2), (1, 1), count_include_pad=False), [(3, 8, 9)]),
+        ]
+
+    @classmethod
+    def draw(cls, rng: np.random.Generator) -> Drawn:
+        return cls(*_draw_windows(rng), count_include_pad=bool(rng.random() < 0.5)), [image(rng, 4)]
+
+
+@deployed("pooling")
 @dataclass(frozen=True, eq=False)
 class GlobalSum(Op):
     """Sum over height and width: x [N, C, H, W] -> y [N, C] (or [N, C, 1, 1] with `keepdims`).
@@ -121,7 +202,29 @@ class GlobalSum(Op):
         total = inputs[0].astype(np.float64).sum(axis=(2, 3), keepdims=self.keepdims)
         return np.asarray(total, dtype=np.float32)
 
+    def bounds(self, inputs: list[Values], shapes: list[Shape], shape: Shape) -> Values:
+        area = math.prod(shapes[0][2:])
+        return Values(inputs[0].low * area, inputs[0].high * area, inputs[0].grid)
 
+    def torch_kernel(self, rank: int) -> TorchKernel:
+        return lambda x: x.sum(dim=(2, 3), keepdim=self.keepdims)
+
+    def allowed_error(self, *inputs: FloatArray) -> FloatArray | float:
+        return _sum_error(self, inputs[0], math.prod(inputs[0].shape[2:]))
+
+    @classmethod
+    def corners(cls, rng: np.random.Generator) -> list[Corner]:
+        return [
+            ("global sum", cls(), [(3, 7, 7)]),
+            ("global sum with dimensions", cls(keepdims=True), [(3, 8, 8)]),
+        ]
+
+    @classmethod
+    def draw(cls, rng: np.random.Generator) -> Drawn:
+        return cls(bool(rng.random() < 0.5)), [image(rng)]
+
+
+@deployed("pooling")
 @dataclass(frozen=True, eq=False)
 class GlobalAvgPool(Op):
     """Mean over height and width: x [N, C, H, W] -> y [N, C] (or [N, C, 1, 1] with `keepdims`)."""
@@ -135,3 +238,23 @@ class GlobalAvgPool(Op):
     def reference(self, *inputs: Array) -> Array:
         mean = inputs[0].astype(np.float64).mean(axis=(2, 3), keepdims=self.keepdims)
         return np.asarray(mean, dtype=np.float32)
+
+    def bounds(self, inputs: list[Values], shapes: list[Shape], shape: Shape) -> Values:
+        return _mean_bounds(inputs[0], math.prod(shapes[0][2:]))
+
+    def torch_kernel(self, rank: int) -> TorchKernel:
+        return lambda x: x.mean(dim=(2, 3), keepdim=self.keepdims)
+
+    def allowed_error(self, *inputs: FloatArray) -> FloatArray | float:
+        return _sum_error(self, inputs[0], math.prod(inputs[0].shape[2:]))
+
+    @classmethod
+    def corners(cls, rng: np.random.Generator) -> list[Corner]:
+        return [
+            ("global pool", cls(), [(3, 7, 7)]),
+            ("global pool with dimensions", cls(keepdims=True), [(3, 8, 8)]),
+        ]
+
+    @classmethod
+    def draw(cls, rng: np.random.Generator) -> Drawn:
+        return cls(bool(rng.random() < 0.5)), [image(rng)]

@@ -1,9 +1,25 @@
-"""Operators that move values without computing."""
+"""Operators that move values without computing.
+
+Their kinds of steps, and the attributes of each:
+
+| kind | attributes |
+|------|------------|
+| `identity`, `dequantize` | |
+| `pad` | `pads`, `value` |
+| `slice` | `ranges`: (begin, end, step) per dimension |
+| `slice_axes` | `axes`, `ranges` along them as NumPy takes them |
+| `fill_channels` | `block`: channels are filled up with zeros to whole blocks |
+| `squeeze` | `axes`, `add`: whether dimensions of 1 are added or removed |
+| `reverse` | `axes` |
+| `reshape` | `target` |
+| `transpose` | `order` |
+| `concat` | `axis`; it joins several tensors |
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -203,3 +219,18 @@ def _collapsed(x: Value, axes: tuple[int, ...]) -> Value:
         high=x.high.max(axis=axes, keepdims=True),
         grid=x.grid.max(axis=axes, keepdims=True),
     )
+
+
+MOVERS: dict[str, Callable[..., Judged]] = {
+    "identity": identity,
+    "dequantize": identity,
+    "pad": pad,
+    "slice": take,
+    "slice_axes": take_axes,
+    "fill_channels": fill_channels,
+    "squeeze": squeeze,
+    "reverse": reverse,
+    "reshape": reshape,
+    "transpose": transpose,
+}
+"""By kind: what judges a step of one operand, whose attributes are its keyword arguments."""

@@ -17,7 +17,7 @@ from __future__ import annotations
 import numpy as np
 
 from fdabnn_deploy.ir.graph import Editor, Graph, Node
-from fdabnn_deploy.ir.ops import Affine, Concat, MaxPool2d, Op, Pad, Permute, Reshape, Sign, Slice, TorchSign
+from fdabnn_deploy.ir.ops import Affine, Concat, MaxPool2d, Mover, Op, Pad, Sign, TorchSign
 from fdabnn_deploy.transforms.base import Outcome, until_stable
 
 
@@ -30,7 +30,7 @@ def _sweep(graph: Graph) -> Outcome:
     editor, applied = Editor(graph), 0
     touched: set[str] = set()
     for node in graph:
-        if not isinstance(node.op, Reshape | Slice | Permute | Concat | MaxPool2d | Pad):
+        if not isinstance(node.op, Mover | Concat | MaxPool2d | Pad):
             continue
         if len(graph.shape(node.name)) == 1:
             # An output of one number per image has no channels, which signs and scales need.

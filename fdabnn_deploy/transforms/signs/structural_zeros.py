@@ -27,13 +27,11 @@ from fdabnn_deploy.ir.ops import (
     GlobalAvgPool,
     Maximum,
     MaxPool2d,
+    Mover,
     Mul,
     Pad,
-    Permute,
     PRelu,
     Relu,
-    Reshape,
-    Slice,
     Sub,
     TrainedConv2d,
     TrainedLinear,
@@ -41,7 +39,7 @@ from fdabnn_deploy.ir.ops import (
 )
 from fdabnn_deploy.transforms.signs.step_functions import Step, find_steps
 
-_KEEPS = (AvgPool2d, GlobalAvgPool, MaxPool2d, Permute, Reshape, Slice)
+_KEEPS = (AvgPool2d, GlobalAvgPool, MaxPool2d, Mover)
 _RELU, _PADDING, _CHANNELS, _INTEGERS = (
     "behind a ReLU", "zero padding", "channels of zeros", "sums of integers"
 )  # fmt: skip

@@ -39,7 +39,6 @@ from fdabnn_deploy.ir.ops import (
     Sign,
 )
 from fdabnn_deploy.ir.ops.base import DoubleArray
-from fdabnn_deploy.runtimes.torch_graph import KERNELS
 from fdabnn_deploy.transforms.deploy import Deployed
 from fdabnn_deploy.verify.gate.float64_program import DoubleProgram, InFloat32
 from fdabnn_deploy.verify.gate.near_ties import NearTies
@@ -120,7 +119,7 @@ class _Walk:
         self._graph, self._errors, self._weight_zeros = graph, errors, deployed.weight_zeros
         self._nodes = list(graph)
         self._kernels = {
-            node.name: KERNELS[type(node.op)](node.op, len(graph.shape(node.name)))
+            node.name: node.op.torch_kernel(len(graph.shape(node.name)))
             for node in graph
             if not isinstance(node.op, Input)
         }

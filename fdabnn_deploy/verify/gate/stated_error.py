@@ -44,17 +44,15 @@ from fdabnn_deploy.ir.ops import (
     Linear,
     Maximum,
     MaxPool2d,
+    Mover,
     Mul,
     Op,
     Pad,
-    Permute,
     PRelu,
     Relu,
-    Reshape,
     RoundToGrid,
     Saturate,
     Sign,
-    Slice,
     Softmax,
     Sub,
 )
@@ -128,8 +126,12 @@ class StatedErrors:
             return Error(np.full(shape[1], float(taps)), np.zeros(shape[1]))
         if isinstance(op, AvgPool2d | GlobalAvgPool | GlobalSum):
             return self._pool(node.name, op, operands[0])
-        if isinstance(op, Reshape | Permute):
-            return _moved(op, operands[0], self._graph.shape(node.inputs[0]), shape)
+        if isinstance(op, Mover):
+            before = self._graph.shape(node.inputs[0])
+            moved = (
+                op.channels(v, before, shape, np.maximum) for v in (operands[0].magnitude, operands[0].error)
+            )
+            return Error(*moved)
         return _pointwise(op, [_spread(operand, shape[1]) for operand in operands], operands)
 
     def _layer(self, name: str, op: Conv2d | Linear, x: Error) -> Error:
@@ -192,17 +194,6 @@ def _spread(x: Error, channels: int) -> Error:
     return Error(np.broadcast_to(x.magnitude, channels), np.broadcast_to(x.error, channels))
 
 
-def _moved(op: Reshape | Permute, x: Error, before: tuple[int, ...], after: tuple[int, ...]) -> Error:
-    if isinstance(op, Permute) and op.order[0] == 1:
-        return x
-    if isinstance(op, Reshape) and len(after) == 2:
-        inner = math.prod(before[2:])
-        return Error(np.repeat(x.magnitude, inner), np.repeat(x.error, inner))
-    if isinstance(op, Reshape) and after[1] == before[1]:
-        return x
-    return Error(np.full(after[1], x.magnitude.max()), np.full(after[1], x.error.max()))
-
-
 def _pointwise(op: Op, operands: list[Error], unspread: list[Error]) -> Error:
     x = operands[0]
     if isinstance(op, Affine):
@@ -230,9 +221,6 @@ def _pointwise(op: Op, operands: list[Error], unspread: list[Error]) -> Error:
     if isinstance(op, Pad):
         magnitude, error = (np.pad(v, op.pads[0]) for v in (x.magnitude, x.error))
         return Error(np.maximum(magnitude, abs(op.value)), np.asarray(error))
-    if isinstance(op, Slice):
-        channels = slice(*op.ranges[0])
-        return Error(x.magnitude[channels], x.error[channels])
     if isinstance(op, Concat):
         return Error(
             *(np.concatenate([getattr(part, what) for part in unspread]) for what in ("magnitude", "error"))

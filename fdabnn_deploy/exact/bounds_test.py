@@ -3,15 +3,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fdabnn_deploy.conformance.drawn_arrays import floats
 from fdabnn_deploy.conformance.hostile import hostile_inputs
 from fdabnn_deploy.conformance.random_graph import random_graph
 from fdabnn_deploy.errors import ModelRefusedError
 from fdabnn_deploy.exact.make_exact import make_exact
-from fdabnn_deploy.exact.propagate import propagate
-from fdabnn_deploy.exact.ranges import Values, grid_of, uniform
 from fdabnn_deploy.ir.graph import Graph
 from fdabnn_deploy.ir.ops import GraphError, Input, Saturate, Softmax
+from fdabnn_deploy.ir.ops.drawing import floats
+from fdabnn_deploy.ir.ranges import Values, grid_of, uniform
 from fdabnn_deploy.ir.reference import evaluate_all
 
 
@@ -24,7 +23,7 @@ def bounds_of(graph: Graph) -> dict[str, Values]:
         bounds[node.name] = (
             uniform(-largest, largest, 149, graph.shape(node.name)[1])
             if isinstance(node.op, Input)
-            else propagate(node.op, [bounds[name] for name in node.inputs], shapes, graph.shape(node.name))
+            else node.op.bounds([bounds[name] for name in node.inputs], shapes, graph.shape(node.name))
         )
     return bounds
 
@@ -71,4 +70,4 @@ def test_the_grid_of_numbers(values: list[float], grid: int) -> None:
 
 def test_what_has_no_bounds_is_named() -> None:
     with pytest.raises(GraphError, match="Softmax"):
-        propagate(Softmax(), [uniform(0, 1, 0, 3)], [(-1, 3)], (-1, 3))
+        Softmax().bounds([uniform(0, 1, 0, 3)], [(-1, 3)], (-1, 3))

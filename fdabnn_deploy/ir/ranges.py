@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from fdabnn_deploy.ir.ops.base import DoubleArray
+DoubleArray = NDArray[np.float64]
 
 EXACT_UNITS = 2**24
 """float32 holds every integer up to this magnitude."""
@@ -67,3 +67,12 @@ def grid_of(values: NDArray[np.float32] | float) -> int:
     integers = np.abs(mantissa * 2.0**24).astype(np.int64)
     trailing = np.frexp((integers & -integers).astype(np.float64))[1] - 1
     return max(0, int((24 - exponent - trailing).max()))
+
+
+def clipped(x: Values, low: float, high: float) -> Values:
+    """The values limited to an interval, whose ends may be infinite."""
+    grid = x.grid
+    for limit in (low, high):
+        grid = max(grid, grid_of(limit)) if math.isfinite(limit) else grid
+    limits = float(np.float32(low)), float(np.float32(high))
+    return Values(np.clip(x.low, *limits), np.clip(x.high, *limits), grid)
