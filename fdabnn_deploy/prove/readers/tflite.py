@@ -18,6 +18,7 @@ from fdabnn_deploy.prove.geometry import Windows
 from fdabnn_deploy.prove.program import Program, Step
 from fdabnn_deploy.prove.readers.flexbuffer import integer_map
 from fdabnn_deploy.prove.rows import UnprovedError
+from fdabnn_deploy.runtimes.tflite.builtin_operators import BUILTIN_OPERATORS
 from fdabnn_deploy.runtimes.tflite.flatbuffer import Table, root
 from fdabnn_deploy.runtimes.tflite.tflite_file import IDENTIFIER, parse_tflite
 
@@ -81,7 +82,7 @@ class _Operator:
         self._constants = constants
         self._shapes = shapes
         self._types = types
-        self.op = code if isinstance(code, str) else _NAMES.get(code, f"builtin {code}")
+        self.op = code if isinstance(code, str) else BUILTIN_OPERATORS.get(code, f"builtin {code}")
         self.inputs = [str(i) if i >= 0 else "" for i in table.numbers(1, "<i")]
         self.outputs = [str(i) for i in table.numbers(2, "<i")]
         self.options = table.table(4)
@@ -380,12 +381,3 @@ _READERS: dict[str, Callable[[_Operator], Step]] = {
     "LceBconv2d": _lce_conv,
     "LceBMaxPool2d": _lce_pool,
 }
-
-_NAMES = {
-    0: "ADD", 1: "AVERAGE_POOL_2D", 2: "CONCATENATION", 3: "CONV_2D", 4: "DEPTHWISE_CONV_2D", 9: "FULLY_CONNECTED", 14: "LOGISTIC",
-    17: "MAX_POOL_2D", 18: "MUL", 19: "RELU", 20: "RELU_N1_TO_1", 21: "RELU6", 22: "RESHAPE", 25: "SOFTMAX", 28: "TANH", 34: "PAD",
-    39: "TRANSPOSE", 40: "MEAN", 41: "SUB", 42: "DIV", 45: "STRIDED_SLICE", 47: "EXP", 50: "LOG_SOFTMAX", 54: "PRELU", 55: "MAXIMUM",
-    57: "MINIMUM", 58: "LESS", 59: "NEG", 60: "PADV2", 61: "GREATER", 62: "GREATER_EQUAL", 63: "LESS_EQUAL", 64: "SELECT",
-    65: "SLICE", 74: "SUM", 98: "LEAKY_RELU", 105: "REVERSE_V2", 116: "ROUND", 117: "HARD_SWISH", 123: "SELECT_V2", 150: "GELU",
-    152: "RELU_0_TO_1",
-}  # fmt: skip

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fdabnn_deploy.errors import ModelRefusedError
+from fdabnn_deploy.runtimes.tflite.builtin_operators import BUILTIN_OPERATORS
 from fdabnn_deploy.runtimes.tflite.flatbuffer import DamagedError, Table, root
 from fdabnn_deploy.system.read_file import read_whole
 
@@ -35,14 +36,6 @@ TYPE_NAMES = (
 )  # fmt: skip
 """Names of the TensorTypes, by number."""
 _CUSTOM = 32
-_OPERATORS = {
-    0: "ADD", 1: "AVERAGE_POOL_2D", 2: "CONCATENATION", 3: "CONV_2D", 4: "DEPTHWISE_CONV_2D", 6: "DEQUANTIZE", 9: "FULLY_CONNECTED",
-    17: "MAX_POOL_2D", 18: "MUL", 19: "RELU", 20: "RELU_N1_TO_1", 21: "RELU6", 22: "RESHAPE", 25: "SOFTMAX", 34: "PAD", 36: "GATHER",
-    39: "TRANSPOSE", 40: "MEAN", 41: "SUB", 45: "STRIDED_SLICE", 50: "LOG_SOFTMAX", 54: "PRELU", 55: "MAXIMUM", 57: "MINIMUM",
-    58: "LESS", 59: "NEG", 60: "PADV2", 61: "GREATER", 64: "SELECT", 65: "SLICE", 74: "SUM", 98: "LEAKY_RELU", 105: "REVERSE_V2",
-    114: "QUANTIZE", 116: "ROUND", 123: "SELECT_V2", 130: "BROADCAST_TO", 152: "RELU_0_TO_1",
-}  # fmt: skip
-"""Names of the BuiltinOperator codes that files of binary networks use; others are shown by number."""
 
 
 @dataclass(frozen=True)
@@ -171,7 +164,7 @@ def _operator_name(code: Table) -> str:
         if not custom:
             raise DamagedError("custom operator without a name")
         return custom
-    return _OPERATORS.get(number, f"builtin {number}")
+    return BUILTIN_OPERATORS.get(number, f"builtin {number}")
 
 
 def _metadata(model: Table, buffers: list[Table]) -> dict[str, str]:
