@@ -49,7 +49,7 @@ def describe(cpus: list[int]) -> dict[str, Any]:
         "library_sha256": hashlib.sha256(Path(delegate_path()).read_bytes()).hexdigest(),
         "library_flags": {
             "compile": [flag for flag in builder.COMPILE if flag != "-I."],
-            "instructions": builder.INSTRUCTIONS,
+            "instructions": builder.RULES["levels"],
             "targets": builder.TARGETS,
         },
         "bench_flags": list(cc.FLAGS),

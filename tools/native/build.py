@@ -2,8 +2,10 @@
 
     python tools/native/build.py                                   for this machine, into the checkout
     python tools/native/build.py --target aarch64-linux-gnu.2.17 --out build/aarch64
+    python tools/native/build.py --compile-commands                compile_commands.json, for editors and clang-tidy
 
-Every product is linked from the .cc files of its folders (`PRODUCTS`); the end of a file's name says which instructions it may use.
+`build.json` there says what is linked from which folders and compiled with which flags; the end of a file's name says which instructions
+it may use, beyond those of the target's first processors. Whether a processor has them is asked at run time.
 Objects are kept in `build/native/` by the content of what they were made from. Products need nothing but glibc 2.17 or newer. What is
 made depends on the sources and the compiler alone, not on where and when.
 """
@@ -12,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import json
 import os
 import platform
 import re
@@ -24,7 +27,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 ROOT = Path(__file__).resolve().parents[2]
 NATIVE = ROOT / "fdabnn_deploy" / "native"
@@ -35,19 +38,10 @@ TARGETS = {"x86_64": "x86_64-linux-gnu.2.17", "aarch64": "aarch64-linux-gnu.2.17
 MACOS = "aarch64-macos.11.0"
 """Linked only: nothing of it has run."""
 
-COMPILE = [
-    *("-std=c++17", "-O3", "-g0", "-DNDEBUG", "-fPIC", "-ffp-contract=off"),
-    *("-fvisibility=hidden", "-fvisibility-inlines-hidden", "-ffunction-sections", "-fdata-sections"),
-    # Files come from anywhere: a write behind an array ends the process (docs/hardening.md).
-    *("-fstack-protector-strong", "-U_FORTIFY_SOURCE", "-D_FORTIFY_SOURCE=2"),
-    *("-Wall", "-Wextra", "-I."),
-]
-LINK = [
-    *("-s", "-pthread", "-Wl,--gc-sections", "-Wl,-z,relro", "-Wl,-z,now", "-Wl,-z,noexecstack"),
-    "-Wl,-z,defs",
-]
-LINK_MACOS = ["-s", "-pthread", "-Wl,-dead_strip"]
-EXPORTS = ROOT / "tools" / "native" / "exports.map"
+RULES: dict[str, Any] = json.loads((NATIVE / "build.json").read_text(encoding="utf-8"))
+"""What is compiled with which flags; CMakeLists.txt beside it reads the same file."""
+EXPORTS = NATIVE / "exports.map"
+COMPILE = [f"-std=c++{RULES['standard']}", *RULES["compile"], "-I."]
 
 
 class Product(NamedTuple):
@@ -56,54 +50,36 @@ class Product(NamedTuple):
     Attributes:
         name: of the file.
         folders: whose .cc files belong to it.
-        link: flags besides `LINK`.
-        machines: the processors that it is for, all by default.
+        link: flags besides those of the system.
+        machines: the processors, or "macos", that it is for.
     """
 
     name: str
     folders: tuple[str, ...]
     link: tuple[str, ...]
-    machines: tuple[str, ...] = tuple(TARGETS)
+    machines: tuple[str, ...]
 
 
-DELEGATE = Product(
-    "libfdabnn_delegate.so",
-    ("kernels", "litert", "onnxruntime", "c_api"),
-    ("-shared", "-Wl,-soname,libfdabnn_delegate.so", f"-Wl,--version-script={EXPORTS}"),
+PRODUCTS = tuple(
+    Product(
+        rule["name"],
+        tuple(rule["folders"]),
+        tuple(flag.format(exports=EXPORTS) for flag in rule["link"]),
+        tuple(rule["machines"]),
+    )
+    for rule in RULES["products"]
 )
-RUNNER = Product("fdabnn-runner", ("runner",), ("-pie", "-ldl"))
-# A plugin that qemu loads, and whose functions it calls: they are found when it does. What emulates aarch64 runs on x86-64.
-INSTRUCTION_COUNT = Product(
-    "libfdabnn_instruction_count.so", ("qemu",), ("-shared", "-Wl,-z,undefs"), machines=("x86_64",)
-)
-# For training only. Of `kernels/` it takes the levels and the threads; the linker drops the rest.
-TRAINING = Product(
-    "libfdabnn_training.so",
-    ("training", "kernels"),
-    (
-        *("-shared", "-Wl,-soname,libfdabnn_training.so"),
-        *(f"-Wl,--version-script={EXPORTS}", "-Wl,--undefined-version"),
-    ),
-    machines=("x86_64",),
-)
-PRODUCTS = (DELEGATE, RUNNER, INSTRUCTION_COUNT, TRAINING)
+# The plugin leaves open what qemu brings. Training takes of `kernels/` the levels and the threads; the linker drops the rest. zig's
+# linker has no list of exports for macOS: the compiler's flags for visibility hide what is ours, and of its C++ library `operator new`
+# and its like stay visible.
+DELEGATE, RUNNER, INSTRUCTION_COUNT, TRAINING, DELEGATE_MACOS = PRODUCTS
 LIBRARY = LIB / DELEGATE.name
-
-# zig's linker has no list of exports for macOS: the compiler's flags for visibility hide what is ours, and of its C++ library
-# `operator new` and its like stay visible.
-DELEGATE_MACOS = Product(
-    "libfdabnn_delegate.dylib",
-    DELEGATE.folders,
-    ("-shared", "-Wl,-install_name,@rpath/libfdabnn_delegate.dylib"),
-)
-PRODUCTS_MACOS = (DELEGATE_MACOS,)
 
 
 def products(target: str) -> tuple[Product, ...]:
     """What is linked for a target."""
-    if "-macos" in target:
-        return PRODUCTS_MACOS
-    return tuple(product for product in PRODUCTS if target.split("-", 1)[0] in product.machines)
+    machine = "macos" if "-macos" in target else target.split("-", 1)[0]
+    return tuple(product for product in PRODUCTS if machine in product.machines)
 
 
 class Wheel(NamedTuple):
@@ -124,20 +100,6 @@ WHEELS = {
     "aarch64": Wheel("manylinux_2_17_aarch64", {".": TARGETS["aarch64"]}),
     "macos": Wheel("macosx_11_0_arm64", {".": MACOS}),
 }
-
-# Instructions beyond the target's first processors, by the end of a file's name. Whether the processor has them is asked at run time.
-INSTRUCTIONS = {
-    "_popcnt": ["-msse4.2", "-mpopcnt"],
-    "_avx2": ["-mavx2", "-mfma", "-mpopcnt", "-mbmi2"],
-    "_avx512": [
-        *("-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq", "-mavx512vpopcntdq", "-mavx512vnni"),
-        *("-mpopcnt", "-mbmi2"),
-    ],
-}
-
-
-# The plugin throws nothing and brings no C++ library; checked functions of C would be taken for some that throw.
-FOLDER_FLAGS = {"qemu": ["-fno-exceptions"]}
 
 
 class BuildError(Exception):
@@ -160,7 +122,17 @@ def instruction_flags(source: Path, machine: str) -> list[str]:
     """The flags for the instructions that a file may use."""
     if machine != "x86_64":
         return []
-    return next((flags for end, flags in INSTRUCTIONS.items() if source.stem.endswith(end)), [])
+    return next((flags for end, flags in RULES["levels"].items() if source.stem.endswith(end)), [])
+
+
+def compile_commands(machine: str) -> list[dict[str, str | list[str]]]:
+    """How each source is compiled for a processor, in the form that editors and clang-tidy read (compile_commands.json)."""
+    commands: list[dict[str, str | list[str]]] = []
+    for source in sources(sorted({folder for product in PRODUCTS for folder in product.folders})):
+        name = str(source.relative_to(NATIVE))
+        flags = [*COMPILE, *instruction_flags(source, machine), *RULES["folders"].get(source.parent.name, [])]
+        commands.append({"directory": str(NATIVE), "file": name, "arguments": ["c++", *flags, "-c", name]})
+    return commands
 
 
 def _headers(source: Path, seen: set[Path]) -> set[Path]:
@@ -262,7 +234,7 @@ def _build_one(product: Product, target: str, cache: Path) -> tuple[list[Path], 
     def compiled(source: Path) -> Path:
         name = source.relative_to(NATIVE)
         command = ["c++", "-target", target, *COMPILE, *instruction_flags(source, machine), "-c", str(name)]
-        command += FOLDER_FLAGS.get(source.parent.name, [])
+        command += RULES["folders"].get(source.parent.name, [])
         key = _digest(command, [source, *sorted(_headers(source, set()))])
         path = cache / f"{name.parent.name}-{name.stem}.{key}.o"
         _make(path, path.name, command, f"compiling {name}")
@@ -270,7 +242,13 @@ def _build_one(product: Product, target: str, cache: Path) -> tuple[list[Path], 
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         objects = list(pool.map(compiled, sources(product.folders)))
-    link = ["c++", "-target", target, *(LINK_MACOS if "-macos" in target else LINK), *product.link]
+    link = [
+        "c++",
+        "-target",
+        target,
+        *RULES["link"]["macos" if "-macos" in target else "linux"],
+        *product.link,
+    ]
     key = _digest([*link, *(path.name for path in objects)], [EXPORTS])
     linked = cache / f"{product.name}.{key}.linked"
     _make(linked, product.name, [*link, *map(str, objects)], f"linking {product.name}")
@@ -295,7 +273,14 @@ def main() -> int:
         "--target", help="machine, system and C library, e.g. aarch64-linux-gnu.2.17 (default: this machine)"
     )
     parser.add_argument("--out", type=Path, default=LIB, help="folder to write to (default: %(default)s)")
+    parser.add_argument(
+        "--compile-commands", action="store_true", help="write compile_commands.json instead of building"
+    )
     arguments = parser.parse_args()
+    if arguments.compile_commands:
+        text = json.dumps(compile_commands(supported_machine() or "x86_64"), indent=1)
+        (ROOT / "compile_commands.json").write_text(text + "\n", encoding="utf-8")
+        return 0
     try:
         print(*build(arguments.target, arguments.out.absolute()), sep="\n")
     except BuildError as error:
