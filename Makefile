@@ -66,7 +66,7 @@ bench: $(LIBRARY) ## time the kernels and whole models against their peers; want
 	$(BIN)/python tools/bench models
 
 .PHONY: lint
-lint: $(STAMP) ## check style, types and which room imports which
+lint: $(STAMP) ## check style, types, C++ and which room imports which
 	@$(BIN)/python tools/lint
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .

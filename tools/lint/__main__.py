@@ -7,11 +7,13 @@ from pathlib import Path
 
 
 def main() -> int:
-    """Makes `lint` importable, whose folder is not installed, and checks the imports."""
+    """Makes `lint` and `native` importable, whose folders are not installed, and checks imports and C++ sources."""
     sys.path[0] = str(Path(__file__).resolve().parents[1])
     from lint.imports import check_imports
+    from lint.tidy import check_cpp
 
-    return check_imports(Path(__file__).resolve().parents[2])
+    root = Path(__file__).resolve().parents[2]
+    return check_imports(root) | check_cpp(root)
 
 
 if __name__ == "__main__":

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <memory>
 #include <string>
 #include <vector>
@@ -29,6 +30,7 @@ FDABNN_EXPORT fdabnn_conv_sum* fdabnn_conv_sum_create(const fdabnn_conv_sum_para
     sizes.pad_right = params->pad_right;
     sizes.planes = params->planes != 0;
     std::vector<fdabnn::ConvSumTerm> list;
+    list.reserve(static_cast<std::size_t>(std::max(term_count, 0)));
     for (int i = 0; i < term_count; ++i) list.push_back({terms[i].input, terms[i].filter, terms[i].bias});
     return fdabnn::ConvSum::Create(sizes, list, {expression, expression + expression_size}, l, reason);
   });

@@ -85,6 +85,7 @@ std::vector<int> Numbers(const std::string& folder) {
   while (const dirent* entry = readdir(open_folder)) {
     const std::string name = entry->d_name;
     int number = 0, used = 0;
+    // What is no number, or no int, is not the name of a core. NOLINTNEXTLINE(bugprone-unchecked-string-to-number-conversion)
     if (std::sscanf(name.c_str(), "cpu%d%n", &number, &used) == 1 && static_cast<std::size_t>(used) == name.size()) {
       numbers.push_back(number);
     }

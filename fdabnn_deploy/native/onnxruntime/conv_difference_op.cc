@@ -23,6 +23,7 @@ class ConvDifference : public Kernel {
 
   void Compute(const Call& call) override {
     std::vector<Tensor> x;
+    x.reserve(static_cast<std::size_t>(inputs_));
     for (int i = 0; i < inputs_; ++i) x.push_back(call.Input(kFirstInput + i));
     const Shape& shape = x[0].shape;
     bool fits = shape.size() == 4 && shape[1] == channels_in_ && shape[0] <= INT_MAX;

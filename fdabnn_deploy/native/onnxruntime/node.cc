@@ -81,6 +81,7 @@ std::vector<int> NodeInfo::List(const char* name, std::size_t least, std::size_t
   std::vector<std::int64_t> values(size);
   Check(api_, api_.KernelInfoGetAttributeArray_int64(info_, name, values.data(), &size));
   std::vector<int> found;
+  found.reserve(values.size());
   for (std::int64_t value : values) found.push_back(InRange(name, value, low, high));
   return found;
 }

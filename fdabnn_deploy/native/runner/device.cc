@@ -59,6 +59,8 @@ std::vector<int> Processors(const std::string& root) {
   std::vector<int> numbers;
   for (const std::string& name : List(root + kCpus)) {
     int number = 0, used = 0;
+    // What is no number, or no int, is not the name of a processor.
+    // NOLINTNEXTLINE(bugprone-unchecked-string-to-number-conversion)
     if (std::sscanf(name.c_str(), "cpu%d%n", &number, &used) == 1 && static_cast<std::size_t>(used) == name.size())
       numbers.push_back(number);
   }

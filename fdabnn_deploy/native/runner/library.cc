@@ -59,7 +59,7 @@ Library::Library(const std::string& path, const std::vector<std::string>& beside
     throw Failure(Exit::kMissing, "cannot load " + (path.empty() ? beside.front() : path) + " (" + reason + "): " + WayOut(reason, advice));
   }
   const link_map* map = nullptr;
-  path_ = dlinfo(handle_, RTLD_DI_LINKMAP, &map) == 0 && map != nullptr ? Real(map->l_name) : candidates.front();
+  path_ = dlinfo(handle_, RTLD_DI_LINKMAP, static_cast<void*>(&map)) == 0 && map != nullptr ? Real(map->l_name) : candidates.front();
 }
 
 void* Library::Symbol(const char* name) const { return dlsym(handle_, name); }

@@ -69,6 +69,7 @@ class Session {
   virtual void Run() = 0;
 
   // Of a session that traces. Whether tensors inside the model can be observed; if not, the observer is never called.
+  // By value, as those that keep it want it. NOLINTNEXTLINE(performance-unnecessary-value-param)
   virtual bool Observe(Observer) { return false; }
 
   // Of a session that traces, once, after its runs: times of all runs but the first `skipped`.

@@ -71,7 +71,7 @@ constexpr std::size_t kSizes[] = {4, 2, 4, 1, 8, 0, 1, 2, 8, 1, 8, 16, 8, 0, 0, 
 
 std::string NameOf(const Table& code) {
   const int number = std::max<int>(code.Number<std::int8_t>(0), code.Number<std::int32_t>(3));
-  const std::string custom = code.Text(1);
+  std::string custom = code.Text(1);
   if (number == kCustom) {
     if (custom.empty()) throw Damaged("custom operator without a name");
     return custom;
