@@ -14,7 +14,8 @@ from fdabnn_deploy.errors import ModelRefusedError, UsageError
 from fdabnn_deploy.exact.make_exact import make_exact
 from fdabnn_deploy.frontend.capture import capture
 from fdabnn_deploy.ir.model_info import ModelInfo
-from fdabnn_deploy.targets.converter import ConvertOptions, find_converter
+from fdabnn_deploy.targets.converter import ConvertOptions
+from fdabnn_deploy.targets.installed import find_converter
 from fdabnn_deploy.testing import assert_bit_exact
 from fdabnn_deploy.transforms.deploy import deploy
 

@@ -20,12 +20,14 @@ from fdabnn_deploy.ir.reference import evaluate_all
 from fdabnn_deploy.runtimes.onnx.onnxruntime import OnnxRuntime
 from fdabnn_deploy.runtimes.tflite.lce import LceRuntime
 from fdabnn_deploy.runtimes.tflite.litert import LiteRtRuntime
+from fdabnn_deploy.runtimes.tflite.session import packed_tensors
 from fdabnn_deploy.runtimes.tflite.tensors import Layout
 from fdabnn_deploy.runtimes.tflite.tflite_file import read_tflite
 from fdabnn_deploy.system.programs_testing import wanted_compiler
-from fdabnn_deploy.targets.converter import ConvertOptions, find_converter
+from fdabnn_deploy.targets.converter import ConvertOptions
+from fdabnn_deploy.targets.installed import find_converter
 from fdabnn_deploy.verify.capsule import Capsule, fnv1a64, hash_words, pack_signs, read_capsule, write_capsule
-from fdabnn_deploy.verify.capsule_replay import DEFAULT_INPUTS, build, packed_tensors, replay, write_golden
+from fdabnn_deploy.verify.capsule_replay import DEFAULT_INPUTS, build, replay, write_golden
 
 pytestmark = pytest.mark.programs
 
@@ -40,7 +42,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     paths = {}
     for target in ("onnx", "tflite"):
         converter = find_converter(target)
-        paths[target] = folder / f"network{converter.suffix}"
+        paths[target] = folder / f"network.{target}"
         converter.convert(network(), ModelInfo("network", (3, 9, 9)), paths[target], ConvertOptions())
     return paths
 

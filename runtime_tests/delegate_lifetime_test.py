@@ -24,7 +24,8 @@ from fdabnn_deploy.runtimes.tflite.lce import LceRuntime
 from fdabnn_deploy.runtimes.tflite.litert import LiteRtRuntime
 from fdabnn_deploy.runtimes.tflite.tensorflow_lite import TfliteRuntime
 from fdabnn_deploy.runtimes.tflite.tflite_file import DIGEST_KEY
-from fdabnn_deploy.targets.converter import ConvertOptions, find_converter
+from fdabnn_deploy.targets.converter import ConvertOptions
+from fdabnn_deploy.targets.installed import find_converter
 
 ROOT = Path(__file__).parents[1]
 

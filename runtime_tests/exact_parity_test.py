@@ -19,7 +19,8 @@ from fdabnn_deploy.exact.record import KEY
 from fdabnn_deploy.frontend import checkpoint
 from fdabnn_deploy.frontend.capture import capture
 from fdabnn_deploy.ir.model_info import ModelInfo
-from fdabnn_deploy.targets.converter import ConvertOptions, find_converter
+from fdabnn_deploy.targets.converter import ConvertOptions
+from fdabnn_deploy.targets.installed import find_converter
 from fdabnn_deploy.testing import assert_bit_exact
 from fdabnn_deploy.transforms.deploy import deploy
 from fdabnn_deploy.verify.comparison import compare_models
@@ -80,7 +81,7 @@ def files(folder: Path, reading: dict[str, Any]) -> tuple[Path, Path]:
     paths = []
     for target in ("onnx", "tflite"):
         converter = find_converter(target)
-        paths.append(folder / f"small{converter.suffix}")
+        paths.append(folder / f"small.{target}")
         converter.convert(exact.graph, info, paths[-1], ConvertOptions())
     return paths[0], paths[1]
 

@@ -17,7 +17,8 @@ from fdabnn_deploy.ir.model_info import ModelInfo
 from fdabnn_deploy.measure.profiles import static_model
 from fdabnn_deploy.measure.profiles.result import SCHEMA_FILE
 from fdabnn_deploy.runtimes.emulator.arm_root import Guest
-from fdabnn_deploy.targets.converter import ConvertOptions, find_converter
+from fdabnn_deploy.targets.converter import ConvertOptions
+from fdabnn_deploy.targets.installed import find_converter
 from runtime_tests.profile_test import write_model
 
 pytestmark = pytest.mark.programs

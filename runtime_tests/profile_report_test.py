@@ -19,7 +19,8 @@ from fdabnn_deploy.measure.profile_report.html import render
 from fdabnn_deploy.measure.profiles import figures
 from fdabnn_deploy.measure.profiles.result import Counting, Profile, StaticRow
 from fdabnn_deploy.system.programs_testing import CHROMIUM, wanted
-from fdabnn_deploy.targets.converter import ConvertOptions, find_converter
+from fdabnn_deploy.targets.converter import ConvertOptions
+from fdabnn_deploy.targets.installed import find_converter
 
 pytestmark = pytest.mark.programs
 

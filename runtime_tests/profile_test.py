@@ -33,7 +33,8 @@ from fdabnn_deploy.measure.profiles import golden_capsule
 from fdabnn_deploy.measure.profiles.result import SCHEMA_FILE
 from fdabnn_deploy.system.programs import ADB, SSH
 from fdabnn_deploy.system.programs_testing import wanted
-from fdabnn_deploy.targets.converter import ConvertOptions, find_converter
+from fdabnn_deploy.targets.converter import ConvertOptions
+from fdabnn_deploy.targets.installed import find_converter
 from fdabnn_deploy.verify import capsule as capsules
 
 pytestmark = pytest.mark.programs

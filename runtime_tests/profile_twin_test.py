@@ -16,7 +16,8 @@ from fdabnn_deploy.measure.profile_report.html import render
 from fdabnn_deploy.measure.profiles import figures, layer_baseline, operators
 from fdabnn_deploy.measure.profiles.result import Measurement, Profile
 from fdabnn_deploy.runtimes.tflite.tflite_file import parse_tflite
-from fdabnn_deploy.targets.converter import ConvertOptions, find_converter
+from fdabnn_deploy.targets.converter import ConvertOptions
+from fdabnn_deploy.targets.installed import find_converter
 from fdabnn_models.layers.binary import FDALinear
 
 

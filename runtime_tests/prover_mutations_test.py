@@ -42,14 +42,17 @@ from fdabnn_deploy.ir.ops import (
     Sub,
 )
 from fdabnn_deploy.ir.reference import evaluate
-from fdabnn_deploy.prove import Proof, prove_onnx, prove_onnxruntime, prove_tflite
+from fdabnn_deploy.prove import Proof, prove_forms
+from fdabnn_deploy.prove.readers import tflite as tflite_reader
+from fdabnn_deploy.prove.readers.onnx import read_forms, read_onnx
+from fdabnn_deploy.prove.walk import prove
 from fdabnn_deploy.runtimes.onnx.onnxruntime import OPTIMIZATIONS, OnnxRuntimeSession
 from fdabnn_deploy.runtimes.tflite.lce import LceRuntime
 from fdabnn_deploy.runtimes.tflite.tflite_file import digest, digest_place
 from fdabnn_deploy.runtimes.torch_graph import TorchGraphSession
 from fdabnn_deploy.targets.converter import ConvertOptions
 from fdabnn_onnx.build_model import build_model
-from fdabnn_tflite import CONVERTER as TFLITE
+from fdabnn_tflite.convert import CONVERTER as TFLITE
 
 INFO = ModelInfo("mutant", (3, 14, 14))
 CHANNELS = 16
@@ -284,7 +287,10 @@ def check_witness(name: str, found: dict[str, int], reason: str) -> None:
 def test_the_network_is_exact(tmp_path: Path) -> None:
     graph = exact_network()
     content, file = onnx_bytes(graph), tflite_file(graph, tmp_path)
-    proofs = {**prove_onnxruntime(content), "tflite": prove_tflite(file.read_bytes())}
+    proofs = {
+        **prove_forms(read_forms(content)),
+        "tflite": prove(tflite_reader.read_tflite(file.read_bytes())),
+    }
     assert {level: proof.failures for level, proof in proofs.items()} == dict.fromkeys(proofs, ())
     kinds = {row.kind for proof in proofs.values() for row in proof.rows}
     assert kinds == {"exact integer", "exact sum", "pointwise", "moves values", "sign"}
@@ -297,8 +303,8 @@ def test_mutations_of_the_graph(mutation: Mutation, tmp_path: Path) -> None:
     graph = mutation.graph()
     content = onnx_bytes(graph)
     file = tflite_file(graph, tmp_path) if mutation.lce else None
-    proofs = [prove_tflite(file.read_bytes())] if file is not None else []
-    proofs += prove_onnxruntime(content).values()
+    proofs = [prove(tflite_reader.read_tflite(file.read_bytes()))] if file is not None else []
+    proofs += prove_forms(read_forms(content)).values()
     caught = [failure for proof in proofs for failure in proof.failures]
     assert any(names(proof, mutation.culprit) for proof in proofs), caught
     found = differing(runs(graph, content, mutation.inputs(), file))
@@ -376,7 +382,7 @@ def test_mutations_of_an_onnx_file(name: str, edit: OnnxEdit, culprit: str) -> N
     model = build_model(graph, INFO, None)
     edit(model)
     content = model.SerializeToString()
-    assert names(prove_onnx(content), culprit), prove_onnx(content).failures
+    assert names(prove(read_onnx(content)), culprit), prove(read_onnx(content)).failures
     truth = [np.asarray(y, dtype=np.float32) for y in evaluate(graph, [images()])]
     results = {
         level: OnnxRuntimeSession(content, "mutant.onnx", 1, level).run([images()])
@@ -396,7 +402,7 @@ def replaced(content: bytes, old: bytes, new: bytes) -> bytes:
 
 
 def check_tflite(content: bytes, culprit: str, folder: Path) -> None:
-    proof = prove_tflite(content)
+    proof = prove(tflite_reader.read_tflite(content))
     assert names(proof, culprit), proof.failures
     path = folder / "mutant.tflite"
     path.write_bytes(content)
@@ -432,13 +438,13 @@ def test_wrong_but_exact(tmp_path: Path) -> None:
     }
     for name, other in wrong.items():
         content = onnx_bytes(other)
-        assert prove_onnx(content).failures == (), name
+        assert prove(read_onnx(content)).failures == (), name
         result = OnnxRuntimeSession(content, "mutant.onnx", 1, "all").run([images()])
         assert differing({"reference": truth, "other": result}), name
-    rows = {row.tensor: row.why for row in prove_onnx(onnx_bytes(graph)).rows}
+    rows = {row.tensor: row.why for row in prove(read_onnx(onnx_bytes(graph))).rows}
     assert "-0.0 cannot arrive" in rows["sign3"]
 
 
 def test_refused_bytes() -> None:
     with pytest.raises(FdabnnError):
-        prove_onnxruntime(b"no model")
+        prove_forms(read_forms(b"no model"))

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -18,8 +17,11 @@ from fdabnn_deploy.ir.model_info import ModelInfo
 from fdabnn_deploy.ir.ops import Array, BinaryConv2d, FloatArray, Linear, Op
 from fdabnn_deploy.pipeline import export
 from fdabnn_deploy.pipeline.report import ExportParityError
-from fdabnn_deploy.targets.converter import Artifact, ConvertOptions
-from fdabnn_onnx import CONVERTER
+from fdabnn_deploy.targets import installed
+from fdabnn_deploy.targets.converter import Artifact, Converter, ConvertOptions
+from fdabnn_deploy.targets.target import Target
+from fdabnn_onnx import TARGET
+from fdabnn_onnx.converter import CONVERTER
 
 INPUT = torch.zeros(1, 3, 8, 8)
 
@@ -47,10 +49,6 @@ class Net(nn.Module):
 class WrongConverter:
     """ONNX files of a graph that is not quite the one that was asked for."""
 
-    target: ClassVar[str] = "onnx"
-    suffix: ClassVar[str] = ".onnx"
-    runtimes: ClassVar[tuple[str, ...]] = ("onnxruntime",)
-
     def __init__(self, kind: type[BinaryConv2d | Linear], spoil: Callable[[Array], Array]) -> None:
         self.kind = kind
         self.spoil = spoil
@@ -71,6 +69,16 @@ class WrongConverter:
         return CONVERTER.variants(self._spoilt(graph), info, artifact, folder)
 
 
+@dataclass(frozen=True)
+class WrongTarget(Target):
+    """The target onnx with another converter."""
+
+    wrong: Converter = CONVERTER
+
+    def converter(self) -> Converter:
+        return self.wrong
+
+
 def last_row_negated(weight: Array) -> Array:
     return np.concatenate([weight[:-1], -weight[-1:]])
 
@@ -86,7 +94,8 @@ def wrong(
     kind: type[BinaryConv2d | Linear],
     spoil: Callable[[Array], Array] = last_row_negated,
 ) -> None:
-    monkeypatch.setattr(export, "find_converter", lambda target: WrongConverter(kind, spoil))
+    target = WrongTarget(**vars(TARGET), wrong=WrongConverter(kind, spoil))
+    monkeypatch.setattr(installed, "find_target", lambda name: target)
 
 
 def images(count: int = 32) -> FloatArray:

@@ -25,7 +25,8 @@ from fdabnn_deploy.native import delegate_path, runner_path
 from fdabnn_deploy.runtimes.onnx.onnxruntime import OnnxRuntime
 from fdabnn_deploy.runtimes.tflite.litert import LiteRtRuntime
 from fdabnn_deploy.runtimes.tflite.tflite_file import read_tflite
-from fdabnn_deploy.targets.converter import ConvertOptions, find_converter
+from fdabnn_deploy.targets.converter import ConvertOptions
+from fdabnn_deploy.targets.installed import find_converter
 from fdabnn_deploy.verify.capsule import read_capsule, to_bytes, write_capsule
 from fdabnn_deploy.verify.capsule_replay import build
 
@@ -124,7 +125,7 @@ def test_several_inputs_outputs_and_images_at_a_time(run: Run, tmp_path: Path) -
     for target in ("tflite", "onnx"):
         converter = find_converter(target)
         for batch in (1, 2):
-            path = tmp_path / f"network{batch}{converter.suffix}"
+            path = tmp_path / f"network{batch}.{target}"
             converter.convert(network(), ModelInfo("network", (3, 9, 9)), path, ConvertOptions(batch=batch))
             capsule = tmp_path / f"{target}{batch}.capsule"
             write_capsule(capsule, build(path, inputs))

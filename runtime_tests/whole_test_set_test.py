@@ -18,7 +18,8 @@ from fdabnn_deploy.frontend.capture import capture
 from fdabnn_deploy.ir.reference import evaluate
 from fdabnn_deploy.runtimes import registry
 from fdabnn_deploy.runtimes.torch_graph import TorchGraphSession
-from fdabnn_deploy.targets.converter import Artifact, find_converter
+from fdabnn_deploy.targets.converter import Artifact
+from fdabnn_deploy.targets.installed import find_converter
 from fdabnn_deploy.transforms.deploy import deploy
 from fdabnn_deploy.verify.metrics import compare_outputs
 
@@ -83,7 +84,7 @@ def test_10000_images_under_every_setting(
         ):
             found[name] += compare_outputs(wanted, list(outputs)).differing
     for file, form in forms.items():
-        for runtime in (registry.for_file(file), *registry.beside(file)):
+        for runtime in (registry.for_file(file), *map(registry.get, registry.beside(file))):
             for setting, session in runtime.settings(file):
                 outputs = run_in_batches(session, pictures)
                 found[f"{runtime.name}, {form}, {setting}"] = compare_outputs(expected, outputs).differing

@@ -1,8 +1,5 @@
-"""Writes deployed graphs as ONNX files of standard operators."""
+"""The target `onnx`: writes deployed graphs as ONNX files, opens and runs such files, and reads them for the prover."""
 
-from fdabnn_onnx.converter import OnnxConverter
+from fdabnn_onnx.registration import TARGET
 
-CONVERTER = OnnxConverter()
-"""Found through the entry point group `fdabnn_deploy.converters`."""
-
-__all__ = ["CONVERTER", "OnnxConverter"]
+__all__ = ["TARGET"]

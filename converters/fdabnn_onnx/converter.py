@@ -15,6 +15,7 @@ from fdabnn_deploy.targets.converter import Artifact, ConvertOptions
 from fdabnn_onnx.build_model import build_model
 from fdabnn_onnx.op_counts import count_ops
 from fdabnn_onnx.pack import is_packed, pack_model
+from fdabnn_onnx.registration import TARGET
 from fdabnn_onnx.verify import check_model, check_packed, check_simplified, simplified
 
 BATCH_VARIANT = 4
@@ -27,10 +28,6 @@ PACKED_NOTE = (
 
 class OnnxConverter:
     """Writes deployed graphs as ONNX files; see `fdabnn_deploy.targets.converter.Converter`."""
-
-    target = "onnx"
-    suffix = ".onnx"
-    runtimes: tuple[str, ...] = ("onnxruntime",)
 
     def convert(self, graph: Graph, info: ModelInfo, path: Path, options: ConvertOptions) -> Artifact:
         """Writes the graph as standard operators of opset 17, one or two per operator of the graph; packed, if asked for, from these.
@@ -57,7 +54,7 @@ class OnnxConverter:
             check_packed(finished)
             notes = [PACKED_NOTE]
         write_whole(path, checksum.seal(content))
-        return Artifact(self.target, path, count_ops(finished), tuple(notes))
+        return Artifact(TARGET.name, path, count_ops(finished), tuple(notes))
 
     def variants(self, graph: Graph, info: ModelInfo, artifact: Artifact, folder: Path) -> dict[str, Path]:
         """The file as onnx-simplifier leaves it, and one of batch size 4; see `fdabnn_deploy.targets.converter.Converter.variants`.
@@ -80,6 +77,9 @@ class OnnxConverter:
     ) -> dict[str, Path]:
         paths = {}
         for i, (name, model) in enumerate(forms.items()):
-            paths[name] = folder / f"{artifact.path.stem}.variant{i}{self.suffix}"
+            paths[name] = folder / f"{artifact.path.stem}.variant{i}{TARGET.suffix}"
             write_whole(paths[name], model.SerializeToString(deterministic=True))
         return paths
+
+
+CONVERTER = OnnxConverter()

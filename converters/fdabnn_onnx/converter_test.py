@@ -10,8 +10,9 @@ from fdabnn_deploy.errors import ModelRefusedError, NotWrittenError, UsageError
 from fdabnn_deploy.ir.graph import Graph, Node
 from fdabnn_deploy.ir.model_info import ModelInfo
 from fdabnn_deploy.ir.ops import Input, TorchSign
-from fdabnn_deploy.targets.converter import ConvertOptions, find_converter
-from fdabnn_onnx import CONVERTER
+from fdabnn_deploy.targets.converter import ConvertOptions
+from fdabnn_deploy.targets.installed import find_converter
+from fdabnn_onnx.converter import CONVERTER
 from fdabnn_onnx.op_counts import ONE_BIT, count_ops
 from fdabnn_onnx.pack import is_packed
 

@@ -1,10 +1,8 @@
-"""Writes deployed graphs as TFLite files with the binary operators of Larq Compute Engine.
+"""The target `tflite`: writes deployed graphs as TFLite files with the binary operators of Larq Compute Engine.
 
-TensorFlow is imported when something is converted, not before.
+It opens and runs such files, too, and reads them for the prover.
 """
 
-from fdabnn_tflite.convert import TfliteConverter
+from fdabnn_tflite.registration import TARGET
 
-CONVERTER = TfliteConverter()
-
-__all__ = ["CONVERTER", "TfliteConverter"]
+__all__ = ["TARGET"]

@@ -15,6 +15,7 @@ from fdabnn_deploy.targets.converter import Artifact, ConvertOptions
 from fdabnn_tflite.emitter import Emitter
 from fdabnn_tflite.finish import finish_file
 from fdabnn_tflite.layout import choose_flipped
+from fdabnn_tflite.registration import TARGET
 from fdabnn_tflite.saved_model import build_flatbuffer
 
 
@@ -24,10 +25,6 @@ class TfliteConverter:
     Images are NHWC in the file. `fdabnn_deploy.runtimes.tflite.tensors` describes the metadata that leads from the file's tensors back
     to the graph's.
     """
-
-    target = "tflite"
-    suffix = ".tflite"
-    runtimes: tuple[str, ...] = ("litert", "lce")
 
     def convert(self, graph: Graph, info: ModelInfo, path: Path, options: ConvertOptions) -> Artifact:
         """See `Converter.convert`.
@@ -46,11 +43,14 @@ class TfliteConverter:
         file = parse_tflite(finished)
         check_counts(file, emitter, results)
         write_whole(path, finished)
-        return Artifact(self.target, path, file.op_counts(), _notes(emitter, options))
+        return Artifact(TARGET.name, path, file.op_counts(), _notes(emitter, options))
 
     def variants(self, graph: Graph, info: ModelInfo, artifact: Artifact, folder: Path) -> dict[str, Path]:
         """None: nothing rewrites TFLite files, and LCE's interpreter takes one image at a time."""
         return {}
+
+
+CONVERTER = TfliteConverter()
 
 
 def check_counts(file: TfliteFile, emitter: Emitter, results: Sequence[Any]) -> None:

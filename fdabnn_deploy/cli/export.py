@@ -24,23 +24,23 @@ from fdabnn_deploy.cli.console import (
     run_command,
 )
 from fdabnn_deploy.cli.export_tables import (
-    RUNTIMES,
     print_gate,
     print_grids,
     print_inputs,
     print_parity,
     print_proofs,
     print_truth,
+    runtime_title,
 )
 from fdabnn_deploy.cli.options import as_typed, reading_arguments, reading_options, samples_path
 from fdabnn_deploy.cli.sign_notes import describe_zeros
 from fdabnn_deploy.errors import NotWrittenError, UsageError
 from fdabnn_deploy.exact.record import Mode
 from fdabnn_deploy.ir.sign_zero import CHOICES, SignZero
-from fdabnn_deploy.measure.devices import libraries
 from fdabnn_deploy.pipeline.report import ExportParityError, Report
 from fdabnn_deploy.system.files import check_outputs
 from fdabnn_deploy.targets.converter import Kernels
+from fdabnn_deploy.targets.installed import suffixes
 
 NAME = "fdabnn-export"
 
@@ -63,7 +63,7 @@ class _Batch(click.ParamType[Any]):
     "targets",
     multiple=True,
     metavar="NAME",
-    help="onnx, tflite or all (the default); several by commas or by repeating.",
+    help="onnx, tflite, all (both, the default) or another target that is installed; several by commas or by repeating.",
 )
 @click.option(
     "--out",
@@ -200,7 +200,7 @@ def _check_outputs(
     """Before the work: where the report and the capsule go. What the files are called is known only when the checkpoint was read."""
     if (
         json_path is not None
-        and json_path.suffix in libraries.RUNTIMES
+        and json_path.suffix in suffixes()
         and json_path.resolve().parent == out.resolve()
     ):
         raise UsageError(f"--json {json_path} ends as the exported files do: name another file")
@@ -274,7 +274,7 @@ def _print_twins(console: Console, report: Report) -> None:
         rows.append(
             (
                 mark(row.passed),
-                RUNTIMES.get(row.runtime, row.runtime),
+                runtime_title(row.runtime),
                 f"{equal} of {len(row.layers)} layers equal",
                 f"{values} accumulators, {sum(layer.differing for layer in row.layers)} differ",
             )
@@ -291,7 +291,7 @@ def _print_latency(console: Console, report: Report) -> None:
         timed = row.latency
         rows.append(
             (
-                f"{RUNTIMES.get(row.runtime, row.runtime)} {row.version}",
+                f"{runtime_title(row.runtime)} {row.version}",
                 f"{timed.median_ms:.2f} ms",
                 f"{timed.p10_ms:.2f} to {timed.p90_ms:.2f} ms",
                 f"{timed.runs}",

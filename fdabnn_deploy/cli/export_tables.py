@@ -11,16 +11,16 @@ from rich.text import Text
 from fdabnn_deploy.cli.console import format_number, format_share, mark, print_table
 from fdabnn_deploy.pipeline.report import ParityRow, Report
 from fdabnn_deploy.prove import Kind
+from fdabnn_deploy.runtimes import registry
 
-RUNTIMES = {
-    "torch": "PyTorch",
-    "reference": "NumPy reference",
-    "onnxruntime": "ONNX Runtime",
-    "litert": "LiteRT",
-    "lce": "LCE interpreter",
-}
+_EXECUTORS = {"torch": "PyTorch", "reference": "NumPy reference"}
 _KINDS: tuple[Kind, ...] = ("exact integer", "exact sum", "pointwise", "sign", "moves values", "unproved")
 _AT_MOST = 3
+
+
+def runtime_title(name: str) -> str:
+    """How tables call a runtime or an executor of the graph."""
+    return {**registry.titles(), **_EXECUTORS}.get(name, name)
 
 
 def print_inputs(console: Console, report: Report) -> None:
@@ -130,12 +130,15 @@ def print_parity(console: Console, report: Report) -> None:
     exact = report.numerics.mode == "exact"
     rows: list[tuple[str | Text, ...]] = []
     for (runtime, target, default), group in _grouped(report.parity).items():
-        name = RUNTIMES.get(runtime, runtime)
+        name = runtime_title(runtime)
         version = "" if target is None else f" {group[0].version.partition('+')[0]}"
         label = name + version if default else f"  {len(group)} other settings"
         if target is None and not default:
             label = f"{name}, {' and '.join(row.setting for row in group)}"
         rows.append(_parity_cells(label, group))
+    for row in report.absent:
+        absent = Text("--", "yellow"), runtime_title(row.runtime), "absent"
+        rows.append((*absent, *[""] * 5))
     columns = ["", "runtime", "inputs", "differing", "max ulps", "max abs", "same top-1", "accuracy"]
     if not any(row[-1] for row in rows):
         columns, rows = columns[:-1], [row[:-1] for row in rows]
@@ -145,6 +148,9 @@ def print_parity(console: Console, report: Report) -> None:
     zeros = sum(row.comparison.zero_signs for row in report.parity)
     if zeros:
         console.print(Text(f"  {zeros} zeros had another sign, which counts as equal"), soft_wrap=True)
+    for row in report.absent:
+        where = f"{row.target} on {runtime_title(row.runtime)}"
+        console.print(Text(f"  {where} was not checked: {row.reason}", "yellow"), soft_wrap=True)
 
 
 def _grouped(rows: Iterable[ParityRow]) -> dict[tuple[str, str | None, bool], list[ParityRow]]:

@@ -169,20 +169,20 @@ def _print_runtimes(console: Console, result: ComparisonReport) -> None:
     for row in result.runtimes:
         found = row.comparison
         sign = Text("--", "yellow") if found is None or not row.judged else mark(not row.failed)
-        values = ["refused", "", ""]
+        values = ["absent" if row.absent else "refused", "", ""]
         if found is not None:
             values = [
                 f"{found.differing} of {found.values}",
                 format_number(found.max_ulps),
                 format_number(found.max_abs),
             ]
-        rows.append([sign, row.path, f"{row.runtime} {row.version}", row.against, *values])
+        rows.append([sign, row.path, f"{row.runtime} {row.version}".rstrip(), row.against, *values])
     if rows:
         columns = ["", "model", "runtime", "against", "differing", "max ulps", "max abs"]
         print_table(console, "The same file on other runtimes", columns, rows, right=(4, 5, 6))
     for row in result.runtimes:
-        if row.refused:
-            _note(console, row.refused)
+        if row.refused or row.absent:
+            _note(console, row.refused or f"not compared on {row.runtime}: {row.absent}")
 
 
 def _note(console: Console, text: str) -> None:

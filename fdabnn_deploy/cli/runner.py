@@ -74,7 +74,7 @@ def _suffix(given: _Given) -> str | None:
             suffix = f".{read_capsule(Path(given.options.get('--selftest', ''))).target}"
         except FdabnnError:
             return None
-    return suffix if suffix in libraries.RUNTIMES else None
+    return suffix if suffix in libraries.runtimes() else None
 
 
 def command(args: Sequence[str]) -> list[str]:

@@ -13,7 +13,7 @@ from fdabnn_deploy import native
 from fdabnn_deploy.cli import runner
 from fdabnn_deploy.errors import RuntimeMissingError
 from fdabnn_deploy.measure.devices import libraries
-from fdabnn_deploy.measure.devices.libraries import RUNTIMES
+from fdabnn_deploy.measure.devices.libraries import runtimes
 from fdabnn_deploy.verify.capsule import Capsule, Tensor, write_capsule
 
 pytestmark = pytest.mark.skipif(
@@ -29,7 +29,7 @@ def run(*args: object) -> subprocess.CompletedProcess[str]:
 
 
 def library(suffix: str) -> str:
-    return str(libraries._installed(RUNTIMES[suffix]))
+    return str(libraries._installed(runtimes()[suffix]))
 
 
 def capsule(path: Path, target: str) -> Path:
@@ -78,7 +78,8 @@ def test_the_options_with_a_value_are_the_programs() -> None:
 def test_a_missing_runtime_is_said(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setitem(RUNTIMES, ".tflite", replace(RUNTIMES[".tflite"], package="no-such-package"))
+    missing = replace(runtimes()[".tflite"], package="no-such-package")
+    monkeypatch.setattr(libraries, "runtimes", lambda: {".tflite": missing})
     with pytest.raises(RuntimeMissingError):
         runner.command(["a.tflite"])
     assert runner.main(["a.tflite"]) == 6

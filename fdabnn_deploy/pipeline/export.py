@@ -36,6 +36,13 @@ from fdabnn_deploy.ir.sign_zero import CHOICES, SignZero
 from fdabnn_deploy.pipeline import input_limits, report, verification
 from fdabnn_deploy.pipeline.coverage import AllowedFloat, check_coverage
 from fdabnn_deploy.pipeline.report import ExportParityError, Report
+from fdabnn_deploy.pipeline.target_checks import (
+    check_capsule,
+    check_kernels,
+    check_target,
+    find_targets,
+    options_for,
+)
 from fdabnn_deploy.pipeline.work import check_work
 from fdabnn_deploy.runtimes.torch_module import run_module
 from fdabnn_deploy.system import choices
@@ -44,8 +51,8 @@ from fdabnn_deploy.system.files import check_outputs, move_whole
 from fdabnn_deploy.system.one_at_a_time import one_at_a_time
 from fdabnn_deploy.system.progress import Progress, Stages
 from fdabnn_deploy.system.scratch import ScratchFolder
-from fdabnn_deploy.targets.converter import Converter, ConvertOptions, Kernels, find_converter
-from fdabnn_deploy.targets.converter import targets as known_targets
+from fdabnn_deploy.targets.converter import Kernels
+from fdabnn_deploy.targets.target import Target
 from fdabnn_deploy.transforms.deploy import Deployed, deploy
 from fdabnn_deploy.verify import capsule_replay, metrics
 from fdabnn_deploy.verify.zeros.moved_zeros import check_zeros
@@ -86,7 +93,7 @@ def export(
     Args:
         source: a checkpoint file, an eval-mode module, or what `fdabnn_deploy.frontend.checkpoint.read` gave.
         example_input: with a module: a float tensor [N, C, H, W], of which the shape matters.
-        targets: such as "onnx"; "all" is every installed one.
+        targets: such as "onnx"; "all" is ONNX and TFLite. Any other installed target is named.
         out: folder of the files `<name>.<suffix>`; made if missing.
         samples: what to verify on: as `fdabnn_deploy.data.samples.load` takes it, or normalised [N, C, H, W].
         batch: the batch size written into the files, None or "dynamic" for any.
@@ -94,7 +101,7 @@ def export(
             always packed.
         allow_float: module paths of layers that may come out as float layers where they are meant to be binary, or patterns such as
             `layer1.*`; `*` for all, which lets a network pass that is not binary at all.
-        capsule: write a golden capsule (docs/capsule.md) of the export: of its TFLite file, else of the first one.
+        capsule: write a golden capsule (docs/capsule.md) of the export: of its TFLite file, else of the ONNX file.
         allow_change: accept a deployed graph that is not the trained network, of which files, report and every later comparison then say so
             (docs/gate.md).
         numerics: "exact" promises equal bits on every runtime, "float" keeps the float weights and reports differences.
@@ -117,16 +124,16 @@ def export(
     begin = time.perf_counter()
     stages = Stages(progress)
     file_batch = choices.batch_size(batch)
-    converters = _converters(targets)
-    _check_choices(numerics, kernels, sign_zero, converters, capsule)
+    chosen = find_targets(targets)
+    _check_choices(numerics, kernels, sign_zero, chosen, capsule)
+    for target in chosen:
+        check_target(target, exact=numerics == "exact")
     floats, allow_change = AllowedFloat(allow_float), choices.yes_or_no(allow_change, "allow_change")
     out = Path(out)
     with stages.run("read") as stage:
         network = _read(source, example_input, reading, memory_limit)
         _check_name(network.info.name)
-        places = {
-            converter.target: out / f"{network.info.name}{converter.suffix}" for converter in converters
-        }
+        places = {target.name: out / f"{network.info.name}{target.suffix}" for target in chosen}
         _check_outputs(places, None if capsule is None else Path(capsule), source)
         floats.check_module(network.module)
         fda = len(network.noise.layers)
@@ -156,12 +163,14 @@ def export(
         zeros = _sign_zeros(captured, inputs, sign_zero)
         noise = _dropped_noise(network, captured, truth)
     with _work_folder(out) as work:
-        options = ConvertOptions(file_batch, kernels)
         record = replace(Numerics() if exact is None else exact.numerics, sign_zero=sign_zero)
         accepted = truth.gate.failures if allow_change else ()
         info = replace(network.info, numerics=record.to_text(), allowed_change="; ".join(accepted))
         checked = [
-            verification.convert_and_check(c, graph, info, work, options, truth, stages) for c in converters
+            verification.convert_and_check(
+                target, graph, info, work, options_for(target, file_batch, kernels), truth, stages
+            )
+            for target in chosen
         ]
         latency = verification.latency_rows(checked, inputs, stages)
         refused = () if allow_change else truth.gate.failures
@@ -193,6 +202,7 @@ def export(
             truth=truth.truth,
             gate=truth.gate,
             parity=(*truth.parity, *(row for file in checked for row in file.parity)),
+            absent=tuple(row for file in checked for row in file.absent),
             proofs=tuple(proof for file in checked for proof in file.proofs),
             twins=tuple(row for file in checked for row in file.twins),
             latency=latency,
@@ -220,7 +230,7 @@ def _check_choices(
     numerics: Mode,
     kernels: Kernels,
     sign_zero: SignZero,
-    converters: Sequence[Converter],
+    chosen: Sequence[Target],
     capsule: str | Path | None,
 ) -> None:
     """Refuses choices that do not exist, or contradict each other.
@@ -231,10 +241,11 @@ def _check_choices(
     choices.one_of(numerics, get_args(Mode), "numerics")
     choices.one_of(kernels, get_args(Kernels), "kernels")
     choices.one_of(sign_zero, CHOICES, "sign_zero")
-    if kernels == "packed" and not any(converter.target == "onnx" for converter in converters):
-        raise UsageError("packed kernels are a choice for ONNX files: add the target onnx, or leave it out")
+    check_kernels(kernels, chosen)
     if capsule is not None and numerics != "exact":
         raise UsageError("a capsule holds bits that every runtime has to compute: it needs exact numerics")
+    if capsule is not None:
+        check_capsule(chosen)
 
 
 def _raise_early(loading: Future[Samples]) -> None:
@@ -249,14 +260,6 @@ def _check_name(name: object) -> None:
     good = isinstance(name, str) and name not in {"", ".", ".."} and not {"/", "\0"} & set(name)
     if not good:
         raise UsageError(f"the name {name!r} is not that of a file: choose another with --name")
-
-
-def _converters(targets: str | Iterable[str]) -> list[Converter]:
-    asked = choices.names(targets, "targets")
-    names = [name for target in asked for name in (known_targets() if target == "all" else [target])]
-    if not names:
-        raise UsageError(f"no target: give one of {', '.join(known_targets())}, or all")
-    return [find_converter(name) for name in dict.fromkeys(names)]
 
 
 def _read(

@@ -182,6 +182,15 @@ class ParityRow:
 
 
 @dataclass(frozen=True)
+class AbsentRuntime:
+    """An optional runtime that is not installed, so that a file was not compared on it; `reason` says how to install it."""
+
+    runtime: str
+    target: str
+    reason: str
+
+
+@dataclass(frozen=True)
 class ProofTable:
     """What the prover says of a finished file, or of what a runtime makes of it when it loads it.
 
@@ -267,6 +276,7 @@ class Report:
         truth: the deployed graph against the trained network.
         gate: whether it is the trained network: layer by layer, and as a whole.
         parity: one row per file, runtime and setting.
+        absent: optional runtimes that are not installed.
         proofs: with exact numerics, one table per file and form that a runtime gives it.
         twins: every binary layer alone, one row per file and runtime.
         latency: one row per file and runtime.
@@ -294,6 +304,7 @@ class Report:
     truth: Truth
     gate: Gate
     parity: tuple[ParityRow, ...]
+    absent: tuple[AbsentRuntime, ...]
     proofs: tuple[ProofTable, ...]
     twins: tuple[TwinRow, ...]
     latency: tuple[LatencyRow, ...]

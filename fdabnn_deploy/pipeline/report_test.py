@@ -90,6 +90,7 @@ def example(*, passed: bool = True) -> Report:
             ParityRow("onnxruntime", "1.32", "onnx", "all", "bits", 8, comparison, agreement, 0.5),
             ParityRow("onnxruntime", "1.32", "onnx", "basic", "bits", 8, comparison, agreement, 0.5),
         ),
+        absent=(reports.AbsentRuntime("lce", "tflite", "larq-compute-engine is not installed"),),
         proofs=(proof,),
         twins=(reports.TwinRow("onnxruntime", "onnx", 8, (twin,)),),
         latency=(reports.LatencyRow("onnxruntime", "1.32", "onnx", Latency(1.0, 0.9, 1.2, 50, 1)),),

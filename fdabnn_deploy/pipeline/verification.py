@@ -9,14 +9,13 @@ graph.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from fdabnn_deploy import prove
 from fdabnn_deploy.data.samples import Samples, run_in_batches
 from fdabnn_deploy.exact.grid_row import GridRow
 from fdabnn_deploy.frontend.capture import Captured
@@ -25,13 +24,23 @@ from fdabnn_deploy.ir.model_info import ModelInfo
 from fdabnn_deploy.ir.ops import FloatArray
 from fdabnn_deploy.ir.reference import evaluate
 from fdabnn_deploy.measure import latency
-from fdabnn_deploy.pipeline.report import ArtifactFile, LatencyRow, ParityRow, ProofTable, Truth, TwinRow
-from fdabnn_deploy.runtimes import registry
+from fdabnn_deploy.pipeline.report import (
+    AbsentRuntime,
+    ArtifactFile,
+    LatencyRow,
+    ParityRow,
+    ProofTable,
+    Truth,
+    TwinRow,
+)
+from fdabnn_deploy.pipeline.target_checks import installed_runtimes
+from fdabnn_deploy.prove import prove_forms
 from fdabnn_deploy.runtimes.base import Runtime, Session
 from fdabnn_deploy.runtimes.torch_graph import TorchGraphSession
 from fdabnn_deploy.runtimes.torch_module import run_module
 from fdabnn_deploy.system.progress import Stages
-from fdabnn_deploy.targets.converter import Artifact, Converter, ConvertOptions
+from fdabnn_deploy.targets.converter import Artifact, ConvertOptions
+from fdabnn_deploy.targets.target import Target
 from fdabnn_deploy.transforms.deploy import Deployed
 from fdabnn_deploy.verify import layer_checks as twins
 from fdabnn_deploy.verify import metrics as parity
@@ -45,11 +54,6 @@ SETTING_IMAGES = 8
 
 REFERENCE_IMAGES = 2
 """Inputs that the slow reference executor computes."""
-
-_PROVERS: dict[str, Callable[[bytes], dict[str, prove.Proof]]] = {
-    ".onnx": prove.prove_onnxruntime,
-    ".tflite": lambda content: {"": prove.prove_tflite(content)},
-}
 
 
 @dataclass(frozen=True)
@@ -80,13 +84,14 @@ class Reference:
 
 @dataclass(frozen=True)
 class CheckedFile:
-    """A converted file, the sessions that run it, and how it compares."""
+    """A converted file, the sessions that run it, how it compares, and the optional runtimes that are not there to compare it."""
 
     artifact: Artifact
     sessions: tuple[tuple[Runtime, Session], ...]
     parity: tuple[ParityRow, ...]
     twins: tuple[TwinRow, ...]
     proofs: tuple[ProofTable, ...] = field(default=())
+    absent: tuple[AbsentRuntime, ...] = field(default=())
 
 
 def reference(
@@ -155,7 +160,7 @@ def _other_executors(
 
 
 def convert_and_check(
-    converter: Converter,
+    target: Target,
     graph: Graph,
     info: ModelInfo,
     folder: Path,
@@ -164,16 +169,17 @@ def convert_and_check(
     stages: Stages,
 ) -> CheckedFile:
     """Writes one target's file and its twins into a folder, runs both on each of the target's runtimes, and proves the file."""
-    path = folder / f"{info.name}{converter.suffix}"
-    with stages.run("convert", converter.target) as stage:
-        artifact = converter.convert(graph, info, path, options)
-        stage.detail = f"{converter.target}: {_counts(artifact)}"
+    path = folder / f"{info.name}{target.suffix}"
+    with stages.run("convert", target.name) as stage:
+        artifact = target.converter().convert(graph, info, path, options)
+        stage.detail = f"{target.name}: {_counts(artifact)}"
         stage.bytes = path.stat().st_size
-    proofs = _prove(converter, path, stages) if truth.exact else ()
+    proofs = _prove(target, path, stages) if truth.exact else ()
     sessions: list[tuple[Runtime, Session]] = []
     rows: list[ParityRow] = []
-    for name in converter.runtimes:
-        runtime = registry.get(name)
+    runtimes, absent = installed_runtimes(target)
+    for runtime in runtimes:
+        name = runtime.name
         with stages.run("verify", f"{name} {runtime.version()}, {len(truth.samples)} inputs"):
             session = runtime.open(path)
             outputs = run_in_batches(session, truth.samples.images)
@@ -184,7 +190,7 @@ def convert_and_check(
                     truth.samples,
                     name,
                     runtime.version(),
-                    converter.target,
+                    target.name,
                     "",
                     truth.exact,
                     truth.gate.file_limits,
@@ -192,25 +198,23 @@ def convert_and_check(
             )
         sessions.append((runtime, session))
     if truth.exact:
-        rows += _check_settings(converter, graph, info, artifact, folder, truth, stages)
-    alone = _check_twins(converter, info, folder, options, truth.twins, stages) if truth.twins else ()
-    return CheckedFile(artifact, tuple(sessions), tuple(rows), alone, proofs)
+        rows += _check_settings(target, runtimes, graph, info, artifact, folder, truth, stages)
+    alone = _check_twins(target, runtimes, info, folder, options, truth.twins, stages) if truth.twins else ()
+    return CheckedFile(artifact, tuple(sessions), tuple(rows), alone, proofs, absent)
 
 
-def _prove(converter: Converter, path: Path, stages: Stages) -> tuple[ProofTable, ...]:
-    with stages.run("prove", converter.target) as stage:
-        found = _PROVERS[converter.suffix](path.read_bytes()) if converter.suffix in _PROVERS else {}
+def _prove(target: Target, path: Path, stages: Stages) -> tuple[ProofTable, ...]:
+    assert target.reader is not None
+    with stages.run("prove", target.name) as stage:
+        found = prove_forms(target.load(target.reader)(path.read_bytes()))
         operators = sum(len(proof.rows) for proof in found.values())
-        stage.detail = (
-            f"{converter.target}: {operators} operators in {len(found)} form{'s' * (len(found) != 1)}"
-        )
-    return tuple(
-        ProofTable(converter.target, form, proof.rows, proof.failures) for form, proof in found.items()
-    )
+        stage.detail = f"{target.name}: {operators} operators in {len(found)} form{'s' * (len(found) != 1)}"
+    return tuple(ProofTable(target.name, form, proof.rows, proof.failures) for form, proof in found.items())
 
 
 def _check_settings(
-    converter: Converter,
+    target: Target,
+    runtimes: Sequence[Runtime],
     graph: Graph,
     info: ModelInfo,
     artifact: Artifact,
@@ -220,11 +224,10 @@ def _check_settings(
 ) -> list[ParityRow]:
     few = truth.samples.head(SETTING_IMAGES)
     rows = []
-    with stages.run("settings", converter.target) as stage:
-        variants = converter.variants(graph, info, artifact, folder)
+    with stages.run("settings", target.name) as stage:
+        variants = target.converter().variants(graph, info, artifact, folder)
         for variant, path in {"": artifact.path, **variants}.items():
-            for name in converter.runtimes:
-                runtime = registry.get(name)
+            for runtime in runtimes:
                 for setting, session in runtime.settings(path):
                     outputs = run_in_batches(session, few.images)
                     label = f"{variant}, {setting}" if variant else setting
@@ -233,35 +236,38 @@ def _check_settings(
                             outputs,
                             truth.expected,
                             few,
-                            name,
+                            runtime.name,
                             runtime.version(),
-                            converter.target,
+                            target.name,
                             label,
                             True,
                         )
                     )
-        stage.detail = f"{converter.target}: {len(rows)} settings, {len(few)} inputs"
+        stage.detail = f"{target.name}: {len(rows)} settings, {len(few)} inputs"
     for path in variants.values():
         path.unlink()
     return rows
 
 
 def _check_twins(
-    converter: Converter,
+    target: Target,
+    runtimes: Sequence[Runtime],
     info: ModelInfo,
     folder: Path,
     options: ConvertOptions,
     built: twins.Twins,
     stages: Stages,
 ) -> tuple[TwinRow, ...]:
-    path = folder / f"{info.name}.twins{converter.suffix}"
+    path = folder / f"{info.name}.twins{target.suffix}"
     rows = []
-    with stages.run("twins", f"{converter.target}: {len(built.layers)} binary layers, each alone") as stage:
-        converter.convert(built.graph, info, path, replace(options, batch=1))
+    with stages.run("twins", f"{target.name}: {len(built.layers)} binary layers, each alone") as stage:
+        target.converter().convert(built.graph, info, path, replace(options, batch=1))
         stage.bytes = path.stat().st_size
-        for name in converter.runtimes:
-            session = registry.get(name).open(path)
-            rows.append(TwinRow(name, converter.target, len(built.layers[0].recorded), built.check(session)))
+        for runtime in runtimes:
+            session = runtime.open(path)
+            rows.append(
+                TwinRow(runtime.name, target.name, len(built.layers[0].recorded), built.check(session))
+            )
     path.unlink()
     return tuple(rows)
 

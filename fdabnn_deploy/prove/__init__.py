@@ -5,7 +5,7 @@ Shares no code with the passes that make graphs exact: it judges what runs, not 
 
 from __future__ import annotations
 
-from fdabnn_deploy.prove.prove import prove_onnx, prove_onnxruntime, prove_tflite
+from fdabnn_deploy.prove.prove import prove_forms
 from fdabnn_deploy.prove.rows import Kind, Proof, Row
 
-__all__ = ["Kind", "Proof", "Row", "prove_onnx", "prove_onnxruntime", "prove_tflite"]
+__all__ = ["Kind", "Proof", "Row", "prove_forms"]

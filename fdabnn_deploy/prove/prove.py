@@ -1,37 +1,22 @@
-"""The prover's entry points."""
+"""The prover's entry point."""
 
 from __future__ import annotations
 
-from fdabnn_deploy.prove.readers.onnx import read_onnx
-from fdabnn_deploy.prove.readers.optimised import LEVELS, optimised
-from fdabnn_deploy.prove.readers.tflite import read_tflite
+from collections.abc import Iterable
+
+from fdabnn_deploy.prove.program import Program
 from fdabnn_deploy.prove.rows import Proof
 from fdabnn_deploy.prove.walk import prove
 
 
-def prove_tflite(content: bytes) -> Proof:
-    """Judges a TFLite file with or without LCE's operators.
+def prove_forms(forms: Iterable[tuple[str, Program]]) -> dict[str, Proof]:
+    """Judges every form that a runtime gives a file.
 
-    Raises:
-        DamagedError: the bytes are no sound TFLite file (`fdabnn_deploy.runtimes.tflite.flatbuffer`).
+    Args:
+        forms: their names and contents, as the reader of a target yields them (`fdabnn_deploy.targets.target.Target.reader`).
+
+    Returns:
+        One proof per form. A file of which the reader found no form is not proved: it has one that says so.
     """
-    return prove(read_tflite(content))
-
-
-def prove_onnx(content: bytes) -> Proof:
-    """Judges an ONNX model as its bytes say, ONNX Runtime's own operators included.
-
-    Raises:
-        RuntimeMissingError: the package onnx is not installed.
-    """
-    return prove(read_onnx(content))
-
-
-def prove_onnxruntime(content: bytes) -> dict[str, Proof]:
-    """Judges what ONNX Runtime makes of an ONNX file on this machine, by level of optimisation.
-
-    Raises:
-        ModelRefusedError: ONNX Runtime does not take the file.
-        RuntimeMissingError: the package onnx or onnxruntime is not installed.
-    """
-    return {level: prove_onnx(optimised(content, level)) for level in LEVELS}
+    found = {form: prove(program) for form, program in forms}
+    return found or {"": Proof((), ("the file: its reader found nothing in it that could be judged",))}

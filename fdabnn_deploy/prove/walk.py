@@ -38,7 +38,11 @@ class _Walk:
     def proof(self) -> Proof:
         for step in self._program.steps:
             self._judge(step)
+        if not self._program.outputs:
+            self._failures.append("the file: it has no output")
         for name in self._program.outputs:
+            if name not in self._values:
+                self._failures.append(f"{self._label(name)} (output): no operator computes it")
             value = self._values.get(name)
             if isinstance(value, Value) and (value.flushed or not value.finite):
                 self._failures.append(

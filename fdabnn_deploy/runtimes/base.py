@@ -9,10 +9,28 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from fdabnn_deploy.errors import UsageError
 from fdabnn_deploy.ir.ops import Array, FloatArray
+
+
+@dataclass(frozen=True)
+class FileTensor:
+    """An input or output as it lies in the file: its name there, and whether its images are NHWC."""
+
+    name: str
+    channels_last: bool = False
+
+
+@dataclass(frozen=True)
+class FileTensors:
+    """All of them, in the file's order."""
+
+    inputs: tuple[FileTensor, ...]
+    outputs: tuple[FileTensor, ...]
 
 
 class Session(ABC):
@@ -33,6 +51,18 @@ class Session(ABC):
 
         A runtime may have to load a second copy of the model whose inner tensors are outputs.
         """
+
+    def file_tensors(self) -> FileTensors:
+        """How the inputs and outputs lie in the file, for capsules.
+
+        Raises:
+            UsageError: no capsule can be made of such files.
+        """
+        raise UsageError(f"no capsule can be made of files for {type(self).__name__}")
+
+    def packed_signs(self, inputs: Sequence[FloatArray]) -> dict[str, Array]:
+        """The tensors of the file that hold packed signs, int32 words [N, ...], by name in the order of computation."""
+        return {}
 
     @property
     @abstractmethod

@@ -8,7 +8,8 @@ import pytest
 
 from fdabnn_deploy.conformance import network
 from fdabnn_deploy.ir.model_info import ModelInfo
-from fdabnn_deploy.targets.converter import ConvertOptions, find_converter
+from fdabnn_deploy.targets.converter import ConvertOptions
+from fdabnn_deploy.targets.installed import find_converter
 
 
 @pytest.fixture(scope="session")

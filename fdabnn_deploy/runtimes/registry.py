@@ -1,39 +1,33 @@
-"""The runtimes by name and by the suffix of the files they open. Their modules are imported when one is asked for."""
+"""The runtimes by name and by the suffix of the files they open: those that targets register, and the emulator.
+
+Their modules are imported when one is asked for.
+"""
 
 from __future__ import annotations
 
 import difflib
-import importlib
-from dataclasses import dataclass
 from pathlib import Path
 
 from fdabnn_deploy.errors import UsageError
 from fdabnn_deploy.runtimes.base import Runtime
+from fdabnn_deploy.system.plugins import resolve
+from fdabnn_deploy.targets import installed as targets
+from fdabnn_deploy.targets.target import RuntimeEntry, Target
 
-
-@dataclass(frozen=True)
-class _Entry:
-    module: str
-    class_name: str
-    suffixes: tuple[str, ...]
-    beside: bool = False
-
-
-_RUNTIMES: dict[str, _Entry] = {
-    "onnxruntime": _Entry("fdabnn_deploy.runtimes.onnx.onnxruntime", "OnnxRuntime", (".onnx",)),
-    "litert": _Entry("fdabnn_deploy.runtimes.tflite.litert", "LiteRtRuntime", (".tflite",)),
-    "lce": _Entry("fdabnn_deploy.runtimes.tflite.lce", "LceRuntime", (".tflite",), beside=True),
-    "tflite": _Entry("fdabnn_deploy.runtimes.tflite.tensorflow_lite", "TfliteRuntime", (".tflite",)),
-    "qemu-aarch64": _Entry(
-        "fdabnn_deploy.runtimes.emulator.qemu_aarch64", "QemuRuntime", (".onnx", ".tflite")
-    ),
-}
-"""The first of a suffix opens such files by default; those marked check them beside it."""
+_EMULATOR = RuntimeEntry(
+    "qemu-aarch64", "qemu-aarch64", "fdabnn_deploy.runtimes.emulator.qemu_aarch64:QemuRuntime", "named"
+)
+"""Runs the default runtimes of the targets that devices know, on another processor: it belongs to none of them."""
 
 
 def names() -> list[str]:
     """The names of all runtimes, sorted."""
-    return sorted(_RUNTIMES)
+    return sorted(_entries())
+
+
+def titles() -> dict[str, str]:
+    """How tables call the runtimes, by name."""
+    return {name: entry.title for name, (entry, _) in _entries().items()}
 
 
 def get(name: str) -> Runtime:
@@ -41,13 +35,16 @@ def get(name: str) -> Runtime:
 
     Raises:
         UsageError: there is none.
+        RuntimeMissingError: a package that its module imports is not installed.
     """
-    if name not in _RUNTIMES:
-        near = difflib.get_close_matches(name, _RUNTIMES, n=1)
+    entries = _entries()
+    if name not in entries:
+        near = difflib.get_close_matches(name, entries, n=1)
         hint = f"did you mean '{near[0]}'? " if near else ""
         raise UsageError(f"unknown runtime '{name}': {hint}known: {', '.join(names())}")
-    entry = _RUNTIMES[name]
-    runtime: Runtime = getattr(importlib.import_module(entry.module), entry.class_name)()
+    entry, target = entries[name]
+    made = resolve(entry.runtime, f"runtime '{name}'", *([] if target is None else [target.install]))
+    runtime: Runtime = made()
     return runtime
 
 
@@ -56,18 +53,23 @@ def for_file(path: Path) -> Runtime:
 
     Raises:
         UsageError: no runtime does.
+        RuntimeMissingError: a package that its module imports is not installed.
     """
-    for name, entry in _RUNTIMES.items():
-        if path.suffix.lower() in entry.suffixes:
-            return get(name)
-    known = ", ".join(dict.fromkeys(suffix for entry in _RUNTIMES.values() for suffix in entry.suffixes))
-    raise UsageError(f"{path}: no runtime opens files that end in '{path.suffix}': known: {known}")
+    target = targets.for_suffix(path)
+    if target is None:
+        known = ", ".join(targets.suffixes())
+        raise UsageError(f"{path}: no runtime opens files that end in '{path.suffix}': known: {known}")
+    return get(target.default_runtime.name)
 
 
-def beside(path: Path) -> list[Runtime]:
-    """The runtimes, installed or not, that check files with this path's suffix beside the one of `for_file`."""
-    return [
-        get(name)
-        for name, entry in _RUNTIMES.items()
-        if entry.beside and path.suffix.lower() in entry.suffixes
-    ]
+def beside(path: Path) -> list[str]:
+    """The names of runtimes, installed or not, that check files with this path's suffix beside the one of `for_file`."""
+    target = targets.for_suffix(path)
+    return [] if target is None else [entry.name for entry in target.verifying[1:]]
+
+
+def _entries() -> dict[str, tuple[RuntimeEntry, Target | None]]:
+    found: dict[str, tuple[RuntimeEntry, Target | None]] = {_EMULATOR.name: (_EMULATOR, None)}
+    for target in targets.registered():
+        found.update((entry.name, (entry, target)) for entry in target.runtimes)
+    return found

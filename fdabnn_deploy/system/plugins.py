@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import difflib
+import importlib
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 from fdabnn_deploy.errors import RuntimeMissingError, UsageError
+
+INSTALL = "pip install 'fdabnn-deploy[export]'"
 
 
 def names(group: str) -> list[str]:
@@ -34,6 +37,26 @@ def load(group: str, name: str, what: str) -> Any:
     try:
         return found[name].load()
     except ModuleNotFoundError as error:
-        raise RuntimeMissingError(
-            f"{what} '{name}' needs the package '{error.name}': install it with  pip install 'fdabnn-deploy[export]'"
-        ) from None
+        raise _missing(f"{what} '{name}'", error) from None
+
+
+def resolve(place: str, what: str, install: str = INSTALL) -> Any:
+    """What stands at `module:attribute`.
+
+    Args:
+        place: such as `fdabnn_onnx.converter:CONVERTER`.
+        what: asks for it, in the error.
+        install: the command that brings the packages which the module imports.
+
+    Raises:
+        RuntimeMissingError: a package that it needs is not installed.
+    """
+    module, _, attribute = place.partition(":")
+    try:
+        return getattr(importlib.import_module(module), attribute)
+    except ModuleNotFoundError as error:
+        raise _missing(what, error, install) from None
+
+
+def _missing(what: str, error: ModuleNotFoundError, install: str = INSTALL) -> RuntimeMissingError:
+    return RuntimeMissingError(f"{what} needs the package '{error.name}': install it with  {install}")

@@ -6,7 +6,8 @@ import pytest
 
 from fdabnn_deploy.errors import RuntimeMissingError, UsageError
 from fdabnn_deploy.system import plugins
-from fdabnn_deploy.targets.converter import GROUP, Converter, find_converter, targets
+from fdabnn_deploy.targets.converter import Converter
+from fdabnn_deploy.targets.installed import GROUP, find_converter, targets
 
 
 def test_the_installed_converters_are_found_and_are_converters() -> None:

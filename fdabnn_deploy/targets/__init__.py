@@ -1,1 +1,1 @@
-"""The targets: who writes files of which format."""
+"""The targets: what an installed package says about its file format, and who writes such files."""

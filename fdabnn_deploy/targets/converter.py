@@ -1,4 +1,4 @@
-"""What a converter is: a package that writes a deployed graph for one target, found through an entry point."""
+"""What a converter is: the part of a target that writes deployed graphs."""
 
 from __future__ import annotations
 
@@ -8,9 +8,6 @@ from typing import Literal, Protocol, runtime_checkable
 
 from fdabnn_deploy.ir.graph import Graph
 from fdabnn_deploy.ir.model_info import ModelInfo
-from fdabnn_deploy.system.plugins import load, names
-
-GROUP = "fdabnn_deploy.converters"
 
 Kernels = Literal["standard", "packed"]
 
@@ -34,7 +31,7 @@ class Artifact:
     """A file that a converter wrote.
 
     Attributes:
-        target: the converter's name.
+        target: its name.
         path: the file.
         op_counts: operators of the file by name, counted in the finished file.
         notes: what the user should know about this conversion, one sentence each.
@@ -48,17 +45,7 @@ class Artifact:
 
 @runtime_checkable
 class Converter(Protocol):
-    """Writes deployed graphs for one target. It changes no numbers: those change in passes only.
-
-    Attributes:
-        target: the name users type after `--target`.
-        suffix: of its files, such as `.onnx`.
-        runtimes: names of the runtimes that its files are verified on.
-    """
-
-    target: str
-    suffix: str
-    runtimes: tuple[str, ...]
+    """Writes deployed graphs for one target. It changes no numbers: those change in passes only."""
 
     def convert(self, graph: Graph, info: ModelInfo, path: Path, options: ConvertOptions) -> Artifact:
         """Writes the graph to `path` (aside first, then renamed) and checks the finished file.
@@ -74,15 +61,3 @@ class Converter(Protocol):
     def variants(self, graph: Graph, info: ModelInfo, artifact: Artifact, folder: Path) -> dict[str, Path]:
         """Other forms that users give such a file, for checks: what each one is, and where in `folder` it was written."""
         ...
-
-
-def find_converter(target: str) -> Converter:
-    """The converter of a target; see `fdabnn_deploy.system.plugins.load` for the errors."""
-    converter = load(GROUP, target, "target")
-    assert isinstance(converter, Converter)
-    return converter
-
-
-def targets() -> list[str]:
-    """The names of all installed converters."""
-    return names(GROUP)

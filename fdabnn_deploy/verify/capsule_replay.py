@@ -8,25 +8,19 @@ from pathlib import Path
 
 import numpy as np
 
-from fdabnn_deploy.errors import ModelRefusedError, ParityError, UsageError
+from fdabnn_deploy.errors import ModelRefusedError, ParityError
 from fdabnn_deploy.exact.record import KEY, Numerics
 from fdabnn_deploy.ir.ops import Array, FloatArray
 from fdabnn_deploy.runtimes import registry
 from fdabnn_deploy.runtimes.base import Session
-from fdabnn_deploy.runtimes.onnx.external_data import read_model
-from fdabnn_deploy.runtimes.onnx.onnxruntime import OnnxRuntimeSession
-from fdabnn_deploy.runtimes.tflite.session import TfliteSession
-from fdabnn_deploy.runtimes.tflite.tensors import Layout
-from fdabnn_deploy.runtimes.tflite.tflite_file import INT32, TfliteFile
 from fdabnn_deploy.system.scratch import ScratchFolder
+from fdabnn_deploy.targets import installed as targets
 from fdabnn_deploy.verify import capsule as capsules
 from fdabnn_deploy.verify import metrics
 from fdabnn_deploy.verify.capsule import Capsule, PackedSigns, Tensor, hash_words
 from fdabnn_deploy.verify.metrics import Comparison
 
 DEFAULT_INPUTS = 16
-_PACKERS = frozenset({"LceQuantize", "LceBconv2d", "LceBMaxPool2d"})
-"""Operators of a TFLite file whose int32 results are packed signs."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +46,7 @@ class Replay:
 def write_golden(
     out: Path, files: Sequence[Path], inputs: Sequence[FloatArray], expected: Sequence[FloatArray]
 ) -> Capsule:
-    """Writes the capsule of an export: of its TFLite file, whose packed signs it can check, else of the first file.
+    """Writes the capsule of an export: of a file whose packed signs it can check, else of the first that devices take.
 
     Args:
         out: the capsule's file.
@@ -64,7 +58,8 @@ def write_golden(
         NotWrittenError: the capsule cannot be written.
         ParityError: a runtime computes other bits than expected.
     """
-    path = next((file for file in files if file.suffix == ".tflite"), files[0])
+    places = {target.suffix: place for place, target in enumerate(targets.in_order_for_capsules())}
+    path = min(files, key=lambda file: places.get(file.suffix, len(places)))
     first = [[value[:DEFAULT_INPUTS] for value in values] for values in (inputs, expected)]
     capsule = build(path, *first)
     capsules.write_capsule(out, capsule)
@@ -75,7 +70,7 @@ def build(path: Path, inputs: Sequence[FloatArray], expected: Sequence[FloatArra
     """Runs an exported file and puts it, its inputs and what it computed into a capsule.
 
     Args:
-        path: an ONNX or TFLite file.
+        path: of the file.
         inputs: one array float32 [N, ...] per input of the model, in the graph's layout (NCHW); some tens of images
             are plenty, `DEFAULT_INPUTS` by custom.
         expected: the outputs that the file has to compute, those of the deployed graph; None to trust the runtime.
@@ -106,27 +101,20 @@ def build(path: Path, inputs: Sequence[FloatArray], expected: Sequence[FloatArra
         raise ModelRefusedError(
             f"{path}: its metadata '{KEY}' is damaged ({error}): export it again"
         ) from None
-    if isinstance(session, TfliteSession):
-        names = tuple(
-            [session.file.tensors[i].name for i in indices]
-            for indices in (session.file.inputs, session.file.outputs)
-        )
-    elif isinstance(session, OnnxRuntimeSession):
-        names = list(session.input_names), list(session.output_names)
-    else:
-        raise UsageError(f"no capsule can be made of files for {runtime.name}")
-    target = path.suffix.removeprefix(".").lower()
+    tensors = session.file_tensors()
+    target = targets.for_suffix(path)
+    assert target is not None
     return Capsule(
-        target=target,
+        target=target.name,
         exact=record.mode == "exact",
-        model=read_model(path),
+        model=target.read(path),
         inputs=tuple(
-            Tensor(name, _to_file(value, _has_images(session, target, value)))
-            for name, value in zip(names[0], inputs, strict=True)
+            Tensor(tensor.name, _to_file(value, tensor.channels_last))
+            for tensor, value in zip(tensors.inputs, inputs, strict=True)
         ),
         outputs=tuple(
-            Tensor(name, _to_file(value, _has_images(session, target, value, i)))
-            for i, (name, value) in enumerate(zip(names[1], outputs, strict=True))
+            Tensor(tensor.name, _to_file(value, tensor.channels_last))
+            for tensor, value in zip(tensors.outputs, outputs, strict=True)
         ),
         packed=_packed(session, inputs),
     )
@@ -148,11 +136,11 @@ def replay(capsule: Capsule | Path, session: Session | None = None) -> Replay:
     if isinstance(capsule, Path):
         capsule = capsules.read_capsule(capsule)
     session = session or _open(capsule)
-    target = capsule.target
-    inputs = [_to_graph(t.values, _has_images(session, target, t.values)) for t in capsule.inputs]
-    expected = [
-        _to_graph(t.values, _has_images(session, target, t.values, i)) for i, t in enumerate(capsule.outputs)
-    ]
+    tensors = session.file_tensors()
+    inputs, expected = (
+        [_to_graph(tensor.values, place.channels_last) for tensor, place in zip(stored, places, strict=True)]
+        for stored, places in ((capsule.inputs, tensors.inputs), (capsule.outputs, tensors.outputs))
+    )
     outputs = metrics.compare_outputs(expected, session.run(inputs))
     wanted = {tensor.name: tensor for tensor in capsule.packed}
     packed = [tensor for tensor in _packed(session, inputs) if tensor.name in wanted]
@@ -160,27 +148,10 @@ def replay(capsule: Capsule | Path, session: Session | None = None) -> Replay:
     return Replay(outputs, len(packed), differing)
 
 
-def packed_tensors(file: TfliteFile) -> tuple[int, ...]:
-    """The indices of the tensors that hold packed signs, in the order of computation."""
-    return tuple(
-        index
-        for operator in file.operators
-        if operator.name in _PACKERS
-        for index in operator.outputs
-        if file.tensors[index].type == INT32
-    )
-
-
 def _packed(session: Session, inputs: Sequence[FloatArray]) -> tuple[PackedSigns, ...]:
-    if not isinstance(session, TfliteSession):
-        return ()
-    indices = packed_tensors(session.file)
-    if not indices:
-        return ()
-    words: list[Array] = session.run_stored(indices, inputs)
     return tuple(
-        PackedSigns(session.file.tensors[index].name, value.shape[1:], hash_words(value))
-        for index, value in zip(indices, words, strict=True)
+        PackedSigns(name, words.shape[1:], hash_words(words))
+        for name, words in session.packed_signs(inputs).items()
     )
 
 
@@ -191,13 +162,6 @@ def _open(capsule: Capsule) -> Session:
         path = folder.path / f"capsule{suffix}"
         path.write_bytes(capsule.model)
         return runtime.open(path)
-
-
-def _has_images(session: Session, target: str, values: Array, output: int | None = None) -> bool:
-    """Whether an input, or the output of this number, lies as NHWC in the file: TFLite holds images so, ONNX as the graph does."""
-    if output is not None and isinstance(session, TfliteSession):
-        return session.tensor_map.outputs[output].layout is Layout.NHWC
-    return target == "tflite" and values.ndim == 4
 
 
 def _to_file(values: Array, images: bool) -> Array:

@@ -229,7 +229,7 @@ def _on_other_runtimes(
     if not side.beside:
         return []
     exact = side.numerics is not None and side.numerics.mode == "exact"
-    names = ", ".join(f"{beside.runtime} {beside.version}" for beside in side.beside)
+    names = ", ".join(f"{beside.runtime} {beside.version}" for beside in side.beside if beside.session)
     with stages.run("run", f"{side.name} on {names} too"):
         return list(compare_beside(side.name, side.runtime, exact, side.beside, images, outputs, atol))
 

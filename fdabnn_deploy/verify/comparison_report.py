@@ -5,14 +5,14 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from fdabnn_deploy.data.sample_set import SampleSet
 from fdabnn_deploy.system.json_file import write_json
+from fdabnn_deploy.targets.target import Checksum
 from fdabnn_deploy.verify.cross_runtime import RuntimeRow
 from fdabnn_deploy.verify.metrics import Agreement, Comparison
 
-Checksum = Literal["fits", "changed", "none", ""]
 SCHEMA_VERSION = 2
 SCHEMA_FILE = Path(__file__).parents[1] / "schemas" / "parity.schema.json"
 

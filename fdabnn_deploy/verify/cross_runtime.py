@@ -17,12 +17,16 @@ from fdabnn_deploy.verify.metrics import Comparison
 
 @dataclass(frozen=True)
 class Beside:
-    """A further runtime that is installed: `session` runs the file there; None where it refuses the file, for the reason `refused`."""
+    """A further runtime: `session` runs the file there.
+
+    It is None where the runtime refuses the file, for the reason `refused`, or is not installed, as `absent` says.
+    """
 
     runtime: str
     version: str
     session: Session | None
     refused: str = ""
+    absent: str = ""
 
 
 @dataclass(frozen=True)
@@ -36,7 +40,8 @@ class RuntimeRow:
         against: the file's default runtime, the reference in `Difference.a`.
         judged: whether the file promises equal bits: it records exact numerics.
         refused: why the runtime does not take the file, empty where it does.
-        comparison: of the outputs; None where the runtime does not take the file.
+        comparison: of the outputs; None where the runtime does not take the file, or is not there.
+        absent: that the runtime is not installed, and how to install it; empty where it is. `version` is empty then.
     """
 
     path: str
@@ -46,6 +51,7 @@ class RuntimeRow:
     judged: bool
     refused: str
     comparison: Comparison | None
+    absent: str = ""
 
     @property
     def failed(self) -> bool:
@@ -58,25 +64,24 @@ def open_beside(path: Path, asked_for: Sequence[str] = ()) -> Iterator[Beside]:
 
     Args:
         path: of the file.
-        asked_for: names of more runtimes, as far as they open such files. Those have to be there; of the others, those that are not
-            installed are left out.
+        asked_for: names of more runtimes, as far as they open such files. Those have to be there; the others may be absent.
 
     Raises:
         UsageError: there is no runtime of such a name.
         RuntimeMissingError: one that was asked for is not installed.
     """
-    further = {runtime.name: runtime for runtime in registry.beside(path)}
-    named = {name: registry.get(name) for name in asked_for if name != registry.for_file(path).name}
-    further.update(
-        (name, runtime) for name, runtime in named.items() if path.suffix.lower() in runtime.suffixes
-    )
-    for name, runtime in further.items():
+    default, suffix = registry.for_file(path).name, path.suffix.lower()
+    named = [name for name in asked_for if name != default and suffix in registry.get(name).suffixes]
+    for name in dict.fromkeys((*registry.beside(path), *named)):
+        version = ""
         try:
+            runtime = registry.get(name)
             version = runtime.version()
             yield Beside(name, version, runtime.open(path))
-        except RuntimeMissingError:
+        except RuntimeMissingError as error:
             if name in named:
                 raise
+            yield Beside(name, "", None, absent=str(error))
         except ModelRefusedError as error:
             yield Beside(name, version, None, str(error))
 
@@ -102,4 +107,6 @@ def compare_beside(
                 refused = str(error)
             else:
                 comparison = metrics.compare_outputs(outputs, computed, atol)
-        yield RuntimeRow(path, beside.runtime, beside.version, against, judged, refused, comparison)
+        yield RuntimeRow(
+            path, beside.runtime, beside.version, against, judged, refused, comparison, beside.absent
+        )

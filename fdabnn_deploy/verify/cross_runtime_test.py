@@ -14,7 +14,8 @@ from fdabnn_deploy.ir.model_info import ModelInfo
 from fdabnn_deploy.ir.ops import Affine, BinaryConv2d, FloatArray, GlobalAvgPool, Input, Sign
 from fdabnn_deploy.runtimes.tflite.lce import LceRuntime, LceSession
 from fdabnn_deploy.runtimes.tflite.tensorflow_lite import TfliteRuntime
-from fdabnn_deploy.targets.converter import ConvertOptions, find_converter
+from fdabnn_deploy.targets.converter import ConvertOptions
+from fdabnn_deploy.targets.installed import find_converter
 from fdabnn_deploy.verify.comparison import compare_models
 from fdabnn_deploy.verify.comparison_report import SCHEMA_FILE
 from fdabnn_deploy.verify.cross_runtime import open_beside
@@ -86,7 +87,7 @@ def test_float_numerics_are_reported_only(tmp_path: Path, monkeypatch: pytest.Mo
         assert row.comparison.differing == 1
 
 
-def test_what_is_missing_is_left_out_and_what_refuses_says_why(
+def test_what_is_missing_is_absent_and_what_refuses_says_why(
     exact: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def missing(self: LceRuntime, path: Path) -> None:
@@ -96,7 +97,10 @@ def test_what_is_missing_is_left_out_and_what_refuses_says_why(
         raise ModelRefusedError("not this one")
 
     monkeypatch.setattr(LceRuntime, "open", missing)
-    assert list(open_beside(exact)) == []
+    (beside,) = open_beside(exact)
+    assert (beside.runtime, beside.version, beside.session, beside.absent) == ("lce", "", None, "not here")
+    (row,) = compare_models(exact, exact, "random:2").runtimes[:1]
+    assert (row.absent, row.refused, row.comparison, row.failed) == ("not here", "", None, False)
     monkeypatch.setattr(LceRuntime, "open", refuse)
     (row,) = compare_models(exact, exact, "random:2").runtimes[:1]
     assert (row.refused, row.comparison, row.failed) == ("not this one", None, False)

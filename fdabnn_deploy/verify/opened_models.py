@@ -16,15 +16,13 @@ from fdabnn_deploy.data.samples import run_in_batches
 from fdabnn_deploy.errors import ModelRefusedError, RuntimeMissingError, UsageError
 from fdabnn_deploy.exact.record import KEY, Numerics
 from fdabnn_deploy.ir.graph import Graph
-from fdabnn_deploy.ir.model_info import VERSION_KEY, ModelInfo
+from fdabnn_deploy.ir.model_info import ModelInfo
 from fdabnn_deploy.ir.ops import FloatArray
 from fdabnn_deploy.runtimes import registry
 from fdabnn_deploy.runtimes.base import Session
-from fdabnn_deploy.runtimes.onnx import checksum as onnx_checksum
-from fdabnn_deploy.runtimes.onnx.external_data import read_model
-from fdabnn_deploy.runtimes.tflite.tflite_file import DIGEST_KEY
 from fdabnn_deploy.system.read_file import exists
-from fdabnn_deploy.verify.comparison_report import Checksum
+from fdabnn_deploy.targets import installed as targets
+from fdabnn_deploy.targets.target import Checksum
 from fdabnn_deploy.verify.cross_runtime import Beside, open_beside
 
 if TYPE_CHECKING:
@@ -104,6 +102,8 @@ def open_file(path: Path, runtimes: Sequence[str] = ()) -> Side:
         runtime = registry.for_file(path)
     except UsageError as error:
         raise UsageError(f"{error}; checkpoints end in {', '.join(CHECKPOINT_SUFFIXES)}") from None
+    target = targets.for_suffix(path)
+    assert target is not None
     session = runtime.open(path)
     metadata = runtime.metadata(path)
     return Side(
@@ -117,7 +117,7 @@ def open_file(path: Path, runtimes: Sequence[str] = ()) -> Side:
         run=lambda images: run_in_batches(session, images),
         run_all=lambda images: session.run_all([images]),
         beside=tuple(open_beside(path, runtimes)),
-        checksum=_checksum(path, metadata),
+        checksum=target.status(path, metadata),
     )
 
 
@@ -265,14 +265,6 @@ def _numerics(path: Path, metadata: Mapping[str, str]) -> Numerics | None:
         raise ModelRefusedError(
             f"{path}: its metadata '{KEY}' is damaged ({error}): export it again"
         ) from None
-
-
-def _checksum(path: Path, metadata: Mapping[str, str]) -> Checksum:
-    if path.suffix.lower() == ".onnx":
-        found = onnx_checksum.status(read_model(path))
-        return "" if found == "none" and VERSION_KEY not in metadata else found
-    # One that does not fit has been refused as damaged.
-    return "fits" if DIGEST_KEY in metadata else "none" if VERSION_KEY in metadata else ""
 
 
 def _info_of_file(path: Path, metadata: Mapping[str, str], session: Session) -> ModelInfo:

@@ -22,7 +22,9 @@ from fdabnn_deploy.runtimes import registry
 from fdabnn_deploy.system.files import check_writable
 from fdabnn_deploy.system.read_file import exists
 from fdabnn_deploy.system.scratch import ScratchFolder
-from fdabnn_deploy.targets import converter
+from fdabnn_deploy.targets import installed as targets
+from fdabnn_deploy.targets.converter import ConvertOptions
+from fdabnn_deploy.targets.target import Target
 from fdabnn_deploy.verify.metrics import Difference, compare
 
 READ_ME = "README.txt"
@@ -161,13 +163,13 @@ def _fill(work: Path, case: Case) -> None:
         ("reference", reference.evaluate(layer, recorded)[0]),
     ]
     files, missing = [], []
-    for target in converter.targets():
+    for target in targets.registered():
         try:
             file, results = _convert(work, target, layer, recorded)
             files.append(file)
             found += results
         except FdabnnError as error:
-            missing.append(f"{target}: {error}")
+            missing.append(f"{target.name}: {error}")
     if files:
         index = ", ".join(map(str, case.index))
         (work / SCRIPT).write_text(_SCRIPT_TEXT.format(inputs=repr(inputs), files=repr(files), index=index))
@@ -175,17 +177,16 @@ def _fill(work: Path, case: Case) -> None:
 
 
 def _convert(
-    work: Path, target: str, layer: Graph, recorded: list[FloatArray]
+    work: Path, target: Target, layer: Graph, recorded: list[FloatArray]
 ) -> tuple[str, list[tuple[str, FloatArray]]]:
     """One target's file of the layer, and what its runtimes compute; nothing stays of a file that fails."""
-    chosen = converter.find_converter(target)
-    path = work / f"{_NAME}{chosen.suffix}"
+    path = work / f"{_NAME}{target.suffix}"
     info = ModelInfo(_NAME, layer.shape(layer.inputs[0])[1:])
     try:
-        chosen.convert(layer, info, path, converter.ConvertOptions())
+        target.converter().convert(layer, info, path, ConvertOptions())
         results = [
-            (f"{path.name} on {name}", registry.get(name).open(path).run(recorded)[0])
-            for name in chosen.runtimes
+            (f"{path.name} on {entry.name}", registry.get(entry.name).open(path).run(recorded)[0])
+            for entry in target.verifying
         ]
     except FdabnnError:
         path.unlink(missing_ok=True)

@@ -13,7 +13,8 @@ from damage.kinds import KINDS, Damage, inside_a_zip
 from fdabnn_deploy.conformance import network, network_inputs
 from fdabnn_deploy.ir.model_info import ModelInfo
 from fdabnn_deploy.runtimes import registry
-from fdabnn_deploy.targets.converter import ConvertOptions, find_converter
+from fdabnn_deploy.targets.converter import ConvertOptions
+from fdabnn_deploy.targets.installed import find_converter
 
 SHAPE = (3, 9, 9)
 INFO = ModelInfo("network", SHAPE, mean=(0.5,) * 3, std=(0.25,) * 3)
@@ -106,10 +107,9 @@ def _make_models(target: str) -> Callable[[Path, Path], None]:
 
 def _enter_model(path: Path) -> str:
     """As `fdabnn-profile` lets one in: a file that has changed since its export is not measured."""
-    if path.suffix == ".onnx":
-        from fdabnn_deploy.runtimes.onnx.checksum import refuse_changed
+    from fdabnn_deploy.measure.profiles.whole_model import whole_model
 
-        refuse_changed(path.read_bytes(), str(path), False)
+    whole_model(path, path.parent / "whole", False)
     session = registry.for_file(path).open(path)
     return _arrays(*session.run(network_inputs(2)))
 

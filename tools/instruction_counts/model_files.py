@@ -16,7 +16,8 @@ from fdabnn_deploy.frontend import checkpoint
 from fdabnn_deploy.frontend.capture import capture
 from fdabnn_deploy.ir.model_info import ModelInfo
 from fdabnn_deploy.ir.ops import BinaryConv2d, BinaryLinear
-from fdabnn_deploy.targets.converter import ConvertOptions, find_converter
+from fdabnn_deploy.targets.converter import ConvertOptions
+from fdabnn_deploy.targets.installed import find_converter
 from fdabnn_deploy.transforms.deploy import deploy
 from fdabnn_models.architectures.shake_testing import shake
 from fdabnn_models.architectures.vgg_small import vgg_small

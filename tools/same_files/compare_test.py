@@ -11,7 +11,8 @@ from fdabnn_deploy.conformance.small_network import network
 from fdabnn_deploy.ir.graph import Graph, Node
 from fdabnn_deploy.ir.model_info import ModelInfo
 from fdabnn_deploy.ir.ops import Affine
-from fdabnn_deploy.targets.converter import ConvertOptions, find_converter
+from fdabnn_deploy.targets.converter import ConvertOptions
+from fdabnn_deploy.targets.installed import find_converter
 from same_files.compare import table
 
 INFO = ModelInfo("small", (3, 9, 9))

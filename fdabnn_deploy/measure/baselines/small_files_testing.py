@@ -14,7 +14,8 @@ from fdabnn_deploy.ir.ops import Affine, BinaryConv2d, Conv2d, FloatArray, Linea
 from fdabnn_deploy.measure.baselines import float_onnx, float_tflite
 from fdabnn_deploy.measure.baselines.float_network import Network
 from fdabnn_deploy.runtimes import registry
-from fdabnn_deploy.targets.converter import ConvertOptions, Kernels, find_converter
+from fdabnn_deploy.targets.converter import ConvertOptions, Kernels
+from fdabnn_deploy.targets.installed import find_converter
 
 RNG = np.random.default_rng(7)
 FORMATS = (".onnx", ".tflite")

@@ -25,35 +25,17 @@ from fdabnn_deploy.errors import RuntimeMissingError, UsageError
 from fdabnn_deploy.measure.devices.device import MACHINES, Tell
 from fdabnn_deploy.system.files import write_whole
 from fdabnn_deploy.system.scratch import ScratchFolder
+from fdabnn_deploy.targets.installed import registered
+from fdabnn_deploy.targets.target import DevicePackage
 
 _PIP_SECONDS = 600
 _GLIBC = range(17, 40)
 """Minor versions of glibc 2 that a wheel may ask for; the device says itself whether it has them."""
 
 
-@dataclass(frozen=True)
-class RuntimePackage:
-    """A runtime as its Python package carries it.
-
-    Attributes:
-        name: of the runtime.
-        package: on the package index.
-        file: name of the library.
-        library: pattern of its path in the wheel.
-    """
-
-    name: str
-    package: str
-    file: str
-    library: str
-
-
-RUNTIMES = {
-    ".tflite": RuntimePackage("LiteRT", "ai-edge-litert", "libLiteRt.so", r"ai_edge_litert/libLiteRt\.so"),
-    ".onnx": RuntimePackage(
-        "ONNX Runtime", "onnxruntime", "libonnxruntime.so", r"onnxruntime/capi/libonnxruntime\.so(\.[\d.]+)?"
-    ),
-}
+def runtimes() -> dict[str, DevicePackage]:
+    """The packages of the runtimes that devices can be given, by the suffix of the files they run."""
+    return {target.suffix: target.device for target in registered() if target.device is not None}
 
 
 @dataclass(frozen=True)
@@ -90,10 +72,9 @@ def find(machine: str, suffix: str, tell: Tell) -> Libraries:
         UsageError: no runtime opens such files.
         RuntimeMissingError: one of them is not there and cannot be fetched.
     """
-    if suffix not in RUNTIMES:
-        raise UsageError(
-            f"a model that ends in '{suffix}' cannot be profiled: known are {', '.join(RUNTIMES)}"
-        )
+    known = runtimes()
+    if suffix not in known:
+        raise UsageError(f"a model that ends in '{suffix}' cannot be profiled: known are {', '.join(known)}")
     here = MACHINES.get(platform.machine().lower())
     named = None if machine == here else machine
     try:
@@ -104,7 +85,7 @@ def find(machine: str, suffix: str, tell: Tell) -> Libraries:
         raise RuntimeMissingError(
             f"this installation has no runner for {machine}: {_where_to_get(machine)}"
         ) from None
-    runtime = RUNTIMES[suffix]
+    runtime = known[suffix]
     try:
         version = importlib.metadata.version(runtime.package)
     except importlib.metadata.PackageNotFoundError:
@@ -120,7 +101,7 @@ def _where_to_get(machine: str) -> str:
     return f"the wheel for x86-64 brings it; {checkout}" if machine == "aarch64" else checkout
 
 
-def _installed(runtime: RuntimePackage) -> Path:
+def _installed(runtime: DevicePackage) -> Path:
     """The library of the installed package."""
     for file in importlib.metadata.files(runtime.package) or ():
         if re.fullmatch(runtime.library, file.as_posix()):
@@ -138,7 +119,7 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fdabnn-runtimes"
 
 
-def fetch(runtime: RuntimePackage, version: str, machine: str, tell: Tell) -> Path:
+def fetch(runtime: DevicePackage, version: str, machine: str, tell: Tell) -> Path:
     """The library of a runtime for another processor, from the cache or from the package index.
 
     Raises:

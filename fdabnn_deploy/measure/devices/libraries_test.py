@@ -11,7 +11,7 @@ import pytest
 
 from fdabnn_deploy.errors import RuntimeMissingError, UsageError
 from fdabnn_deploy.measure.devices import libraries
-from fdabnn_deploy.measure.devices.libraries import RUNTIMES, extract, fetch, find
+from fdabnn_deploy.measure.devices.libraries import extract, fetch, find, runtimes
 
 LIBRARY = "ai_edge_litert/libLiteRt.so"
 CONTENT = b"\x7fELF and so on"
@@ -33,19 +33,19 @@ def wheel(folder: Path, content: bytes = CONTENT, recorded: bytes = CONTENT) -> 
 
 
 def test_a_library_fits_the_wheels_record(tmp_path: Path) -> None:
-    assert extract(wheel(tmp_path), RUNTIMES[".tflite"].library) == ("libLiteRt.so", CONTENT)
+    assert extract(wheel(tmp_path), runtimes()[".tflite"].library) == ("libLiteRt.so", CONTENT)
     with pytest.raises(RuntimeMissingError, match="does not fit its recorded hash"):
-        extract(wheel(tmp_path, recorded=b"other"), RUNTIMES[".tflite"].library)
+        extract(wheel(tmp_path, recorded=b"other"), runtimes()[".tflite"].library)
     with pytest.raises(RuntimeMissingError, match="holds no library"):
-        extract(wheel(tmp_path), RUNTIMES[".onnx"].library)
+        extract(wheel(tmp_path), runtimes()[".onnx"].library)
     (tmp_path / "cut.whl").write_bytes(wheel(tmp_path).read_bytes()[:40])
     with pytest.raises(RuntimeMissingError, match="is damaged"):
-        extract(tmp_path / "cut.whl", RUNTIMES[".tflite"].library)
+        extract(tmp_path / "cut.whl", runtimes()[".tflite"].library)
 
 
 @pytest.mark.parametrize("suffix", [".tflite", ".onnx"])
 def test_the_library_of_this_machine_is_that_of_the_package(suffix: str) -> None:
-    path = libraries._installed(RUNTIMES[suffix])
+    path = libraries._installed(runtimes()[suffix])
     assert path.read_bytes()[:4] == b"\x7fELF"
 
 
@@ -57,14 +57,14 @@ def test_without_an_index_the_way_out_is_said(tmp_path: Path, monkeypatch: pytes
     monkeypatch.delenv("PIP_EXTRA_INDEX_URL", raising=False)
     monkeypatch.delenv("PIP_FIND_LINKS", raising=False)
     with pytest.raises(RuntimeMissingError) as refused:
-        fetch(RUNTIMES[".tflite"], "2.3.0", "aarch64", quiet)
+        fetch(runtimes()[".tflite"], "2.3.0", "aarch64", quiet)
     assert "LiteRT 2.3.0 for aarch64 cannot be fetched" in str(refused.value)
     folder = tmp_path / "fdabnn-runtimes" / "ai-edge-litert-2.3.0-aarch64"
     assert str(folder) in str(refused.value)
     # And the way out works.
     folder.mkdir(parents=True)
     (folder / "libLiteRt.so").write_bytes(CONTENT)
-    assert fetch(RUNTIMES[".tflite"], "2.3.0", "aarch64", quiet) == folder / "libLiteRt.so"
+    assert fetch(runtimes()[".tflite"], "2.3.0", "aarch64", quiet) == folder / "libLiteRt.so"
 
 
 def test_a_silent_index_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -74,12 +74,12 @@ def test_a_silent_index_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         monkeypatch.setenv("PIP_INDEX_URL", f"http://127.0.0.1:{index.getsockname()[1]}/simple")
         monkeypatch.setattr(libraries, "_PIP_SECONDS", 2)
         with pytest.raises(RuntimeMissingError, match=r"cannot be fetched \(pip did not end within 2 s\)"):
-            fetch(RUNTIMES[".tflite"], "2.3.0", "aarch64", quiet)
+            fetch(runtimes()[".tflite"], "2.3.0", "aarch64", quiet)
 
 
 def test_a_package_without_the_library_is_to_be_upgraded() -> None:
     """As that of an ONNX Runtime in which the library is part of the Python module."""
-    runtime = dataclasses.replace(RUNTIMES[".onnx"], library="no/such")
+    runtime = dataclasses.replace(runtimes()[".onnx"], library="no/such")
     with pytest.raises(RuntimeMissingError) as refused:
         libraries._installed(runtime)
     assert "has no libonnxruntime.so beside its Python module" in str(refused.value)

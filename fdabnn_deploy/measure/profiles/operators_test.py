@@ -13,7 +13,8 @@ from fdabnn_deploy.ir.graph import Graph, Node
 from fdabnn_deploy.ir.model_info import ModelInfo
 from fdabnn_deploy.ir.ops import BinaryConv2d, Conv2d, GlobalAvgPool, Input, Linear, Sign
 from fdabnn_deploy.measure.profiles.operators import read
-from fdabnn_deploy.targets.converter import ConvertOptions, find_converter
+from fdabnn_deploy.targets.converter import ConvertOptions
+from fdabnn_deploy.targets.installed import find_converter
 
 SIZE, STEM, WIDE = 8, 64, 96
 

@@ -12,7 +12,7 @@ from fdabnn_deploy.errors import FdabnnError, UsageError
 from fdabnn_deploy.measure.devices.address import Address, parse
 from fdabnn_deploy.measure.devices.connect import connect
 from fdabnn_deploy.measure.devices.device import Device, sha256_of
-from fdabnn_deploy.measure.devices.libraries import RUNTIMES
+from fdabnn_deploy.measure.devices.libraries import runtimes
 from fdabnn_deploy.measure.devices.ssh import SshOptions
 from fdabnn_deploy.measure.profiles import golden_capsule, on_device, operators
 from fdabnn_deploy.measure.profiles import layer_baseline as baselines
@@ -20,9 +20,8 @@ from fdabnn_deploy.measure.profiles.on_device import Job
 from fdabnn_deploy.measure.profiles.operators import Operator
 from fdabnn_deploy.measure.profiles.result import DeviceResult, Failure, ModelFile, Profile, Settings
 from fdabnn_deploy.measure.profiles.runner import Measuring
+from fdabnn_deploy.measure.profiles.whole_model import whole_model
 from fdabnn_deploy.runtimes import registry
-from fdabnn_deploy.runtimes.onnx.checksum import refuse_changed
-from fdabnn_deploy.runtimes.onnx.external_data import whole_file
 from fdabnn_deploy.system import choices
 from fdabnn_deploy.system.read_file import check_file
 from fdabnn_deploy.system.scratch import ScratchFolder
@@ -99,8 +98,8 @@ def profile(
     ignore_checksum = choices.yes_or_no(ignore_checksum, "ignore_checksum")
     addresses = _addresses(devices)
     path = Path(model)
-    if path.suffix.lower() not in RUNTIMES:
-        raise UsageError(f"{path} cannot be profiled: give a file that ends in {' or '.join(RUNTIMES)}")
+    if path.suffix.lower() not in runtimes():
+        raise UsageError(f"{path} cannot be profiled: give a file that ends in {' or '.join(runtimes())}")
     check_file(path, "model file")
     threads = tuple(choices.whole_number(count, "a number of threads") for count in threads)
     runs, warmup = choices.whole_number(runs, "runs"), choices.whole_number(warmup, "warmup", 0)
@@ -109,7 +108,7 @@ def profile(
     with ScratchFolder("fdabnn-profile-") as folder:
         scratch = folder.path
         progress.tell(HERE, "reading the model")
-        path = _whole(path, scratch / "model", ignore_checksum)
+        path = whole_model(path, scratch / "model", ignore_checksum)
         found = operators.read(path)
         progress.tell(HERE, "making the capsule of the self-test")
         golden_file = (
@@ -121,8 +120,8 @@ def profile(
         timed = any(address.kind != "qemu-aarch64" for address in addresses)
         if baseline is not None and timed:
             progress.tell(HERE, f"making the baseline {baseline}")
-            if str(baseline) not in baselines.TWINS and Path(baseline).suffix.lower() == ".onnx":
-                baseline = _whole(Path(baseline), scratch / "baseline", ignore_checksum)
+            if str(baseline) not in baselines.TWINS and Path(baseline).suffix.lower() in runtimes():
+                baseline = whole_model(Path(baseline), scratch / "baseline", ignore_checksum)
             other = baselines.make(str(baseline), path, found, scratch)
             if other.path.suffix.lower() != path.suffix.lower():
                 raise UsageError(
@@ -155,14 +154,6 @@ def profile(
             devices=results,
             errors=errors,
         )
-
-
-def _whole(path: Path, folder: Path, ignore_checksum: bool) -> Path:
-    """The model in one file, which is what devices get: data that an ONNX file keeps beside itself is put into it."""
-    whole = whole_file(path, folder)
-    if path.suffix.lower() == ".onnx":
-        refuse_changed(whole.read_bytes(), str(path), ignore_checksum)
-    return whole
 
 
 def _addresses(devices: Sequence[str]) -> tuple[Address, ...]:

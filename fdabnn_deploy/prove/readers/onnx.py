@@ -7,7 +7,7 @@ Sources: https://onnx.ai/onnx/operators (opset 13 to 17); https://github.com/mic
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ from fdabnn_deploy.prove.geometry import Windows
 from fdabnn_deploy.prove.program import Program, Step
 from fdabnn_deploy.prove.readers import onnx_blocked
 from fdabnn_deploy.prove.readers.onnx_packed import expanded
-from fdabnn_deploy.prove.readers.optimised import block_size, import_onnx
+from fdabnn_deploy.prove.readers.optimised import LEVELS, block_size, import_onnx, optimised
 from fdabnn_deploy.prove.rows import UnprovedError
 
 _BLOCKED = "com.microsoft.nchwc"
@@ -26,7 +26,11 @@ _DOMAINS = {"", "ai.onnx", "com.microsoft", _BLOCKED}
 
 
 def read_onnx(content: bytes) -> Program:
-    """Reads a model; what has no neutral form becomes a step of kind `unknown`."""
+    """Reads a model as its bytes say; what has no neutral form becomes a step of kind `unknown`.
+
+    Raises:
+        RuntimeMissingError: the package onnx is not installed.
+    """
     onnx = import_onnx()
     model = expanded(onnx.load_from_string(content))
     constants = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
@@ -42,6 +46,17 @@ def read_onnx(content: bytes) -> Program:
     labels = {node.input[0]: node.output[0] for node in model.graph.node if node.op_type == "ReorderOutput"}
     outputs = tuple(value.name for value in model.graph.output)
     return Program(inputs, constants, tuple(steps), outputs, labels)
+
+
+def read_forms(content: bytes) -> Iterator[tuple[str, Program]]:
+    """Reads what ONNX Runtime makes of an ONNX file on this machine, by level of optimisation.
+
+    Raises:
+        ModelRefusedError: ONNX Runtime does not take the file.
+        RuntimeMissingError: the package onnx or onnxruntime is not installed.
+    """
+    for level in LEVELS:
+        yield level, read_onnx(optimised(content, level))
 
 
 def _shape(value: Any) -> Shape:

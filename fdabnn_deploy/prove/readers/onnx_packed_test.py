@@ -8,8 +8,9 @@ import pytest
 from fdabnn_deploy.native.binary_layer import BinaryLayerParams, Finish
 from fdabnn_deploy.native.layer_reference import binary_layer
 from fdabnn_deploy.native.reference import pack
-from fdabnn_deploy.prove import prove_onnx
+from fdabnn_deploy.prove.readers.onnx import read_onnx
 from fdabnn_deploy.prove.readers.onnx_packed import expanded
+from fdabnn_deploy.prove.walk import prove
 
 onnx = pytest.importorskip("onnx")
 helper = onnx.helper
@@ -68,7 +69,9 @@ def test_the_expansion_computes_what_the_operator_is_specified_to() -> None:
 
 def failures(packed: Any) -> list[str]:
     """Why a model is not proved, but for what any input of a sign may be."""
-    return [text for text in prove_onnx(packed.SerializeToString()).failures if "NaN may arrive" not in text]
+    return [
+        text for text in prove(read_onnx(packed.SerializeToString())).failures if "NaN may arrive" not in text
+    ]
 
 
 def test_a_packed_layer_is_proved_and_a_broken_one_is_not() -> None:
@@ -106,9 +109,9 @@ def test_digits_are_proved_as_the_operators_that_they_are() -> None:
     np.testing.assert_array_equal(y, np.round(v * 8) / 8)
     rest = v - y
     np.testing.assert_array_equal(r, rest - np.round(rest * 512) / 512)
-    assert prove_onnx(packed.SerializeToString()).failures == ()
+    assert prove(read_onnx(packed.SerializeToString())).failures == ()
     packed.graph.node[1].input[0] = "x"  # without limits and grid
-    assert prove_onnx(packed.SerializeToString()).failures
+    assert prove(read_onnx(packed.SerializeToString())).failures
 
 
 def test_a_model_without_packed_operators_stays_as_it_is() -> None:

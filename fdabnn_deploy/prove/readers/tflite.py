@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -28,6 +28,11 @@ _TYPES: dict[int, type[np.generic]] = {
 _CUSTOM = 32
 _ACTIVATIONS = {0: None, 1: (0.0, math.inf), 2: (-1.0, 1.0), 3: (0.0, 6.0)}
 _SPATIAL = (1, 2)
+
+
+def read_forms(content: bytes) -> Iterator[tuple[str, Program]]:
+    """Reads a file, which runtimes run as it is; see `read_tflite`."""
+    yield "", read_tflite(content)
 
 
 def read_tflite(content: bytes) -> Program:

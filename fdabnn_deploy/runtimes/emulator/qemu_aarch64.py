@@ -12,6 +12,8 @@ import json
 import subprocess
 import weakref
 from collections.abc import Iterator, Sequence
+from importlib.metadata import entry_points
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -20,16 +22,17 @@ from fdabnn_deploy.errors import FdabnnError, RuntimeMissingError, UsageError
 from fdabnn_deploy.ir.ops import FloatArray
 from fdabnn_deploy.native import delegate_path
 from fdabnn_deploy.runtimes import registry
-from fdabnn_deploy.runtimes.base import Session
+from fdabnn_deploy.runtimes.base import FileTensor, FileTensors, Session
 from fdabnn_deploy.runtimes.emulator import arm_root
 from fdabnn_deploy.runtimes.emulator.arm_root import Guest
 from fdabnn_deploy.runtimes.emulator.qemu_server import read_arrays, write_arrays
 from fdabnn_deploy.runtimes.inputs import check_inputs
 from fdabnn_deploy.system.scratch import ScratchFolder
+from fdabnn_deploy.targets.installed import GROUP, registered
+from fdabnn_deploy.targets.target import Target
 
 MACHINE = "aarch64"
 _PACKAGE = Path(__file__).resolve().parents[2]
-_PACKAGES = {".tflite": ("LiteRT", "ai-edge-litert"), ".onnx": ("ONNX Runtime", "onnxruntime")}
 
 
 class Process:
@@ -46,7 +49,7 @@ class Process:
         # Alone: beside an installed package lie those of this machine's processor.
         site = self._folder.path / "site"
         site.mkdir()
-        (site / _PACKAGE.name).symlink_to(_PACKAGE)
+        _fill(site)
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(  # noqa: S603 - the root's own Python
                 guest.command("-P", "-m", "fdabnn_deploy.runtimes.emulator.qemu_server"),
@@ -118,6 +121,30 @@ def _end(process: subprocess.Popen[str], folder: ScratchFolder) -> None:
     folder.cleanup()
 
 
+def _targets() -> list[Target]:
+    """Those whose default runtime is in the root."""
+    return [target for target in registered() if target.device is not None]
+
+
+def _fill(site: Path) -> None:
+    """Links this package and those of the targets into a folder of packages, where the targets are found by their entry points."""
+    places = {_PACKAGE.name: _PACKAGE}
+    names = {target.name for target in _targets()}
+    lines = [f"[{GROUP}]"]
+    for entry in entry_points(group=GROUP):
+        package = entry.module.partition(".")[0]
+        spec = find_spec(package)
+        if entry.name in names and spec is not None and spec.submodule_search_locations:
+            places[package] = Path(spec.submodule_search_locations[0])
+            lines.append(f"{entry.name} = {entry.value}")
+    for name, place in places.items():
+        (site / name).symlink_to(place)
+    described = site / "fdabnn_targets-0.dist-info"
+    described.mkdir()
+    (described / "METADATA").write_text("Metadata-Version: 2.1\nName: fdabnn-targets\nVersion: 0\n")
+    (described / "entry_points.txt").write_text("\n".join(lines) + "\n")
+
+
 _PROCESSES: weakref.WeakValueDictionary[Path, Process] = weakref.WeakValueDictionary()
 
 
@@ -140,6 +167,7 @@ class QemuSession(Session):
     def __init__(self, process: Process, answer: dict[str, Any]) -> None:
         self._process, self._number = process, answer["session"]
         self._shapes = tuple(tuple(shape) for shape in answer["shapes"])
+        self._tensors = [tuple(FileTensor(*each) for each in some) for some in answer["tensors"]]
 
     @property
     def input_shapes(self) -> tuple[tuple[int, ...], ...]:
@@ -148,6 +176,9 @@ class QemuSession(Session):
     def run(self, inputs: Sequence[FloatArray]) -> list[FloatArray]:
         check_inputs(inputs, self._shapes)
         return self._process.compute("run", self._number, inputs)[1]
+
+    def file_tensors(self) -> FileTensors:
+        return FileTensors(*self._tensors)
 
     def run_all(self, inputs: Sequence[FloatArray]) -> dict[str, FloatArray]:
         check_inputs(inputs, self._shapes)
@@ -179,12 +210,15 @@ class QemuRuntime:
     """Opens files in the arm64 root; see `fdabnn_deploy.runtimes.base.Runtime`."""
 
     name = "qemu-aarch64"
-    suffixes = (".onnx", ".tflite")
+
+    def __init__(self) -> None:
+        self.suffixes = tuple(target.suffix for target in _targets())
 
     def version(self) -> str:
         """The emulator's version, and those of the runtimes in the root; see `Runtime.version`."""
         guest = arm_root.find()
-        inner = ", ".join(f"{name} {guest.package_version(package)}" for name, package in _PACKAGES.values())
+        packages = sorted((t.device.name, t.device.package) for t in _targets() if t.device is not None)
+        inner = ", ".join(f"{name} {guest.package_version(package)}" for name, package in packages)
         return f"{guest.qemu_version} ({inner})"
 
     def open(self, path: Path, threads: int = 1) -> QemuSession:

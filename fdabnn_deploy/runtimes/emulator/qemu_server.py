@@ -73,7 +73,11 @@ class Server:
     def _keep(self, session: Session) -> dict[str, Any]:
         self._count += 1
         self._sessions[self._count] = session
-        return {"session": self._count, "shapes": session.input_shapes}
+        tensors = session.file_tensors()
+        places = [
+            [(each.name, each.channels_last) for each in some] for some in (tensors.inputs, tensors.outputs)
+        ]
+        return {"session": self._count, "shapes": session.input_shapes, "tensors": places}
 
     def _run(self, request: dict[str, Any]) -> dict[str, Any]:
         outputs = self._sessions[request["session"]].run(read_arrays(request["inputs"]))

@@ -14,10 +14,12 @@ does the same.
 from __future__ import annotations
 
 import hashlib
+from pathlib import Path
 from typing import Literal
 
-from fdabnn_deploy.errors import ModelRefusedError
+from fdabnn_deploy.ir.model_info import VERSION_KEY
 from fdabnn_deploy.runtimes.onnx import onnx_file
+from fdabnn_deploy.runtimes.onnx.external_data import read_model
 
 KEY = "fdabnn_sha256"
 Status = Literal["fits", "changed", "none"]
@@ -52,26 +54,16 @@ def status(content: bytes) -> Status:
     return "fits" if digits == _digest(content, keys) else "changed"
 
 
-def refuse_changed(content: bytes, name: str, ignore: bool) -> None:
-    """Refuses a model whose checksum does not fit, unless that is to be ignored.
+def status_of_file(path: Path, metadata: dict[str, str]) -> Literal["fits", "changed", "none", ""]:
+    """As `status`; empty for a file of another tool, which `metadata` tells, and for what is no model, which its runtime will refuse.
 
-    Args:
-        content: of the model; what is no model passes, to be refused by who reads it.
-        name: of it in the message.
-        ignore: whether a checksum that does not fit is ignored.
-
-    Raises:
-        ModelRefusedError: the checksum does not fit.
+    See `fdabnn_deploy.targets.target.Target.checksum`.
     """
     try:
-        changed = not ignore and status(content) == "changed"
+        found = status(read_model(path))
     except onnx_file.DamagedError:
-        return
-    if changed:
-        raise ModelRefusedError(
-            f"{name} has changed since it was exported, its checksum does not fit: copy or export it again, "
-            "or give --ignore-checksum where a tool has rewritten it on purpose"
-        )
+        return ""
+    return "" if found == "none" and VERSION_KEY not in metadata else found
 
 
 def _is_checksum(field: onnx_file.Field) -> bool:

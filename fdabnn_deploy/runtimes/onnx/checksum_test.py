@@ -10,12 +10,12 @@ import pytest
 from onnx import version_converter
 
 from fdabnn_deploy.conformance import network
-from fdabnn_deploy.errors import ModelRefusedError
 from fdabnn_deploy.ir.model_info import ModelInfo
-from fdabnn_deploy.runtimes.onnx.checksum import KEY, refuse_changed, seal, status
+from fdabnn_deploy.runtimes.onnx.checksum import KEY, seal, status, status_of_file
 from fdabnn_deploy.runtimes.onnx.onnx_file import DamagedError
 from fdabnn_deploy.runtimes.onnx.onnxruntime import OnnxRuntime
-from fdabnn_deploy.targets.converter import ConvertOptions, Kernels, find_converter
+from fdabnn_deploy.targets.converter import ConvertOptions, Kernels
+from fdabnn_deploy.targets.installed import find_converter
 
 INFO = ModelInfo("network", (3, 9, 9), mean=(0.5, 0.25, 0.125), std=(1, 1, 1), classes=("a", "ü"))
 
@@ -102,12 +102,13 @@ def test_what_tools_rewrite_still_opens(exported: bytes, tmp_path: Path) -> None
         OnnxRuntime().open(path)
 
 
-def test_refused_unless_ignored(exported: bytes) -> None:
-    refuse_changed(exported, "a.onnx", ignore=False)
-    refuse_changed(b"no model", "a.onnx", ignore=False)
-    changed = exported.replace(b"[0.5, 0.25, 0.125]", b"[0.5, 0.25, 0.126]")
-    with pytest.raises(
-        ModelRefusedError, match=r"a\.onnx has changed since it was exported.*--ignore-checksum"
-    ):
-        refuse_changed(changed, "a.onnx", ignore=False)
-    refuse_changed(changed, "a.onnx", ignore=True)
+def test_the_status_of_a_file(exported: bytes, tmp_path: Path) -> None:
+    contents = {
+        "fits": exported,
+        "changed": exported.replace(b"[0.5, 0.25, 0.125]", b"[0.5, 0.25, 0.126]"),
+        "": b"no model",
+    }
+    path = tmp_path / "a.onnx"
+    for found, content in contents.items():
+        path.write_bytes(content)
+        assert status_of_file(path, {}) == found

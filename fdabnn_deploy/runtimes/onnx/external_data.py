@@ -14,7 +14,6 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from fdabnn_deploy.errors import ModelRefusedError, UsageError
 from fdabnn_deploy.runtimes.onnx import onnx_file
-from fdabnn_deploy.system.files import write_whole
 from fdabnn_deploy.system.read_file import read_whole
 
 MOST_BYTES = 2**31 - 1
@@ -50,21 +49,6 @@ def read_model(path: Path) -> bytes:
     """
     content = read_whole(path, "model file")
     return with_data(content, path) if path.suffix.lower() == ".onnx" else content
-
-
-def whole_file(path: Path, folder: Path) -> Path:
-    """The path of a file with the model in one piece: the given one where it is, else a new one of that name in `folder`.
-
-    Raises:
-        UsageError: as `read_model`.
-        ModelRefusedError: as `read_model`.
-    """
-    content = read_model(path)
-    if content == path.read_bytes():
-        return path
-    folder.mkdir(exist_ok=True)
-    write_whole(folder / path.name, content)
-    return folder / path.name
 
 
 def with_data(content: bytes, path: Path) -> bytes:

@@ -9,7 +9,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from fdabnn_deploy.errors import FdabnnError, ModelRefusedError, UsageError
-from fdabnn_deploy.runtimes.onnx.external_data import locations, read_model, whole_file, with_data
+from fdabnn_deploy.runtimes.onnx.external_data import locations, read_model, with_data
 from fdabnn_deploy.runtimes.onnx.onnx_file import length_delimited
 from fdabnn_deploy.runtimes.onnx.onnxruntime import OnnxRuntime
 
@@ -54,10 +54,6 @@ def test_the_content_is_that_of_one_file(tmp_path: Path) -> None:
     x = np.full((3, 4), 2, np.float32)
     assert np.array_equal(session.run([x])[0], 2 * SCALE.repeat(3, 0) + 1)
     assert len(list(OnnxRuntime().settings(path))) == 8
-    whole = whole_file(path, tmp_path / "whole")
-    assert whole.read_bytes() == plain().SerializeToString()
-    assert whole_file(whole, tmp_path / "again") == whole
-    assert not (tmp_path / "again").exists()
 
 
 def test_a_file_of_that_name_in_the_current_folder_is_never_used(

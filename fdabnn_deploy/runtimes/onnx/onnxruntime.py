@@ -14,7 +14,7 @@ from fdabnn_deploy.ir import number_types
 from fdabnn_deploy.ir.ops import Array, FloatArray
 from fdabnn_deploy.native import custom_ops_path
 from fdabnn_deploy.runtimes import batches
-from fdabnn_deploy.runtimes.base import Session
+from fdabnn_deploy.runtimes.base import FileTensor, FileTensors, Session
 from fdabnn_deploy.runtimes.inputs import check_inputs
 from fdabnn_deploy.runtimes.onnx import external_data, onnx_file, refusal
 from fdabnn_deploy.system.read_file import read_whole
@@ -159,6 +159,11 @@ class OnnxRuntimeSession(Session):
     def output_names(self) -> tuple[str, ...]:
         """The names of the outputs, in order."""
         return tuple(self._outputs)
+
+    def file_tensors(self) -> FileTensors:
+        """Names; everything lies as in the graph. See `Session.file_tensors`."""
+        inputs = tuple(FileTensor(name) for name in self._inputs)
+        return FileTensors(inputs, tuple(FileTensor(name) for name in self._outputs))
 
     @property
     def batch(self) -> int | None:

@@ -16,7 +16,8 @@ from fdabnn_deploy.ir.ops import FloatArray
 from fdabnn_deploy.ir.reference import evaluate_all
 from fdabnn_deploy.runtimes.onnx.checksum import KEY
 from fdabnn_deploy.runtimes.onnx.onnxruntime import OPTIMIZATIONS, OnnxRuntime, OnnxRuntimeSession
-from fdabnn_deploy.targets.converter import ConvertOptions, find_converter
+from fdabnn_deploy.targets.converter import ConvertOptions
+from fdabnn_deploy.targets.installed import find_converter
 
 INFO = ModelInfo("network", (3, 9, 9), mean=(0.5, 0.25, 0.125), classes=("a", "ü"))
 BATCHES: tuple[int | None, ...] = (1, 3, None)

@@ -20,7 +20,8 @@ from fdabnn_deploy.runtimes.tflite import litert, tensorflow_lite
 from fdabnn_deploy.runtimes.tflite.interpreter import SETTINGS, InterpreterRuntime, Setting
 from fdabnn_deploy.runtimes.tflite.litert import LiteRtRuntime
 from fdabnn_deploy.runtimes.tflite.tensorflow_lite import TfliteRuntime
-from fdabnn_deploy.targets.converter import ConvertOptions, find_converter
+from fdabnn_deploy.targets.converter import ConvertOptions
+from fdabnn_deploy.targets.installed import find_converter
 
 RUNTIMES: tuple[InterpreterRuntime, ...] = (LiteRtRuntime(), TfliteRuntime())
 BATCHES = (None, 1, 3)

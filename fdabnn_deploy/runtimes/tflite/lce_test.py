@@ -18,7 +18,8 @@ from fdabnn_deploy.ir.reference import evaluate_all
 from fdabnn_deploy.runtimes.tflite.lce import LceRuntime
 from fdabnn_deploy.runtimes.tflite.tensors import TENSORS_KEY
 from fdabnn_deploy.runtimes.tflite.tflite_file import DIGEST_KEY
-from fdabnn_deploy.targets.converter import ConvertOptions, find_converter
+from fdabnn_deploy.targets.converter import ConvertOptions
+from fdabnn_deploy.targets.installed import find_converter
 
 
 def rewritten(path: Path, target: Path, old: bytes, new: bytes) -> Path:

@@ -9,10 +9,13 @@ from typing import Any
 
 from fdabnn_deploy.errors import ModelRefusedError
 from fdabnn_deploy.ir.ops import Array, FloatArray
-from fdabnn_deploy.runtimes.base import Session
+from fdabnn_deploy.runtimes.base import FileTensor, FileTensors, Session
 from fdabnn_deploy.runtimes.inputs import check_inputs
 from fdabnn_deploy.runtimes.tflite.tensors import TENSORS_KEY, Layout, TensorMap, TensorPlace
 from fdabnn_deploy.runtimes.tflite.tflite_file import FLOAT32, INT32, OUTPUT_TYPES, TYPE_NAMES, TfliteFile
+
+_PACKERS = frozenset({"LceQuantize", "LceBconv2d", "LceBMaxPool2d"})
+"""Operators whose int32 results are packed signs."""
 
 
 class TfliteSession(Session):
@@ -73,6 +76,22 @@ class TfliteSession(Session):
     def tensor_map(self) -> TensorMap:
         """How the graph's tensors lie in the file."""
         return self._map
+
+    def file_tensors(self) -> FileTensors:
+        inputs = (
+            FileTensor(self._file.tensors[place.tensor].name, len(place.shape) == 3)
+            for place in self._map.inputs
+        )
+        outputs = (
+            FileTensor(self._file.tensors[place.tensor].name, place.layout is Layout.NHWC)
+            for place in self._map.outputs
+        )
+        return FileTensors(tuple(inputs), tuple(outputs))
+
+    def packed_signs(self, inputs: Sequence[FloatArray]) -> dict[str, Array]:
+        indices = packed_tensors(self._file)
+        words = self.run_stored(indices, inputs) if indices else []
+        return {self._file.tensors[i].name: value for i, value in zip(indices, words, strict=True)}
 
     def run_stored(self, tensors: Sequence[int], inputs: Sequence[FloatArray]) -> list[Array]:
         """Computes tensors as they lie in the file, [N, ...] each; packed signs as int32 words.
@@ -175,6 +194,17 @@ def _tensor_map(file: TfliteFile, path: Path) -> TensorMap:
             f"{path}: its metadata '{TENSORS_KEY}' does not fit its tensors: export it again"
         )
     return places
+
+
+def packed_tensors(file: TfliteFile) -> tuple[int, ...]:
+    """The indices of the tensors that hold packed signs, in the order of computation."""
+    return tuple(
+        index
+        for operator in file.operators
+        if operator.name in _PACKERS
+        for index in operator.outputs
+        if file.tensors[index].type == INT32
+    )
 
 
 def _fits(file: TfliteFile, place: TensorPlace) -> bool:

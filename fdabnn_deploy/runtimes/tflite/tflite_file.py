@@ -15,8 +15,10 @@ import struct
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from fdabnn_deploy.errors import ModelRefusedError
+from fdabnn_deploy.ir.model_info import VERSION_KEY
 from fdabnn_deploy.runtimes.tflite.builtin_operators import BUILTIN_OPERATORS
 from fdabnn_deploy.runtimes.tflite.flatbuffer import DamagedError, Table, root
 from fdabnn_deploy.system.read_file import read_whole
@@ -200,6 +202,14 @@ def _digest_place(model: Table, buffers: list[Table]) -> int | None:
                 raise DamagedError("unreadable checksum")
             return span[0]
     return None
+
+
+def status_of_file(path: Path, metadata: dict[str, str]) -> Literal["fits", "none", ""]:
+    """Whether a file that was read has a checksum; one that does not fit has been refused as damaged.
+
+    Empty for a file of another tool, which `metadata` tells. See `fdabnn_deploy.targets.target.Target.checksum`.
+    """
+    return "fits" if DIGEST_KEY in metadata else "none" if VERSION_KEY in metadata else ""
 
 
 def digest(data: bytes, place: int) -> bytes:

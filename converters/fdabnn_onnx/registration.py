@@ -1,0 +1,23 @@
+"""The target `onnx`, as the core finds it."""
+
+from __future__ import annotations
+
+from fdabnn_deploy.targets.target import DevicePackage, RuntimeEntry, Target
+
+TARGET = Target(
+    name="onnx",
+    title="ONNX",
+    suffix=".onnx",
+    writer="fdabnn_onnx.converter:CONVERTER",
+    runtimes=(
+        RuntimeEntry("onnxruntime", "ONNX Runtime", "fdabnn_deploy.runtimes.onnx.onnxruntime:OnnxRuntime"),
+    ),
+    checksum="fdabnn_deploy.runtimes.onnx.checksum:status_of_file",
+    reader="fdabnn_deploy.prove.readers.onnx:read_forms",
+    kernels=("packed",),
+    contents="fdabnn_deploy.runtimes.onnx.external_data:read_model",
+    device=DevicePackage(
+        "ONNX Runtime", "onnxruntime", "libonnxruntime.so", r"onnxruntime/capi/libonnxruntime\.so(\.[\d.]+)?"
+    ),
+)
+"""Registered in the entry point group `fdabnn_deploy.converters`."""
