@@ -4,8 +4,8 @@ import shutil
 from pathlib import Path
 
 import pytest
-from lint.tidy import check_cpp
 
+from lint.tidy import check_cpp
 from native import build
 
 ROOT = Path(__file__).parents[2]
