@@ -5,12 +5,23 @@ from __future__ import annotations
 import numpy as np
 
 from fdabnn_deploy.ir.graph import Node
-from fdabnn_deploy.ir.ops import Concat, Pad, Permute, Reshape, Slice
+from fdabnn_deploy.ir.ops import Concat, DepthToSpace, Pad, Permute, Reshape, Slice
 from fdabnn_onnx.emitter import Emitter
 from fdabnn_onnx.lower.lowerings import lowers
 
 MOVERS = frozenset(
-    {"Pad", "Reshape", "Transpose", "Slice", "MaxPool", "Identity", "Flatten", "Squeeze", "Unsqueeze"}
+    {
+        "Pad",
+        "Reshape",
+        "Transpose",
+        "Slice",
+        "MaxPool",
+        "Identity",
+        "Flatten",
+        "Squeeze",
+        "Unsqueeze",
+        "DepthToSpace",
+    }
 )
 """ONNX operators whose results are values of their first operand, those that optimisers make among them; `Pad` has its own value, too."""
 
@@ -54,3 +65,9 @@ def lower_reshape(to: Emitter, node: Node, op: Reshape) -> None:
 def lower_permute(to: Emitter, node: Node, op: Permute) -> None:
     """`Transpose`."""
     to.emit("Transpose", node, node.inputs, perm=[0, *op.order])
+
+
+@lowers(DepthToSpace)
+def lower_depth_to_space(to: Emitter, node: Node, op: DepthToSpace) -> None:
+    """`DepthToSpace`, in whose mode CRD the pixels of a block are neighbouring channels."""
+    to.emit("DepthToSpace", node, node.inputs, blocksize=op.factor, mode="CRD")

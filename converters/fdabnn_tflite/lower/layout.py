@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from fdabnn_deploy.ir.graph import Node
-from fdabnn_deploy.ir.ops import Concat, Pad, Permute, Reshape, Slice
+from fdabnn_deploy.ir.ops import Concat, DepthToSpace, Pad, Permute, Reshape, Slice
 from fdabnn_deploy.runtimes.tflite.tensors import Layout
 from fdabnn_tflite.emitter import Emitter, Tensor
 from fdabnn_tflite.layout import NHWC, Form, natural_form
@@ -105,3 +105,23 @@ def lower_permute(emitter: Emitter, node: Node) -> None:
     shape = graph.shape(node.name)
     want = natural_form(shape)
     emitter.define(node.name, emitter.from_graph_order(moved, shape, want), want)
+
+
+@lowers(DepthToSpace)
+def lower_depth_to_space(emitter: Emitter, node: Node) -> None:
+    """`DepthToSpace`, whose blocks are made of far channels: of pixel p of a block, channel c is p C + c, and here it is c r^2 + p.
+
+    `GatherV2` brings the channels into that order. A mirrored image has mirrored blocks: pixel p is r^2 - 1 - p.
+    """
+    op = node.op
+    assert isinstance(op, DepthToSpace)
+    image = emitter.nhwc(node.inputs[0])
+    if op.factor == 1:
+        emitter.define(node.name, image, NHWC)
+        return
+    channels = np.arange(int(image.shape[3]), dtype=np.int32).reshape(-1, op.factor**2)
+    order = (channels[:, ::-1] if emitter.flipped else channels).T.reshape(-1)
+    if not np.array_equal(order, np.sort(order)):
+        image = emitter.emit("GatherV2", params=image, indices=order, axis=np.int32(3))
+    result = emitter.emit("DepthToSpace", input=image, block_size=op.factor, data_format="NHWC")
+    emitter.define(node.name, result, NHWC)

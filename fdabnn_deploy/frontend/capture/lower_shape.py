@@ -11,7 +11,7 @@ import torch
 from fdabnn_deploy.frontend.capture.lowering import Lowering, lowers
 from fdabnn_deploy.frontend.capture.traced_value import CAPTURE_BATCH, Tensor, Value, refuse, scalar_of
 from fdabnn_deploy.ir.expression import Expression
-from fdabnn_deploy.ir.ops import Concat, Pad, Permute, Reshape, Slice
+from fdabnn_deploy.ir.ops import Concat, DepthToSpace, Pad, Permute, Reshape, Slice
 
 
 @lowers("view", "reshape", "flatten", "unsqueeze", "squeeze", "_unsafe_view", "unflatten")
@@ -70,6 +70,16 @@ def permute(lowering: Lowering, node: torch.fx.Node, x: Tensor, *settings: Any) 
             "keep dimension 0 for the batch",
         )
     return lowering.add(Permute(tuple(order[1:])), [x], "permute")
+
+
+@lowers("pixel_shuffle")
+def pixel_shuffle(lowering: Lowering, node: torch.fx.Node, x: Tensor, factor: int) -> Tensor:
+    """`factor^2` channels become blocks of pixels."""
+    if len(x.shape) != 4:
+        raise refuse(
+            node, f"PixelShuffle of {len(x.shape)} dimensions is not supported", "give it [N, C, H, W]"
+        )
+    return lowering.add(DepthToSpace(factor), [x], "pixel_shuffle")
 
 
 def _slice(

@@ -52,9 +52,6 @@ _REMEDIES: dict[str, str] = {
     "mean": _FROM_INPUT,
     "sum": _FROM_INPUT,
     "div": _FROM_INPUT,
-    "pixel_shuffle": _REARRANGE.format(
-        "y.view(n, c, r, r, h, w).permute(0, 1, 4, 2, 5, 3).reshape(n, c, h * r, w * r)"
-    ),
     "pixel_unshuffle": _REARRANGE.format(
         "y.view(n, c, h, r, w, r).permute(0, 1, 3, 5, 2, 4).reshape(n, c * r * r, h, w)"
     ),
@@ -66,8 +63,7 @@ _REMEDIES: dict[str, str] = {
         ".permute(0, 3, 4, 1, 5, 2).reshape(n, c, 2 * h, 2 * w)"
     ),
     "conv_transpose2d": (
-        "with a kernel as large as its stride r it is a 1x1 convolution to c * r * r channels, and then view(n, c, r, r, h, w)"
-        ".permute(0, 1, 4, 2, 5, 3).reshape(n, c, h * r, w * r)"
+        "with a kernel as large as its stride r it is a 1x1 convolution to c * r * r channels, and then nn.PixelShuffle(r)"
     ),
     "conv1d": "write it as nn.Conv2d with a 1 x K kernel on x.unsqueeze(2), and squeeze(2) behind it",
     "conv3d": "only 2-D convolutions can be deployed: split it into convolutions of the frames, joined as channels",

@@ -35,12 +35,6 @@ class Net(nn.Module):
         return self.function(self.conv(x))
 
 
-def shuffled(y: Tensor, r: int = 2) -> Tensor:
-    n, c, h, w = y.shape
-    c //= r * r
-    return y.view(n, c, r, r, h, w).permute(0, 1, 4, 2, 5, 3).reshape(n, c, h * r, w * r)
-
-
 def unshuffled(y: Tensor, r: int = 2) -> Tensor:
     n, c, h, w = y.shape
     h, w = h // r, w // r
@@ -53,14 +47,13 @@ def doubled(y: Tensor) -> Tensor:
 
 
 def transposed(y: Tensor) -> Tensor:
-    return shuffled(F.conv2d(y, UP.permute(1, 2, 3, 0).reshape(12, 8, 1, 1)))
+    return F.pixel_shuffle(F.conv2d(y, UP.permute(1, 2, 3, 0).reshape(12, 8, 1, 1)), 2)
 
 
 SAME: list[tuple[str, Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]] = [
     ("round", lambda y: torch.round(torch.clamp(y, 0, 1)) * 2 - 1, lambda y: (y > 0.5).float() * 2 - 1),
     ("floor", lambda y: torch.floor(torch.clamp(y, 0, 1)) * 2 - 1, lambda y: (y >= 1).float() * 2 - 1),
     ("ceil", lambda y: torch.ceil(torch.clamp(y, 0, 1)) * 2 - 1, lambda y: (y > 0).float() * 2 - 1),
-    ("pixel_shuffle", lambda y: F.pixel_shuffle(y, 2), shuffled),
     ("pixel_unshuffle", lambda y: F.pixel_unshuffle(y, 2), unshuffled),
     ("upsample_nearest2d", lambda y: F.interpolate(y, scale_factor=2), doubled),
     ("conv_transpose2d", lambda y: F.conv_transpose2d(y, UP, stride=2), transposed),

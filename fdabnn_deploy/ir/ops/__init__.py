@@ -32,6 +32,7 @@ from fdabnn_deploy.ir.ops.grid import RoundToGrid, Saturate
 from fdabnn_deploy.ir.ops.layout import Concat, Input, Pad, Permute, Reshape, Slice
 from fdabnn_deploy.ir.ops.pointwise import Add, Affine, Clamp, Maximum, Mul, PRelu, Relu, Softmax, Sub
 from fdabnn_deploy.ir.ops.pooling import AvgPool2d, GlobalAvgPool, GlobalSum, MaxPool2d
+from fdabnn_deploy.ir.ops.upsampling import DepthToSpace
 
 DEPLOYED: frozenset[type[Op]] = frozenset(entry.kind for entry in REGISTRY)
 """What a deployed graph may contain: every converter and runtime of a graph covers exactly these."""
@@ -40,10 +41,9 @@ MOVERS: tuple[type[Mover], ...] = tuple(entry.kind for entry in REGISTRY if issu
 """The deployed operators that only move the values of one tensor."""
 
 __all__ = [
-    "BATCH", "DEPLOYED", "MOVERS", "REGISTRY",
-    "Add", "Affine", "Array", "AvgPool2d", "BatchNorm", "BinaryConv2d", "BinaryLinear", "Clamp", "Compare",
-    "Concat", "Constant", "Conv2d", "Div", "FloatArray", "GlobalAvgPool", "GlobalSum", "GraphError", "Input", "Linear", "Logical",
-    "LogicalNot", "MaxPool2d", "Maximum", "Mover", "Mul", "Op", "Opaque", "PRelu", "Pad", "Permute",
-    "Registered", "Relu", "Reshape", "RoundToGrid",
-    "Saturate", "Shape", "Sign", "Slice", "Softmax", "Sub", "ToFloat", "TorchSign", "TrainedConv2d", "TrainedLinear", "Unary", "Where",
+    "BATCH", "DEPLOYED", "MOVERS", "REGISTRY", "Add", "Affine", "Array", "AvgPool2d", "BatchNorm", "BinaryConv2d", "BinaryLinear",
+    "Clamp", "Compare", "Concat", "Constant", "Conv2d", "DepthToSpace", "Div", "FloatArray", "GlobalAvgPool", "GlobalSum", "GraphError",
+    "Input", "Linear", "Logical", "LogicalNot", "MaxPool2d", "Maximum", "Mover", "Mul", "Op", "Opaque", "PRelu", "Pad", "Permute",
+    "Registered", "Relu", "Reshape", "RoundToGrid", "Saturate", "Shape", "Sign", "Slice", "Softmax", "Sub", "ToFloat", "TorchSign",
+    "TrainedConv2d", "TrainedLinear", "Unary", "Where",
 ]  # fmt: skip

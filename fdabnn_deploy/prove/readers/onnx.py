@@ -277,6 +277,16 @@ def _flatten(node: _Node) -> Step:
     return node.make("reshape", target=[0, -1])
 
 
+def _depth_to_space(node: _Node) -> Step:
+    node.require("mode", b"DCR", b"CRD")
+    return node.make(
+        "depth_to_space",
+        factor=int(node.attributes["blocksize"]),
+        axis=1,
+        neighbours=node.get("mode", b"DCR") == b"CRD",
+    )
+
+
 def _global_mean(node: _Node) -> Step:
     return node.make("mean", axes=[2, 3], keep=True)
 
@@ -333,6 +343,7 @@ _READERS: dict[str, Callable[[_Node], Step]] = {
     "Squeeze": _squeeze,
     "Unsqueeze": _squeeze,
     "Transpose": lambda node: node.make("transpose", order=list(node.attributes["perm"])),
+    "DepthToSpace": _depth_to_space,
     "Identity": _plain("identity"),
     "ReorderInput": _block_input,
     "ReorderOutput": _block_output,

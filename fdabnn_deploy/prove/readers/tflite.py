@@ -342,6 +342,16 @@ def _reverse(operator: _Operator) -> Step:
     return operator.make("reverse", operator.inputs[:1], axes=operator.integers(1))
 
 
+def _gather(operator: _Operator) -> Step:
+    if operator.number(1):
+        raise UnprovedError("it gathers from the images of a batch one by one")
+    return operator.make("gather", operator.inputs[:1], indices=operator.constant(1), axis=operator.number(0))
+
+
+def _depth_to_space(operator: _Operator) -> Step:
+    return operator.make("depth_to_space", factor=operator.number(0), axis=3, neighbours=False)
+
+
 def _concat(operator: _Operator) -> Step:
     return operator.make("concat", None, operator.activation(1), axis=operator.number(0))
 
@@ -381,6 +391,8 @@ _READERS: dict[str, Callable[[_Operator], Step]] = {
     "RESHAPE": _reshape,
     "TRANSPOSE": _transpose,
     "REVERSE_V2": _reverse,
+    "GATHER": _gather,
+    "DEPTH_TO_SPACE": _depth_to_space,
     "LceQuantize": _quantize,
     "LceDequantize": _dequantize,
     "LceBconv2d": _lce_conv,

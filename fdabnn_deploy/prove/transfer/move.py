@@ -13,6 +13,8 @@ Their kinds of steps, and the attributes of each:
 | `reverse` | `axes` |
 | `reshape` | `target` |
 | `transpose` | `order` |
+| `gather` | `indices` along `axis` |
+| `depth_to_space` | `factor`, channel `axis`, `neighbours`: whether a block's pixels are neighbouring channels (CRD) or far ones (DCR) |
 | `concat` | `axis`; it joins several tensors |
 """
 
@@ -114,6 +116,40 @@ def take_axes(x: Value, axes: Sequence[int], ranges: Sequence[tuple[int, int, in
 def fill_channels(x: Value, block: int) -> Judged:
     """Zeros behind the channels of a image [N, C, H, W], up to whole blocks."""
     return pad(x, [(0, 0), (0, -x.shape[1] % block), (0, 0), (0, 0)], 0.0)
+
+
+def gather(x: Value, indices: Ints, axis: int) -> Judged:
+    """Chosen places of a dimension."""
+    axis %= len(x.shape)
+    if indices.ndim != 1 or not indices.size or indices.min() < 0 or indices.max() >= x.shape[axis]:
+        raise UnprovedError(f"its indices do not fit {x.shape}")
+
+    def move(values: NDArray[Any]) -> NDArray[Any]:
+        return np.take(values, indices, axis=axis) if values.shape[axis] > 1 else values
+
+    shape = (*x.shape[:axis], len(indices), *x.shape[axis + 1 :])
+    return _judged(x.moved(shape, move), x)
+
+
+def depth_to_space(x: Value, factor: int, axis: int, neighbours: bool) -> Judged:
+    """`factor^2` channels become blocks of pixels: a reshape, a transpose and a reshape."""
+    if len(x.shape) != 4 or factor < 1 or x.shape[axis] % factor**2:
+        raise UnprovedError(f"blocks of {factor}x{factor} do not fit {x.shape}")
+    channels = x.shape[axis] // factor**2
+    split = (channels, factor, factor) if neighbours else (factor, factor, channels)
+    block, channel = ((1, 2), 0) if neighbours else ((0, 1), 2)
+    rows, columns = (2, 3) if axis == 1 else (1, 2)
+    # Behind the split, dimensions in front of the channels keep their place and those behind move by two.
+    place = {d: d if d < axis else d + 2 for d in (rows, columns)}
+    order = [place[rows], axis + block[0], place[columns], axis + block[1]]
+    sizes = [x.shape[rows] * factor, x.shape[columns] * factor]
+    order = [0, axis + channel, *order] if axis == 1 else [0, *order, axis + channel]
+    sizes = [x.shape[0], channels, *sizes] if axis == 1 else [x.shape[0], *sizes, channels]
+    judged = reshape(x, [*x.shape[:axis], *split, *x.shape[axis + 1 :]])
+    for move, setting in ((transpose, order), (reshape, sizes)):
+        assert isinstance(judged.value, Value)
+        judged = move(judged.value, setting)
+    return judged
 
 
 def squeeze(x: Value, axes: Sequence[int], add: bool) -> Judged:
@@ -232,5 +268,7 @@ MOVERS: dict[str, Callable[..., Judged]] = {
     "reverse": reverse,
     "reshape": reshape,
     "transpose": transpose,
+    "gather": gather,
+    "depth_to_space": depth_to_space,
 }
 """By kind: what judges a step of one operand, whose attributes are its keyword arguments."""
