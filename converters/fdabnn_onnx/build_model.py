@@ -43,7 +43,7 @@ def build_model(graph: Graph, info: ModelInfo, batch: int | None) -> ModelProto:
                 "the passes that lead to a deployed graph have to replace it"
             )
         lowering(emitter, node, node.op)
-    outputs = [_output(emitter, name, graph.outputs[:i]) for i, name in enumerate(graph.outputs)]
+    outputs = [_output(emitter, i) for i in range(len(graph.outputs))]
     outer = {*graph.inputs, *graph.outputs}
     model = helper.make_model(
         helper.make_graph(
@@ -67,11 +67,13 @@ def build_model(graph: Graph, info: ModelInfo, batch: int | None) -> ModelProto:
     return model
 
 
-def _output(emitter: Emitter, name: str, earlier: tuple[str, ...]) -> str:
+def _output(emitter: Emitter, position: int) -> str:
     """The ONNX output for a graph output; ONNX wants each made by a node and listed once."""
-    if name not in emitter.graph.inputs and name not in earlier:
+    graph = emitter.graph
+    name = graph.outputs[position]
+    if name not in graph.inputs and name not in graph.outputs[:position]:
         return name
-    copy = emitter.fresh(f"{name}/output")
+    copy = emitter.fresh("output" if len(graph.outputs) == 1 else f"output_{position}")
     emitter.nodes.append(helper.make_node("Identity", [name], [copy], name=copy))
     return copy
 

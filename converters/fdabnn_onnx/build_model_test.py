@@ -67,6 +67,8 @@ def test_an_output_that_is_an_input_or_given_twice() -> None:
     graph = Graph([Node("x", Input((2,))), Node("y", Relu(), ("x",))], ["y", "x", "y"])
     model = build_model(graph, INFO, 1)
     check_model(model, graph, 1)
+    # The names are those that the passes give to outputs that are their own: by their place.
+    assert [output.name for output in model.graph.output] == ["y", "output_1", "output_2"]
     x = np.array([[-1, 1]], dtype=np.float32)
     results = OnnxRuntimeSession(model.SerializeToString(), "t").run([x])
     assert [value.tolist() for value in results] == [[[0, 1]], [[-1, 1]], [[0, 1]]]

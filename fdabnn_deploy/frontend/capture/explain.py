@@ -12,6 +12,7 @@ from fdabnn_deploy.frontend.capture.eager_run import INPUT, Event, Rehearsal, mo
 from fdabnn_deploy.frontend.checkpoint.unwrap import shorten
 
 _MOST_EVENTS = 8
+_UNKNOWN_OUTPUT = re.compile(r"Found <class '([^']+)'> in output, which is not a known type")
 
 
 def refuse_rehearsal(found: Rehearsal, shape: tuple[int, ...]) -> None:
@@ -54,6 +55,12 @@ def explain(
     reads = _distinct(event for event in found.events if event.kind == "read")
     if reads and "fake tensor" in str(error):
         return _listed(reads)
+    returned = _UNKNOWN_OUTPUT.search(str(error))
+    if returned:
+        return ModelRefusedError(
+            f"the model cannot be traced: forward() returns a {returned[1].rpartition('.')[2]}, which tracing does not look into; return "
+            "tensors, or tuples, lists, dicts or named tuples of them: wrap the model in a module whose forward() takes them out"
+        )
     where = f" {place}" if place is not None else ""
     return ModelRefusedError(
         f"the model cannot be traced on an input of shape {shape}: {_reason(error)}{where}; forward() has to be plain tensor code without "

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 import warnings
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 import torch
@@ -29,6 +30,16 @@ class Layer(nn.Module):
 
     def forward(self, x: Tensor) -> Any:
         return self.own(self, x)
+
+
+@dataclasses.dataclass
+class Structure:
+    logits: Tensor
+
+
+class Pair(NamedTuple):
+    logits: Tensor
+    features: Tensor
 
 
 def plain(layer: Any, x: Tensor) -> Tensor:
@@ -255,3 +266,15 @@ def test_threads_trace_one_after_the_other() -> None:
         thread.join()
     assert not failures
     assert warnings.filters == filters
+
+
+def test_an_output_of_an_unknown_class_is_named_with_a_way_out() -> None:
+    def structure(layer: Any, x: Tensor) -> Any:
+        return Structure(plain(layer, x))
+
+    with pytest.raises(
+        ModelRefusedError, match="returns a Structure, which tracing does not look into; return tensors"
+    ):
+        capture(module(structure), SHAPE)
+    assert_captured(module(lambda layer, x: {"a": (plain(layer, x), [x])}), outputs=2)
+    assert_captured(module(lambda layer, x: Pair(plain(layer, x), x)), outputs=2)
