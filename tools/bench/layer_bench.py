@@ -12,7 +12,7 @@ from bench.measure import Contender, Row, pinned, run_in_turn
 from bench.peers import ours
 from fdabnn_deploy.native.library import chosen_level
 
-PEERS = ("peer_lce", "peer_onnxruntime", "peer_tflite", "peer_torch")
+PEERS = ("lce", "onnxruntime", "tflite", "torch")
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ def run_layer(layer: Layer, cpus: Sequence[int], rounds: int, peers: Sequence[st
         layer: to time.
         cpus: one or two processors; everything with one thread runs on the first.
         rounds: samples of each contender.
-        peers: modules of the peers.
+        peers: modules of `bench.peers`.
     """
     level = chosen_level()
     problem = Problem(layer)
@@ -64,7 +64,9 @@ def run_layer(layer: Layer, cpus: Sequence[int], rounds: int, peers: Sequence[st
         levels = [level, "avx2"] if level == "avx512" else [level]
         contenders += [ours.convolution(problem, output, name) for name in levels for output in ours.OUTPUTS]
         for name in peers:
-            make: Callable[[Problem], list[Contender]] = importlib.import_module(f"bench.{name}").contenders
+            make: Callable[[Problem], list[Contender]] = importlib.import_module(
+                f"bench.peers.{name}"
+            ).contenders
             contenders += make(problem)
         rows = run_in_turn(contenders, rounds)
     pairs = []

@@ -19,10 +19,10 @@ LAYERS = [
     Layer(1, 64, kernel=1),
 ]
 PACKAGES = {
-    "peer_lce": "larq_compute_engine",
-    "peer_onnxruntime": "onnxruntime",
-    "peer_tflite": "ai_edge_litert",
-    "peer_torch": "torch",
+    "lce": "larq_compute_engine",
+    "onnxruntime": "onnxruntime",
+    "tflite": "ai_edge_litert",
+    "torch": "torch",
 }
 
 
@@ -32,7 +32,7 @@ PACKAGES = {
 def test_a_peer_gives_the_expected_bits(peer: str, layer: Layer) -> None:
     if importlib.util.find_spec(PACKAGES[peer]) is None:
         pytest.skip(f"{PACKAGES[peer]} is not installed")
-    for contender in importlib.import_module(f"bench.{peer}").contenders(Problem(layer)):
+    for contender in importlib.import_module(f"bench.peers.{peer}").contenders(Problem(layer)):
         contender.seconds(1)
         assert contender.expected is not None
         assert difference(contender.output(), contender.expected) == "", contender.name
