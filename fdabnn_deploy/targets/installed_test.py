@@ -3,7 +3,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
-from importlib.metadata import EntryPoint
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
 
@@ -41,7 +41,7 @@ def others(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         setattr(module, name, value)
     monkeypatch.setitem(sys.modules, "other_targets", module)
     entries = [EntryPoint(name, f"other_targets:{name}", installed.GROUP) for name in (*contents, "gone")]
-    known = plugins.entry_points
+    known = entry_points
     monkeypatch.setattr(plugins, "entry_points", lambda group: [*known(group=group), *entries])
     installed._load_all.cache_clear()
     yield
