@@ -50,6 +50,6 @@ def images_for(shape: Shape, given: FloatArray | None) -> FloatArray:
         return (made.astype(np.float32) - 128) / 64
     if not len(given) or given.shape[1:] != shape:
         raise UsageError(
-            f"pictures of shape {given.shape} do not fit its input [N, {', '.join(map(str, shape))}]"
+            f"images of shape {given.shape} do not fit its input [N, {', '.join(map(str, shape))}]"
         )
     return given[:CALIBRATION_IMAGES].astype(np.float32)
