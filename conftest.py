@@ -31,6 +31,27 @@ settings.load_profile("ci" if os.environ.get("CI") else "dev")
 ROOT = Path(__file__).parent
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--refuse-runtimes`: the imports of external runtimes fail; `make test-fast` gives it."""
+    parser.addoption(
+        "--refuse-runtimes", action="store_true", help="fail a test that imports an external runtime"
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Refuses external runtimes in this process and in those it starts, where that is asked for."""
+    if not config.getoption("--refuse-runtimes"):
+        return
+    from fast_tests.refuse_runtimes import install
+
+    def refuse(name: str) -> None:
+        pytest.fail(f"imports {name}, an external runtime: mark the test `runtimes`")
+
+    install(refuse)
+    folders = [str(ROOT / "tools" / "fast_tests" / "site"), os.environ.get("PYTHONPATH", "")]
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, folders))
+
+
 @pytest.fixture(scope="session")
 def data_dir() -> Path:
     """The folder of data sets: `FDABNN_DATA`, else `data/` in the checkout. It need not exist."""
