@@ -124,14 +124,14 @@ def runtime_libraries() -> dict[str, Path]:
 
 @pytest.fixture(scope="session")
 def resnet20_capsules(resnet20_files: Files, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Exported]:
-    """The shipped ResNet-20 as `tflite`, `onnx` and `packed` ONNX, each with a capsule of 5 pictures."""
-    pictures = samples.load("random:5", checkpoint_files.read(SHIPPED[0]).info).images
+    """The shipped ResNet-20 as `tflite`, `onnx` and `packed` ONNX, each with a capsule of 5 images."""
+    images = samples.load("random:5", checkpoint_files.read(SHIPPED[0]).info).images
     folder = tmp_path_factory.mktemp("capsules")
     made = {}
     models = {"tflite": resnet20_files.tflite, "onnx": resnet20_files.onnx, "packed": resnet20_files.packed}
     for name, model in models.items():
         made[name] = Exported(model, folder / f"{name}.capsule")
-        write_capsule(made[name].capsule, build_capsule(model, [pictures]))
+        write_capsule(made[name].capsule, build_capsule(model, [images]))
     return made
 
 

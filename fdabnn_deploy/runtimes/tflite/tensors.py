@@ -92,7 +92,7 @@ class TensorPlace:
         if len(place.shape) not in ranks.get(place.layout, (len(place.shape),)):
             raise ValueError(f"{place.name} of shape {place.shape} cannot be {place.layout.value}")
         if place.image and (len(place.image) != 3 or (math.prod(place.image),) != place.shape):
-            raise ValueError(f"{place.name} of shape {place.shape} cannot be a picture {place.image}")
+            raise ValueError(f"{place.name} of shape {place.shape} cannot be an image {place.image}")
         return place
 
     @property
