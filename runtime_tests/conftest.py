@@ -34,6 +34,13 @@ from instruction_counts.model_files import Files
 SHIPPED = sorted((Path(__file__).parents[1] / "models" / "checkpoints").glob("*.pt"))
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks the tests of this folder, which is for real runtimes end to end; `make test-fast` leaves them out."""
+    for item in items:
+        if item.path.is_relative_to(Path(__file__).parent):
+            item.add_marker("runtimes")
+
+
 def write_checkpoint(path: Path, *, alpha: float = 0.0, seed: int = 0) -> Path:
     """A ResNet-20 with random weights in the project's own format."""
     torch.manual_seed(seed)

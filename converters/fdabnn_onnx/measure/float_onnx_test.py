@@ -21,6 +21,8 @@ from fdabnn_deploy.measure.baselines.small_files_testing import (
 from fdabnn_deploy.transforms.pass_testing import Build
 from fdabnn_onnx.measure import float_onnx
 
+pytestmark = pytest.mark.runtimes
+
 onnx = pytest.importorskip("onnx")
 
 

@@ -24,6 +24,8 @@ from fdabnn_deploy.runtimes.tflite.tflite_file import FLOAT32, read_tflite
 from fdabnn_deploy.transforms.pass_testing import Build
 from fdabnn_tflite.measure import float_tflite
 
+pytestmark = pytest.mark.runtimes
+
 pytest.importorskip("larq_compute_engine")
 
 

@@ -35,6 +35,8 @@ from fdabnn_deploy.measure.baselines.small_files_testing import (
 from fdabnn_deploy.runtimes.tflite.tflite_file import read_tflite
 from fdabnn_deploy.transforms.pass_testing import Build
 
+pytestmark = pytest.mark.runtimes
+
 pytest.importorskip("onnx")
 pytest.importorskip("larq_compute_engine")
 

@@ -27,6 +27,7 @@ def test_macs_of_a_dense_layer(kind: str) -> None:
     assert macs(step, (1, 10)) == 640
 
 
+@pytest.mark.runtimes
 @pytest.mark.parametrize(
     ("suffix", "reason"), [(".tflite", "damaged or not a TFLite file"), (".onnx", "does not take the model")]
 )

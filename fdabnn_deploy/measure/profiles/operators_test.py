@@ -16,6 +16,8 @@ from fdabnn_deploy.measure.format_tools import tools_for
 from fdabnn_deploy.targets.converter import ConvertOptions
 from fdabnn_deploy.targets.installed import find_converter
 
+pytestmark = pytest.mark.runtimes
+
 SIZE, STEM, WIDE = 8, 64, 96
 
 
