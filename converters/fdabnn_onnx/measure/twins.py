@@ -56,10 +56,10 @@ def quantised_twin(content: bytes, layers: list[TwinLayer], given: FloatArray | 
     one_input(len(model.graph.input))
     value = model.graph.input[0]
     shape = tuple(dim.dim_value for dim in value.type.tensor_type.shape.dim)
-    pictures = images_for(shape[1:], given)
+    images = images_for(shape[1:], given)
     batch = max(shape[0], 1)
-    pictures = np.resize(pictures, (max(len(pictures) // batch, 1) * batch, *shape[1:]))
-    feeds = iter([{value.name: pictures[i : i + batch]} for i in range(0, len(pictures), batch)])
+    images = np.resize(images, (max(len(images) // batch, 1) * batch, *shape[1:]))
+    feeds = iter([{value.name: images[i : i + batch]} for i in range(0, len(images), batch)])
 
     class Reader(tools.CalibrationDataReader):  # type: ignore[misc]
         def get_next(self) -> dict[str, FloatArray] | None:

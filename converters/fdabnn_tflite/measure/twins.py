@@ -49,7 +49,7 @@ def quantised_twin(content: bytes, layers: list[TwinLayer], given: FloatArray | 
     file = parse_tflite(content)
     one_input(len(file.inputs))
     shape = file.tensors[file.inputs[0]].shape
-    pictures = images_for((*shape[3:], *shape[1:3]), given).transpose(0, 2, 3, 1)
+    images = images_for((*shape[3:], *shape[1:3]), given).transpose(0, 2, 3, 1)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
         with native_stderr():
@@ -63,7 +63,7 @@ def quantised_twin(content: bytes, layers: list[TwinLayer], given: FloatArray | 
         ) from None
 
     def feed() -> Iterator[list[FloatArray]]:
-        for image in pictures:
+        for image in images:
             yield [np.ascontiguousarray(image[None])]
 
     with native_stderr():

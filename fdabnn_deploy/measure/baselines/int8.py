@@ -1,6 +1,6 @@
 """The quantised twin: the float twin in 8-bit integers, by the tools that their runtimes come with.
 
-TFLite files: what TensorFlow's converter does behind its conversion, with a float file at hand: calibrate it on pictures, quantise it
+TFLite files: what TensorFlow's converter does behind its conversion, with a float file at hand: calibrate it on images, quantise it
 with signed activations and weights per channel, full integer; inputs and outputs stay float32, so that it takes what the model takes.
 
 ONNX files: `onnxruntime.quantization`, static, unsigned activations by signed weights per channel, as operators of ONNX Runtime
