@@ -138,7 +138,7 @@ def _numbers(
 @click.option(
     "--plain-epochs", type=click.IntRange(min=0), help="Train the last epochs without random crops."
 )
-@click.option("--threads", type=click.IntRange(min=1), help="CPU threads.  [default: PyTorch's choice]")
+@click.option("--threads", type=click.IntRange(1, 1024), help="CPU threads.  [default: PyTorch's choice]")
 @click.option(
     "--keep-epoch",
     "keep_epochs",

@@ -14,6 +14,7 @@ import torch
 from fdabnn_models import cli
 from fdabnn_models.architectures import registry
 from fdabnn_models.data.image_folder_test import write as write_images
+from fdabnn_models.training.lock import alone
 from fdabnn_models.training.train_test import Tiny
 
 
@@ -79,6 +80,23 @@ def test_learning_rate_and_decay_follow_the_optimizer(
         ({"scale": "filter"}, "'filter' is not one of"),
         ({"optimizer": "lion"}, "'lion' is not one of"),
         ({"device": "tpu"}, "'tpu' is not one of"),
+        ({"lr": "nan"}, "--lr takes a number from 1e-12 to 1000000.0, not nan"),
+        ({"lr": "inf"}, "--lr takes a number"),
+        ({"lr": "1e300"}, "--lr takes a number"),
+        ({"weight-decay": "nan"}, "--weight-decay takes a number from 0 to"),
+        ({"weight-decay": "inf"}, "--weight-decay takes a number from 0 to"),
+        ({"seed": "9" * 23}, "--seed takes a number from 0 to 4294967295"),
+        ({"epochs": "9" * 23}, "--epochs takes a number from 1 to 1000000"),
+        ({"threads": "100000"}, "Invalid value for '--threads'"),
+        ({"keep-epoch": "5", "epochs": "1"}, "--keep-epoch 5: the run has 1 epochs"),
+        ({"mean": "0.5,0.5,0.5", "std": "0,0,0"}, "std must be above 0 in every channel"),
+        ({"mean": "0.5,0.5,0.5", "std": "-1,1,1"}, "std must be above 0 in every channel"),
+        ({"mean": "nan,0,0", "std": "1,1,1"}, "--mean takes 3 finite numbers here"),
+        ({"mean": "0.5", "std": "0.5"}, "--mean takes 3 finite numbers here"),
+        ({"mean": "0.5,0.5,0.5"}, "--mean and --std go together"),
+        ({"mean": "120,120,120", "std": "60,60,60"}, "not on the scale of pixels 0..1"),
+        ({"out": "/dev/null"}, "cannot write /dev/null: a run keeps its state beside its checkpoint"),
+        ({"out": "/dev/stdout"}, "cannot write /dev/stdout: a run keeps its state beside its checkpoint"),
         ({"batch-size": "4000"}, "a batch of 4000 is larger than the 80 training images"),
     ],
 )
@@ -90,6 +108,22 @@ def test_wrong_usage_is_one_clear_error(
     assert reason in error
     assert "Traceback" not in error
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.usefixtures("tiny_architecture")
+def test_a_file_that_is_trained_to_is_nobody_elses_through_a_link_either(
+    tiny_cifar: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    link = tmp_path / "elsewhere" / "link.pt"
+    link.parent.mkdir()
+    link.symlink_to(tmp_path / "net.pt")
+    for out in (tmp_path / "net.pt", link, link.parent / ".." / "net.pt"):
+        with alone(tmp_path / "net.pt.state"):
+            assert cli.main(arguments(tiny_cifar, out, epochs="1")) == 2
+        assert f"another process trains to {tmp_path / 'net.pt.state'}: wait" in capsys.readouterr().err
+    assert cli.main(arguments(tiny_cifar, link, epochs="1")) == 0
+    assert link.is_symlink()
+    assert (tmp_path / "net.pt").is_file()
 
 
 def test_missing_options_are_named(capsys: pytest.CaptureFixture[str]) -> None:

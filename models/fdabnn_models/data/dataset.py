@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from fdabnn_deploy.errors import UsageError
+from fdabnn_deploy.frontend.inputs.description import given_normalisation
 
 
 class Batches(Protocol):
@@ -135,14 +136,13 @@ def load_dataset(
         std: likewise.
 
     Raises:
-        UsageError: none of the three, or incomplete or damaged.
+        UsageError: none of the three, or incomplete or damaged; or a wrong mean or std.
     """
     from fdabnn_models.data import cifar10, cifar100, image_folder
 
+    mean, std = given_normalisation(mean, std, shape)
     if not folder.is_dir():
         raise UsageError(f"{folder} is not a folder; --data names the folder of the training data")
-    if (mean is None) != (std is None):
-        raise UsageError("--mean and --std go together")
     if image_folder.is_image_folder(folder):
         return image_folder.load_image_folder(folder, shape, mean=mean, std=std)
     data = (

@@ -21,6 +21,16 @@ DEFAULT_WEIGHT_DECAY: dict[str, float] = {"sgd": 1e-4, "adam": 0.0}
 _FOLDER = "recipes"
 
 
+_LIMITS: dict[str, tuple[float, float]] = {
+    "epochs": (1, 10**6),
+    "batch_size": (2, 10**6),
+    "lr": (1e-12, 1e6),
+    "weight_decay": (0, 1e6),
+    "seed": (0, 2**32 - 1),
+    "plain_epochs": (0, 10**6),
+}
+
+
 @dataclass(frozen=True)
 class Recipe:
     """The settings that decide the result of a run; a run resumes only under an equal recipe.
@@ -105,7 +115,7 @@ def merge(read: Mapping[str, Any], given: Mapping[str, Any]) -> Recipe:
     """A recipe from values that were read and options that override them; None is an option not given.
 
     Raises:
-        UsageError: neither names the architecture or the number of epochs.
+        UsageError: neither names the architecture or the number of epochs, or a number is out of its limits.
     """
     values = {**read, **{key: value for key, value in given.items() if value is not None}}
     for key, option in (("arch", "--arch, --model"), ("epochs", "--epochs")):
@@ -114,4 +124,14 @@ def merge(read: Mapping[str, Any], given: Mapping[str, Any]) -> Recipe:
     optimizer = values.get("optimizer", "sgd")
     values.setdefault("lr", DEFAULT_LR[optimizer])
     values.setdefault("weight_decay", DEFAULT_WEIGHT_DECAY[optimizer])
-    return Recipe(**values)
+    recipe = Recipe(**values)
+    _check_limits(recipe)
+    return recipe
+
+
+def _check_limits(recipe: Recipe) -> None:
+    """Refuses numbers with which no run can learn, or PyTorch can do nothing."""
+    for key, (low, high) in _LIMITS.items():
+        value = getattr(recipe, key)
+        if not low <= value <= high:
+            raise UsageError(f"--{key.replace('_', '-')} takes a number from {low} to {high}, not {value}")

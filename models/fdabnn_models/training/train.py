@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fdabnn_deploy.errors import ModelRefusedError, UsageError
-from fdabnn_deploy.system.files import check_writable, write_whole
+from fdabnn_deploy.system.files import check_writable, is_standard_output, write_whole
 from fdabnn_models.architectures.registry import build_network
 from fdabnn_models.checkpoint import cpu_state_dict, save_checkpoint
 from fdabnn_models.data.dataset import Dataset, input_range
@@ -175,6 +176,13 @@ class Trainer:
         """
         if not self.ranks.first:
             return
+        late = [epoch for epoch in self.keep_epochs if epoch > self.recipe.epochs]
+        if late:
+            raise UsageError(f"--keep-epoch {late[0]}: the run has {self.recipe.epochs} epochs")
+        if self.out.is_char_device() or is_standard_output(self.out):
+            raise UsageError(
+                f"cannot write {self.out}: a run keeps its state beside its checkpoint, and this is a device; name a file"
+            )
         kept = [epoch_path(self.out, epoch) for epoch in self.keep_epochs if epoch < self.recipe.epochs]
         check_writable(self.out)
         for path in (state_path(self.out), log_path(self.out), *kept):
@@ -191,7 +199,8 @@ class Trainer:
             ModelRefusedError: the run does not learn.
         """
         self.check_outputs()
-        with alone(state_path(self.out)) if self.ranks.first else nullcontext():
+        # Where links lead: under two names, it is one file.
+        with alone(state_path(Path(os.path.realpath(self.out)))) if self.ranks.first else nullcontext():
             return self._run()
 
     def _run(self) -> float:

@@ -1,1 +1,0 @@
-"""What is measured of ONNX files: their operators, and twins that they are compared with."""
