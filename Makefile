@@ -5,6 +5,7 @@
 #   TORCH          torch to install instead of the pinned CPU build, e.g. torch==2.13.0 (with CUDA)
 #   PIP_INDEX_URL  package index for everything else
 #   PYTEST_ARGS    arguments for pytest (default: -n 2, two processes)
+#   EXTRAS         extras of the project to install (default: bench,export,train,test)
 #   LONG           files whose tests `make test-long` runs, to run it in parts (default: all)
 
 SHELL := /bin/bash
@@ -18,6 +19,7 @@ NATIVE_SOURCES := $(shell find fdabnn_deploy/native \( -name '*.cc' -o -name '*.
 
 export FDABNN_DATA ?= data
 PYTEST_ARGS ?= -n 2
+EXTRAS ?= bench,export,train,test
 export PYTHON TORCH TORCH_INDEX
 ifdef PIP_INDEX_URL
 export PIP_INDEX_URL
@@ -31,7 +33,7 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(STAMP): pyproject.toml constraints.txt tools/make/venv.sh
-	@tools/make/venv.sh $(VENV) -e '.[bench,export,train,test]'
+	@tools/make/venv.sh $(VENV) -e '.[$(EXTRAS)]'
 	@touch $@
 
 # The installation has built the library already; this builds it again after an edit.
@@ -53,6 +55,19 @@ demo: $(LIBRARY) ## export the shipped checkpoint to ONNX and TFLite, verify and
 .PHONY: test
 test: $(LIBRARY) ## run the tests
 	$(BIN)/pytest $(PYTEST_ARGS)
+
+# Optional programs are hidden, and external runtimes cannot be loaded: a test that needs one skips or fails.
+FAST := env --unset=CI $(BIN)/python tools/without absent $(BIN)/pytest -m 'not long and not slow and not runtimes' --refuse-runtimes \
+	--hypothesis-profile=ci
+
+.PHONY: test-fast
+test-fast: $(LIBRARY) ## run the tests that need no external runtime and no system package
+	$(FAST) $(PYTEST_ARGS)
+
+# fail_under in pyproject.toml is the figure of this target when it was made.
+.PHONY: coverage
+coverage: $(LIBRARY) ## measure the lines and branches that test-fast runs; fails below the figure in pyproject.toml
+	$(FAST) $(PYTEST_ARGS) --cov --cov-branch --cov-report=term:skip-covered --cov-report=html:build/coverage
 
 .PHONY: test-long
 test-long: $(LIBRARY) ## run the tests that take minutes or whole data sets; LONG="FILE..." for some of them
@@ -78,6 +93,11 @@ format: $(STAMP) ## rewrite the sources in the project's style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 	git ls-files -z '*.cc' '*.h' | xargs -0 $(BIN)/clang-format -i
+
+.PHONY: docs
+docs: $(STAMP) ## build the site of the documents into build/docs; fails where a link leads nowhere
+	@$(BIN)/python -c 'import material, mkdocstrings' 2>/dev/null || tools/make/venv.sh $(VENV) -e '.[docs]'
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 
 .PHONY: wheels
 wheels: $(STAMP) ## build the wheels of all machines, and the source archive, into dist/

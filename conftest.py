@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import random
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 from hypothesis import settings
 from numpy import int64, uint8
@@ -29,6 +32,48 @@ settings.register_profile("few", settings.get_profile("ci"), max_examples=25)
 settings.load_profile("ci" if os.environ.get("CI") else "dev")
 
 ROOT = Path(__file__).parent
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--refuse-runtimes`: the imports of external runtimes fail; `make test-fast` gives it."""
+    parser.addoption(
+        "--refuse-runtimes", action="store_true", help="fail a test that imports an external runtime"
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Refuses external runtimes in this process and in those it starts, where that is asked for."""
+    if not config.getoption("--refuse-runtimes"):
+        return
+    from fast_tests.refuse_runtimes import install
+
+    def refuse(name: str) -> None:
+        pytest.fail(f"imports {name}, an external runtime: mark the test `runtimes`")
+
+    install(refuse)
+    folders = [str(ROOT / "tools" / "fast_tests" / "site"), os.environ.get("PYTHONPATH", "")]
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, folders))
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """With `--refuse-runtimes`, files are not even imported whose every test needs a runtime: their mark says so, or their folder."""
+    if not config.getoption("--refuse-runtimes"):
+        return None
+    if ROOT / "runtime_tests" in collection_path.parents:
+        return True
+    if collection_path.name.endswith("_test.py"):
+        return "\npytestmark = pytest.mark.runtimes\n" in collection_path.read_text(encoding="utf-8") or None
+    return None
+
+
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    """Starts every test with the same state of the global random sources, whichever tests ran before it."""
+    random.seed(0)
+    np.random.seed(0)
+    torch = sys.modules.get("torch")
+    if torch is not None:
+        torch.manual_seed(0)
 
 
 @pytest.fixture(scope="session")

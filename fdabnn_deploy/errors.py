@@ -1,6 +1,6 @@
 """Exceptions that carry the exit code of the command line tools.
 
-Every error a user can cause is one of these: its text names the thing, the reason and the way out, and the tools print it without a
+Every error a user can cause is one of these: its text names the thing, the reason and the remedy, and the tools print it without a
 traceback. Anything else that escapes is a bug of ours and exits with 1.
 
 | code | meaning                          | class                  |

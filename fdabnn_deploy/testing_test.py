@@ -19,6 +19,8 @@ from fdabnn_deploy.targets.installed import find_converter
 from fdabnn_deploy.testing import assert_bit_exact
 from fdabnn_deploy.transforms.deploy import deploy
 
+pytestmark = pytest.mark.runtimes
+
 SHAPE = (3, 9, 9)
 
 

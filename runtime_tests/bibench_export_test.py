@@ -20,7 +20,7 @@ def test_exported_outputs_are_those_of_the_independent_network(
     form = bibench_fda.Form(bireal=bireal)
     network = bibench_fda.train(form, steps=3)
     bibench_fda.save(network, form, tmp_path / "latest.pth")
-    images = bibench_fda.pictures(form, 64, seed=50).numpy()
+    images = bibench_fda.images(form, 64, seed=50).numpy()
     report = fdabnn_deploy.export(
         tmp_path / "latest.pth",
         out=tmp_path / "out",
@@ -44,7 +44,7 @@ def test_dropping_the_noise_of_mid_training_is_reported(bibench_fda: ModuleType,
     form = bibench_fda.Form()
     network = bibench_fda.train(form, steps=4, finished=False)
     bibench_fda.save(network, form, tmp_path / "best.pth")
-    images = bibench_fda.pictures(form, 200, seed=60).numpy()
+    images = bibench_fda.images(form, 200, seed=60).numpy()
     # The report is about the network as trained; exact numerics would change outputs a little more.
     settings = {
         "input_shape": (3, form.side, form.side), "samples": images, "targets": "onnx", "numerics": "float"

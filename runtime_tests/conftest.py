@@ -34,6 +34,13 @@ from instruction_counts.model_files import Files
 SHIPPED = sorted((Path(__file__).parents[1] / "models" / "checkpoints").glob("*.pt"))
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks the tests of this folder, which is for real runtimes end to end; `make test-fast` leaves them out."""
+    for item in items:
+        if item.path.is_relative_to(Path(__file__).parent):
+            item.add_marker("runtimes")
+
+
 def write_checkpoint(path: Path, *, alpha: float = 0.0, seed: int = 0) -> Path:
     """A ResNet-20 with random weights in the project's own format."""
     torch.manual_seed(seed)
@@ -124,14 +131,14 @@ def runtime_libraries() -> dict[str, Path]:
 
 @pytest.fixture(scope="session")
 def resnet20_capsules(resnet20_files: Files, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Exported]:
-    """The shipped ResNet-20 as `tflite`, `onnx` and `packed` ONNX, each with a capsule of 5 pictures."""
-    pictures = samples.load("random:5", checkpoint_files.read(SHIPPED[0]).info).images
+    """The shipped ResNet-20 as `tflite`, `onnx` and `packed` ONNX, each with a capsule of 5 images."""
+    images = samples.load("random:5", checkpoint_files.read(SHIPPED[0]).info).images
     folder = tmp_path_factory.mktemp("capsules")
     made = {}
     models = {"tflite": resnet20_files.tflite, "onnx": resnet20_files.onnx, "packed": resnet20_files.packed}
     for name, model in models.items():
         made[name] = Exported(model, folder / f"{name}.capsule")
-        write_capsule(made[name].capsule, build_capsule(model, [pictures]))
+        write_capsule(made[name].capsule, build_capsule(model, [images]))
     return made
 
 

@@ -29,8 +29,8 @@ def test_dropping_the_noise_says_what_that_changed(tmp_path: Path) -> None:
     report = fdabnn_deploy.export(MIDDLE, targets="onnx", out=tmp_path, samples=IMAGES, drop_noise=True)
     source = checkpoint.read(MIDDLE, drop_noise=True)
     assert source.noisy_module is not None
-    pictures = samples.load(IMAGES, source.info).images
-    (trained,), (dropped,) = (run_module(m, pictures) for m in (source.noisy_module, source.module))
+    images = samples.load(IMAGES, source.info).images
+    (trained,), (dropped,) = (run_module(m, images) for m in (source.noisy_module, source.module))
     noise = report.dropped_noise
     assert noise is not None
     assert len(noise.alpha) == 18

@@ -86,7 +86,7 @@ def size_of(name: str) -> tuple[int, int]:
     return (96, 96) if name == "resnet18" else (32, 32)
 
 
-def pictures(name: str, count: int) -> Any:
+def images_of(name: str, count: int) -> Any:
     return (synthetic(count, (3, *size_of(name)), seed=9).astype(np.float32) - 128) / 64
 
 
@@ -119,9 +119,9 @@ def test_a_twin_runs_as_its_model_does(
     tmp_path: Path,
 ) -> None:
     model = exported(name, file)
-    twin = build_twin(kind, model, tmp_path, pictures(name, 4))
+    twin = build_twin(kind, model, tmp_path, images_of(name, 4))
     assert [layer.macs for layer in twin.layers] == macs(networks[name], size_of(name))
-    x = pictures(name, 2)
+    x = images_of(name, 2)
     (expected,), (found,) = (registry.for_file(p).open(p).run([x]) for p in (model, twin.path))
     assert found.shape == expected.shape
     assert np.isfinite(found).all()
@@ -133,7 +133,7 @@ def test_all_values_of_a_float_twin_are_ordinary_numbers(
     name: str, exported: Callable[[str, str], Path], tmp_path: Path
 ) -> None:
     twin = build_twin("fp32", exported(name, "onnx"), tmp_path)
-    tensors = registry.for_file(twin.path).open(twin.path).run_all([pictures(name, 2)])
+    tensors = registry.for_file(twin.path).open(twin.path).run_all([images_of(name, 2)])
     assert {layer.twin_tensor for layer in twin.layers} <= set(tensors)
     for tensor, values in tensors.items():
         sizes = np.abs(values[values != 0])
@@ -165,7 +165,7 @@ def test_an_int8_twin_is_integers_throughout(
     weights = {file.operators[layer.twin_op].inputs[1] for layer in twin.layers}
     assert {file.tensors[index].type for index in weights} == {int8}
     assert len(twin.layers) == LAYERS[name]
-    (found,) = registry.for_file(twin.path).open(twin.path).run([pictures(name, 2)])
+    (found,) = registry.for_file(twin.path).open(twin.path).run([images_of(name, 2)])
     assert np.isfinite(found).all()
 
 
@@ -252,5 +252,5 @@ def test_files_of_larqs_converter_have_twins(larq_file: Path, tmp_path: Path) ->
         assert file.op_counts()["CONV_2D"] == 5
         sizes = [16 * 16 * 32 * 32, 16 * 16 * 64 * 32, 6 * 6 * 64 * 64, 6 * 6 * 32 * 64]
         assert [layer.macs for layer in twin.layers] == [9 * size for size in sizes]
-        (found,) = registry.for_file(twin.path).open(twin.path).run([pictures("vgg_small", 2)])
+        (found,) = registry.for_file(twin.path).open(twin.path).run([images_of("vgg_small", 2)])
         np.testing.assert_allclose(found.sum(axis=1), 1, atol=0.05)

@@ -119,7 +119,7 @@ NETWORKS: dict[str, tuple[type[nn.Module], list[str]]] = {
 }
 
 
-def pictures(count: int) -> FloatArray:
+def drawn_images(count: int) -> FloatArray:
     """Seeded, of clearly different colours."""
     random = np.random.default_rng(0)
     colours = random.normal(0, 1, (count, 3, 1, 1))
@@ -142,7 +142,7 @@ def trained(kind: type[nn.Module]) -> nn.Module:
     network.eval()
     with torch.no_grad():
         last = [layer for layer in network.modules() if isinstance(layer, nn.Linear)][-1]
-        last.bias.sub_(network(torch.from_numpy(pictures(64))).mean(dim=0))
+        last.bias.sub_(network(torch.from_numpy(drawn_images(64))).mean(dim=0))
     return network
 
 
@@ -151,7 +151,7 @@ def test_both_targets_compute_what_the_module_computes(tmp_path: Path, name: str
     kind, binary = NETWORKS[name]
     network = trained(kind)
     before = {key: value.clone() for key, value in network.state_dict().items()}
-    images = pictures(64)
+    images = drawn_images(64)
     report = fdabnn_deploy.export(
         network, torch.zeros(1, 3, 16, 16), out=tmp_path, samples=images, name="net"
     )
@@ -165,7 +165,7 @@ def test_both_targets_compute_what_the_module_computes(tmp_path: Path, name: str
         path = Path(artifact.path)
         (computed,) = registry.for_file(path).open(path).run([images])
         assert np.mean(computed.argmax(axis=1) == expected.argmax(axis=1)) >= 0.995
-        # A bit that flips on a rounding moves a logit visibly; nearly all pictures have none.
+        # A bit that flips on a rounding moves a logit visibly; nearly all images have none.
         close = np.isclose(computed, expected, rtol=2e-3, atol=2e-3 * np.abs(expected).max()).all(axis=1)
         assert close.mean() > 0.9
 
@@ -179,7 +179,7 @@ def test_zeros_at_signs_are_counted_and_reported(tmp_path: Path) -> None:
             logits: Tensor = self.fc(x.mean(dim=(2, 3)))
             return logits
 
-    images = pictures(16)
+    images = drawn_images(16)
     try:
         report = export(
             trained(Zeros), torch.zeros(1, 3, 16, 16), targets="onnx", out=tmp_path, samples=images

@@ -1,4 +1,4 @@
-"""VGG-small, ResNet-18, AlexNet: random weights, batch norm statistics of real pictures; equal bits, and truth to the float network."""
+"""VGG-small, ResNet-18, AlexNet: random weights, batch norm statistics of real images; equal bits, and truth to the float network."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ LARGEST_MEAN_CHANGE = 0.01
 BATCH = 16
 
 
-def with_statistics(network: nn.Module, pictures: torch.Tensor) -> nn.Module:
-    """Gives a fresh network hostile gammas, the running statistics of the pictures, and a last layer that decides for many classes."""
+def with_statistics(network: nn.Module, images: torch.Tensor) -> nn.Module:
+    """Gives a fresh network hostile gammas, the running statistics of the images, and a last layer that decides for many classes."""
     generator = torch.Generator().manual_seed(0)
     for layer in network.modules():
         if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d):
@@ -37,10 +37,10 @@ def with_statistics(network: nn.Module, pictures: torch.Tensor) -> nn.Module:
             layer.momentum = None
     network.train()
     with torch.no_grad():
-        for begin in range(0, len(pictures), BATCH):
-            network(pictures[begin : begin + BATCH])
+        for begin in range(0, len(images), BATCH):
+            network(images[begin : begin + BATCH])
         network.eval()
-        logits = torch.cat([network(pictures[b : b + BATCH]) for b in range(0, len(pictures), BATCH)])
+        logits = torch.cat([network(images[b : b + BATCH]) for b in range(0, len(images), BATCH)])
         last = [layer for layer in network.modules() if isinstance(layer, nn.Linear)][-1]
         last.bias.sub_(logits.mean(dim=0))
     return network
@@ -66,8 +66,8 @@ def test_every_bit_is_equal_and_the_network_is_still_itself(
     network = build()
     mean, std = (cifar10.MEAN, cifar10.STD) if data == "cifar-10" else (IMAGENET_MEAN, IMAGENET_STD)
     shape: tuple[int, ...] = network.input_shape  # type: ignore[assignment]
-    pictures = samples.load(f"{folder}:{count}", ModelInfo("net", shape, mean, std)).images
-    with_statistics(network, torch.from_numpy(pictures))
+    images = samples.load(f"{folder}:{count}", ModelInfo("net", shape, mean, std)).images
+    with_statistics(network, torch.from_numpy(images))
     report = fdabnn_deploy.export(
         network,
         torch.zeros(1, *shape),
@@ -84,7 +84,7 @@ def test_every_bit_is_equal_and_the_network_is_still_itself(
             show(console, report)
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
         console.print(f"exported in {report.seconds:.1f} s, the process's peak so far is {peak / 1e9:.1f} GB")
-    assert report.samples.images == len(pictures)
+    assert report.samples.images == len(images)
     assert all(row.comparison.differing == 0 for row in report.parity)
     assert all(proof.proved for proof in report.proofs)
     assert report.truth.agreement.share >= LEAST_AGREEMENT

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,9 +12,13 @@ from fdabnn_deploy.conformance.merged import merged
 from fdabnn_deploy.ir.model_info import ModelInfo
 from fdabnn_deploy.ir.ops import Op, Softmax
 from fdabnn_deploy.ir.ops.documentation import operator_table, summary
-from fdabnn_deploy.prove import prove_forms, refusals
+from fdabnn_deploy.prove import refusals
+from fdabnn_deploy.prove.program import Program
+from fdabnn_deploy.prove.readers.onnx import read_onnx
+from fdabnn_deploy.prove.readers.tflite import read_tflite
+from fdabnn_deploy.prove.walk import prove
 from fdabnn_deploy.targets.converter import ConvertOptions
-from fdabnn_deploy.targets.installed import find_target
+from fdabnn_deploy.targets.installed import find_converter
 
 ROOT = Path(__file__).parents[1]
 
@@ -37,17 +42,17 @@ def test_every_operator_is_documented() -> None:
     )
 
 
-@pytest.mark.parametrize("name", ["onnx", "tflite"])
-def test_every_operator_has_a_form_in_the_target_that_the_prover_reads(name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("target", "read"), [("onnx", read_onnx), ("tflite", read_tflite)])
+def test_every_operator_has_a_form_in_the_target_that_the_prover_reads(
+    target: str, read: Callable[[bytes], Program], tmp_path: Path
+) -> None:
     graphs = {case.op.kind: case.graph for case in reversed(chosen_cases())}
     assert set(graphs) == {kind.__name__ for kind in KINDS}
     path = tmp_path / "operators"
     graph, info = merged(graphs), ModelInfo("operators", (1,))
-    target = find_target(name)
-    assert target.reader is not None
-    target.converter().convert(graph, info, path, ConvertOptions())
+    find_converter(target).convert(graph, info, path, ConvertOptions())
+    rows = prove(read(path.read_bytes())).rows
     unknown = refusals.reason("an operator that nobody knows")
-    for proof in prove_forms(target.load(target.reader)(path.read_bytes())).values():
-        assert [row for row in proof.rows if row.why == unknown] == []
-        makers = {row.tensor for row in proof.rows}
-        assert len(makers) == len(proof.rows) >= len(graphs) - 1
+    assert [row for row in rows if row.why == unknown] == []
+    makers = {row.tensor for row in rows}
+    assert len(makers) == len(rows) >= len(graphs) - 1

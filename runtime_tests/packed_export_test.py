@@ -55,8 +55,8 @@ def test_the_export_is_verified_and_proved(reports: dict[str, Report]) -> None:
 
 
 def test_both_files_give_equal_bits(reports: dict[str, Report]) -> None:
-    pictures = (synthetic(64, (3, 32, 32), seed=5).astype(np.float32) - 128) / 64
-    assert_bit_exact(path_of(reports, "packed"), path_of(reports, "standard"), pictures)
+    images = (synthetic(64, (3, 32, 32), seed=5).astype(np.float32) - 128) / 64
+    assert_bit_exact(path_of(reports, "packed"), path_of(reports, "standard"), images)
 
 
 def test_layers_are_compared_by_name(reports: dict[str, Report], capsys: pytest.CaptureFixture[str]) -> None:

@@ -139,10 +139,10 @@ def test_the_page_is_light_and_dark(profile: Profile, chromium: str, tmp_path: P
     fdabnn_deploy.write_profile_html(profile, page)
     grounds = {}
     for name, scheme in (("dark", "0"), ("light", "1")):
-        picture = tmp_path / f"{name}.png"
-        options = (f"--screenshot={picture}", f"--blink-settings=preferredColorScheme={scheme}")
+        screenshot = tmp_path / f"{name}.png"
+        options = (f"--screenshot={screenshot}", f"--blink-settings=preferredColorScheme={scheme}")
         browse(chromium, tmp_path, page, *options)
-        with Image.open(picture) as image:
+        with Image.open(screenshot) as image:
             assert image.size == SIZE
             pixels = np.asarray(image.convert("L"))
             assert pixels.std() > 5

@@ -11,9 +11,10 @@ from torch import Tensor, nn
 import fdabnn_deploy
 from fdabnn_deploy.conformance import network
 from fdabnn_deploy.ir.model_info import ModelInfo
+from fdabnn_deploy.measure.format_tools import tools_for
 from fdabnn_deploy.measure.profile_report import texts
 from fdabnn_deploy.measure.profile_report.html import render
-from fdabnn_deploy.measure.profiles import figures, layer_baseline, operators
+from fdabnn_deploy.measure.profiles import figures, layer_baseline
 from fdabnn_deploy.measure.profiles.result import Measurement, Profile
 from fdabnn_deploy.runtimes.tflite.tflite_file import parse_tflite
 from fdabnn_deploy.targets.converter import ConvertOptions
@@ -39,7 +40,7 @@ def test_binary_layers_against_float_ones(suffix: str, tmp_path: Path) -> None:
     path = tmp_path / f"network{suffix}"
     options = ConvertOptions(kernels="packed" if suffix == ".onnx" else "standard")
     find_converter(suffix[1:]).convert(network(), ModelInfo("network", (3, 9, 9)), path, options)
-    found = operators.read(path)
+    found = tools_for(path).operators(path)
     made = layer_baseline.make("fp32", path, found, tmp_path)
     assert {pair.layer for pair in made.pairs} == {operator.layer for operator in found if operator.binary}
     for pair in made.pairs:

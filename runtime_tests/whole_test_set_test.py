@@ -64,7 +64,7 @@ def test_10000_images_under_every_setting(
 ) -> None:
     fdabnn_deploy.export(path, out=tmp_path, samples=f"{cifar10_folder}:64")
     source = checkpoint.read(path)
-    pictures = samples.load(f"{cifar10_folder}:all", source.info).images
+    images = samples.load(f"{cifar10_folder}:all", source.info).images
     files = sorted(file for file in tmp_path.iterdir() if file.suffix in (".onnx", ".tflite"))
     onnx = find_converter("onnx")
     record = Numerics.from_text(registry.for_file(files[0]).metadata(files[0])["numerics"])
@@ -73,10 +73,10 @@ def test_10000_images_under_every_setting(
     forms = dict.fromkeys(files, "as written") | {
         file: name for name, file in onnx.variants(graph, source.info, artifact, tmp_path).items()
     }
-    expected = run_in_batches(TorchGraphSession(graph), pictures)
+    expected = run_in_batches(TorchGraphSession(graph), images)
     found = {"NumPy reference": 0, "PyTorch, 2 threads": 0}
-    for begin in range(0, len(pictures), PIECE):
-        piece = [pictures[begin : begin + PIECE]]
+    for begin in range(0, len(images), PIECE):
+        piece = [images[begin : begin + PIECE]]
         wanted = [output[begin : begin + PIECE] for output in expected]
         for name, outputs in (
             ("NumPy reference", evaluate(graph, piece)),
@@ -86,7 +86,7 @@ def test_10000_images_under_every_setting(
     for file, form in forms.items():
         for runtime in (registry.for_file(file), *map(registry.get, registry.beside(file))):
             for setting, session in runtime.settings(file):
-                outputs = run_in_batches(session, pictures)
+                outputs = run_in_batches(session, images)
                 found[f"{runtime.name}, {form}, {setting}"] = compare_outputs(expected, outputs).differing
     with capsys.disabled():
         print()

@@ -17,6 +17,8 @@ from fdabnn_deploy.runtimes.onnx.onnxruntime import OnnxRuntimeSession
 from fdabnn_onnx.build_model import build_model
 from fdabnn_onnx.verify import check_model
 
+pytestmark = pytest.mark.runtimes
+
 INFO = ModelInfo("network", (3, 9, 9), mean=(0.5, 0.25, 0.125))
 
 

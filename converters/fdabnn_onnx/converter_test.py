@@ -16,6 +16,8 @@ from fdabnn_onnx.converter import CONVERTER
 from fdabnn_onnx.op_counts import ONE_BIT, count_ops
 from fdabnn_onnx.pack import is_packed
 
+pytestmark = pytest.mark.runtimes
+
 INFO = ModelInfo("network", (3, 9, 9))
 
 

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from fdabnn_deploy.ir.graph import Graph, Node
 from fdabnn_deploy.ir.ops import Input, Relu
 from fdabnn_onnx.emitter import Emitter
+
+pytestmark = pytest.mark.runtimes
 
 
 def make() -> tuple[Emitter, Node]:

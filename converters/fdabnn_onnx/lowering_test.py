@@ -15,6 +15,8 @@ from fdabnn_onnx.build_model import build_model
 from fdabnn_onnx.lower import LOWERINGS
 from fdabnn_onnx.verify import check_model
 
+pytestmark = pytest.mark.runtimes
+
 INFO = ModelInfo("case", (1,))
 LEVELS = ("disabled", "all")
 

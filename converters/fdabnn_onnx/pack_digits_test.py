@@ -11,6 +11,8 @@ from fdabnn_deploy.runtimes.onnx.onnxruntime import OnnxRuntimeSession
 from fdabnn_onnx.pack import DOMAIN
 from fdabnn_onnx.pack_digits import pack_digits
 
+pytestmark = pytest.mark.runtimes
+
 CONSTANTS = {
     "low": -2.0,
     "high": 3.0,

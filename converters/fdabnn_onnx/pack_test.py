@@ -38,6 +38,8 @@ from fdabnn_onnx.build_model import build_model
 from fdabnn_onnx.pack import pack_model
 from fdabnn_onnx.verify import check_packed
 
+pytestmark = pytest.mark.runtimes
+
 INFO = ModelInfo("case", (1,))
 
 

@@ -16,6 +16,7 @@ TARGET = Target(
     reader="fdabnn_deploy.prove.readers.onnx:read_forms",
     kernels=("packed",),
     contents="fdabnn_deploy.runtimes.onnx.external_data:read_model",
+    measuring="fdabnn_onnx.measure.tools:TOOLS",
     device=DevicePackage(
         "ONNX Runtime", "onnxruntime", "libonnxruntime.so", r"onnxruntime/capi/libonnxruntime\.so(\.[\d.]+)?"
     ),

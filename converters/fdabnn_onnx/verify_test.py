@@ -15,6 +15,8 @@ from fdabnn_onnx.build_model import build_model
 from fdabnn_onnx.op_counts import count_ops
 from fdabnn_onnx.verify import ARITHMETIC_PASSES, InvalidModelError, check_model, check_simplified
 
+pytestmark = pytest.mark.runtimes
+
 INFO = ModelInfo("network", (3, 9, 9))
 
 

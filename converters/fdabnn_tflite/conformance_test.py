@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 from fdabnn_deploy.conformance import KINDS, Case, chosen_cases, random_case
 from fdabnn_tflite.layout import extra_work
 
+pytestmark = pytest.mark.runtimes
+
 CASES = {case.name: case for case in chosen_cases()}
 
 

@@ -45,6 +45,8 @@ from fdabnn_tflite.emitter import Emitter
 from fdabnn_tflite.finish import finish_file
 from fdabnn_tflite.saved_model import build_flatbuffer, import_tensorflow
 
+pytestmark = pytest.mark.runtimes
+
 INFO = ModelInfo(
     "resnet20", (3, 32, 32), mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25), classes=tuple("abcdefghij")
 )

@@ -102,9 +102,9 @@ class Emitter:
         return self._values[name][1]
 
     def nhwc(self, name: str) -> Tensor:
-        """A picture [N, H, W, C]."""
+        """An image [N, H, W, C]."""
         tensor, form = self._values[name]
-        assert form == NHWC, f"{name} is no picture"
+        assert form == NHWC, f"{name} is not an image"
         return tensor
 
     def as_form(self, name: str, form: Form) -> Tensor:
@@ -134,9 +134,9 @@ class Emitter:
     def to_graph_order(self, tensor: Tensor, shape: Shape, form: Form) -> Tensor:
         """Undoes a form: the values as the graph has them, channels first and never mirrored."""
         if form.image:
-            picture = (BATCH, *form.image)
-            tensor = self.reshape(tensor, stored_shape(picture, NHWC))
-            tensor = self.to_graph_order(tensor, picture, NHWC)
+            image = (BATCH, *form.image)
+            tensor = self.reshape(tensor, stored_shape(image, NHWC))
+            tensor = self.to_graph_order(tensor, image, NHWC)
         elif form.layout is Layout.NHWC:
             if shape[2] == shape[3] == 1:
                 return self.reshape(tensor, shape)
@@ -145,34 +145,34 @@ class Emitter:
 
     def from_graph_order(self, tensor: Tensor, shape: Shape, form: Form) -> Tensor:
         """Brings values that lie as in the graph into a form."""
-        assert not form.image, "nothing asks for the order of a picture that it is not in"
+        assert not form.image, "nothing asks for the order of an image that it is not in"
         if form.layout is Layout.NHWC and shape[2:] != (1, 1):
             return self.mirrored(self.emit("Transpose", x=tensor, perm=_int32(0, 2, 3, 1)), shape)
         stored = stored_shape(shape, form)
         return tensor if tuple(tensor.shape)[1:] == stored[1:] else self.reshape(tensor, stored)
 
-    def mirrored(self, picture: Tensor, shape: Shape) -> Tensor:
-        """Reverses height and width of a stored picture where the network is mirrored.
+    def mirrored(self, image: Tensor, shape: Shape) -> Tensor:
+        """Reverses height and width of a stored image where the network is mirrored.
 
         Both at once, as one dimension: older runtimes reverse only one.
         """
         if not self.flipped or shape[2] * shape[3] == 1:
-            return picture
-        rows = self.reshape(picture, (BATCH, shape[2] * shape[3], shape[1]))
+            return image
+        rows = self.reshape(image, (BATCH, shape[2] * shape[3], shape[1]))
         return self.reshape(self.emit("ReverseV2", tensor=rows, axis=_int32(1)), stored_shape(shape, NHWC))
 
     def reshape(self, tensor: Tensor, shape: Shape) -> Tensor:
         """Reshapes each image."""
         return self.emit("Reshape", tensor=tensor, shape=_int32(*shape))
 
-    def pad(self, picture: Tensor, pads: tuple[Pair, Pair], value: float) -> Tensor:
-        """Pads height and width of a stored picture."""
+    def pad(self, image: Tensor, pads: tuple[Pair, Pair], value: float) -> Tensor:
+        """Pads height and width of a stored image."""
         if not any(map(any, pads)):
-            return picture
+            return image
         paddings = np.array([(0, 0), *pads, (0, 0)], dtype=np.int32)
         if value == 0:
-            return self.emit("Pad", input=picture, paddings=paddings)
-        return self.emit("PadV2", input=picture, paddings=paddings, constant_values=np.float32(value))
+            return self.emit("Pad", input=image, paddings=paddings)
+        return self.emit("PadV2", input=image, paddings=paddings, constant_values=np.float32(value))
 
     def slice(self, tensor: Tensor, ranges: Sequence[tuple[int, int, int]]) -> Tensor:
         """Slices `begin:end:step` of every dimension but the batch, in the stored order; nothing where that is all of it."""
@@ -184,15 +184,15 @@ class Emitter:
             "StridedSlice", input=tensor, begin=begin, end=end, strides=step, begin_mask=1, end_mask=1
         )
 
-    def crop(self, picture: Tensor, crop: Pair) -> Tensor:
-        """Cuts leading rows and columns off a stored picture."""
-        height, width, channels = tuple(picture.shape)[1:]
-        return self.slice(picture, [(crop[0], height, 1), (crop[1], width, 1), (0, channels, 1)])
+    def crop(self, image: Tensor, crop: Pair) -> Tensor:
+        """Cuts leading rows and columns off a stored image."""
+        height, width, channels = tuple(image.shape)[1:]
+        return self.slice(image, [(crop[0], height, 1), (crop[1], width, 1), (0, channels, 1)])
 
-    def channels(self, picture: Tensor, begin: int, end: int) -> Tensor:
-        """Some channels of a stored picture."""
-        height, width = tuple(picture.shape)[1:3]
-        return self.slice(picture, [(0, height, 1), (0, width, 1), (begin, end, 1)])
+    def channels(self, image: Tensor, begin: int, end: int) -> Tensor:
+        """Some channels of a stored image."""
+        height, width = tuple(image.shape)[1:3]
+        return self.slice(image, [(0, height, 1), (0, width, 1), (begin, end, 1)])
 
     def sign(self, tensor: Tensor) -> Tensor:
         """-1 where x < 0, else +1, in the form that LCE recognises; one per tensor."""

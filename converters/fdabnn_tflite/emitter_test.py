@@ -12,6 +12,8 @@ from fdabnn_tflite.emitter import Emitter, op_names
 from fdabnn_tflite.layout import FLAT, NHWC, Form
 from fdabnn_tflite.saved_model import import_tensorflow
 
+pytestmark = pytest.mark.runtimes
+
 GRAPH = Graph(
     [Node("x", Input((3, 4, 5))), Node("flat", Reshape((60,)), ("x",)), Node("y", Relu(), ("flat",))], ["y"]
 )

@@ -29,6 +29,8 @@ from fdabnn_deploy.runtimes.tflite.tflite_file import DIGEST_KEY, parse_tflite
 from fdabnn_tflite.finish import finish_file
 from fdabnn_tflite.saved_model import build_flatbuffer
 
+pytestmark = pytest.mark.runtimes
+
 RNG = np.random.default_rng(4)
 
 

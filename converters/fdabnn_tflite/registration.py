@@ -19,6 +19,7 @@ TARGET = Target(
     checksum="fdabnn_deploy.runtimes.tflite.tflite_file:status_of_file",
     reader="fdabnn_deploy.prove.readers.tflite:read_forms",
     packed_signs=True,
+    measuring="fdabnn_tflite.measure.tools:TOOLS",
     device=DevicePackage("LiteRT", "ai-edge-litert", "libLiteRt.so", r"ai_edge_litert/libLiteRt\.so"),
 )
 """Registered in the entry point group `fdabnn_deploy.converters`."""

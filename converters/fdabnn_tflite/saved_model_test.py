@@ -9,6 +9,8 @@ from fdabnn_deploy.ir.graph import Graph, Node
 from fdabnn_deploy.ir.ops import Input, Relu
 from fdabnn_tflite.saved_model import build_flatbuffer, import_tensorflow
 
+pytestmark = pytest.mark.runtimes
+
 GRAPH = Graph([Node("x", Input((3,))), Node("y", Relu(), ("x",))], ["y"])
 
 

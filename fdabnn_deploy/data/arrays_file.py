@@ -1,4 +1,4 @@
-"""Reading `.npz` and `.npy` files of strangers: nothing is run, and nothing is made that is larger than allowed."""
+"""Reading `.npz` and `.npy` files of unknown origin: nothing is run, and nothing is made that is larger than allowed."""
 
 from __future__ import annotations
 

@@ -152,7 +152,7 @@ def _read_image(
     except Exception as error:  # noqa: BLE001 - a damaged image raises nearly every type there is
         reason = str(error) or type(error).__name__
         raise UsageError(
-            f"{path} is not a readable picture ({reason}): save it as PNG or JPEG again, or take it away"
+            f"{path} is not a readable image ({reason}): save it as PNG or JPEG again, or take it away"
         ) from None
     if upright.size != size:
         upright = ImageOps.fit(upright, size, Image.Resampling.BILINEAR)
@@ -188,16 +188,16 @@ def synthetic(count: int, shape: tuple[int, ...], seed: int = 0) -> Pixels:
     images = np.empty((count, *shape), np.uint8)
     for index in range(count):
         rng = np.random.default_rng((seed, index))
-        picture = np.tile(rng.uniform(40, 215, (channels, 1, 1)), (1, height, width))
+        canvas = np.tile(rng.uniform(40, 215, (channels, 1, 1)), (1, height, width))
         for _ in range(3):
             frequency = rng.uniform(-4, 4, 2)
             wave = np.cos(2 * np.pi * (frequency[0] * y + frequency[1] * x + rng.random()))
-            picture += rng.uniform(-35, 35, (channels, 1, 1)) * wave
+            canvas += rng.uniform(-35, 35, (channels, 1, 1)) * wave
         for _ in range(rng.integers(2, 6)):
             centre, radius = rng.random(2), rng.uniform(0.08, 0.4, 2)
             inside = ((y - centre[0]) / radius[0]) ** 2 + ((x - centre[1]) / radius[1]) ** 2 < 1
             shade = rng.uniform(0, 255, (channels, 1)) + rng.uniform(-40, 40) * (y + x)[inside]
-            picture[:, inside] = shade
-        picture += rng.normal(0, 5, shape)
-        images[index] = np.clip(np.rint(picture), 0, 255)
+            canvas[:, inside] = shade
+        canvas += rng.normal(0, 5, shape)
+        images[index] = np.clip(np.rint(canvas), 0, 255)
     return images

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from fdabnn_deploy.data import cifar10, images as pictures
+from fdabnn_deploy.data import cifar10, images as image_files
 from fdabnn_deploy.data.arrays_file import check_samples_file, read_arrays
 from fdabnn_deploy.errors import UsageError
 from fdabnn_deploy.data.labels import check_labels
@@ -67,17 +67,17 @@ def load(spec: str | Path | None, info: ModelInfo, memory_limit: int | None = No
         spec: one of
             `set.npz`: the array `images`, `x` or `inputs`, or the only one; floats are taken as they are,
             bytes are pixels and get normalised; NCHW or NHWC; optional `labels`; `set.npy`: that array alone; a folder with
-            CIFAR-10's test batch; a folder of PNG or JPEG files (see `pictures.read_folder`); `random:N`: seeded made-up
-            pictures. A folder or file may be followed by `:N` or `:all`; folders give their first 512
+            CIFAR-10's test batch; a folder of PNG or JPEG files (see `image_files.read_folder`); `random:N`: seeded made-up
+            images. A folder or file may be followed by `:N` or `:all`; folders give their first 512
             otherwise.
-            None: CIFAR-10's test pictures where the model takes them and `FDABNN_DATA` (default `data`) has
+            None: CIFAR-10's test images where the model takes them and `FDABNN_DATA` (default `data`) has
                 them, else `random:200`.
         info: of the model: its input shape, mean, std and classes.
         memory_limit: bytes that files may expand to, by default `fdabnn_deploy.system.memory.EXPANDED`.
 
     Raises:
         UsageError: the samples are missing, damaged or do not fit the model.
-        RuntimeMissingError: pictures are to be read and Pillow is not installed.
+        RuntimeMissingError: images are to be read and Pillow is not installed.
     """
     if spec is None:
         return _default(info)
@@ -88,10 +88,10 @@ def load(spec: str | Path | None, info: ModelInfo, memory_limit: int | None = No
     path, limit = _split(text)
     if exists(path) and path.is_dir():
         batch = cifar10.find_test_batch(path)
-        if batch is not None and not pictures.has_images(path):
+        if batch is not None and not image_files.has_images(path):
             return _cifar10(batch, path, limit, info)
         count = {"default": DEFAULT_COUNT, "all": None}.get(str(limit), limit)
-        found = pictures.read_folder(
+        found = image_files.read_folder(
             path, info.input_shape, None if count is None else int(count), info.classes, memory_limit
         )
         return Samples(
@@ -170,7 +170,7 @@ def _default(info: ModelInfo) -> Samples:
     if info.mean is not None and info.std is not None:
         return _cifar10(batch, folder, DEFAULT_COUNT, info)
     note = (
-        f"the pictures of CIFAR-10 in {folder} were not used as samples, because {info.name} does not say how to normalise them: give "
+        f"the images of CIFAR-10 in {folder} were not used as samples, because {info.name} does not say how to normalise them: give "
         "--mean and --std"
     )
     return replace(_random(DEFAULT_RANDOM, info), notes=(note,))
@@ -184,7 +184,7 @@ def _cifar10(batch: Path, folder: Path, limit: int | str, info: ModelInfo) -> Sa
     pixels, labels = pixels[:count], labels[:count]
     argument = f"{folder}:{'all' if limit == 'all' else count}"
     return Samples(
-        normalise(pixels, info, str(folder)), labels, f"{len(pixels)} CIFAR-10 test pictures", False, argument
+        normalise(pixels, info, str(folder)), labels, f"{len(pixels)} CIFAR-10 test images", False, argument
     )
 
 
@@ -198,13 +198,13 @@ def _random(count: int, info: ModelInfo) -> Samples:
         low, high = info.input_range or (-3.0, 3.0)
         values = np.random.default_rng(0).standard_normal((count, *shape)).clip(low, high).astype(np.float32)
         return Samples(values, None, f"{count} seeded normal vectors", True, argument)
-    pixels = pictures.synthetic(count, shape)
+    pixels = image_files.synthetic(count, shape)
     if info.mean is not None and info.std is not None:
         images = normalise(pixels, info, argument)
     else:
         low, high = info.input_range or (-2.0, 2.0)
         images = (low + (high - low) * (np.arange(256) / 255)).astype(np.float32)[pixels]
-    return Samples(images, None, f"{count} seeded synthetic pictures", True, argument)
+    return Samples(images, None, f"{count} seeded synthetic images", True, argument)
 
 
 def _npz(path: Path, arrays: dict[str, Array], limit: int | str, info: ModelInfo) -> Samples:

@@ -1,4 +1,4 @@
-"""How a convolution or dense layer with float weights becomes exact: as the sum of products of digits (`plan`)."""
+"""How a convolution or dense layer with float weights becomes exact: as a sum of partial products of slices (`plan`)."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def float_layer(cutter: Cutter, node: Node) -> None:
 
 
 def _remainders(cutter: Cutter, node: Node, limited: str, digit: str, count: int) -> list[str]:
-    """The further digits of an operand, as far as there are any."""
+    """The further slices of an operand, until nothing is left of it."""
     bench, rest = cutter.bench, limited
     bounds = bench.bounds(digit)
     exponents = digit_exponents(bounds.magnitude, bounds.grid, count + 1)
@@ -79,7 +79,7 @@ def _parameters(op: Conv2d | Linear) -> tuple[DoubleArray, DoubleArray]:
 
 
 def _with_parameters(op: Conv2d | Linear, digit: Gridded, negative: bool, biased: bool) -> Op:
-    """The layer with a digit of its parameters; `0 -` keeps zeros positive."""
+    """The layer with one slice of its parameters; `0 -` keeps zeros positive."""
     weight, bias = (0 - value if negative else value for value in (digit.weight, digit.bias))
     return replace(
         op,
@@ -89,7 +89,7 @@ def _with_parameters(op: Conv2d | Linear, digit: Gridded, negative: bool, biased
 
 
 def _bits(weight: DoubleArray, digits: list[Gridded]) -> int:
-    """Bits of the largest weight of the channel that has least, down to the last digit's grid; 0 where all weights are zeros."""
+    """Bits from the largest weight down to the grid of the last slice, in the channel with the fewest; 0 if all weights are 0."""
     rows = np.abs(weight).reshape(len(weight), -1).max(axis=1)
     used = rows > 0
     if not np.any(used):

@@ -61,7 +61,7 @@ def make_exact(
         record: of an earlier export of the same graph.
 
     Raises:
-        ModelRefusedError: an operator has no exact form; the message names it, the reason and the way out. Or the record belongs to another
+        ModelRefusedError: an operator has no exact form; the message names it, the reason and the remedy. Or the record belongs to another
             graph.
     """
     reports = []

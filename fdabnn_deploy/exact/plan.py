@@ -1,8 +1,9 @@
 """Choosing the grids of a reduction: how float32's 24 bits are shared between operand, weights and the number of terms.
 
-The result may be one exact sum or several, which are then added with one rounding each. Operand and weights are cut into digits,
-`x = x0 + x1 + x2`, each the rounding of what the digits in front of it leave, on the finest grid on which its sum is exact too, and
-`w = w0 + w1 + w2` likewise (`weight_grids`). A sum per product of digits, the most significant ones first (`PRODUCTS`):
+The result may be one exact sum or several, which are then added with one rounding each: the Ozaki scheme (Ozaki et al. 2012,
+docs/numerics.md). Operand and weights are split into slices without error, `x = x0 + x1 + x2`: each slice is what the slices before it
+leave, rounded to the finest grid on which its sum is exact too; `w = w0 + w1 + w2` likewise (`weight_grids`). There is one sum per
+partial product of two slices, the most significant ones first (`PRODUCTS`):
 
     1 part:   x0 w0
     2 parts:  x0 w0 + x0 w1
@@ -16,7 +17,7 @@ With errors uniform over a grid step and terms taken as independent, the error o
 
     K (E[x^2] W' + X' E[w^2] + sum of E[xa^2] E[wb^2] over the products left out) / (K E[x^2] E[w^2]),
 
-X' and W' being the mean squares that the last digits leave: `4^-e / 12` for a last grid of exponent e.
+X' and W' being the mean squares of what the last slices leave: `4^-e / 12` for a last grid of exponent e.
 """
 
 from __future__ import annotations
@@ -36,10 +37,10 @@ PRODUCTS: dict[int, tuple[tuple[int, int], ...]] = {
     3: ((0, 0), (1, 0), (0, 1)),
     6: ((0, 0), (1, 0), (0, 1), (2, 0), (1, 1), (0, 2)),
 }
-"""By the number of parts: digits of the operand and of the weights that are multiplied."""
+"""By the number of parts: the slices of the operand and of the weights that are multiplied."""
 
 OPERAND_BITS = range(3, 21)
-"""Magnitudes of the operand's first digit in units that are tried, as powers of two."""
+"""Magnitudes of the operand's first slice in units that are tried, as powers of two."""
 
 SMALLEST_LIMIT = 2.0**-40
 """Where nothing but zeros and the like was seen, values up to 1 are kept."""

@@ -10,6 +10,8 @@ from torch import nn
 from fdabnn_deploy.errors import UsageError
 from fdabnn_deploy.pipeline.export import export
 
+pytestmark = pytest.mark.runtimes
+
 NETWORK = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten()).eval()
 
 

@@ -1,4 +1,4 @@
-"""What is known of a tensor before it is computed: limits, grid, and what stands directly in front of it.
+"""The abstract domain: limits and grid of a tensor, for every input, and the operators directly in front of it.
 
 A float32 that is not denormal is `n * 2^-g` with an integer n. `Value.grid` is such a g, per channel or wherever it is known more finely:
 all values are multiples of `2^-g`. Rounding to float32 keeps that true, so grids survive inexact operations and only grow by the

@@ -58,7 +58,10 @@ def for_file(path: Path) -> Runtime:
     target = targets.for_suffix(path)
     if target is None:
         known = ", ".join(targets.suffixes())
-        raise UsageError(f"{path}: no runtime opens files that end in '{path.suffix}': known: {known}")
+        wrong = "".join(f"; {reason}" for reason in targets.unusable().values())
+        raise UsageError(
+            f"{path}: no runtime opens files that end in '{path.suffix}': known: {known or 'none'}{wrong}"
+        )
     return get(target.default_runtime.name)
 
 

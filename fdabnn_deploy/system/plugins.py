@@ -26,7 +26,7 @@ def load(group: str, name: str, what: str) -> Any:
         what: how the error calls it, such as "target".
 
     Raises:
-        UsageError: nothing of this name is registered.
+        UsageError: nothing of this name is registered, or what is registered is not there.
         RuntimeMissingError: it is registered, but a package that it needs is not installed.
     """
     found: dict[str, EntryPoint] = {entry.name: entry for entry in entry_points(group=group)}
@@ -38,6 +38,10 @@ def load(group: str, name: str, what: str) -> Any:
         return found[name].load()
     except ModuleNotFoundError as error:
         raise _missing(f"{what} '{name}'", error) from None
+    except AttributeError:
+        raise UsageError(
+            f"{what} '{name}' is registered as {found[name].value}, which is not there: install its package again"
+        ) from None
 
 
 def resolve(place: str, what: str, install: str = INSTALL) -> Any:

@@ -10,6 +10,7 @@ from fdabnn_deploy.targets.converter import Converter
 from fdabnn_deploy.targets.installed import GROUP, find_converter, targets
 
 
+@pytest.mark.runtimes
 def test_the_installed_converters_are_found_and_are_converters() -> None:
     assert targets() == ["onnx", "tflite"]
     assert isinstance(find_converter("onnx"), Converter)

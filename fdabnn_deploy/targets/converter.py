@@ -53,7 +53,7 @@ class Converter(Protocol):
         The same graph, info and options give the same bytes.
 
         Raises:
-            ModelRefusedError: the target cannot express the graph, with the node's name, the reason and the way out.
+            ModelRefusedError: the target cannot express the graph, with the node's name, the reason and the remedy.
             UsageError: the target does not have the chosen option.
         """
         ...

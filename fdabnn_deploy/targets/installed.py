@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
-from fdabnn_deploy.errors import UsageError
+from fdabnn_deploy.errors import FdabnnError, UsageError
 from fdabnn_deploy.system import plugins
 from fdabnn_deploy.targets.converter import Converter
 from fdabnn_deploy.targets.target import Target
@@ -29,14 +29,7 @@ def find_target(name: str) -> Target:
         UsageError: there is none, or what is installed under this name is no target, or is at odds with another one.
         RuntimeMissingError: its registration needs a package that is not installed.
     """
-    found = plugins.load(GROUP, name, "target")
-    if not isinstance(found, Target):
-        raise UsageError(
-            f"target '{name}' is registered as {type(found).__name__}, not as fdabnn_deploy.targets.target.Target: "
-            "install a version of its package that is made for this one"
-        )
-    if found.name != name:
-        raise UsageError(f"target '{name}' calls itself '{found.name}': its package has to use one name")
+    found = _load(name)
     for other in registered():
         _check_apart(found, other)
     return found
@@ -47,24 +40,49 @@ def find_converter(target: str) -> Converter:
     return find_target(target).converter()
 
 
-@cache
 def registered() -> tuple[Target, ...]:
     """All installed targets, those of `DEFAULT` first.
 
-    One whose registration cannot be loaded is left out: it does not keep the others from working, and `find_target` says what is wrong.
+    One that cannot be used is left out: it does not keep the others from working. `unusable` and `find_target` say what is wrong.
     Where two claim the same suffix or the same name of a runtime, the first keeps it.
     """
+    return _load_all()[0]
+
+
+def unusable() -> dict[str, str]:
+    """What is wrong with installed targets that are left out of `registered`, by name."""
+    return _load_all()[1]
+
+
+@cache
+def _load_all() -> tuple[tuple[Target, ...], dict[str, str]]:
     found: list[Target] = []
+    wrong: dict[str, str] = {}
     for name in sorted(targets(), key=lambda name: (name not in DEFAULT, name)):
         try:
-            target = plugins.load(GROUP, name, "target")
-            if isinstance(target, Target) and target.name == name:
-                for other in found:
-                    _check_apart(target, other)
-                found.append(target)
-        except Exception:  # noqa: BLE001, S112 - the code of another distribution
-            continue
-    return tuple(found)
+            target = _load(name)
+            for other in found:
+                _check_apart(target, other)
+        except FdabnnError as error:
+            wrong[name] = str(error)
+        except Exception as error:  # noqa: BLE001 - the code of another distribution
+            wrong[name] = f"target '{name}' cannot be loaded: {type(error).__name__}: {error}"
+        else:
+            found.append(target)
+    return tuple(found), wrong
+
+
+def _load(name: str) -> Target:
+    """A registration; see `find_target` for the errors."""
+    found = plugins.load(GROUP, name, "target")
+    if not isinstance(found, Target):
+        raise UsageError(
+            f"target '{name}' is registered as {type(found).__name__}, not as fdabnn_deploy.targets.target.Target: "
+            "install a version of its package that is made for this one"
+        )
+    if found.name != name:
+        raise UsageError(f"target '{name}' calls itself '{found.name}': its package has to use one name")
+    return found
 
 
 def for_suffix(path: Path) -> Target | None:

@@ -72,6 +72,7 @@ class Target:
         contents: a function (path) that gives a file's bytes with all that belongs to it; None where that is the file alone.
         packed_signs: whether its sessions give packed signs, which a capsule then checks.
         device: how the default runtime gets onto devices; None where `fdabnn-profile` does not take such files.
+        measuring: a `fdabnn_deploy.measure.format_tools.FormatTools`; None where such files are not profiled.
         install: the command that installs what the modules import.
     """
 
@@ -86,6 +87,7 @@ class Target:
     contents: str | None = None
     packed_signs: bool = False
     device: DevicePackage | None = None
+    measuring: str | None = None
     install: str = INSTALL
 
     def __post_init__(self) -> None:

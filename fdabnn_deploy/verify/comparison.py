@@ -235,7 +235,7 @@ def _on_other_runtimes(
 
 
 def _not_judged(a: Side, b: Side, atol: float | None) -> str:
-    """Why the bits of these two are nobody's promise, or nothing."""
+    """The reason why equal bits were not promised for these two models; empty if they were."""
     checkpoints = [side for side in (a, b) if side.runtime == opened_models.CHECKPOINT_RUNTIME]
     files = [side for side in (a, b) if side.runtime != opened_models.CHECKPOINT_RUNTIME]
     floats = [

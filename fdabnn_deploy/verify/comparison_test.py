@@ -53,6 +53,7 @@ def write(
     return path
 
 
+@pytest.mark.runtimes
 def test_a_file_agrees_with_itself(tmp_path: Path) -> None:
     path = write(tmp_path / "a.onnx", sha256="aa")
     result = compare_models(path, path, "random:5", per_layer=True)
@@ -68,6 +69,7 @@ def test_a_file_agrees_with_itself(tmp_path: Path) -> None:
     assert set(schema["properties"]) == set(content)
 
 
+@pytest.mark.runtimes
 def test_the_first_tensor_that_differs_is_named(tmp_path: Path) -> None:
     a, b = write(tmp_path / "a.onnx"), write(tmp_path / "b.onnx", offset=0.5)
     result = compare_models(a, b, "random:3", per_layer=True)
@@ -85,6 +87,7 @@ def test_the_first_tensor_that_differs_is_named(tmp_path: Path) -> None:
     assert result.verdict_text == "12 of 12 values differ in their bits"
 
 
+@pytest.mark.runtimes
 def test_the_tolerance_is_said(tmp_path: Path) -> None:
     a, b = write(tmp_path / "a.onnx"), write(tmp_path / "b.onnx", offset=0.5)
     within = compare_models(a, b, "random:3", atol=0.5)
@@ -101,6 +104,7 @@ def test_the_tolerance_is_said(tmp_path: Path) -> None:
             compare_models(a, a, "random:3", atol=wrong)
 
 
+@pytest.mark.runtimes
 def test_float_numerics_are_reported_only(tmp_path: Path) -> None:
     a, b = write(tmp_path / "a.onnx"), write(tmp_path / "b.onnx", offset=0.5, numerics=Numerics())
     result = compare_models(a, b, "random:3")
@@ -114,6 +118,7 @@ def test_float_numerics_are_reported_only(tmp_path: Path) -> None:
     assert compare_models(a, b, "random:3", atol=0.1).verdict == "different"
 
 
+@pytest.mark.runtimes
 def test_a_file_that_does_not_say_is_judged(tmp_path: Path) -> None:
     a = write(tmp_path / "a.onnx", numerics=None)
     assert compare_models(a, a, "random:3").verdict == "equal"
@@ -122,6 +127,7 @@ def test_a_file_that_does_not_say_is_judged(tmp_path: Path) -> None:
     assert (result.verdict, result.a.numerics, result.same_numerics) == ("different", "unknown", None)
 
 
+@pytest.mark.runtimes
 def test_other_numerics_are_noticed(tmp_path: Path) -> None:
     a = write(tmp_path / "a.onnx")
     assert compare_models(a, a, "random:2").same_numerics is True
@@ -129,6 +135,7 @@ def test_other_numerics_are_noticed(tmp_path: Path) -> None:
     assert compare_models(a, b, "random:2").same_numerics is False
 
 
+@pytest.mark.runtimes
 def test_a_damaged_record_is_refused(tmp_path: Path) -> None:
     a = write(tmp_path / "a.onnx", numerics='{"mode": "sharp"}')
     with pytest.raises(
@@ -137,6 +144,7 @@ def test_a_damaged_record_is_refused(tmp_path: Path) -> None:
         compare_models(a, a, "random:2")
 
 
+@pytest.mark.runtimes
 def test_layers_are_compared_on_inputs_that_differ(tmp_path: Path) -> None:
     a = write(tmp_path / "a.onnx")
     images = np.random.default_rng(0).standard_normal((64, 3, 6, 6)).astype(np.float32)
@@ -164,6 +172,7 @@ def test_layers_are_compared_on_inputs_that_differ(tmp_path: Path) -> None:
     assert first.comparison.first.index[0] == result.layer_images[0]
 
 
+@pytest.mark.runtimes
 def test_other_weights_are_another_network(tmp_path: Path) -> None:
     a, b = write(tmp_path / "a.onnx", sha256="aa"), write(tmp_path / "b.onnx", seed=1, sha256="bb")
     result = compare_models(a, b, "random:200", per_layer=True)
@@ -173,6 +182,7 @@ def test_other_weights_are_another_network(tmp_path: Path) -> None:
     assert result.first_difference.tensor == "conv/binary_conv"
 
 
+@pytest.mark.runtimes
 def test_labels_give_accuracies(tmp_path: Path) -> None:
     path = write(tmp_path / "a.onnx")
     images = np.random.default_rng(0).standard_normal((6, 3, 6, 6)).astype(np.float32)
@@ -183,6 +193,7 @@ def test_labels_give_accuracies(tmp_path: Path) -> None:
     assert compare_models(path, path, "random:2").a.accuracy is None
 
 
+@pytest.mark.runtimes
 def test_what_cannot_be_compared(tmp_path: Path) -> None:
     a = write(tmp_path / "a.onnx")
     with pytest.raises(UsageError, match=r"takes 3x6x6, b\.onnx takes 3x8x8: the two cannot be compared"):

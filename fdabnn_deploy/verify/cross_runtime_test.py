@@ -20,6 +20,8 @@ from fdabnn_deploy.verify.comparison import compare_models
 from fdabnn_deploy.verify.comparison_report import SCHEMA_FILE
 from fdabnn_deploy.verify.cross_runtime import open_beside
 
+pytestmark = pytest.mark.runtimes
+
 EXACT = Numerics("exact", {"input": Cut(-1.0, 1.0, 8)})
 
 

@@ -47,6 +47,7 @@ def test_a_layer_goes_back_to_what_is_known(tensor: str, known: set[str], inputs
         assert isinstance(layer.producers(node)[0].op, Sign)
 
 
+@pytest.mark.runtimes
 def test_the_folder_runs_by_itself(tmp_path: Path) -> None:
     folder = tmp_path / "new" / "layer"
     write(folder, case("conv1", {"sign1"}, (0, 2, 3, 4)))
@@ -82,6 +83,7 @@ def test_signs_that_come_through_other_operators_stay_signs() -> None:
     assert isinstance(layer["half"].op, Sign)
 
 
+@pytest.mark.runtimes
 def test_a_layer_that_no_target_takes_is_written_all_the_same(tmp_path: Path) -> None:
     graph = Graph([Node("x", Input((2,))), Node("y", TorchSign(), ("x",))], ["y"])
     x = np.array([[0.5, -2.0]], np.float32)

@@ -8,6 +8,8 @@ import pytest
 
 from bench import cc
 
+pytestmark = pytest.mark.slow
+
 
 def supports(flag: str) -> bool:
     cpuinfo = Path("/proc/cpuinfo")

@@ -6,6 +6,8 @@ import pytest
 
 from bench.command import run
 
+pytestmark = pytest.mark.runtimes
+
 
 @pytest.mark.parametrize(
     ("arguments", "message"),

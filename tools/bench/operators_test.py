@@ -8,6 +8,8 @@ from bench.layers import Layer, Problem
 from bench.peers import tflite
 from fdabnn_deploy.runtimes.tflite.tflite_file import parse_tflite
 
+pytestmark = pytest.mark.runtimes
+
 LAYER = Layer(6, 8)
 
 

@@ -14,6 +14,8 @@ from bench.measure import Row, Timing
 from bench.peers import ours
 from fdabnn_deploy.cli.console import make_console
 
+pytestmark = pytest.mark.runtimes
+
 LAYER = Layer(28, 128)
 
 

@@ -46,8 +46,8 @@ class Files(NamedTuple):
 
 def export(module: nn.Module, info: ModelInfo, folder: Path) -> Files:
     """Exports a network with exact numerics, without the checks of `fdabnn-export`."""
-    pictures = samples.load(_SAMPLES, info).images
-    exact = make_exact(deploy(capture(module, info.input_shape)).graph, [pictures])
+    images = samples.load(_SAMPLES, info).images
+    exact = make_exact(deploy(capture(module, info.input_shape)).graph, [images])
     info = replace(info, numerics=exact.numerics.to_text())
     graph = exact.graph
     macs = sum(

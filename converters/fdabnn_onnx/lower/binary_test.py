@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from onnx import numpy_helper
 
 from fdabnn_deploy.ir.graph import Graph, Node
@@ -19,6 +20,7 @@ def conv(padding_value: int, padding: tuple[int, int] = (1, 1)) -> Graph:
     return Graph([Node("x", Input((2, 4, 4))), Node("s", Sign(), ("x",)), Node("y", op, ("s",))], ["y"])
 
 
+@pytest.mark.runtimes
 def test_sign_of_zeros_nan_infinities_and_denormals() -> None:
     graph = Graph([Node("x", Input((8,))), Node("y", Sign(), ("x",))], ["y"])
     values = [[0.0, -0.0, np.nan, -np.nan, np.inf, -np.inf, 1e-45, -1e-45]]

@@ -28,6 +28,8 @@ from fdabnn_deploy.ir.ops import (
 from fdabnn_tflite.lower.binary import is_binary
 from fdabnn_tflite.saved_model import build_flatbuffer
 
+pytestmark = pytest.mark.runtimes
+
 RNG = np.random.default_rng(0)
 
 

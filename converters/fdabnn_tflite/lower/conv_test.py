@@ -11,6 +11,8 @@ import pytest
 from fdabnn_deploy.ir.graph import Graph, Node
 from fdabnn_deploy.ir.ops import Affine, Conv2d, Input, Linear, Op, Relu, Reshape
 
+pytestmark = pytest.mark.runtimes
+
 RNG = np.random.default_rng(1)
 
 

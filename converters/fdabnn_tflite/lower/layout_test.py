@@ -11,6 +11,8 @@ import pytest
 from fdabnn_deploy.ir.graph import Graph, Node
 from fdabnn_deploy.ir.ops import Add, Affine, Concat, Input, Op, Pad, Permute, Relu, Reshape, Slice
 
+pytestmark = pytest.mark.runtimes
+
 SCALE = Affine(np.arange(1.0, 7.0), np.arange(6.0) / 2)
 
 

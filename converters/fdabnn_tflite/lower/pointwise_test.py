@@ -26,6 +26,8 @@ from fdabnn_deploy.ir.ops import (
     Sub,
 )
 
+pytestmark = pytest.mark.runtimes
+
 RNG = np.random.default_rng(3)
 SLOPES = RNG.standard_normal(24, dtype=np.float32)
 

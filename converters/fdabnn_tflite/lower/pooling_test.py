@@ -11,6 +11,8 @@ import pytest
 from fdabnn_deploy.ir.graph import Graph, Node
 from fdabnn_deploy.ir.ops import AvgPool2d, BinaryConv2d, GlobalAvgPool, Input, MaxPool2d, Op, Sign
 
+pytestmark = pytest.mark.runtimes
+
 RNG = np.random.default_rng(2)
 
 

@@ -9,6 +9,8 @@ from fdabnn_deploy.ir.ops import DEPLOYED, BinaryConv2d, Input, Relu, Sign, Unar
 from fdabnn_tflite.lower import LOWERINGS
 from fdabnn_tflite.saved_model import build_flatbuffer
 
+pytestmark = pytest.mark.runtimes
+
 
 def test_every_deployed_operator_has_a_lowering() -> None:
     assert set(LOWERINGS) == DEPLOYED - {Input}

@@ -90,7 +90,7 @@ def source_text(node: torch.fx.Node) -> str:
 
 
 def refuse(node: torch.fx.Node, what: str, way_out: str) -> ModelRefusedError:
-    """The error for an operator that cannot be captured: what, where in the model, where in the source, and the way out."""
+    """The error for an operator that cannot be captured: what, where in the model, where in the source, and the remedy."""
     where = module_path(node) or "the model itself"
     line, text = source_line(node), source_text(node)
     source = f" at {line}" if line else ""

@@ -60,7 +60,7 @@ def test_the_trained_network_is_taken_beside_its_average_and_that_is_said(
     assert all(torch.equal(found.state[key], value) for key, value in STATE.items())
     (note,) = found.notes
     assert f"{left!r} was left out" in note
-    # The way out leads there.
+    # The remedy leads there.
     command = note.partition("save it alone: ")[2]
     saved: list[Any] = []
     loaded = {"torch.save(": "save(", "torch.load(FILE, weights_only=True)": "content"}

@@ -7,12 +7,9 @@ from pathlib import Path
 from fdabnn_deploy.errors import ModelRefusedError, UsageError
 from fdabnn_deploy.ir.ops import FloatArray
 from fdabnn_deploy.measure.baselines.baseline import Kind, Twin
-from fdabnn_deploy.measure.baselines.float32 import float_twin
-from fdabnn_deploy.measure.baselines.int8 import quantised_twin
-from fdabnn_deploy.runtimes.onnx.external_data import read_model
+from fdabnn_deploy.measure.format_tools import suffixes, tools_for
 from fdabnn_deploy.system.files import write_whole
-
-SUFFIXES = (".tflite", ".onnx")
+from fdabnn_deploy.targets.installed import for_suffix
 
 
 def build_twin(kind: Kind, model: Path, folder: Path, images: FloatArray | None = None) -> Twin:
@@ -31,15 +28,16 @@ def build_twin(kind: Kind, model: Path, folder: Path, images: FloatArray | None 
     """
     if kind not in ("fp32", "int8"):
         raise UsageError(f"no baseline '{kind}': there are fp32 and int8")
-    if model.suffix.lower() not in SUFFIXES:
-        raise UsageError(f"{model}: baselines are made from files that end in {' or '.join(SUFFIXES)}")
-    content = read_model(model)
+    target = for_suffix(model)
+    if target is None or target.measuring is None:
+        raise UsageError(f"{model}: baselines are made from files that end in {' or '.join(suffixes())}")
+    content, tools = target.read(model), tools_for(model)
     suffix = model.suffix.lower()
     try:
-        found, layers = float_twin(content, suffix)
+        found, layers = tools.float_twin(content)
         note = "float32 layers in place of the binary ones, without signs; all else as in the model"
         if kind == "int8":
-            found, layers, note = quantised_twin(found, layers, suffix, images)
+            found, layers, note = tools.quantised_twin(found, layers, images)
     except ModelRefusedError as error:
         raise ModelRefusedError(f"{model} has no {kind} baseline: {error}") from None
     except UsageError as error:

@@ -35,6 +35,8 @@ from fdabnn_deploy.measure.baselines.small_files_testing import (
 from fdabnn_deploy.runtimes.tflite.tflite_file import read_tflite
 from fdabnn_deploy.transforms.pass_testing import Build
 
+pytestmark = pytest.mark.runtimes
+
 pytest.importorskip("onnx")
 pytest.importorskip("larq_compute_engine")
 
@@ -173,7 +175,7 @@ def test_what_is_refused(models: dict[str, Path], tmp_path: Path) -> None:
         build_twin("fp32", plain, tmp_path)
     with pytest.raises(UsageError, match=r"there is no file .*missing"):
         build_twin("fp32", tmp_path / "missing.tflite", tmp_path)
-    with pytest.raises(UsageError, match=r"end in \.tflite or \.onnx"):
+    with pytest.raises(UsageError, match=r"end in \.onnx or \.tflite"):
         build_twin("fp32", tmp_path / "model.pt", tmp_path)
     with pytest.raises(UsageError, match="no baseline 'int4'"):
         build_twin("int4", plain, tmp_path)  # type: ignore[arg-type]

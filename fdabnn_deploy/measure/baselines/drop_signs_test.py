@@ -12,6 +12,8 @@ from fdabnn_deploy.measure.baselines.float_network import BINARY, Network
 from fdabnn_deploy.measure.baselines.small_files_testing import affine, binary, conv, read_network, write
 from fdabnn_deploy.transforms.pass_testing import Build
 
+pytestmark = pytest.mark.runtimes
+
 pytest.importorskip("onnx")
 
 

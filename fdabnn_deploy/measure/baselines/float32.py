@@ -20,7 +20,6 @@ from __future__ import annotations
 import math
 
 from fdabnn_deploy.errors import ModelRefusedError
-from fdabnn_deploy.measure.baselines import float_onnx, float_tflite
 from fdabnn_deploy.measure.baselines.baseline import TwinLayer
 from fdabnn_deploy.measure.baselines.drop_signs import drop_signs, fill_weights
 from fdabnn_deploy.measure.baselines.float_network import BINARY, Layer, Network
@@ -28,46 +27,18 @@ from fdabnn_deploy.measure.baselines.fold_layers import fold_layers
 from fdabnn_deploy.measure.baselines.join_sums import join_sums
 from fdabnn_deploy.prove.domain import Shape
 from fdabnn_deploy.prove.program import Step
-from fdabnn_deploy.prove.readers.optimised import import_onnx
-from fdabnn_deploy.runtimes.tflite.flatbuffer import DamagedError
 
 
-def float_twin(content: bytes, suffix: str) -> tuple[bytes, list[TwinLayer]]:
-    """The twin of a file, and its layers in the model's order.
+def rewrite(network: Network, *, activations: bool) -> None:
+    """Makes the network of a file that of its twin.
 
     Args:
-        content: of the file.
-        suffix: `.tflite` or `.onnx`.
+        network: read from the file.
+        activations: whether the format's layers have activations of their own.
 
     Raises:
-        ModelRefusedError: the file is damaged, has no binary layer, or an operator that has no float form.
-        RuntimeMissingError: a package is missing.
+        ModelRefusedError: it has no binary layer.
     """
-    return _tflite(content) if suffix == ".tflite" else _onnx(content)
-
-
-def _tflite(content: bytes) -> tuple[bytes, list[TwinLayer]]:
-    try:
-        network = float_tflite.read_network(content)
-    except DamagedError as error:
-        raise ModelRefusedError(
-            f"it is damaged or not a TFLite file ({error}): copy or export it again"
-        ) from None
-    _rewrite(network, activations=True)
-    data, shapes = float_tflite.write_network(network, content)
-    return data, _layers(network, network.layers, shapes)
-
-
-def _onnx(content: bytes) -> tuple[bytes, list[TwinLayer]]:
-    model = float_onnx.load_model(content)
-    network = float_onnx.read_network(model)
-    _rewrite(network, activations=False)
-    twin, shapes = float_onnx.write_network(network, model)
-    layers = float_onnx.named_layers(network, import_onnx().load_from_string(content))
-    return twin.SerializeToString(deterministic=True), _layers(network, layers, shapes)
-
-
-def _rewrite(network: Network, *, activations: bool) -> None:
     drop_signs(network)
     if not network.layers:
         raise ModelRefusedError("it has no binary layer")
@@ -76,7 +47,14 @@ def _rewrite(network: Network, *, activations: bool) -> None:
     fill_weights(network)
 
 
-def _layers(network: Network, layers: list[Layer], shapes: dict[str, Shape]) -> list[TwinLayer]:
+def twin_layers(network: Network, layers: list[Layer], shapes: dict[str, Shape]) -> list[TwinLayer]:
+    """The layers of a twin in the model's order.
+
+    Args:
+        network: rewritten.
+        layers: the model's binary ones.
+        shapes: of the twin's tensors by name.
+    """
     found = {}
     for place, item in enumerate(network.items):
         if BINARY in item.step.attributes:

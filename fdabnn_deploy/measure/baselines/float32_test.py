@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from fdabnn_deploy.errors import ModelRefusedError
-from fdabnn_deploy.measure.baselines.float32 import float_twin, macs
+from fdabnn_deploy.measure.baselines.float32 import macs
+from fdabnn_deploy.measure.format_tools import tools_for
 from fdabnn_deploy.prove.geometry import Windows
 from fdabnn_deploy.prove.program import Step
 
@@ -24,6 +27,7 @@ def test_macs_of_a_dense_layer(kind: str) -> None:
     assert macs(step, (1, 10)) == 640
 
 
+@pytest.mark.runtimes
 @pytest.mark.parametrize(
     ("suffix", "reason"), [(".tflite", "damaged or not a TFLite file"), (".onnx", "does not take the model")]
 )
@@ -31,4 +35,4 @@ def test_what_is_no_model_is_refused(suffix: str, reason: str) -> None:
     pytest.importorskip("onnx")
     for content in (b"", b"\0" * 64, b"TFL3" * 16):
         with pytest.raises(ModelRefusedError, match=reason):
-            float_twin(content, suffix)
+            tools_for(Path(f"model{suffix}")).float_twin(content)

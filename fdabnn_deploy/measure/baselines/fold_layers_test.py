@@ -24,6 +24,8 @@ from fdabnn_deploy.measure.baselines.small_files_testing import (
 )
 from fdabnn_deploy.transforms.pass_testing import Build
 
+pytestmark = pytest.mark.runtimes
+
 pytest.importorskip("onnx")
 
 

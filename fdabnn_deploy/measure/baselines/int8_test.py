@@ -12,6 +12,8 @@ from fdabnn_deploy.measure.baselines.build import build_twin
 from fdabnn_deploy.measure.baselines.small_files_testing import binary, dense, floats, run, write
 from fdabnn_deploy.transforms.pass_testing import Build
 
+pytestmark = pytest.mark.runtimes
+
 onnx = pytest.importorskip("onnx")
 
 

@@ -26,6 +26,8 @@ from fdabnn_deploy.measure.baselines.small_files_testing import (
 )
 from fdabnn_deploy.transforms.pass_testing import Build
 
+pytestmark = pytest.mark.runtimes
+
 pytest.importorskip("onnx")
 # The parts of a layer before the logits stop at 2^-11 of its result, and several layers add up.
 CLOSE = 2.0**-8

@@ -11,11 +11,12 @@ from fdabnn_deploy.exact.make_exact import make_exact
 from fdabnn_deploy.ir.graph import Graph
 from fdabnn_deploy.ir.model_info import ModelInfo
 from fdabnn_deploy.ir.ops import Affine, BinaryConv2d, Conv2d, FloatArray, Linear
-from fdabnn_deploy.measure.baselines import float_onnx, float_tflite
 from fdabnn_deploy.measure.baselines.float_network import Network
 from fdabnn_deploy.runtimes import registry
 from fdabnn_deploy.targets.converter import ConvertOptions, Kernels
 from fdabnn_deploy.targets.installed import find_converter
+from fdabnn_onnx.measure import float_onnx
+from fdabnn_tflite.measure import float_tflite
 
 RNG = np.random.default_rng(7)
 FORMATS = (".onnx", ".tflite")

@@ -61,7 +61,7 @@ def test_without_an_index_the_way_out_is_said(tmp_path: Path, monkeypatch: pytes
     assert "LiteRT 2.3.0 for aarch64 cannot be fetched" in str(refused.value)
     folder = tmp_path / "fdabnn-runtimes" / "ai-edge-litert-2.3.0-aarch64"
     assert str(folder) in str(refused.value)
-    # And the way out works.
+    # And the remedy works.
     folder.mkdir(parents=True)
     (folder / "libLiteRt.so").write_bytes(CONTENT)
     assert fetch(runtimes()[".tflite"], "2.3.0", "aarch64", quiet) == folder / "libLiteRt.so"

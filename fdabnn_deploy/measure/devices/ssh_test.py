@@ -87,7 +87,7 @@ def test_an_unknown_host_key_is_refused(server: Sshd) -> None:
 
 
 def test_a_changed_host_key_is_refused(server: Sshd, tmp_path: Path) -> None:
-    key = (server.folder / "stranger.pub").read_text().split()
+    key = (server.folder / "unknown_key.pub").read_text().split()
     (tmp_path / "known").write_text(f"[127.0.0.1]:{server.port} {key[0]} {key[1]}\n")
     said = refusal(server.address, replace(server.options, known_hosts=tmp_path / "known"))
     assert "its host key has changed" in said
@@ -95,7 +95,7 @@ def test_a_changed_host_key_is_refused(server: Sshd, tmp_path: Path) -> None:
 
 
 def test_a_wrong_key_is_refused(server: Sshd) -> None:
-    said = refusal(server.address, replace(server.options, identity=server.folder / "stranger"))
+    said = refusal(server.address, replace(server.options, identity=server.folder / "unknown_key"))
     assert "refuses the key" in said
     assert "ssh-copy-id -p" in said
 

@@ -24,7 +24,7 @@ class Sshd:
     """A running server.
 
     Attributes:
-        folder: its files: `key` logs in, `stranger` does not, `known_hosts` knows it, `nobody` knows no host.
+        folder: its files: `key` logs in, `unknown_key` does not, `known_hosts` knows it, `nobody` knows no host.
         port: where it listens.
         process: the server.
     """
@@ -72,7 +72,7 @@ def run_sshd(folder: Path, *, environment: dict[str, str] | None = None, command
     program, _ = wanted(SSHD), wanted(SSH)
     if os.geteuid() == 0:
         Path("/run/sshd").mkdir(exist_ok=True)
-    for name in ("host_key", "key", "stranger"):
+    for name in ("host_key", "key", "unknown_key"):
         make_key(folder / name)
     shutil.copy(folder / "key.pub", folder / "authorized_keys")
     port = _free_port()

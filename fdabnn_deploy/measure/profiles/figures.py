@@ -58,7 +58,7 @@ class Judgement:
 
     Attributes:
         verdict: `quiet` where they are.
-        reasons: why not, in words, with the way out.
+        reasons: why not, in words, with the remedy.
     """
 
     verdict: Verdict

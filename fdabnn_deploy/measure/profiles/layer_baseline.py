@@ -2,7 +2,7 @@
 
 A twin has one convolution or dense layer for every binary layer of the model. What is compared is the binary layer and the packing of its
 signs with that one operator; in TFLite files with the float twin each of the two alone, in a file of its own, so that XNNPACK takes part
-(`fdabnn_deploy.measure.profiles.single_layer_files`). A layer that reads or writes packed signs cannot be fed so; it is compared operator
+(`fdabnn_tflite.measure.single_layer_files`). A layer that reads or writes packed signs cannot be fed so; it is compared operator
 by operator in the whole models, as all layers are elsewhere. With another model, layers of the same name are compared, whole.
 """
 
@@ -16,10 +16,9 @@ from typing import Literal, cast
 
 from fdabnn_deploy.errors import UsageError
 from fdabnn_deploy.measure.baselines.build import build_twin
-from fdabnn_deploy.measure.profiles import operators
+from fdabnn_deploy.measure.format_tools import suffixes, tools_for
 from fdabnn_deploy.measure.profiles.layer_times import Executed, Layer, NotCompared, time_of
 from fdabnn_deploy.measure.profiles.operators import Operator
-from fdabnn_deploy.measure.profiles.single_layer_files import cut
 from fdabnn_deploy.system.files import write_whole
 
 TWINS = ("fp32", "int8")
@@ -87,24 +86,27 @@ def make(text: str, model: Path, model_operators: Sequence[Operator], folder: Pa
             packer = () if operator.packer is None else (operator.packer,)
             pairs.append(Pair(operator.layer, (*packer, layer.model_op), (layer.twin_op,)))
         single = _alone(model, twin.path, pairs, folder) if kind == "fp32" else ()
-        return Baseline(kind, twin.path, twin.note, operators.read(twin.path), tuple(pairs), single)
+        return Baseline(
+            kind, twin.path, twin.note, tools_for(twin.path).operators(twin.path), tuple(pairs), single
+        )
     path = Path(text)
-    if path.suffix.lower() not in {".tflite", ".onnx"}:
-        raise UsageError(f"no baseline '{text}': give fp32, int8 or a .tflite or .onnx file")
-    others = operators.read(path)
+    if path.suffix.lower() not in suffixes():
+        raise UsageError(f"no baseline '{text}': give fp32, int8 or a {' or '.join(suffixes())} file")
+    others = tools_for(path).operators(path)
     both = dict.fromkeys(o.layer for o in model_operators if any(o.layer == other.layer for other in others))
     pairs = [Pair(name, _indices(name, model_operators), _indices(name, others)) for name in both]
     return Baseline("model", path, f"the model {path.name}", others, tuple(pairs))
 
 
 def _alone(model: Path, twin: Path, pairs: Sequence[Pair], folder: Path) -> tuple[Alone, ...]:
-    """Cuts the layers out of TFLite files, but for those that read or write packed signs."""
-    if model.suffix.lower() != ".tflite":
+    """Cuts the layers out of files of which a runtime times no single one, but for those that read or write packed signs."""
+    cut, suffix = tools_for(model).cut, model.suffix.lower()
+    if cut is None:
         return ()
     contents = model.read_bytes(), twin.read_bytes()
     found = []
     for i, pair in enumerate(pairs):
-        paths = folder / f"{i}.layer.tflite", folder / f"{i}.twin.tflite"
+        paths = folder / f"{i}.layer{suffix}", folder / f"{i}.twin{suffix}"
         files = [cut(*each) for each in zip(contents, (pair.model, pair.baseline), strict=True)]
         if None in files:
             continue

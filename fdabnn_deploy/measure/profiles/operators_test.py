@@ -12,9 +12,11 @@ from fdabnn_deploy.errors import ModelRefusedError
 from fdabnn_deploy.ir.graph import Graph, Node
 from fdabnn_deploy.ir.model_info import ModelInfo
 from fdabnn_deploy.ir.ops import BinaryConv2d, Conv2d, GlobalAvgPool, Input, Linear, Sign
-from fdabnn_deploy.measure.profiles.operators import read
+from fdabnn_deploy.measure.format_tools import tools_for
 from fdabnn_deploy.targets.converter import ConvertOptions
 from fdabnn_deploy.targets.installed import find_converter
+
+pytestmark = pytest.mark.runtimes
 
 SIZE, STEM, WIDE = 8, 64, 96
 
@@ -62,7 +64,7 @@ def test_multiply_adds_per_layer(suffix: str, kernels: Any, tmp_path: Path) -> N
     path = tmp_path / f"network{suffix}"
     options = ConvertOptions(kernels=kernels)
     find_converter(suffix[1:]).convert(network(), ModelInfo("n", (3, SIZE, SIZE)), path, options)
-    found = read(path)
+    found = tools_for(path).operators(path)
     macs: dict[str, int] = {}
     for operator in found:
         macs[operator.layer] = macs.get(operator.layer, 0) + operator.macs
@@ -83,4 +85,4 @@ def test_damage_is_refused(tmp_path: Path) -> None:
         path = tmp_path / f"damaged{suffix}"
         path.write_bytes(b"\x00\x01\x02\x03TFL3" + bytes(50))
         with pytest.raises(ModelRefusedError, match="damaged"):
-            read(path)
+            tools_for(path).operators(path)

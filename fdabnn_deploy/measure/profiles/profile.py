@@ -14,7 +14,8 @@ from fdabnn_deploy.measure.devices.connect import connect
 from fdabnn_deploy.measure.devices.device import Device, sha256_of
 from fdabnn_deploy.measure.devices.libraries import runtimes
 from fdabnn_deploy.measure.devices.ssh import SshOptions
-from fdabnn_deploy.measure.profiles import golden_capsule, on_device, operators
+from fdabnn_deploy.measure.format_tools import tools_for
+from fdabnn_deploy.measure.profiles import golden_capsule, on_device
 from fdabnn_deploy.measure.profiles import layer_baseline as baselines
 from fdabnn_deploy.measure.profiles.on_device import Job
 from fdabnn_deploy.measure.profiles.operators import Operator
@@ -109,7 +110,7 @@ def profile(
         scratch = folder.path
         progress.tell(HERE, "reading the model")
         path = whole_model(path, scratch / "model", ignore_checksum)
-        found = operators.read(path)
+        found = tools_for(path).operators(path)
         progress.tell(HERE, "making the capsule of the self-test")
         golden_file = (
             golden_capsule.make(path, scratch / "selftest.capsule")

@@ -174,15 +174,15 @@ class BconvImpl : public Bconv {
 
   void RunRows(const Word* input, char* all, std::int64_t image, int begin, int end, char* workspace) const {
     const BconvJob job = Job();
-    const Word* picture = input + image * shape_.in_h * shape_.in_w * shape_.in_words;
+    const Word* image_data = input + image * shape_.in_h * shape_.in_w * shape_.in_words;
     char* output = all + (image * shape_.out_h + begin) * RowBytes();
     if (finish_ != Finish::kCounts) {
-      kernel_.run(job, picture, begin, end, output, workspace);
+      kernel_.run(job, image_data, begin, end, output, workspace);
       return;
     }
     auto* counts = reinterpret_cast<std::int32_t*>(workspace);
     for (int row = begin; row < end; ++row, output += RowBytes()) {
-      kernel_.run(job, picture, row, row + 1, counts, workspace + CountBytes());
+      kernel_.run(job, image_data, row, row + 1, counts, workspace + CountBytes());
       FinishRow(counts, output);
     }
   }

@@ -34,7 +34,7 @@ bool OnlyChannels(const Word* words, std::size_t rows, int channels);
 constexpr char kFilterBits[] = "its filter has bits behind its last channel, which have to be 0";
 constexpr char kInputBits[] = "its input has bits behind its last channel, which have to be 0";
 
-// Numbers the different pairs (taps before the picture, taps behind it) along an axis; (0, 0) is number 0.
+// Numbers the different pairs (taps before the image, taps behind it) along an axis; (0, 0) is number 0.
 std::vector<std::pair<int, int>> ClassesOf(int out, int in, int kernel, int stride, int dilation, int pad,
                                            std::vector<std::int32_t>* numbers);
 

@@ -182,12 +182,12 @@ class BinaryLayerImpl : public BinaryLayer {
     job.weights = weights_.as<void>();
     job.finish = Finish::kCounts;
     auto* counts = reinterpret_cast<std::int32_t*>(workspace);
-    const Word* picture = t.input + image * shape_.in_h * shape_.in_w * shape_.in_words;
+    const Word* image_data = t.input + image * shape_.in_h * shape_.in_w * shape_.in_words;
     const std::size_t values = image * finish_.pixels * conv_.channels_out;
     const std::size_t words = image * finish_.pixels * WordsFor(conv_.channels_out);
     for (int first = begin, last; first < end; first = last) {
       last = std::min(first + CountRows(), end);
-      kernel_.run(job, picture, first, last, counts, workspace + CountBytes());
+      kernel_.run(job, image_data, first, last, counts, workspace + CountBytes());
       const int pixels = (last - first) * shape_.out_w;
       if (!in_order_) PutInOrder(counts, pixels);
       std::memset(counts + std::size_t{1} * pixels * all_lanes_, 0, sizeof(std::int32_t) * kWordBits);
@@ -204,7 +204,7 @@ class BinaryLayerImpl : public BinaryLayer {
     }
   }
 
-  // The sum of the products where no sign differs, less what taps outside of a zero-padded picture count.
+  // The sum of the products where no sign differs, less what taps outside of a zero-padded image count.
   bool SetBase(std::string* error) {
     const BinaryLayerParams& p = params_;
     const int area = p.kernel_h * p.kernel_w;

@@ -29,7 +29,7 @@ void PoolRow(const Job& job, std::size_t row) {
   const std::int64_t top = static_cast<std::int64_t>(row % static_cast<std::size_t>(size.out_height)) * job.params.stride_h - job.pad_h;
   const std::int64_t y0 = std::max<std::int64_t>(top, 0);
   const std::int64_t y1 = std::min<std::int64_t>(top + job.params.kernel_h, size.in_height);
-  const Word* picture = job.input + image * static_cast<std::size_t>(size.in_height) * static_cast<std::size_t>(size.in_width) * words;
+  const Word* image_data = job.input + image * static_cast<std::size_t>(size.in_height) * static_cast<std::size_t>(size.in_width) * words;
   Word* out = job.output + row * static_cast<std::size_t>(size.out_width) * words;
 
   for (int x = 0; x < size.out_width; ++x, out += words) {
@@ -38,7 +38,7 @@ void PoolRow(const Job& job, std::size_t row) {
     const std::int64_t x1 = std::min<std::int64_t>(left + job.params.kernel_w, size.in_width);
     std::fill(out, out + words, ~Word{0});
     for (std::int64_t y = y0; y < y1; ++y) {
-      const Word* in = picture + static_cast<std::size_t>(y * size.in_width + x0) * words;
+      const Word* in = image_data + static_cast<std::size_t>(y * size.in_width + x0) * words;
       for (std::int64_t i = x0; i < x1; ++i, in += words) {
         for (std::size_t w = 0; w < words; ++w) out[w] &= in[w];
       }

@@ -25,7 +25,7 @@ constexpr std::int64_t kBandBytes = 512 << 10;
 constexpr std::int64_t kSlotBytes = 256 << 10;
 
 constexpr std::int64_t kFewestPixels = 48;  // of a strip: every one of them reads all the weights
-constexpr std::int64_t kStrips = 8;         // of a picture, for threads to share
+constexpr std::int64_t kStrips = 8;         // of an image, for threads to share
 
 const ConvSumLevel& LevelOf(Level level) {
   switch (level) {
@@ -126,8 +126,8 @@ class ConvSumImpl : public ConvSum {
     const std::int64_t reach = (p.kernel_h - std::int64_t{1}) * p.dilation_h + 1;
     const double row_bytes = 4.0 * p.channels_in * static_cast<double>(band_w) * input_count_;
     const double slot_bytes = 4.0 * static_cast<double>(columns.out * Widest()) * Slots();
-    const double picture = 4.0 * std::max(1.0 * in_h_ * in_w_ * p.channels_in, 1.0 * out_h_ * out_w_ * p.channels_out);
-    if (row_bytes * static_cast<double>(reach) > kMostBytes || slot_bytes > kMostBytes || picture > kMostBytes) {
+    const double image_bytes = 4.0 * std::max(1.0 * in_h_ * in_w_ * p.channels_in, 1.0 * out_h_ * out_w_ * p.channels_out);
+    if (row_bytes * static_cast<double>(reach) > kMostBytes || slot_bytes > kMostBytes || image_bytes > kMostBytes) {
       *error = "its input, output or window is too large";
       return false;
     }
@@ -233,13 +233,13 @@ class ConvSumImpl : public ConvSum {
 
   // Returns whether the bands hold whole numbers.
   bool FillBands(const float* const* inputs, std::int64_t image, std::int64_t first_row, float* bands, float* units, float* row) const {
-    const std::int64_t picture = image * in_h_ * in_w_ * params_.channels_in;
+    const std::int64_t image_start = image * in_h_ * in_w_ * params_.channels_in;
     bool whole = whole_ != nullptr;
     for (int i = 0; i < input_count_ && whole; ++i) {
       auto* band = reinterpret_cast<std::int16_t*>(bands + i * band_.floats());
-      whole = band_.FillWhole(*whole_, whole_bits_, inputs[i] + picture, first_row, band, units + i, row);
+      whole = band_.FillWhole(*whole_, whole_bits_, inputs[i] + image_start, first_row, band, units + i, row);
     }
-    for (int i = 0; i < input_count_ && !whole; ++i) band_.Fill(inputs[i] + picture, first_row, bands + i * band_.floats());
+    for (int i = 0; i < input_count_ && !whole; ++i) band_.Fill(inputs[i] + image_start, first_row, bands + i * band_.floats());
     return whole;
   }
 
@@ -274,13 +274,13 @@ class ConvSumImpl : public ConvSum {
   void Put(const float* slot, const Block& block, std::int64_t image, std::int64_t first_row, std::int64_t rows, float* output) const {
     const auto inside = static_cast<std::size_t>(std::min<std::int64_t>(block.width, params_.channels_out - block.first));
     const std::int64_t plane = std::int64_t{1} * out_h_ * out_w_, pixels = rows * out_w_;
-    float* picture = output + image * plane * params_.channels_out;
+    float* image_data = output + image * plane * params_.channels_out;
     if (params_.planes) {
       turn_(slot, static_cast<std::size_t>(block.width), static_cast<std::size_t>(pixels), inside,
-            picture + block.first * plane + first_row * out_w_, static_cast<std::size_t>(plane));
+            image_data + block.first * plane + first_row * out_w_, static_cast<std::size_t>(plane));
       return;
     }
-    float* to = picture + first_row * out_w_ * params_.channels_out + block.first;
+    float* to = image_data + first_row * out_w_ * params_.channels_out + block.first;
     for (std::int64_t pixel = 0; pixel < pixels; ++pixel) {
       std::memcpy(to + pixel * params_.channels_out, slot + pixel * block.width, inside * sizeof(float));
     }

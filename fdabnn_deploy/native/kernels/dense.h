@@ -1,4 +1,4 @@
-// Dense layers: pictures of one pixel under a filter of one tap. The pictures of a batch are a row of pixels, which share what is read of
+// Dense layers: images of one pixel under a filter of one tap. The images of a batch are a row of pixels, which share what is read of
 // the filter; where they are fewer than keep the threads busy, the threads share the output channels.
 #pragma once
 

@@ -17,6 +17,8 @@ from fdabnn_deploy.native.layer_reference import binary_layer
 from fdabnn_deploy.native.onnxruntime.custom_ops_testing import Arrays, documented, open_node, words
 from fdabnn_deploy.native.reference import pack
 
+pytestmark = pytest.mark.runtimes
+
 
 @settings(max_examples=50, deadline=None)
 @given(

@@ -11,6 +11,8 @@ from onnx import TensorProto
 from fdabnn_deploy.native.library import levels
 from fdabnn_deploy.native.onnxruntime.custom_ops_testing import Arrays, bits_of, documented, open_node
 
+pytestmark = pytest.mark.runtimes
+
 
 @settings(max_examples=60, deadline=None)
 @given(

@@ -19,7 +19,7 @@ struct Device {
   std::vector<std::string> features;  // instructions, as /proc/cpuinfo names them
 };
 
-// What a figure depends on and no program decides. Facts that the system does not show are "" or -1.
+// The state of the machine on which a figure depends: processor, clock, load. Facts that the system does not show are "" or -1.
 struct State {
   std::vector<std::string> governor;        // of each processor
   std::vector<std::int64_t> frequency_khz;  // of each processor

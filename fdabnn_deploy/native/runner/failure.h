@@ -13,7 +13,7 @@ struct Failure : std::runtime_error {
   const Exit code;
 };
 
-// What a file's bytes are not. Whoever knows the file makes a Failure of it.
+// A file's bytes do not follow its format. The caller, who knows the file's name, turns it into a Failure.
 struct Damaged : std::runtime_error {
   using std::runtime_error::runtime_error;
 };

@@ -39,6 +39,7 @@ def model(filters: Any, further: dict[str, Any], outputs: list[str], **attribute
     return helper.make_model(graph, opset_imports=opsets, ir_version=8)
 
 
+@pytest.mark.runtimes
 def test_the_expansion_computes_what_the_operator_is_specified_to() -> None:
     onnxruntime = pytest.importorskip("onnxruntime")
     generator = np.random.default_rng(0)
@@ -84,6 +85,7 @@ def test_a_packed_layer_is_proved_and_a_broken_one_is_not() -> None:
     assert failures(unpacked)
 
 
+@pytest.mark.runtimes
 def test_digits_are_proved_as_the_operators_that_they_are() -> None:
     onnxruntime = pytest.importorskip("onnxruntime")
     limits = np.array([-2, 3], np.float32)

@@ -131,7 +131,7 @@ def linear(
 
 
 def dense(x: Value, weight: Constants, bias: Constants | None, keep: bool) -> Judged:
-    """TFLite's dense layer: what is no matrix of rows as long as the weights' becomes one.
+    """TFLite's dense layer: x is reshaped to [-1, K], K being the length of a row of the weights, if its last dimension is not K.
 
     Raises:
         UnprovedError: see `linear`.

@@ -14,6 +14,8 @@ from fdabnn_deploy.ir.ops import FloatArray
 from fdabnn_deploy.runtimes.emulator.qemu_server import Server, read_arrays, write_arrays
 from fdabnn_deploy.runtimes.tflite.litert import LiteRtRuntime
 
+pytestmark = pytest.mark.runtimes
+
 
 @pytest.fixture
 def inputs() -> list[FloatArray]:

@@ -17,6 +17,8 @@ from fdabnn_deploy.runtimes.onnx.onnxruntime import OnnxRuntime
 from fdabnn_deploy.targets.converter import ConvertOptions, Kernels
 from fdabnn_deploy.targets.installed import find_converter
 
+pytestmark = pytest.mark.runtimes
+
 INFO = ModelInfo("network", (3, 9, 9), mean=(0.5, 0.25, 0.125), std=(1, 1, 1), classes=("a", "ü"))
 
 

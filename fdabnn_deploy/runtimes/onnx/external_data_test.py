@@ -46,6 +46,7 @@ def save(folder: Path, location: str = "a.data") -> Path:
     return path
 
 
+@pytest.mark.runtimes
 def test_the_content_is_that_of_one_file(tmp_path: Path) -> None:
     path = save(tmp_path)
     assert set(locations(path.read_bytes())) == {"a.data"}

@@ -19,6 +19,8 @@ from fdabnn_deploy.runtimes.onnx.onnxruntime import OPTIMIZATIONS, OnnxRuntime, 
 from fdabnn_deploy.targets.converter import ConvertOptions
 from fdabnn_deploy.targets.installed import find_converter
 
+pytestmark = pytest.mark.runtimes
+
 INFO = ModelInfo("network", (3, 9, 9), mean=(0.5, 0.25, 0.125), classes=("a", "ü"))
 BATCHES: tuple[int | None, ...] = (1, 3, None)
 

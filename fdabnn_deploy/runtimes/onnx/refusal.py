@@ -1,4 +1,4 @@
-"""Why ONNX Runtime, or the check in front of it, does not take a file: in one sentence that is true, with the way out.
+"""Why ONNX Runtime, or the check in front of it, does not take a file: in one sentence that is true, with the remedy.
 
 Not everything that is refused is damaged. A sound file may be newer than the runtime, use operators of somebody's own, or leave open what
 has to be known.

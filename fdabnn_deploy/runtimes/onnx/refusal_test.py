@@ -10,6 +10,8 @@ from onnx import TensorProto, helper
 from fdabnn_deploy.errors import ModelRefusedError
 from fdabnn_deploy.runtimes.onnx.onnxruntime import OnnxRuntime
 
+pytestmark = pytest.mark.runtimes
+
 FLOAT = TensorProto.FLOAT
 SHAPE = (1, 4)
 

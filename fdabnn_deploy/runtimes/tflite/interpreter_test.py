@@ -23,6 +23,8 @@ from fdabnn_deploy.runtimes.tflite.tensorflow_lite import TfliteRuntime
 from fdabnn_deploy.targets.converter import ConvertOptions
 from fdabnn_deploy.targets.installed import find_converter
 
+pytestmark = pytest.mark.runtimes
+
 RUNTIMES: tuple[InterpreterRuntime, ...] = (LiteRtRuntime(), TfliteRuntime())
 BATCHES = (None, 1, 3)
 

@@ -21,6 +21,8 @@ from fdabnn_deploy.runtimes.tflite.tflite_file import DIGEST_KEY
 from fdabnn_deploy.targets.converter import ConvertOptions
 from fdabnn_deploy.targets.installed import find_converter
 
+pytestmark = pytest.mark.runtimes
+
 
 def rewritten(path: Path, target: Path, old: bytes, new: bytes) -> Path:
     """A copy with some bytes replaced by as many others, and without its checksum."""

@@ -10,6 +10,8 @@ from fdabnn_deploy.runtimes.tflite.flatbuffer import root
 from fdabnn_deploy.runtimes.tflite.pack import pack_tflite
 from fdabnn_deploy.runtimes.tflite.tflite_file import parse_tflite
 
+pytestmark = pytest.mark.runtimes
+
 
 @pytest.fixture
 def schema() -> Any:

@@ -32,9 +32,9 @@ class Layout(Enum):
     NHWC = "NHWC"
     """[N, C, H, W] as [N, H, W, C]."""
     FLAT = "flat"
-    """[N, K] as in the graph, or in the order [H, W, C] of the picture it was flattened from."""
+    """[N, K] as in the graph, or in the order [H, W, C] of the image it was flattened from."""
     PIXEL = "pixel"
-    """As FLAT, but [N, 1, 1, K]: a picture of one pixel, which binary dense layers work on."""
+    """As FLAT, but [N, 1, 1, K]: an image of one pixel, which binary dense layers work on."""
     PACKED = "packed"
     """Signs as bits: NHWC or PIXEL with 32 channels in each int32, the first in the lowest bit; bit 0 is +1, bit 1 is -1."""
 
@@ -48,7 +48,7 @@ class TensorPlace:
         tensor: index of the tensor in the file.
         shape: of one image in the graph.
         layout: the arrangement of the values.
-        image: (C, H, W) of the flattened picture whose order the values have, or ().
+        image: (C, H, W) of the flattened image whose order the values have, or ().
         flipped: whether height and width, the image's where there is one, run backwards.
     """
 
@@ -92,15 +92,15 @@ class TensorPlace:
         if len(place.shape) not in ranks.get(place.layout, (len(place.shape),)):
             raise ValueError(f"{place.name} of shape {place.shape} cannot be {place.layout.value}")
         if place.image and (len(place.image) != 3 or (math.prod(place.image),) != place.shape):
-            raise ValueError(f"{place.name} of shape {place.shape} cannot be a picture {place.image}")
+            raise ValueError(f"{place.name} of shape {place.shape} cannot be an image {place.image}")
         return place
 
     @property
     def stored_shape(self) -> tuple[int, ...]:
         """The shape of one image in the file."""
-        picture = len(self.shape) == 3
+        is_image = len(self.shape) == 3
         stored: tuple[int, ...]
-        if self.layout is Layout.NHWC or (self.layout is Layout.PACKED and picture):
+        if self.layout is Layout.NHWC or (self.layout is Layout.PACKED and is_image):
             channels, height, width = self.shape
             stored = (height, width, channels)
         elif self.layout in {Layout.PIXEL, Layout.PACKED}:
@@ -122,9 +122,9 @@ class TensorPlace:
             bits = np.unpackbits(octets, axis=-1, bitorder="little")[..., : self.shape[0]]
             stored = np.where(bits, np.float32(-1), np.float32(1))
         own = self.layout in {Layout.NHWC, Layout.PACKED} and len(self.shape) == 3
-        picture = self.image or (self.shape if own else ())
-        if picture:
-            channels, height, width = picture
+        image = self.image or (self.shape if own else ())
+        if image:
+            channels, height, width = image
             stored = stored.reshape(batch, height, width, channels)
             stored = (stored[:, ::-1, ::-1] if self.flipped else stored).transpose(0, 3, 1, 2)
         return np.ascontiguousarray(stored.reshape(batch, *self.shape))

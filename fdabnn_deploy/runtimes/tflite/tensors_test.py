@@ -98,7 +98,7 @@ def test_incomplete_and_unknown_places_are_refused(field: str) -> None:
         TensorPlace.from_json(entry)
     with pytest.raises(ValueError, match=r"\(3,\) cannot be NHWC"):
         TensorPlace.from_json(TensorPlace("a", 3, (3,), Layout.NHWC).to_json())
-    with pytest.raises(ValueError, match="cannot be a image"):
+    with pytest.raises(ValueError, match="cannot be an image"):
         TensorPlace.from_json(TensorPlace("a", 3, (60,), Layout.FLAT, (3, 4, 4)).to_json())
     with pytest.raises(ValueError, match="diagonal"):
         TensorPlace.from_json({**TensorPlace("a", 3, (3,), Layout.FLAT).to_json(), "layout": "diagonal"})

@@ -16,6 +16,7 @@ from fdabnn_deploy.runtimes.tflite.flatbuffer import DamagedError, root
 from fdabnn_deploy.runtimes.tflite.tflite_file import DIGEST_KEY, IDENTIFIER, INT32, parse_tflite, read_tflite
 
 
+@pytest.mark.runtimes
 def test_a_file_is_read_without_tensorflow(tflite_path: Path) -> None:
     file = read_tflite(tflite_path)
     graph = network()
@@ -34,6 +35,7 @@ def test_a_file_is_read_without_tensorflow(tflite_path: Path) -> None:
         assert all(-1 <= index < len(file.tensors) for index in (*operator.inputs, *operator.outputs))
 
 
+@pytest.mark.runtimes
 def test_a_patched_file_has_other_outputs_and_batch_and_nothing_else(tflite_path: Path) -> None:
     file = read_tflite(tflite_path)
     assert file.patched(file.outputs, batch=1) == file.data
@@ -72,6 +74,7 @@ def test_another_kind_of_file_is_refused(tmp_path: Path, content: bytes) -> None
         read_tflite(path)
 
 
+@pytest.mark.runtimes
 def test_every_cut_file_is_refused(tflite_path: Path) -> None:
     data = tflite_path.read_bytes()
     for size in [*range(64), *range(64, len(data), 37), len(data) - 1]:
@@ -79,6 +82,7 @@ def test_every_cut_file_is_refused(tflite_path: Path) -> None:
             parse_tflite(data[:size])
 
 
+@pytest.mark.runtimes
 def test_every_changed_bit_is_seen(tflite_path: Path) -> None:
     data = tflite_path.read_bytes()
     key = data.index(DIGEST_KEY.encode())
@@ -98,10 +102,12 @@ def unsigned(tflite_path: Path) -> bytes:
     return tflite_path.read_bytes().replace(DIGEST_KEY.encode(), b"x" * len(DIGEST_KEY))
 
 
+@pytest.mark.runtimes
 def test_a_file_without_checksum_is_read(unsigned: bytes) -> None:
     assert DIGEST_KEY not in parse_tflite(unsigned).metadata
 
 
+@pytest.mark.runtimes
 def test_constants_of_another_size_than_their_shape_are_refused(unsigned: bytes) -> None:
     file = parse_tflite(unsigned)
     index = next(i for i, tensor in enumerate(file.tensors) if tensor.name == "classifier/weight")
@@ -112,6 +118,7 @@ def test_constants_of_another_size_than_their_shape_are_refused(unsigned: bytes)
         parse_tflite(damaged)
 
 
+@pytest.mark.runtimes
 def test_constants_without_values_are_constants(unsigned: bytes, tmp_path: Path) -> None:
     """TensorFlow's converter writes them for slices of length 0; nothing computes them."""
     model = root(unsigned, IDENTIFIER)
@@ -136,6 +143,7 @@ def test_constants_without_values_are_constants(unsigned: bytes, tmp_path: Path)
     assert (done.returncode, done.stderr.count("does not exist")) == (6, 1), done.stderr
 
 
+@pytest.mark.runtimes
 def test_operators_out_of_order_are_refused(unsigned: bytes) -> None:
     file = parse_tflite(unsigned)
     conv = next(operator for operator in file.operators if operator.name == "LceBconv2d")

@@ -2,12 +2,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
 
 import fdabnn_deploy
 from fdabnn_deploy.verify.gate.near_ties import NOISE
+
+pytestmark = pytest.mark.runtimes
 
 
 class Scaled(nn.Module):

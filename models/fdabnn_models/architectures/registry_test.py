@@ -24,6 +24,7 @@ CASES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("factory", "binary_layers", "classes"), CASES)
 def test_network_exports_and_computes_the_same(factory: Factory, binary_layers: int, classes: int) -> None:
     torch.manual_seed(0)

@@ -26,8 +26,8 @@ def shake(module: nn.Module, *, alpha: float, seed: int = 0) -> nn.Module:
         elif isinstance(layer, nn.Linear):
             nn.init.normal_(layer.weight, 0, 1, generator=generator)
     module.eval()
-    pictures = torch.from_numpy(synthetic(32, (3, 32, 32), seed=1)).float() / 64 - 2
+    images = torch.from_numpy(synthetic(32, (3, 32, 32), seed=1)).float() / 64 - 2
     with torch.no_grad():
         last = [layer for layer in module.modules() if isinstance(layer, nn.Linear)][-1]
-        last.bias.sub_(module(pictures).mean(dim=0))
+        last.bias.sub_(module(images).mean(dim=0))
     return module

@@ -295,6 +295,7 @@ leave_ranks()
 """
 
 
+@pytest.mark.slow
 def test_two_ranks_stay_identical_and_learn(tiny_cifar: Path, tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text(RANK_SCRIPT)

@@ -11,6 +11,8 @@ from bench.measure import difference
 from bench.peers import ours
 from fdabnn_deploy.native.library import levels
 
+pytestmark = pytest.mark.runtimes
+
 LAYERS = [
     Layer(9, 32),
     Layer(8, 32, stride=2),

@@ -9,7 +9,6 @@ import pytest
 
 from fdabnn_deploy.errors import ModelRefusedError
 from fdabnn_deploy.ir.ops import Add, PRelu, Relu
-from fdabnn_deploy.measure.baselines import float_onnx
 from fdabnn_deploy.measure.baselines.small_files_testing import (
     conv,
     floats,
@@ -20,6 +19,9 @@ from fdabnn_deploy.measure.baselines.small_files_testing import (
     write_network,
 )
 from fdabnn_deploy.transforms.pass_testing import Build
+from fdabnn_onnx.measure import float_onnx
+
+pytestmark = pytest.mark.runtimes
 
 onnx = pytest.importorskip("onnx")
 

@@ -8,7 +8,6 @@ import pytest
 
 from fdabnn_deploy.errors import ModelRefusedError
 from fdabnn_deploy.ir.ops import Add, Clamp, MaxPool2d, PRelu, Relu, Sign
-from fdabnn_deploy.measure.baselines import float_tflite
 from fdabnn_deploy.measure.baselines.drop_signs import drop_signs, fill_weights
 from fdabnn_deploy.measure.baselines.small_files_testing import (
     binary,
@@ -23,6 +22,9 @@ from fdabnn_deploy.measure.baselines.small_files_testing import (
 from fdabnn_deploy.runtimes.tflite.pack import pack_tflite
 from fdabnn_deploy.runtimes.tflite.tflite_file import FLOAT32, read_tflite
 from fdabnn_deploy.transforms.pass_testing import Build
+from fdabnn_tflite.measure import float_tflite
+
+pytestmark = pytest.mark.runtimes
 
 pytest.importorskip("larq_compute_engine")
 

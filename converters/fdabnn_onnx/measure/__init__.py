@@ -1,0 +1,1 @@
+"""What is measured of ONNX files: their operators, and twins that they are compared with."""

@@ -1,0 +1,1 @@
+"""What is measured of TFLite files: their operators, and twins that they are compared with."""

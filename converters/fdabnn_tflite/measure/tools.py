@@ -1,0 +1,10 @@
+"""All of it together; see `fdabnn_deploy.measure.format_tools`."""
+
+from __future__ import annotations
+
+from fdabnn_deploy.measure.format_tools import FormatTools
+from fdabnn_tflite.measure.single_layer_files import cut
+from fdabnn_tflite.measure.tflite_operators import operators
+from fdabnn_tflite.measure.twins import float_twin, quantised_twin
+
+TOOLS = FormatTools(operators, float_twin, quantised_twin, cut)

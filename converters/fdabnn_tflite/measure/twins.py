@@ -1,0 +1,81 @@
+"""The float and the quantised twin of a TFLite file."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+
+from fdabnn_deploy.errors import ModelRefusedError, RuntimeMissingError
+from fdabnn_deploy.ir.ops import FloatArray
+from fdabnn_deploy.measure.baselines.baseline import TwinLayer
+from fdabnn_deploy.measure.baselines.float32 import rewrite, twin_layers
+from fdabnn_deploy.measure.baselines.int8 import Found, images_for, one_input
+from fdabnn_deploy.runtimes.tflite.flatbuffer import DamagedError
+from fdabnn_deploy.runtimes.tflite.native_stderr import native_stderr
+from fdabnn_deploy.runtimes.tflite.tflite_file import parse_tflite
+from fdabnn_tflite.measure import float_tflite
+
+
+def float_twin(content: bytes) -> tuple[bytes, list[TwinLayer]]:
+    """The float twin of a file, and its layers in the model's order; see `fdabnn_deploy.measure.baselines.float32`.
+
+    Raises:
+        ModelRefusedError: the file is damaged, has no binary layer, or an operator that has no float form.
+        RuntimeMissingError: a package is missing.
+    """
+    try:
+        network = float_tflite.read_network(content)
+    except DamagedError as error:
+        raise ModelRefusedError(
+            f"it is damaged or not a TFLite file ({error}): copy or export it again"
+        ) from None
+    rewrite(network, activations=True)
+    data, shapes = float_tflite.write_network(network, content)
+    return data, twin_layers(network, network.layers, shapes)
+
+
+def quantised_twin(content: bytes, layers: list[TwinLayer], given: FloatArray | None) -> Found:
+    """The quantised twin of a float twin; see `fdabnn_deploy.measure.baselines.int8` and `FormatTools.quantised_twin`.
+
+    Raises:
+        UsageError: the images do not fit.
+        ModelRefusedError: the model takes no images, or more than one tensor.
+        RuntimeMissingError: a package is missing.
+    """
+    file = parse_tflite(content)
+    one_input(len(file.inputs))
+    shape = file.tensors[file.inputs[0]].shape
+    images = images_for((*shape[3:], *shape[1:3]), given).transpose(0, 2, 3, 1)
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    try:
+        with native_stderr():
+            import tensorflow as tf
+
+            calibrator = importlib.import_module("tensorflow.lite.python.optimize.calibrator")
+            convert = importlib.import_module("tensorflow.lite.python.convert")
+    except ImportError as error:
+        raise RuntimeMissingError(
+            f"an int8 baseline of TFLite files needs tensorflow ({error}): install it with  pip install 'fdabnn-deploy[export]'"
+        ) from None
+
+    def feed() -> Iterator[list[FloatArray]]:
+        for image in images:
+            yield [np.ascontiguousarray(image[None])]
+
+    with native_stderr():
+        calibrated = calibrator.Calibrator(content).calibrate(feed)
+        found: bytes = convert.mlir_quantize(
+            calibrated, input_data_type=tf.float32, output_data_type=tf.float32
+        )
+    quantised = parse_tflite(found)
+    makers = {
+        quantised.tensors[operator.outputs[0]].name: place
+        for place, operator in enumerate(quantised.operators)
+    }
+    moved = [replace(layer, twin_op=makers[layer.twin_tensor]) for layer in layers]
+    note = f"the float twin in int8, by TensorFlow {tf.__version__}, weights per channel"
+    return bytes(found), moved, note
