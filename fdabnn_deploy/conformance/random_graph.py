@@ -192,7 +192,7 @@ class _Draw:
     def windows(
         self, size: tuple[int, ...], kernel: tuple[int, int], dilation: tuple[int, int]
     ) -> Options | None:
-        """Stride and padding with which windows of this size fit a image, or None."""
+        """Stride and padding with which windows of this size fit an image, or None."""
         stride = (1, 1) if self.chance(0.7) else self.pair(1, 4) if self.chance(0.2) else (2, 2)
         half = (dilation[0] * (kernel[0] - 1) // 2, dilation[1] * (kernel[1] - 1) // 2)
         padding = half if self.chance(0.65) else self.pair(0, 3)

@@ -1,4 +1,4 @@
-"""What a report says of the samples that were used."""
+"""The samples that were used, for reports."""
 
 from __future__ import annotations
 

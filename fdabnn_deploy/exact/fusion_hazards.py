@@ -1,4 +1,4 @@
-"""What runtimes and converters fuse, as far as it was seen: the list that the passes of this room avoid.
+"""Fusions of runtimes and converters, as far as they were seen: those that the passes of this room avoid.
 
 A fusion is a hazard where it moves a rounding: the fused kernel then gives other bits than the operators in a row. Each hazard says in
 which versions it was seen, where the fusion is written, and what the passes do about it. The prover has a list of its own

@@ -48,7 +48,7 @@ SMALLEST_LIMIT = 2.0**-40
 
 @dataclass(frozen=True)
 class Observed:
-    """What was seen of a tensor on samples, or recorded in training; `mean_square` is E[x^2]."""
+    """Statistics of a tensor on samples, or recorded in training; `mean_square` is E[x^2]."""
 
     low: float
     high: float
@@ -56,7 +56,7 @@ class Observed:
 
 
 def limits(seen: Observed, values: Values, margin: float) -> tuple[float, float]:
-    """What to clamp an operand to: the seen range with a margin, never beyond what is proven anyway.
+    """The limits that an operand is clamped to: the observed range with a margin, never beyond what is proven anyway.
 
     A limit is `margin` times the largest magnitude seen, rounded up to four significant bits, so that the last bits of the data do not
     matter; a side that is proven to stay at or above 0 stays there.

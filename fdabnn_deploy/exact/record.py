@@ -1,4 +1,4 @@
-"""What was chosen to make a graph exact, small enough to travel in the metadata of every exported file.
+"""The record of the choices that made a graph exact, small enough to travel in the metadata of every exported file.
 
 The choices depend on data (recorded ranges, samples); everything else follows from them and the checkpoint. So a checkpoint and this
 record give the same graph again, bit for bit, without the data.

@@ -1,4 +1,4 @@
-"""What a user of an exported file has to know beside its graph, written into the metadata of every target.
+"""Facts that a user of an exported file needs beside its graph, written into the metadata of every target.
 
 The input contract: the file takes normalised float32 images, `(pixel / 255 - mean) / std` per channel, as the checkpoint's model
 does; NCHW in ONNX, NHWC in TFLite. `docs/input-contract.md` says it with examples.

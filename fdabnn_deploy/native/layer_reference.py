@@ -1,4 +1,4 @@
-"""What a binary layer computes, in NumPy: slow and readable, from the formula in `kernels/binary_layer.h` alone."""
+"""A binary layer in NumPy: slow and readable, from the formula in `kernels/binary_layer.h` alone."""
 
 from __future__ import annotations
 

@@ -122,7 +122,7 @@ def arm_level(cores: Sequence[int]) -> str:
 
 
 def level_number(level: str | None) -> int:
-    """Of a level's name, the fastest by default, in the C interface."""
+    """The number of a level in the C interface; without a name, that of the fastest."""
     level = chosen_level() if level is None else level
     for i in range(_LEVELS):
         if function("level_name")(i) == level.encode():
@@ -181,7 +181,7 @@ def checked(name: str, array: NDArray[Any], dtype: DTypeLike, shape: tuple[int |
 
 
 def words_for(channels: int) -> int:
-    """Of a pixel."""
+    """The number of words that hold the signs of one pixel."""
     return -(-channels // 32)
 
 
@@ -235,7 +235,7 @@ def dequantize(
 def dequantize_bytes(
     words: Words, channels: int, plus: int, minus: int, *, level: str | None = None, pool: Pool | None = None
 ) -> NDArray[np.uint8]:
-    """Words [..., ceil(channels / 32)] to two bytes of choice, uint8 [..., channels]."""
+    """Words [..., ceil(channels / 32)] to the bytes `plus` and `minus`, uint8 [..., channels]."""
     words = checked("words", words, np.uint32, (*words.shape[:-1], words_for(channels)))
     values = np.empty((*words.shape[:-1], channels), np.uint8)
     rows = words.size // max(words.shape[-1], 1)

@@ -1,4 +1,4 @@
-"""What the native kernels compute, in NumPy: slow and readable, from the formulas in `kernels/*.h` alone.
+"""The native kernels in NumPy: slow and readable, from the formulas in `kernels/*.h` alone.
 
 A sign tensor is boolean, True for -1. Packed, 32 channels share a word: channel c is bit c % 32 of word c // 32, and bits behind the
 last channel are 0.

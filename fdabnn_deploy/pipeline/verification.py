@@ -58,7 +58,7 @@ REFERENCE_IMAGES = 2
 
 @dataclass(frozen=True)
 class Reference:
-    """What every file is compared with.
+    """The reference that every file is compared with.
 
     Attributes:
         samples: the inputs.
@@ -297,7 +297,7 @@ def artifact_file(artifact: Artifact, out: Path) -> ArtifactFile:
 
 
 def failures(truth: Reference, files: Sequence[CheckedFile]) -> tuple[str, ...]:
-    """What did not pass of the files, one sentence each; `Gate.failures` are those of the network."""
+    """One sentence for each check that a file failed; `Gate.failures` are those of the network."""
     found = []
     rows = (*truth.parity, *(row for file in files for row in file.parity))
     against = "PyTorch" if truth.expected is truth.trained else "the deployed graph"

@@ -27,7 +27,7 @@ NORMAL_GRID = 126
 """On this grid and coarser ones no value is denormal."""
 SMALLEST_NORMAL = 2.0**-126
 ZERO_GRID = -1000
-"""Of the constant 0, which lies on every grid."""
+"""The grid exponent of the constant 0, a multiple of every unit."""
 _LARGEST = float(np.finfo(np.float32).max)
 
 
@@ -71,7 +71,7 @@ class Link:
 
 @dataclass(frozen=True)
 class Value:
-    """What is known of a float tensor, for every input whatever it holds.
+    """Bounds of a float tensor that hold for every input.
 
     Attributes:
         shape: of the tensor, batch first.
@@ -122,7 +122,7 @@ class Value:
         return bool(np.all(self.grid <= 0))
 
     def moved(self, shape: Shape, move: Callable[[NDArray[Any]], NDArray[Any]]) -> Value:
-        """The same values at other places; `move` is applied to every array."""
+        """The bounds after the values have moved; `move` is applied to each of their arrays."""
         return replace(
             self,
             shape=shape,
@@ -151,7 +151,7 @@ class Comparison:
 
 
 def unknown(shape: Shape) -> Value:
-    """Anything at all: a graph input."""
+    """The bounds of a graph input, of which nothing is known."""
     ones = (1,) * len(shape)
     return Value(
         shape,
@@ -188,7 +188,7 @@ def of_constant(values: Constants, rank: int = 0) -> Value:
 
 
 def last_bits(values: Constants) -> Ints:
-    """Of each float32 number, the g for which its last set bit is worth 2^-g; `ZERO_GRID` for 0."""
+    """The grid exponent g of each float32 number: its lowest set bit is worth 2^-g; `ZERO_GRID` for 0."""
     bits = np.ascontiguousarray(values, dtype=np.float32).view(np.uint32).astype(np.int64)
     exponent = (bits >> 23) & 0xFF
     mantissa = (bits & 0x7FFFFF) | np.where(exponent > 0, 0x800000, 0)

@@ -1,4 +1,4 @@
-"""What a runtime may merge, on any platform, whether or not it did so here.
+"""The fusions that a runtime may make on any platform, whether or not it made them here.
 
 Seen in ONNX Runtime, TensorFlow's and LCE's converters:
 

@@ -1,4 +1,4 @@
-"""Windows of convolutions and pools over a image."""
+"""Windows of convolutions and pools over an image."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a transfer function says of one operator."""
+"""The result of a transfer function for one operator."""
 
 from __future__ import annotations
 

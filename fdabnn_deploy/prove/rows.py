@@ -1,4 +1,4 @@
-"""What the prover says: one row per operator of the judged file, and the verdict."""
+"""The result of the prover: one row per operator of the judged file, and the verdict."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The one interface behind which every runtime stands.
+"""The interface of all runtimes.
 
 Arrays go in and come out in the graph's convention, whatever the file's: float32, NCHW, never flipped, outputs in the graph's order.
 Files of other tools may put out other types, which stay what they are, and outputs that do not have the batch in front: see
@@ -19,7 +19,7 @@ from fdabnn_deploy.ir.ops import Array, FloatArray
 
 @dataclass(frozen=True)
 class FileTensor:
-    """An input or output as it lies in the file: its name there, and whether its images are NHWC."""
+    """Name and layout of an input or output in the file; `nhwc` for images [N, H, W, C]."""
 
     name: str
     channels_last: bool = False
@@ -27,7 +27,7 @@ class FileTensor:
 
 @dataclass(frozen=True)
 class FileTensors:
-    """All of them, in the file's order."""
+    """All values, in the file's order."""
 
     inputs: tuple[FileTensor, ...]
     outputs: tuple[FileTensor, ...]
@@ -53,7 +53,7 @@ class Session(ABC):
         """
 
     def file_tensors(self) -> FileTensors:
-        """How the inputs and outputs lie in the file, for capsules.
+        """Names and layouts of the inputs and outputs in the file, for capsules.
 
         Raises:
             UsageError: no capsule can be made of such files.

@@ -28,10 +28,10 @@ from fdabnn_deploy.errors import NotWrittenError, UsageError
 from fdabnn_deploy.system.scratch import ScratchFolder
 
 Content = bytes | Callable[[IO[bytes]], object]
-"""Of a file: its bytes, or what writes them into an open file."""
+"""The content of a file: its bytes, or a function that writes them into an open file."""
 
 READER_SECONDS = 10.0
-"""That a FIFO waits for somebody who reads it."""
+"""How long to wait for a reader of a FIFO."""
 
 _REFUSED = {
     stat.S_ISDIR: "it is a folder: name a file",
@@ -43,7 +43,7 @@ _MOST_LINKS = 40
 
 
 def write_whole(path: Path, content: Content) -> None:
-    """Writes a file, or into what else the path names; see the module. Missing folders are made.
+    """Writes a file, or into the device or pipe that the path names; see the module. Makes missing folders.
 
     A new file gets the usual permissions, one that is replaced keeps its own.
 
@@ -71,7 +71,7 @@ def write_whole(path: Path, content: Content) -> None:
 
 
 def move_whole(source: Path, path: Path) -> None:
-    """Moves a finished file to its place, or its content into what else the path names, as `write_whole` does.
+    """Moves a finished file to its place, or copies its content into the device or pipe that the path names, as `write_whole` does.
 
     Raises:
         NotWrittenError: it cannot be written; the source stays.
@@ -91,7 +91,7 @@ def move_whole(source: Path, path: Path) -> None:
 
 
 def check_writable(path: Path) -> None:
-    """Before work whose result is to be written there: whether that can succeed. Nothing is made or changed.
+    """Checks, before the work, that its result can be written to a path. Nothing is made or changed.
 
     Raises:
         UsageError: it cannot.
@@ -117,7 +117,7 @@ def check_writable(path: Path) -> None:
 
 
 def check_outputs(outputs: Mapping[str, Path | None], inputs: Mapping[str, Path | None]) -> None:
-    """Before the work: whether all outputs can be written, and none takes the place of an input or of another.
+    """Checks, before the work, that all outputs can be written and that none replaces an input or another output.
 
     Args:
         outputs: by the name under which the user gave them, such as `--json`; None where none was given.
@@ -138,7 +138,7 @@ def check_outputs(outputs: Mapping[str, Path | None], inputs: Mapping[str, Path 
 
 
 def is_standard_output(path: Path) -> bool:
-    """Whether a path is another name of what this process prints to, such as `/dev/stdout`."""
+    """Whether a path names the file or terminal that this process prints to, such as `/dev/stdout`."""
     return _descriptor(path) == 1
 
 
@@ -193,7 +193,7 @@ def _target(path: Path) -> Path:
 
 
 def _existing_folder(target: Path) -> Path:
-    """The folder that is there of those in which a file will be."""
+    """The deepest folder of a new file's path that exists already."""
     folder = next(folder for folder in target.parents if folder.is_symlink() or folder.exists())
     if folder.is_symlink():
         # All other links have been followed: this one leads in a circle.

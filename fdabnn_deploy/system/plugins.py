@@ -45,7 +45,7 @@ def load(group: str, name: str, what: str) -> Any:
 
 
 def resolve(place: str, what: str, install: str = INSTALL) -> Any:
-    """What stands at `module:attribute`.
+    """The object at `module:attribute`.
 
     Args:
         place: such as `fdabnn_onnx.converter:CONVERTER`.

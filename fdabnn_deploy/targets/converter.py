@@ -1,4 +1,4 @@
-"""What a converter is: the part of a target that writes deployed graphs."""
+"""The interface of converters, the part of a target that writes deployed graphs."""
 
 from __future__ import annotations
 

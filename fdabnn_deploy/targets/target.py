@@ -1,4 +1,4 @@
-"""What a target registers: everything that the rest of the project asks about a file format.
+"""The registration of a target: everything that the rest of the project asks about a file format.
 
 A registration is data. Modules stand in it as `module:attribute` and are imported when they are asked for, so that a device
 without PyTorch, onnx and TensorFlow reads all registrations and runs files.
@@ -108,7 +108,7 @@ class Target:
         return self.default_runtime, *beside
 
     def converter(self) -> Converter:
-        """What writes its files.
+        """The converter that writes its files.
 
         Raises:
             RuntimeMissingError: a package that it needs is not installed.
@@ -134,7 +134,7 @@ class Target:
         return found
 
     def load(self, place: str) -> Any:
-        """What stands at `module:attribute`.
+        """The object at `module:attribute`.
 
         Raises:
             RuntimeMissingError: a package that it needs is not installed.

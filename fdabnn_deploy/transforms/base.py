@@ -1,4 +1,4 @@
-"""What a pass is: a graph in, a verified graph and an account of what happened out."""
+"""The interface of passes: from a graph to a verified graph with an account of what was rewritten."""
 
 from __future__ import annotations
 

@@ -124,7 +124,7 @@ def deploy(
 
 
 def _coverage(layer: TrainedLayer, node: Node, verdict: Verdict, binary: dict[str, str]) -> LayerCoverage:
-    """The row of one layer; `binary` maps the deployed binary nodes to their modules, and loses those that were claimed."""
+    """The row of one layer; `binary` maps deployed binary nodes to their modules; those of this layer are removed."""
     own = [name for name, module in binary.items() if module == layer.module][: verdict.binary_layers]
     for name in own:
         binary.pop(name)

@@ -68,7 +68,7 @@ class PackedSigns:
 
 @dataclass(frozen=True)
 class Capsule:
-    """What a capsule file holds.
+    """The content of a capsule file.
 
     Attributes:
         target: of the model, such as `tflite`.

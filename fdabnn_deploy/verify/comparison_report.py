@@ -1,4 +1,4 @@
-"""What a comparison of two models found, and its verdict; `fdabnn_deploy.verify.comparison` says which comparisons are judged."""
+"""The result of a comparison of two models and its verdict; `fdabnn_deploy.verify.comparison` says which comparisons are judged."""
 
 from __future__ import annotations
 

@@ -13,8 +13,8 @@ The rules:
 - Their distance in ulps (units in the last place) is the number of values of their type between them, plus one;
   equal values are at 0. NaN beside a number has no distance: it is counted apart, and the largest and the mean
   distance are then infinite.
-- The decision for a image is the position of the largest of its values, the first among equals (as `argmax`
-  of every framework); of a single float it is its sign, a single integer is itself the decision. A image with a NaN
+- The decision for an image is the position of the largest of its values, the first among equals (as `argmax`
+  of every framework); of a single float it is its sign, a single integer is itself the decision. An image with a NaN
   on either side never agrees.
 
 Distances and decisions describe a difference. Only bits, or the tolerance asked for, decide whether two runs agree.

@@ -49,7 +49,7 @@ for name in {files}:
 
 @dataclass(frozen=True)
 class Case:
-    """What to reproduce.
+    """The difference to reproduce.
 
     Attributes:
         graph: the deployed graph.

@@ -44,7 +44,7 @@ class Layer:
 
     @property
     def macs(self) -> int:
-        """Binary multiply-accumulates of a image."""
+        """Binary multiply-accumulates of an image."""
         return self.size**2 * self.channels**2 * self.kernel**2
 
     def __str__(self) -> str:

@@ -17,7 +17,7 @@ PEERS = ("lce", "onnxruntime", "tflite", "torch")
 
 @dataclass(frozen=True)
 class LayerResult:
-    """What came of a layer.
+    """The result for a layer.
 
     Attributes:
         layer: that was timed.

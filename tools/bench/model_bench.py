@@ -31,7 +31,7 @@ _PACKED_GOALS = {"resnet18-float": 3.5, "resnet18": 3.5}
 
 @dataclass(frozen=True)
 class ModelResult:
-    """What came of a model.
+    """The result for a model.
 
     Attributes:
         name: of the model.

@@ -1,4 +1,4 @@
-"""The figures of a record as a image."""
+"""The figures of a record as an image."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ _ONE = Path(__file__).with_name("one.py")
 
 @dataclass(frozen=True)
 class Result:
-    """What came of a case.
+    """The result of a case.
 
     Attributes:
         name: of it.

@@ -35,7 +35,7 @@ _FORBIDDEN = ("Traceback", "this is a bug")
 
 @dataclass
 class Found:
-    """What came of the files of a door.
+    """The results for the files of one entry.
 
     Attributes:
         door: its name.

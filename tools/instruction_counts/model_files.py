@@ -35,7 +35,7 @@ class Files(NamedTuple):
         onnx: with standard operators.
         tflite: with binary layers for the delegate.
         packed: ONNX with packed binary layers.
-        macs: binary multiply-accumulates of a image.
+        macs: binary multiply-accumulates of an image.
     """
 
     onnx: Path

@@ -2,7 +2,7 @@
 
     python -m instruction_counts.models FILE...
 
-prints a line of JSON per section: `file` and `run`. What is counted is what `fdabnn-export` times as latency: a image in the layout of
+prints a line of JSON per section: `file` and `run`. What is counted is what `fdabnn-export` times as latency: an image in the layout of
 the file goes in, one thread computes, the output comes out; the few thousand instructions of Python around it are among them.
 """
 

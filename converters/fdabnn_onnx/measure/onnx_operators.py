@@ -41,7 +41,7 @@ def operators(path: Path) -> tuple[Operator, ...]:
         if binary:
             owner = node.inputs[1]
             writer = writers.get(node.inputs[0])
-            # A dense layer reads its signs as a image of one pixel.
+            # A dense layer reads its signs as an image of one pixel.
             while writer is not None and found[writer].type == "Unsqueeze" and found[writer].reads:
                 writer = found[writer].reads[0]
             packer = writer if writer is not None and found[writer].type == "PackSigns" else None

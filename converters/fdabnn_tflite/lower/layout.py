@@ -15,13 +15,13 @@ from fdabnn_tflite.lower.lowerings import lowers
 
 
 def _natural(emitter: Emitter, name: str) -> tuple[Tensor, Form]:
-    """A tensor in the form of its rank: images NHWC, all else in the graph's order."""
+    """The form of a tensor by its rank: NHWC for images, else the graph's order."""
     form = natural_form(emitter.graph.shape(name))
     return emitter.as_form(name, form), form
 
 
 def _mirrored_range(size: int, begin: int, end: int, step: int) -> tuple[int, int, int]:
-    """The range that takes the same places of a reversed dimension."""
+    """The same range on a reversed dimension, for mirrored images."""
     last = begin + (end - 1 - begin) // step * step
     return size - 1 - last, size - begin, step
 
@@ -109,9 +109,9 @@ def lower_permute(emitter: Emitter, node: Node) -> None:
 
 @lowers(DepthToSpace)
 def lower_depth_to_space(emitter: Emitter, node: Node) -> None:
-    """`DepthToSpace`, whose blocks are made of far channels: of pixel p of a block, channel c is p C + c, and here it is c r^2 + p.
+    """`DepthToSpace`. TensorFlow takes channel c of pixel p of a block from channel p C + c, the graph from channel c r^2 + p.
 
-    `GatherV2` brings the channels into that order. A mirrored image has mirrored blocks: pixel p is r^2 - 1 - p.
+    `GatherV2` brings the channels into TensorFlow's order. A mirrored image has mirrored blocks: pixel p is r^2 - 1 - p.
     """
     op = node.op
     assert isinstance(op, DepthToSpace)

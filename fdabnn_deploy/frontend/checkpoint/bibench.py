@@ -35,7 +35,7 @@ _IMAGENET_NORM = ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375))
 
 @dataclass(frozen=True)
 class BiBenchFile:
-    """What a BiBench checkpoint says; see `dialects.Recognised` for the fields."""
+    """Facts read from a BiBench checkpoint; see `dialects.Recognised` for the fields."""
 
     arch_args: dict[str, Any] = field(default_factory=dict)
     header: dict[str, Any] = field(default_factory=dict)

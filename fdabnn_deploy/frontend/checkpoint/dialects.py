@@ -16,7 +16,7 @@ FORMAT_VERSION = 1
 
 @dataclass(frozen=True)
 class Recognised:
-    """What a file says about itself.
+    """Facts that a file states about itself.
 
     Attributes:
         dialect: "fdabnn", "bibench" or "state_dict".

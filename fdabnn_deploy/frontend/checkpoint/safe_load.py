@@ -36,7 +36,7 @@ _SAVE_AGAIN = "torch.save(model.state_dict(), 'weights.pt')"
 
 @dataclass(frozen=True)
 class LoadedFile:
-    """What a checkpoint file holds.
+    """The content of a checkpoint file.
 
     Attributes:
         content: the saved object: tensors on the CPU, plain Python values, stand-ins (see `inert`).

@@ -18,7 +18,7 @@ _MAX_DEPTH = 3
 
 @dataclass(frozen=True)
 class Found:
-    """What was found in the saved object.
+    """The parts found in the saved object.
 
     Attributes:
         state: the state dict.

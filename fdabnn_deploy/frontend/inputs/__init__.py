@@ -1,1 +1,1 @@
-"""What is known about a network's inputs."""
+"""Descriptions of a network's inputs."""

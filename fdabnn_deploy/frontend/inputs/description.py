@@ -1,4 +1,4 @@
-"""What is known about a network's inputs: from the checkpoint, overridden by the user, validated."""
+"""The description of a network's inputs: from the checkpoint, overridden by the user, validated."""
 
 from __future__ import annotations
 

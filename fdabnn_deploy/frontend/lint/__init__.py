@@ -1,1 +1,1 @@
-"""What cannot be deployed, and what to write instead."""
+"""Finds what cannot be deployed and says what to write instead."""

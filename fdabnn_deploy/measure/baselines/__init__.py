@@ -1,1 +1,1 @@
-"""What a binary network's speed is compared with: the same network in float32 and in int8, made from its exported file."""
+"""Baselines for a binary network's speed: the same network in float32 and in int8, made from its exported file."""

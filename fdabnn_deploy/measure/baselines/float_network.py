@@ -66,7 +66,7 @@ class Network:
         labels: names for readers, by tensor.
         reads: what the file's operators read: by index, the names of all inputs, "" where one is left out.
         writes: what they write, likewise.
-        channel: the axis of channels of a image.
+        channel: the axis of channels of an image.
         exact: whether the file says that its float layers are sums of exact ones (docs/numerics.md).
         aliases: tensors that are gone, and those that stand for them.
         layers: the binary layers, by the number that their step carries.
@@ -85,13 +85,13 @@ class Network:
     layers: list[Layer] = field(default_factory=list)
 
     def resolve(self, name: str) -> str:
-        """The tensor that stands for this one."""
+        """The tensor that replaced this one; itself if none did."""
         while name in self.aliases:
             name = self.aliases[name]
         return name
 
     def label(self, name: str) -> str:
-        """The name of a tensor for readers."""
+        """The name of a tensor in reports."""
         return self.labels.get(name, name)
 
     def sources(self, item: Item) -> list[str]:

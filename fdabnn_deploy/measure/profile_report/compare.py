@@ -141,7 +141,7 @@ def compare_profiles(old: Path, new: Path) -> tuple[Change, ...]:
 
 
 def other_settings(old: Path, new: Path) -> tuple[str, ...]:
-    """What else is not the same in two profiles, in words: a change may come from there.
+    """Other differences between two profiles that may explain a change, in words.
 
     Raises:
         UsageError, ModelRefusedError, RuntimeMissingError: see `read`.

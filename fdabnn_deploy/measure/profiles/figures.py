@@ -1,4 +1,4 @@
-"""What is said of the times of one model, and when nothing is said.
+"""Figures from the times of one model, and the conditions under which none are given.
 
 A run whose times spread wide, or during which the processor was throttled, tells of the machine's other business and not of the model.
 Its figures are not given out. The spread is `(p90 - p10) / median`, where p10 and p90 are the times that a tenth of the runs undercut

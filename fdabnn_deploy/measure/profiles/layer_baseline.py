@@ -1,4 +1,4 @@
-"""What a model is compared with, layer by layer: its full-precision or 8-bit twin, or another model.
+"""The baseline of a model, layer by layer: its full-precision or 8-bit twin, or another model.
 
 A twin has one convolution or dense layer for every binary layer of the model. What is compared is the binary layer and the packing of its
 signs with that one operator; in TFLite files with the float twin each of the two alone, in a file of its own, so that XNNPACK takes part

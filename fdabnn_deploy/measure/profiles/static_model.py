@@ -64,7 +64,7 @@ INNER_LOOPS = (
 
 @dataclass(frozen=True)
 class LoopModel:
-    """What a core's model says of a loop.
+    """A core's static model of a loop.
 
     Attributes:
         loop: which.
@@ -198,7 +198,7 @@ def model_cycles(instructions: list[str], core: str, iterations: int = ITERATION
 
 
 def model_loop(library: Path, loop: InnerLoop, core: str) -> LoopModel:
-    """What LLVM's model of a core says of a loop in a library file.
+    """Runs LLVM's model of a core on a loop in a library file.
 
     Raises:
         UsageError: the library has no such loop, or LLVM knows no such core.

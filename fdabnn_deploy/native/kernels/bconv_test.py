@@ -195,7 +195,7 @@ def test_dense_layers_whose_channels_or_images_threads_share(output: Output, thr
 @pytest.mark.parametrize("output", ["float", "packed", "int8"])
 @pytest.mark.parametrize("stride", [1, 2, 3])
 def test_dense_layers_stay_inside_their_workspace(output: Output, stride: int) -> None:
-    """A stride says nothing about a image of one pixel, and changes nothing of what a batch of them takes."""
+    """A stride says nothing about an image of one pixel, and changes nothing of what a batch of them takes."""
     inputs, channels, batch, guard = 1888, 128, 16, 1 << 16
     params = BconvParams(inputs, channels, 1, 1, stride_h=stride, stride_w=stride, output=output)
     words = np.zeros((batch, 1, 1, inputs // 32), np.uint32)

@@ -141,7 +141,7 @@ def test_bits_behind_the_last_channel_are_refused_at_every_level(
 @pytest.mark.parametrize("planes", [False, True])
 @pytest.mark.parametrize("channels", [16, 31, 32, 33, 64, 80])
 def test_every_number_of_pixels_of_a_tile(channels: int, planes: bool) -> None:
-    """A image of one row: 1 to 34 pixels."""
+    """An image of one row: 1 to 34 pixels."""
     params = BinaryLayerParams(
         *(channels, channels, 1, 3, 3), pad_top=1, pad_left=1, pad_bottom=1, pad_right=1, planes=planes
     )
@@ -164,7 +164,7 @@ def test_dense_layers_whose_channels_or_images_threads_share(planes: bool, threa
 
 @pytest.mark.parametrize("stride", [1, 2, 3])
 def test_dense_layers_stay_inside_their_workspace(stride: int) -> None:
-    """A stride says nothing about a image of one pixel, and changes nothing of what a batch of them takes."""
+    """A stride says nothing about an image of one pixel, and changes nothing of what a batch of them takes."""
     inputs, channels, batch, guard = 1888, 128, 16, 1 << 16
     params = BinaryLayerParams(inputs, channels, stride_h=stride, stride_w=stride)
     words = np.zeros((batch, 1, 1, inputs // 32), np.uint32)

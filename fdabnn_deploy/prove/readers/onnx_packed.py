@@ -64,7 +64,7 @@ class _Expansion:
         elif node.input and node.input[0] in self._signs:
             if node.op_type != "Unsqueeze" or self._constant(node.input[1]).tolist() != [1, 2]:
                 raise UnprovedError(f"{node.op_type} reads packed signs")
-            # A vector as a image of one pixel: behind the channels where those come before the image.
+            # A vector as an image of one pixel: behind the channels where those come before the image.
             axes = self._new(f"{node.output[0]}/float_axes", np.array([2, 3], np.int64))
             self._emit("Unsqueeze", [self._signs[node.input[0]], axes], f"{node.output[0]}/signs")
             self._signs[node.output[0]] = f"{node.output[0]}/signs"

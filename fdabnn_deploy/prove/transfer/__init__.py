@@ -1,1 +1,1 @@
-"""What each operator of a file does to the bounds and grids of its operands."""
+"""Transfer functions: from the bounds and grids of an operator's operands to those of its result."""

@@ -65,7 +65,7 @@ def bconv(
         extent > x.shape[axis] for extent, axis in zip(windows.extents(), windows.axes, strict=True)
     ):
         raise UnprovedError(
-            "zeros are padded around a image smaller than the window, where LCE's kernels are wrong"
+            "zeros are padded around an image smaller than the window, where LCE's kernels are wrong"
         )
     largest_sum = taps * group_inputs
     count = np.full((1, 1, 1, outputs), float(largest_sum))

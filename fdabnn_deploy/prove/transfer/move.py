@@ -43,7 +43,7 @@ def _judged(value: Value, x: Value) -> Judged:
 
 
 def _carrying(value: Value, x: Value, move: Any) -> Value:
-    """Keeps what is known of a convolution in front: converters fold constants through reshapes and transposes."""
+    """Keeps the history of a convolution in front: converters fold constants through reshapes and transposes."""
     if x.sum is None:
         return value
     return replace(
@@ -114,7 +114,7 @@ def take_axes(x: Value, axes: Sequence[int], ranges: Sequence[tuple[int, int, in
 
 
 def fill_channels(x: Value, block: int) -> Judged:
-    """Zeros behind the channels of a image [N, C, H, W], up to whole blocks."""
+    """Zeros behind the channels of an image [N, C, H, W], up to whole blocks."""
     return pad(x, [(0, 0), (0, -x.shape[1] % block), (0, 0), (0, 0)], 0.0)
 
 
@@ -153,7 +153,7 @@ def depth_to_space(x: Value, factor: int, axis: int, neighbours: bool) -> Judged
 
 
 def squeeze(x: Value, axes: Sequence[int], add: bool) -> Judged:
-    """Dimensions of 1 removed or added."""
+    """Removes or adds dimensions of 1."""
     sizes = list(x.shape)
     if add:
         for axis in sorted(axis % (len(sizes) + len(axes)) for axis in axes):
@@ -165,7 +165,7 @@ def squeeze(x: Value, axes: Sequence[int], add: bool) -> Judged:
 
 
 def reverse(x: Value, axes: Sequence[int]) -> Judged:
-    """Dimensions backwards."""
+    """Reverses dimensions."""
 
     def move(values: NDArray[Any]) -> NDArray[Any]:
         return np.flip(values, axis=tuple(axes))
@@ -174,7 +174,7 @@ def reverse(x: Value, axes: Sequence[int]) -> Judged:
 
 
 def concat(parts: Sequence[Value], axis: int) -> Judged:
-    """Tensors joined along a dimension."""
+    """Joins tensors along a dimension."""
     axis %= len(parts[0].shape)
     size = sum(part.shape[axis] for part in parts)
 
@@ -239,7 +239,7 @@ def pad(x: Value, pads: Sequence[Pair], value: float) -> Judged:
 def _bordered(
     values: NDArray[Any], shape: Shape, pads: Sequence[Pair], constant: NDArray[Any], choose: Any
 ) -> NDArray[Any]:
-    """Dimensions along which the values are known one by one get a border; along the others it counts as one more value."""
+    """Pads dimensions whose values are known one by one; elsewhere the constant is one more possible value."""
     single = [size > 1 and known == size for size, known in zip(shape, values.shape, strict=True)]
     widths = [pair if one else (0, 0) for pair, one in zip(pads, single, strict=True)]
     result = np.pad(values, widths, constant_values=constant.reshape(-1)[0])
@@ -271,4 +271,4 @@ MOVERS: dict[str, Callable[..., Judged]] = {
     "gather": gather,
     "depth_to_space": depth_to_space,
 }
-"""By kind: what judges a step of one operand, whose attributes are its keyword arguments."""
+"""Transfer functions of steps with one operand, by kind; the step's attributes are their keyword arguments."""

@@ -299,7 +299,7 @@ def compare(tensor: str, limit_value: float, relation: str) -> Judged:
 
 
 def sign_why(x: Value) -> str:
-    """What NaN and zeros do at a sign.
+    """Judges a sign: the result for NaN and for both zeros.
 
     Raises:
         UnprovedError: NaN or denormal numbers may arrive.

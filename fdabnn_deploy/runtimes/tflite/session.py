@@ -1,4 +1,4 @@
-"""What the interpreters of TFLite files have in common: the way from the graph's tensors to the file's and back."""
+"""The base of all interpreters of TFLite files: the way from the graph's tensors to the file's and back."""
 
 from __future__ import annotations
 

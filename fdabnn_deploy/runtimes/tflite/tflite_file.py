@@ -66,7 +66,7 @@ class OperatorInfo:
 
 @dataclass(frozen=True)
 class TfliteFile:
-    """What a checked file holds.
+    """The content of a checked file.
 
     Attributes:
         data: the file's bytes.

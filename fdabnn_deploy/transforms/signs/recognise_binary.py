@@ -67,7 +67,7 @@ class Verdict:
 
 @dataclass(frozen=True, eq=False)
 class Binary:
-    """What a binary layer is made of.
+    """The parts of a binary layer.
 
     Attributes:
         sign: the node of the sign that it reads.

@@ -1,4 +1,4 @@
-"""What the gate found, for reports."""
+"""The results of the gate, for reports."""
 
 from __future__ import annotations
 

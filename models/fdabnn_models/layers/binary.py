@@ -23,7 +23,7 @@ N_START = 9
 
 
 class _FDALayer(nn.Module):
-    """What the binary convolution and the binary dense layer share: weight, schedule buffers, both NAMs."""
+    """Base of the binary convolution and the binary dense layer: weight, schedule buffers, both NAMs."""
 
     alpha: Tensor
     n: Tensor
