@@ -230,6 +230,7 @@ def test_arguments_of_another_type_are_refused_by_name(argument: dict[str, Any],
         compare_models("a.onnx", "b.onnx", **argument)
 
 
+@pytest.mark.runtimes
 @pytest.mark.parametrize(
     ("reading", "option"),
     [
@@ -254,11 +255,13 @@ def test_options_about_checkpoints_are_refused_where_there_is_none(
         compare_models(a, a, "random:2", **reading)
 
 
+@pytest.mark.runtimes
 def test_options_that_say_nothing_are_none(tmp_path: Path) -> None:
     a = write(tmp_path / "a.onnx")
     assert compare_models(a, a, "random:2", arch=None, drop_noise=False, arch_args=None).passed
 
 
+@pytest.mark.runtimes
 @pytest.mark.parametrize(
     ("mean", "std", "message"),
     [

@@ -13,6 +13,8 @@ import pytest
 
 from native.binaries_testing import DYNSYM, KNOWN, LOCAL, SYMTAB, WEAK, glibc, needed, symbols
 
+pytestmark = pytest.mark.slow
+
 BUILD = Path(__file__).with_name("build.py")
 
 

@@ -32,7 +32,10 @@ FOLDERS = {
 LIB = "fdabnn_deploy/native/lib/"
 everywhere = pytest.mark.parametrize("name", WHEELS)
 
-pytestmark = pytest.mark.skipif(supported_machine() is None, reason="no native library for this platform")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(supported_machine() is None, reason="no native library for this platform"),
+]
 
 
 @pytest.fixture(scope="module")

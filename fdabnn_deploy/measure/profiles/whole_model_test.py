@@ -35,6 +35,7 @@ def test_a_file_whose_data_stand_beside_it_becomes_one(tmp_path: Path) -> None:
     assert not (tmp_path / "again").exists()
 
 
+@pytest.mark.runtimes
 def test_a_changed_file_is_refused_unless_ignored(tmp_path: Path) -> None:
     path = tmp_path / "a.onnx"
     find_converter("onnx").convert(network(), INFO, path, ConvertOptions())
