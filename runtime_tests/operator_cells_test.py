@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,12 +12,10 @@ from fdabnn_deploy.ir.model_info import ModelInfo
 from fdabnn_deploy.ir.ops import Op, Softmax
 from fdabnn_deploy.ir.ops.documentation import operator_table, summary
 from fdabnn_deploy.prove import refusals
-from fdabnn_deploy.prove.program import Program
-from fdabnn_deploy.prove.readers.onnx import read_onnx
-from fdabnn_deploy.prove.readers.tflite import read_tflite
 from fdabnn_deploy.prove.walk import prove
 from fdabnn_deploy.targets.converter import ConvertOptions
-from fdabnn_deploy.targets.installed import find_converter
+from fdabnn_deploy.targets.installed import registered
+from fdabnn_deploy.targets.target import Target
 
 ROOT = Path(__file__).parents[1]
 
@@ -42,16 +39,20 @@ def test_every_operator_is_documented() -> None:
     )
 
 
-@pytest.mark.parametrize(("target", "read"), [("onnx", read_onnx), ("tflite", read_tflite)])
+@pytest.mark.parametrize(
+    "target", [target for target in registered() if target.reader], ids=lambda target: target.name
+)
 def test_every_operator_has_a_form_in_the_target_that_the_prover_reads(
-    target: str, read: Callable[[bytes], Program], tmp_path: Path
+    target: Target, tmp_path: Path
 ) -> None:
     graphs = {case.op.kind: case.graph for case in reversed(chosen_cases())}
     assert set(graphs) == {kind.__name__ for kind in KINDS}
     path = tmp_path / "operators"
     graph, info = merged(graphs), ModelInfo("operators", (1,))
-    find_converter(target).convert(graph, info, path, ConvertOptions())
-    rows = prove(read(path.read_bytes())).rows
+    target.converter().convert(graph, info, path, ConvertOptions())
+    assert target.reader
+    _, program = next(iter(target.load(target.reader)(path.read_bytes())))
+    rows = prove(program).rows
     unknown = refusals.reason("an operator that nobody knows")
     assert [row for row in rows if row.why == unknown] == []
     makers = {row.tensor for row in rows}

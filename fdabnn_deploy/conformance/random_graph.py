@@ -275,13 +275,13 @@ class _Draw:
         if len(self.shape(x)) == 1:
             return self.dense_layer(x)
         layers: list[tuple[float, Callable[[str], str]]] = [
-            (0.5, self.binary_block),
+            (0.47, self.binary_block),
             (0.08, self.float_block),
             (0.1, self.max_pool),
             (0.1, self.average_pool),
             (0.05, self.gate),
             (0.05, self.padded_or_cut),
-            (0.05, self.rearranged),
+            (0.08, self.rearranged),
             (0.04, self.concatenated),
             (0.03, self.activation),
         ]
