@@ -39,22 +39,42 @@ def check_model(model: ModelProto, graph: Graph, batch: int | None) -> None:
     bare = ModelProto()
     bare.CopyFrom(model)
     del bare.graph.value_info[:]
+    first: int | str = DYNAMIC_BATCH if batch is None else batch
     try:
         onnx.checker.check_model(model, full_check=True)
-        inferred = shape_inference.infer_shapes(bare, check_type=True, strict_mode=True, data_prop=True)
+        shapes = _inferred(bare)
+        if batch is None and any(
+            str(size).startswith("unk__") for shape in shapes.values() for size in shape[:1]
+        ):
+            # The batch of a resized image is a new unknown to ONNX; a number shows that it is the batch.
+            first = 2
+            _set_batch(bare, first)
+            shapes = _inferred(bare)
     except (onnx.checker.ValidationError, shape_inference.InferenceError) as error:
         raise InvalidModelError(f"the built ONNX model fails ONNX's check: {error}") from error
-    shapes = {
-        value.name: tuple(dim.dim_param or dim.dim_value for dim in value.type.tensor_type.shape.dim)
-        for value in (*inferred.graph.input, *inferred.graph.value_info, *inferred.graph.output)
-    }
-    first: int | str = DYNAMIC_BATCH if batch is None else batch
     for node in graph:
         expected = tuple(first if dim == BATCH else dim for dim in graph.shape(node.name))
         if shapes.get(node.name) != expected:
             raise InvalidModelError(
                 f"ONNX infers shape {shapes.get(node.name)} for {node.name}, the graph {expected}"
             )
+
+
+def _inferred(model: ModelProto) -> dict[str, tuple[int | str, ...]]:
+    """The shapes that ONNX infers, dimensions of unknown size by name."""
+    graph = shape_inference.infer_shapes(model, check_type=True, strict_mode=True, data_prop=True).graph
+    return {
+        value.name: tuple(dim.dim_param or dim.dim_value for dim in value.type.tensor_type.shape.dim)
+        for value in (*graph.input, *graph.value_info, *graph.output)
+    }
+
+
+def _set_batch(model: ModelProto, batch: int) -> None:
+    """Gives the inputs and outputs of any batch a number."""
+    for value in (*model.graph.input, *model.graph.output):
+        for dim in value.type.tensor_type.shape.dim:
+            if dim.dim_param == DYNAMIC_BATCH:
+                dim.dim_value = batch
 
 
 def check_packed(model: ModelProto) -> None:

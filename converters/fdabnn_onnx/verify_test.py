@@ -10,7 +10,7 @@ from fdabnn_deploy.conformance import network
 from fdabnn_deploy.errors import RuntimeMissingError
 from fdabnn_deploy.ir.graph import Graph, Node
 from fdabnn_deploy.ir.model_info import ModelInfo
-from fdabnn_deploy.ir.ops import Affine, BinaryConv2d, Input, Sign
+from fdabnn_deploy.ir.ops import Affine, BinaryConv2d, Input, Relu, Sign
 from fdabnn_onnx.build_model import build_model
 from fdabnn_onnx.op_counts import count_ops
 from fdabnn_onnx.verify import ARITHMETIC_PASSES, InvalidModelError, check_model, check_simplified
@@ -39,6 +39,21 @@ def test_a_wrong_shape_is_found() -> None:
     model = build_model(graph, INFO, 1)
     with pytest.raises(InvalidModelError, match="ONNX infers shape"):
         check_model(model, graph, 2)
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_batch_that_onnx_calls_unknown_is_the_batch(times: int) -> None:
+    graph = Graph([Node("x", Input((3, 4, 4))), Node("y", Relu(), ("x",)), Node("z", Relu(), ("y",))], ["z"])
+    model = build_model(graph, INFO, None)
+    resize = onnx.helper.make_node("Resize", ["x", "", "scales"], ["y"], mode="nearest")
+    model.graph.node[0].CopyFrom(resize)
+    scales = np.array([times, 1, 1, 1], dtype=np.float32)
+    model.graph.initializer.append(numpy_helper.from_array(scales, "scales"))
+    if times == 1:
+        check_model(model, graph, None)
+    else:
+        with pytest.raises(InvalidModelError):
+            check_model(model, graph, None)
 
 
 def test_a_broken_model_is_found() -> None:
