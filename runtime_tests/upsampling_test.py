@@ -39,6 +39,19 @@ class Enlarging(nn.Module):
 
 ENLARGING: dict[str, tuple[Callable[[], nn.Module], int, str, str]] = {
     "PixelShuffle": (lambda: nn.PixelShuffle(2), 4, "DepthToSpace", "DEPTH_TO_SPACE"),
+    "Upsample": (lambda: nn.Upsample(scale_factor=2), 16, "Resize", "RESIZE_NEAREST_NEIGHBOR"),
+    "Upsample by 3 and 1": (
+        lambda: nn.Upsample(scale_factor=(3, 1)),
+        16,
+        "Resize",
+        "RESIZE_NEAREST_NEIGHBOR",
+    ),
+    "nearest-exact": (
+        lambda: nn.Upsample(scale_factor=3, mode="nearest-exact"),
+        16,
+        "Resize",
+        "RESIZE_NEAREST_NEIGHBOR",
+    ),
 }
 """What makes the operator, the channels it leaves of 16, and its names in ONNX and TFLite files."""
 
@@ -79,3 +92,10 @@ def test_a_shuffle_that_mixes_the_batch_is_refused() -> None:
 
     with pytest.raises(fdabnn_deploy.ModelRefusedError, match="PixelShuffle of 3 dimensions"):
         fdabnn_deploy.export(Rows().eval(), torch.zeros(1, 3, 4, 4), targets=["onnx"], samples="random:2")
+
+
+@pytest.mark.parametrize("factor", [1.5, 0.5, 41.0])
+def test_an_upsampling_whose_neighbours_runtimes_choose_differently_is_refused(factor: float) -> None:
+    network = nn.Upsample(scale_factor=factor).eval()
+    with pytest.raises(fdabnn_deploy.ModelRefusedError, match="upsampl"):
+        fdabnn_deploy.export(network, torch.zeros(1, 3, 4, 4), targets=["onnx"], samples="random:2")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from fdabnn_deploy.ir.graph import Node
-from fdabnn_deploy.ir.ops import Concat, DepthToSpace, Pad, Permute, Reshape, Slice
+from fdabnn_deploy.ir.ops import Concat, DepthToSpace, Pad, Permute, Reshape, Slice, UpsampleNearest
 from fdabnn_onnx.emitter import Emitter
 from fdabnn_onnx.lower.lowerings import lowers
 
@@ -21,6 +21,7 @@ MOVERS = frozenset(
         "Squeeze",
         "Unsqueeze",
         "DepthToSpace",
+        "Resize",
     }
 )
 """ONNX operators whose results are values of their first operand, those that optimisers make among them; `Pad` has its own value, too."""
@@ -71,3 +72,17 @@ def lower_permute(to: Emitter, node: Node, op: Permute) -> None:
 def lower_depth_to_space(to: Emitter, node: Node, op: DepthToSpace) -> None:
     """`DepthToSpace`, in whose mode CRD the pixels of a block are neighbouring channels."""
     to.emit("DepthToSpace", node, node.inputs, blocksize=op.factor, mode="CRD")
+
+
+@lowers(UpsampleNearest)
+def lower_upsample_nearest(to: Emitter, node: Node, op: UpsampleNearest) -> None:
+    """`Resize`, whose place i of the result is `floor(i / factor)` of the operand."""
+    scales = to.parameter(node, "scales", np.array([1, 1, *op.factors], dtype=np.float32))
+    to.emit(
+        "Resize",
+        node,
+        [node.inputs[0], "", scales],
+        mode="nearest",
+        coordinate_transformation_mode="asymmetric",
+        nearest_mode="floor",
+    )

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import pytest
 from onnx import numpy_helper
 
 from fdabnn_deploy.ir.graph import Graph, Node
 from fdabnn_deploy.ir.model_info import ModelInfo
-from fdabnn_deploy.ir.ops import Input, Op, Pad, Reshape, Slice
+from fdabnn_deploy.ir.ops import Input, Op, Pad, Reshape, Slice, UpsampleNearest
 from fdabnn_onnx.build_model import build_model
+from fdabnn_onnx.verify import check_model
 
 
 def parameters(op: Op) -> dict[str, list[int]]:
@@ -30,3 +32,9 @@ def test_slices_leave_the_batch_alone() -> None:
 
 def test_reshapes_keep_the_batch() -> None:
     assert parameters(Reshape((8, 6))) == {"y/shape": [0, 8, 6]}
+
+
+@pytest.mark.parametrize("batch", [1, None])
+def test_an_upsampled_batch_is_the_batch(batch: int | None) -> None:
+    graph = Graph([Node("x", Input((2, 4, 6))), Node("y", UpsampleNearest((2, 3)), ("x",))], ["y"])
+    check_model(build_model(graph, ModelInfo("t", (2, 4, 6)), batch), graph, batch)

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from fdabnn_deploy.ir.graph import Node
-from fdabnn_deploy.ir.ops import Concat, DepthToSpace, Pad, Permute, Reshape, Slice
+from fdabnn_deploy.ir.ops import Concat, DepthToSpace, Pad, Permute, Reshape, Slice, UpsampleNearest
 from fdabnn_deploy.runtimes.tflite.tensors import Layout
 from fdabnn_tflite.emitter import Emitter, Tensor
 from fdabnn_tflite.layout import NHWC, Form, natural_form
@@ -125,3 +125,15 @@ def lower_depth_to_space(emitter: Emitter, node: Node) -> None:
         image = emitter.emit("GatherV2", params=image, indices=order, axis=np.int32(3))
     result = emitter.emit("DepthToSpace", input=image, block_size=op.factor, data_format="NHWC")
     emitter.define(node.name, result, NHWC)
+
+
+@lowers(UpsampleNearest)
+def lower_upsample_nearest(emitter: Emitter, node: Node) -> None:
+    """`ResizeNearestNeighbor`, which is the same on a mirrored image; nothing where the size stays."""
+    op = node.op
+    assert isinstance(op, UpsampleNearest)
+    image = emitter.nhwc(node.inputs[0])
+    if op.factors != (1, 1):
+        size = np.array(emitter.graph.shape(node.name)[2:], dtype=np.int32)
+        image = emitter.emit("ResizeNearestNeighbor", images=image, size=size)
+    emitter.define(node.name, image, NHWC)

@@ -11,7 +11,7 @@ import torch
 from fdabnn_deploy.frontend.capture.lowering import Lowering, lowers
 from fdabnn_deploy.frontend.capture.traced_value import CAPTURE_BATCH, Tensor, Value, refuse, scalar_of
 from fdabnn_deploy.ir.expression import Expression
-from fdabnn_deploy.ir.ops import Concat, DepthToSpace, Pad, Permute, Reshape, Slice
+from fdabnn_deploy.ir.ops import Concat, DepthToSpace, Pad, Permute, Reshape, Slice, UpsampleNearest
 
 
 @lowers("view", "reshape", "flatten", "unsqueeze", "squeeze", "_unsafe_view", "unflatten")
@@ -80,6 +80,19 @@ def pixel_shuffle(lowering: Lowering, node: torch.fx.Node, x: Tensor, factor: in
             node, f"PixelShuffle of {len(x.shape)} dimensions is not supported", "give it [N, C, H, W]"
         )
     return lowering.add(DepthToSpace(factor), [x], "pixel_shuffle")
+
+
+@lowers("upsample_nearest2d", "_upsample_nearest_exact2d")
+def upsample_nearest(lowering: Lowering, node: torch.fx.Node, x: Tensor, *settings: Any) -> Tensor:
+    """Nearest neighbours, a whole number of times as many in height and width: there both functions take the same ones."""
+    height, width = (int(size) for size in node.meta["val"].shape[2:])
+    if height % x.shape[2] or width % x.shape[3]:
+        raise refuse(
+            node,
+            f"upsampling {x.shape[2]}x{x.shape[3]} to {height}x{width} is not supported",
+            "make height and width a whole number of times as large",
+        )
+    return lowering.add(UpsampleNearest((height // x.shape[2], width // x.shape[3])), [x], "upsample")
 
 
 def _slice(

@@ -55,13 +55,7 @@ _REMEDIES: dict[str, str] = {
     "pixel_unshuffle": _REARRANGE.format(
         "y.view(n, c, h, r, w, r).permute(0, 1, 3, 5, 2, 4).reshape(n, c * r * r, h, w)"
     ),
-    "upsample_nearest2d": (
-        "twice as large is torch.cat([y] * 4, 1).view(n, 2, 2, c, h, w).permute(0, 3, 4, 1, 5, 2).reshape(n, c, 2 * h, 2 * w)"
-    ),
-    "upsample_bilinear2d": (
-        "take the nearest neighbour and train on: twice as large is torch.cat([y] * 4, 1).view(n, 2, 2, c, h, w)"
-        ".permute(0, 3, 4, 1, 5, 2).reshape(n, c, 2 * h, 2 * w)"
-    ),
+    "upsample_bilinear2d": "take the nearest neighbour, mode='nearest', for a whole number of times as large, and train on",
     "conv_transpose2d": (
         "with a kernel as large as its stride r it is a 1x1 convolution to c * r * r channels, and then nn.PixelShuffle(r)"
     ),

@@ -41,11 +41,6 @@ def unshuffled(y: Tensor, r: int = 2) -> Tensor:
     return y.view(n, c, h, r, w, r).permute(0, 1, 3, 5, 2, 4).reshape(n, c * r * r, h, w)
 
 
-def doubled(y: Tensor) -> Tensor:
-    n, c, h, w = y.shape
-    return torch.cat([y] * 4, 1).view(n, 2, 2, c, h, w).permute(0, 3, 4, 1, 5, 2).reshape(n, c, 2 * h, 2 * w)
-
-
 def transposed(y: Tensor) -> Tensor:
     return F.pixel_shuffle(F.conv2d(y, UP.permute(1, 2, 3, 0).reshape(12, 8, 1, 1)), 2)
 
@@ -55,7 +50,6 @@ SAME: list[tuple[str, Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]] =
     ("floor", lambda y: torch.floor(torch.clamp(y, 0, 1)) * 2 - 1, lambda y: (y >= 1).float() * 2 - 1),
     ("ceil", lambda y: torch.ceil(torch.clamp(y, 0, 1)) * 2 - 1, lambda y: (y > 0).float() * 2 - 1),
     ("pixel_unshuffle", lambda y: F.pixel_unshuffle(y, 2), unshuffled),
-    ("upsample_nearest2d", lambda y: F.interpolate(y, scale_factor=2), doubled),
     ("conv_transpose2d", lambda y: F.conv_transpose2d(y, UP, stride=2), transposed),
     ("conv1d", lambda y: F.conv1d(y.flatten(2), KERNEL), lambda y: F.conv2d(y.flatten(2).unsqueeze(2), KERNEL[:, :, None]).squeeze(2)),
     ("max_pool1d", lambda y: F.max_pool1d(y.flatten(2), 3), lambda y: F.max_pool2d(y.flatten(2).unsqueeze(2), (1, 3)).squeeze(2)),
@@ -73,7 +67,7 @@ NEAR: list[tuple[str, Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]] =
     ("gelu", F.gelu, F.relu),
     ("hardswish", F.hardswish, F.relu),
     ("elu", F.elu, lambda y: F.leaky_relu(y, 0.1)),
-    ("upsample_bilinear2d", lambda y: F.interpolate(y, scale_factor=2, mode="bilinear"), doubled),
+    ("upsample_bilinear2d", lambda y: F.interpolate(y, scale_factor=2, mode="bilinear"), lambda y: F.interpolate(y, scale_factor=2)),
 ]  # fmt: skip
 
 

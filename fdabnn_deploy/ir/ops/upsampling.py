@@ -18,6 +18,7 @@ from fdabnn_deploy.ir.ops.base import (
     deployed,
     require,
 )
+from fdabnn_deploy.ir.ops.drawing import image, pair
 
 _LARGEST = 24
 """Height and width up to which random networks are enlarged."""
@@ -76,3 +77,59 @@ class DepthToSpace(Mover):
         factor = int(rng.integers(1, 4))
         channels, height, width = (int(rng.integers(1, 6)) for _ in range(3))
         return cls(factor), [(channels * factor**2, height, width)]
+
+
+@deployed("moving values")
+@dataclass(frozen=True, eq=False)
+class UpsampleNearest(Mover):
+    """`y[n, c, i, j] = x[n, c, i // r, j // s]`: the nearest neighbour, for a whole number of times in height and width.
+
+    Runtimes compute `floor(i * (1 / r))` in float32, which is `i // r` for nearly all r; others are refused.
+
+    Shapes: x [N, C, H, W], y [N, C, r H, s W], with (r, s) the `factors`.
+    """
+
+    factors: tuple[int, int]
+
+    def infer(self, *inputs: Shape) -> Shape:
+        (x,) = inputs
+        require(len(x) == 4, f"an upsampled image is [N, C, H, W], not {x}")
+        for size, factor in zip(x[2:], self.factors, strict=True):
+            require(factor > 0, f"an image {factor} times as large")
+            places = np.arange(size * factor)
+            nearest = np.floor(places.astype(np.float32) * np.float32(1 / factor))
+            require(
+                np.array_equal(nearest, places // factor), f"{factor} times as large is inexact in float32"
+            )
+        return (*x[:2], x[2] * self.factors[0], x[3] * self.factors[1])
+
+    def reference(self, *inputs: Array) -> Array:
+        return inputs[0].repeat(self.factors[0], axis=2).repeat(self.factors[1], axis=3)
+
+    def channels(self, values: DoubleArray, before: Shape, after: Shape, worst: np.ufunc) -> DoubleArray:
+        return values
+
+    @classmethod
+    def fitting(cls, rng: np.random.Generator, shape: tuple[int, ...]) -> Op | None:
+        fits = len(shape) == 3 and 2 * max(shape[1:]) <= _LARGEST
+        return cls((2, 2)) if fits else None
+
+    def torch_kernel(self, rank: int) -> TorchKernel:
+        import torch.nn.functional as F
+
+        factors = tuple(map(float, self.factors))
+        return lambda x: F.interpolate(x, scale_factor=factors, mode="nearest")
+
+    @classmethod
+    def corners(cls, rng: np.random.Generator) -> list[Corner]:
+        return [
+            ("upsample", cls((2, 2)), [(3, 4, 5)]),
+            ("upsample by 3 and 7", cls((3, 7)), [(2, 5, 4)]),
+            ("upsample one pixel", cls((4, 4)), [(3, 1, 1)]),
+            ("upsample columns", cls((1, 5)), [(3, 5, 6)]),
+            ("upsample nothing", cls((1, 1)), [(3, 5, 6)]),
+        ]
+
+    @classmethod
+    def draw(cls, rng: np.random.Generator) -> Drawn:
+        return cls(pair(rng, 1, 5)), [image(rng)]

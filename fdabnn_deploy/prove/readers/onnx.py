@@ -287,6 +287,19 @@ def _depth_to_space(node: _Node) -> Step:
     )
 
 
+def _resize(node: _Node) -> Step:
+    node.require("mode", b"nearest")
+    if node.domain == _BLOCKED:
+        node.require("coordinate_transformation_mode", b"asymmetric")
+        factors = [float(i) for i in node.attributes["scales"]]
+        return node.make("enlarge", axes=[2, 3], factors=factors[-2:])
+    settings = node.get("coordinate_transformation_mode", b""), node.get("nearest_mode", b"")
+    if settings != (b"asymmetric", b"floor"):
+        raise UnprovedError("it does not take the neighbour floor(i / factor)")
+    factors = [float(i) for i in node.constant(2).reshape(-1)]
+    return node.make("enlarge", node.inputs[:1], axes=list(range(len(factors))), factors=factors)
+
+
 def _global_mean(node: _Node) -> Step:
     return node.make("mean", axes=[2, 3], keep=True)
 
@@ -344,6 +357,8 @@ _READERS: dict[str, Callable[[_Node], Step]] = {
     "Unsqueeze": _squeeze,
     "Transpose": lambda node: node.make("transpose", order=list(node.attributes["perm"])),
     "DepthToSpace": _depth_to_space,
+    "Resize": _resize,
+    "Upsample": _resize,
     "Identity": _plain("identity"),
     "ReorderInput": _block_input,
     "ReorderOutput": _block_output,

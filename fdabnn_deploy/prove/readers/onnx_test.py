@@ -74,3 +74,20 @@ def test_parameters_that_are_computed_are_refused() -> None:
         "ranges": [(1, 3, 1)],
     }
     assert step("MaxPool", {}, kernel_shape=[2, 2], ceil_mode=1).kind == "unknown"
+
+
+def test_only_neighbours_that_all_runtimes_choose_alike_are_read() -> None:
+    scales = {"roi": np.zeros(0, dtype=np.float32), "scales": np.array([1, 1, 2, 3], dtype=np.float32)}
+    floor = {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
+    found = step("Resize", scales, mode="nearest", **floor)
+    assert (found.kind, found.inputs) == ("enlarge", ("x",))
+    assert found.attributes == {"axes": [0, 1, 2, 3], "factors": [1, 1, 2, 3]}
+    assert step("Resize", scales, mode="linear", **floor).kind == "unknown"
+    assert step("Resize", scales, mode="nearest", **{**floor, "nearest_mode": "ceil"}).kind == "unknown"
+    assert step("Resize", scales, mode="nearest").kind == "unknown"
+
+
+def test_both_orders_of_channels_in_blocks_are_read() -> None:
+    for mode, neighbours in (("CRD", True), ("DCR", False)):
+        found = step("DepthToSpace", {}, blocksize=2, mode=mode)
+        assert found.attributes == {"factor": 2, "axis": 1, "neighbours": neighbours}

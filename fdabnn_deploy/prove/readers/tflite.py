@@ -352,6 +352,14 @@ def _depth_to_space(operator: _Operator) -> Step:
     return operator.make("depth_to_space", factor=operator.number(0), axis=3, neighbours=False)
 
 
+def _resize_nearest(operator: _Operator) -> Step:
+    if operator.flag(0) or operator.flag(1):
+        raise UnprovedError("it does not take the neighbour floor(i / factor)")
+    before, after = operator.shape(0)[1:3], operator.integers(1)
+    factors = [new / old for new, old in zip(after, before, strict=True)]
+    return operator.make("enlarge", operator.inputs[:1], axes=_SPATIAL, factors=factors)
+
+
 def _concat(operator: _Operator) -> Step:
     return operator.make("concat", None, operator.activation(1), axis=operator.number(0))
 
@@ -393,6 +401,7 @@ _READERS: dict[str, Callable[[_Operator], Step]] = {
     "REVERSE_V2": _reverse,
     "GATHER": _gather,
     "DEPTH_TO_SPACE": _depth_to_space,
+    "RESIZE_NEAREST_NEIGHBOR": _resize_nearest,
     "LceQuantize": _quantize,
     "LceDequantize": _dequantize,
     "LceBconv2d": _lce_conv,

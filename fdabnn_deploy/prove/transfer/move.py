@@ -13,6 +13,7 @@ Their kinds of steps, and the attributes of each:
 | `reverse` | `axes` |
 | `reshape` | `target` |
 | `transpose` | `order` |
+| `enlarge` | `axes`, `factors` along them: each value that often in a row |
 | `gather` | `indices` along `axis` |
 | `depth_to_space` | `factor`, channel `axis`, `neighbours`: whether a block's pixels are neighbouring channels (CRD) or far ones (DCR) |
 | `concat` | `axis`; it joins several tensors |
@@ -116,6 +117,27 @@ def take_axes(x: Value, axes: Sequence[int], ranges: Sequence[tuple[int, int, in
 def fill_channels(x: Value, block: int) -> Judged:
     """Zeros behind the channels of an image [N, C, H, W], up to whole blocks."""
     return pad(x, [(0, 0), (0, -x.shape[1] % block), (0, 0), (0, 0)], 0.0)
+
+
+def enlarge(x: Value, axes: Sequence[int], factors: Sequence[float]) -> Judged:
+    """`y[i] = x[floor(i / factor)]` along some dimensions, where float32 computes that place right, by a product or a quotient."""
+    shape = list(x.shape)
+    for axis, factor in zip(axes, factors, strict=True):
+        if factor < 1 or factor != int(factor):
+            raise UnprovedError(f"it resizes by {factor}: runtimes choose neighbours differently")
+        shape[axis] *= int(factor)
+        places = np.arange(shape[axis], dtype=np.float32)
+        for found in (places * np.float32(1 / factor), places / np.float32(factor)):
+            if not np.array_equal(np.floor(found), np.arange(shape[axis]) // int(factor)):
+                raise UnprovedError(f"it resizes by {factor}, of which float32 rounds the places")
+
+    def move(values: NDArray[Any]) -> NDArray[Any]:
+        for axis, factor in zip(axes, factors, strict=True):
+            if values.shape[axis] > 1:
+                values = np.repeat(values, int(factor), axis=axis)
+        return values
+
+    return _judged(x.moved(tuple(shape), move), x)
 
 
 def gather(x: Value, indices: Ints, axis: int) -> Judged:
@@ -269,6 +291,7 @@ MOVERS: dict[str, Callable[..., Judged]] = {
     "reshape": reshape,
     "transpose": transpose,
     "gather": gather,
+    "enlarge": enlarge,
     "depth_to_space": depth_to_space,
 }
 """Transfer functions of steps with one operand, by kind; the step's attributes are their keyword arguments."""
