@@ -1,4 +1,4 @@
-"""What a finished ONNX file consists of: operators by name, with those that compute on signs counted apart."""
+"""Counts the operators of a finished ONNX file by name, with those that compute on signs counted apart."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is going on on each device: on a terminal a line that changes, elsewhere nothing until a device fails."""
+"""Progress on each device: on a terminal a line that changes, elsewhere nothing until a device fails."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `fdabnn-export` prints about exactness: grids, truth to the trained network, parity, proofs."""
+"""The tables of `fdabnn-export` about exactness: grids, truth to the trained network, parity, proofs."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def print_grids(console: Console, report: Report) -> None:
 
 
 def print_truth(console: Console, report: Report) -> None:
-    """What deployment changed against the trained network."""
+    """The table of changes against the trained network."""
     truth = report.truth
     agreement, compared, whole = truth.agreement, truth.comparison, truth.output_range or 1.0
     rows = [

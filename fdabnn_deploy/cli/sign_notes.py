@@ -1,4 +1,4 @@
-"""What `fdabnn-export` says about zeros at signs and among weights."""
+"""The notes of `fdabnn-export` on zeros at signs and among weights."""
 
 from __future__ import annotations
 

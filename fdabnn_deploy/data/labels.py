@@ -24,7 +24,7 @@ _LISTED = 5
 
 @dataclass(frozen=True)
 class Labels:
-    """What is known of the classes of some images.
+    """The classes of some images, as far as they are known.
 
     Attributes:
         values: int64 [N], or None where nobody says.

@@ -43,7 +43,7 @@ FINEST_GRID = 110
 """Grids up to here keep every nonzero value well above the denormal numbers, `2^-126`."""
 
 KEPT_BITS = 30
-"""What a tensor keeps below its largest possible magnitude where its grid has become too fine."""
+"""Bits that a tensor keeps below its largest possible magnitude where its grid has become too fine."""
 
 LARGEST = 2.0**100
 """Magnitudes up to here cannot overflow in the next operator."""

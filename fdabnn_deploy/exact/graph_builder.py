@@ -60,11 +60,11 @@ class Workbench:
         self._substitute[original] = name
 
     def op(self, name: str) -> Op:
-        """What makes a tensor of the exact graph."""
+        """The operator that makes a tensor of the exact graph."""
         return self._made[name].op
 
     def op_before(self, name: str) -> Op | None:
-        """What makes the first operand of the operator that makes a tensor; None where it has none."""
+        """The operator that makes the first operand of the one that makes a tensor; None where it has none."""
         inputs = self._made[name].inputs
         return self.op(inputs[0]) if inputs else None
 
@@ -124,7 +124,7 @@ class Workbench:
         self._bounds[node.name] = bounds
 
     def observed(self, original: str) -> Observed:
-        """What was seen of a tensor: on the samples and, for a module's last tensor, in training; else its proven bounds."""
+        """Statistics of a tensor: on the samples and, for a module's last tensor, in training; else its proven bounds."""
         bounds = self._bounds[self.name(original)]
         found = []
         values = self._samples.get(self.name(original))

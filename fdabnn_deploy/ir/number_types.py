@@ -1,4 +1,4 @@
-"""What equality and distance mean for values of each type that a model can put out.
+"""Equality and distance for values of each type that a model can put out.
 
 | type                   | differ                                          | ulps: the distance in units in the last place       |
 |------------------------|-------------------------------------------------|-----------------------------------------------------|

@@ -50,7 +50,7 @@ class BinaryLayerParams:
 
 @dataclass(frozen=True)
 class Finish:
-    """What follows the convolution: float32 [channels_out] each, or None."""
+    """Parameters of the epilogue: float32 [channels_out] each, or None."""
 
     slope: Floats | None = None
     scale: Floats | None = None

@@ -37,7 +37,7 @@ class _CTerm(ctypes.Structure):
 
 @dataclass(frozen=True)
 class ConvSumParams:
-    """What the convolutions have in common, as in `kernels/conv_sum.h`."""
+    """The shape and settings that the convolutions share, as in `kernels/conv_sum.h`."""
 
     channels_in: int
     channels_out: int

@@ -14,7 +14,7 @@ from fdabnn_deploy.pipeline.report import InputLimits
 
 
 def warnings(network: checkpoint.Source, inputs: Samples) -> tuple[str, ...]:
-    """What the user has to know before the files are used: one sentence each.
+    """Warnings to read before the files are used, one sentence each.
 
     Args:
         network: as it was read.

@@ -31,7 +31,7 @@ SCHEMA_FILE = Path(__file__).parents[1] / "schemas" / "report.schema.json"
 
 @dataclass(frozen=True)
 class Model:
-    """What was read. Lists are as in `ModelInfo`; `training` is the checkpoint's own note of its training."""
+    """The model that was read. Lists are as in `ModelInfo`; `training` is the checkpoint's own note of its training."""
 
     name: str
     arch: str
@@ -107,7 +107,7 @@ class SignZeros:
 
 @dataclass(frozen=True)
 class DroppedNoise:
-    """What setting alpha to 0 changed, on the samples: the network as trained against the binary one."""
+    """The change on the samples by setting alpha to 0: the network as trained against the binary one."""
 
     alpha: dict[str, float]
     top1_agreement: float
@@ -192,7 +192,7 @@ class AbsentRuntime:
 
 @dataclass(frozen=True)
 class ProofTable:
-    """What the prover says of a finished file, or of what a runtime makes of it when it loads it.
+    """The result of the prover for a finished file, or of what a runtime makes of it when it loads it.
 
     Attributes:
         target: of the file.

@@ -1,4 +1,4 @@
-"""What an export is about to do, judged before it starts: labels that the outputs can have, and the memory that it takes."""
+"""Checks of an export before it starts: labels that the outputs can have, and the memory that it takes."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def check_work(graph: Graph, samples: Samples, batch: int | None = 1) -> None:
 
 
 def needed_bytes(graph: Graph, batch: int = 1) -> int:
-    """What running a graph takes, estimated.
+    """An estimate of the cost of running a graph.
 
     `4 (COPIES_OF_WEIGHTS weights + batch (largest three tensors) + MAX_IMAGES (all tensors))` bytes: the last are those of the inputs that
     layers are checked on, one by one.

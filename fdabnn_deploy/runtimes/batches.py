@@ -23,7 +23,7 @@ from fdabnn_deploy.ir import number_types
 from fdabnn_deploy.ir.ops import Array, FloatArray
 
 Result = Array | list[Array]
-"""What one call computes for an output: a tensor, or a sequence of tensors."""
+"""The value of one output after a call: a tensor, or a sequence of tensors."""
 Call = Callable[[list[FloatArray]], Sequence[Result]]
 
 

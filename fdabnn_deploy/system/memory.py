@@ -17,7 +17,7 @@ SHARE = 0.8
 """Of the available memory that one piece of work may need."""
 
 EXPANDED = 4 << 30
-"""What a compressed file (npz, zip, images) may expand to, unless the user says more: 4 GiB."""
+"""Bytes that a compressed file (npz, zip, images) may expand to, unless the user allows more: 4 GiB."""
 
 _UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 
@@ -94,7 +94,7 @@ def _meminfo(root: Path) -> int | None:
 
 
 def _cgroups(root: Path) -> Iterator[int | None]:
-    """What is left below the limit of every control group that the process is in, versions 1 and 2."""
+    """Bytes left below the limit of every control group that the process is in, versions 1 and 2."""
     for line in _read(root / "proc/self/cgroup").splitlines():
         number, _, rest = line.partition(":")
         controllers, _, path = rest.partition(":")

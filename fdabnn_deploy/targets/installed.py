@@ -36,7 +36,7 @@ def find_target(name: str) -> Target:
 
 
 def find_converter(target: str) -> Converter:
-    """What writes the files of a target; see `find_target` and `Target.converter` for the errors."""
+    """The converter of a target; see `find_target` and `Target.converter` for the errors."""
     return find_target(target).converter()
 
 

@@ -129,7 +129,7 @@ class Target:
         return content
 
     def status(self, path: Path, metadata: dict[str, str]) -> Checksum:
-        """What `checksum` says of a file."""
+        """The result of `checksum` for a file."""
         found: Checksum = self.load(self.checksum)(path, metadata)
         return found
 

@@ -1,4 +1,4 @@
-"""What brings values onto grids, in ONNX."""
+"""Lowers the operators that round and limit to fixed point, in ONNX."""
 
 from __future__ import annotations
 

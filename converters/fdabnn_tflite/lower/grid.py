@@ -1,4 +1,4 @@
-"""What brings values onto grids, in TensorFlow."""
+"""Lowers the operators that round and limit to fixed point, in TensorFlow."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ TRAINED_NAMES = (
     "params",
     "student",
 )
-"""What training scripts call the network that they train, beside optimizer states and averages."""
+"""Names that training scripts give the network that they train, beside optimizer states and averages."""
 _AVERAGES = frozenset(("ema", "swa", "avg", "average", "averages", "averaged", "teacher"))
 
 

@@ -133,7 +133,7 @@ def _infer_arguments(state: StateDict, layers: list[str]) -> dict[str, Any]:
 
 
 def _narrow_reduction(state: StateDict, layers: list[str]) -> int:
-    """What the noise modules of fewer than 64 features divide by: 64 (nothing is left) or, long ago, 4."""
+    """Divisors of the width of noise modules with fewer than 64 features: 64, which leaves none, or in older PyTorch 4."""
     for name in layers:
         for noise in ("weight_noise", "act_noise"):
             weight = state.get(f"{name}.{noise}.fc1.weight")

@@ -32,7 +32,7 @@ _MAGICS: tuple[tuple[int, bytes, str], ...] = (
 
 
 def describe(data: bytes) -> str:
-    """What a file that is neither form of `torch.save` looks like, as a noun phrase."""
+    """A noun phrase for the kind of a file that is neither form of `torch.save`."""
     for offset, magic, name in _MAGICS:
         if data[offset : offset + len(magic)] == magic:
             return name

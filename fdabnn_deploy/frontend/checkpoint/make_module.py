@@ -29,7 +29,7 @@ _CLASS_ARGUMENTS = (
     "out_features",
     "num_outputs",
 )
-"""What factories call the number of their outputs, the usual ones first."""
+"""Names of the argument of factories for the number of outputs, the usual ones first."""
 
 
 def architecture_names() -> list[str]:

@@ -144,7 +144,7 @@ def read_ranges(header: Mapping[str, Any], what: str) -> dict[str, tuple[float, 
 
 
 def read_training(header: Mapping[str, Any], what: str) -> dict[str, Any]:
-    """What a checkpoint says of its training.
+    """Facts that a checkpoint states of its training.
 
     Raises:
         ModelRefusedError: it is not a dict.

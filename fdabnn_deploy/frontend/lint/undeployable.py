@@ -64,7 +64,7 @@ def _lines(graph: Graph, skipped: Sequence[str], exact: bool) -> Iterable[str]:
 
 
 def _reader(graph: Graph, node: Node) -> Node:
-    """What is shown for a node: for a constant, the operator that reads it."""
+    """The node to name in a message: for a constant, the operator that reads it."""
     readers = graph.consumers(node.name)
     return readers[0] if isinstance(node.op, Constant) and readers else node
 

@@ -1,4 +1,4 @@
-"""What exact numerics made of float layers (docs/numerics.md) becomes the plain layer again.
+"""Joins the exact sums of a float layer (docs/numerics.md) to the plain layer again.
 
 A file with exact numerics computes a float layer as differences of exact sums, `x0 w0 - (... - x1 w0)`, of digits of its operand and
 weights, behind limits and roundings. Real numbers know no rounding: with `round(t) = t`, the first digit is the operand itself, the
@@ -53,7 +53,7 @@ class _Joiner:
         self._network.items = list(self._made.values())
 
     def _rewrite(self, item: Item) -> Item | None:
-        """What stands for a step, None where another tensor does."""
+        """The item that replaces a step; None where an existing tensor does."""
         network, step = self._network, item.step
         inputs = [network.resolve(name) for name in step.inputs]
         tensors = [name for name in inputs if name not in network.constants]

@@ -22,7 +22,7 @@ from fdabnn_deploy.errors import RuntimeMissingError
 from fdabnn_deploy.measure.devices.address import Address
 
 MACHINES = {"x86_64": "x86_64", "amd64": "x86_64", "aarch64": "aarch64", "arm64": "aarch64"}
-"""What `uname -m` says, and the processor that libraries are compiled for."""
+"""Results of `uname -m`, and the processor that libraries are compiled for."""
 
 Tell = Callable[[str], None]
 """Takes a line about what is going on, such as `pushing libLiteRt.so (6.1 MB)`."""

@@ -184,7 +184,7 @@ class SshDevice(ShellDevice):
         )
 
     def _why(self, log: str) -> str:
-        """What the client said, as one line with the remedy."""
+        """The message of the client, as one line with the remedy."""
         device, host = self.address.text, self.address.host
         lines = [line.strip() for line in log.splitlines() if line.strip()]
         port = f" -p {self.address.port}" if self.address.port else ""

@@ -1,4 +1,4 @@
-"""What the emulated device tells in place of times: executed instructions, and the inner loops in a static model."""
+"""Results of an emulated device in place of times: executed instructions, and the inner loops in a static model."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ ATTEMPTS = 3
 
 @dataclass(frozen=True)
 class Job:
-    """What is done on every device.
+    """The measurements to make on every device.
 
     Attributes:
         model: the file.

@@ -133,7 +133,7 @@ class Measurement:
 
 @dataclass(frozen=True)
 class Counting:
-    """What an emulated device tells: executed instructions of one run of the model, which are no times.
+    """The result of an emulated device: executed instructions of one run of the model, which are no times.
 
     Attributes:
         instructions: of one run, the median of some; they are the same but for the runtime's own bookkeeping.

@@ -1,4 +1,4 @@
-"""What the ONNX Runtime session needs to know of a file without the `onnx` package, which devices do not have.
+"""Reads what the ONNX Runtime session needs of a file, without the `onnx` package, which devices do not have.
 
 An ONNX file is one protobuf message `ModelProto` (onnx/onnx.proto): field 7 is the graph, field 8 an operator set (1 its domain), field 14
 a metadata entry (1 key, 2 value); in the graph field 1 is a node (1 one of its inputs, 2 one of its outputs, 3 its name, 4 its operator,

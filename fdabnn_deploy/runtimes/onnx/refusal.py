@@ -55,7 +55,7 @@ def damaged(name: str, error: Exception) -> ModelRefusedError:
 
 
 def _of_a_sound_file(content: bytes, text: str) -> str:
-    """What a sound file lacks, or empty."""
+    """Why a sound file is refused, as a sentence: a newer runtime or operator is needed; empty if it is not that."""
     for pattern, what, remedy in _NEWER:
         found = pattern.search(text)
         if found:

@@ -32,7 +32,7 @@ _RESOLVERS: dict[FloatKernels, str] = {
 
 @dataclass(frozen=True)
 class Setting:
-    """What may change how an interpreter computes.
+    """Settings that may change how an interpreter computes.
 
     Attributes:
         threads: of the interpreter; the delegate follows it.
@@ -67,7 +67,7 @@ SETTINGS: tuple[Setting, ...] = (
 
 @dataclass(frozen=True)
 class Package:
-    """What a package with TensorFlow Lite's interpreter offers: its class, its loader of delegates, its enumeration of resolvers."""
+    """A package with TensorFlow Lite's interpreter: its class, its loader of delegates, its enumeration of resolvers."""
 
     interpreter: Callable[..., Any]
     load_delegate: Callable[..., Any]

@@ -1,4 +1,4 @@
-"""What native code writes to standard error: TensorFlow's start-up notes, and the reasons of LCE's refusals."""
+"""Captures what native code writes to standard error: TensorFlow's start-up notes, and the reasons of LCE's refusals."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 
 class NativeLog:
-    """What was written; the text is there when the block has been left."""
+    """The captured text, available after the block."""
 
     text: str = ""
 

@@ -90,7 +90,7 @@ def check_layers(
 
 @dataclass
 class _Count:
-    """What was counted of one tensor so far."""
+    """Running counts of one tensor."""
 
     values: int = 0
     differing: int = 0

@@ -158,7 +158,7 @@ class StatedErrors:
 
 
 def _left_by_digits(weight: DoubleArray, bias: DoubleArray, row: GridRow) -> DoubleArray:
-    """What an exact sum's digits leave of `sum w x + b` at most, per output channel."""
+    """The largest error of `sum w x + b` by the slices that an exact sum leaves out, per output channel."""
     magnitude = max(abs(row.low), abs(row.high))
     operand_count, weight_count = digit_counts(row.parts)
     digits = digits_of(weight, bias, magnitude, row.exponent, weight_count)

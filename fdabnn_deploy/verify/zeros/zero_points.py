@@ -20,7 +20,7 @@ from fdabnn_deploy.ir.ops import (
 from fdabnn_deploy.ir.ops.base import DoubleArray
 
 _SAME = (MaxPool2d, AvgPool2d, GlobalAvgPool)
-"""What gives z where all it reads are z."""
+"""Operators whose result is z where all their operands are z."""
 
 
 @dataclass(frozen=True, eq=False)
