@@ -17,17 +17,17 @@ from fdabnn_deploy.ir.graph import Graph, Node
 from fdabnn_deploy.ir.model_info import ModelInfo
 from fdabnn_deploy.ir.ops import Affine, BinaryConv2d, FloatArray, GlobalAvgPool, Input, Sign
 from fdabnn_deploy.ir.reference import evaluate_all
-from fdabnn_deploy.runtimes.onnx.onnxruntime import OnnxRuntime
-from fdabnn_deploy.runtimes.tflite.lce import LceRuntime
-from fdabnn_deploy.runtimes.tflite.litert import LiteRtRuntime
-from fdabnn_deploy.runtimes.tflite.session import packed_tensors
-from fdabnn_deploy.runtimes.tflite.tensors import Layout
-from fdabnn_deploy.runtimes.tflite.tflite_file import read_tflite
 from fdabnn_deploy.system.programs_testing import wanted_compiler
 from fdabnn_deploy.targets.converter import ConvertOptions
 from fdabnn_deploy.targets.installed import find_converter
 from fdabnn_deploy.verify.capsule import Capsule, fnv1a64, hash_words, pack_signs, read_capsule, write_capsule
 from fdabnn_deploy.verify.capsule_replay import DEFAULT_INPUTS, build, replay, write_golden
+from fdabnn_onnx.runtime.onnxruntime import OnnxRuntime
+from fdabnn_tflite.runtime.lce import LceRuntime
+from fdabnn_tflite.runtime.litert import LiteRtRuntime
+from fdabnn_tflite.runtime.session import packed_tensors
+from fdabnn_tflite.runtime.tensors import Layout
+from fdabnn_tflite.runtime.tflite_file import read_tflite
 
 pytestmark = pytest.mark.programs
 

@@ -12,9 +12,9 @@ import fdabnn_deploy
 from fdabnn_deploy.data.cifar10 import find_test_batch
 from fdabnn_deploy.pipeline.report import SCHEMA_FILE, Report
 from fdabnn_deploy.runtimes import registry
-from fdabnn_deploy.runtimes.onnx.onnxruntime import OPTIMIZATIONS
-from fdabnn_deploy.runtimes.tflite.interpreter import SETTINGS
 from fdabnn_deploy.verify.comparison import compare_models
+from fdabnn_onnx.runtime.onnxruntime import OPTIMIZATIONS
+from fdabnn_tflite.runtime.interpreter import SETTINGS
 
 SHIPPED = sorted((Path(__file__).parents[1] / "models" / "checkpoints").glob("*.pt"))
 SAMPLES = 256

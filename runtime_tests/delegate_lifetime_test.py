@@ -20,12 +20,12 @@ from fdabnn_deploy import delegate_path
 from fdabnn_deploy.ir.graph import Graph, Node
 from fdabnn_deploy.ir.model_info import ModelInfo
 from fdabnn_deploy.ir.ops import BinaryConv2d, FloatArray, GlobalAvgPool, Input, MaxPool2d, Sign
-from fdabnn_deploy.runtimes.tflite.lce import LceRuntime
-from fdabnn_deploy.runtimes.tflite.litert import LiteRtRuntime
-from fdabnn_deploy.runtimes.tflite.tensorflow_lite import TfliteRuntime
-from fdabnn_deploy.runtimes.tflite.tflite_file import DIGEST_KEY
 from fdabnn_deploy.targets.converter import ConvertOptions
 from fdabnn_deploy.targets.installed import find_converter
+from fdabnn_tflite.runtime.lce import LceRuntime
+from fdabnn_tflite.runtime.litert import LiteRtRuntime
+from fdabnn_tflite.runtime.tensorflow_lite import TfliteRuntime
+from fdabnn_tflite.runtime.tflite_file import DIGEST_KEY
 
 ROOT = Path(__file__).parents[1]
 
@@ -230,7 +230,7 @@ import sys
 from pathlib import Path
 import numpy as np
 from fdabnn_deploy.errors import ModelRefusedError
-from fdabnn_deploy.runtimes.tflite.litert import LiteRtRuntime
+from fdabnn_tflite.runtime.litert import LiteRtRuntime
 
 whole, work = Path(sys.argv[1]).read_bytes(), Path(sys.argv[2])
 places = [int(place) for place in sys.argv[3].split(",")]

@@ -21,12 +21,12 @@ from numpy.typing import NDArray
 from fdabnn_deploy import delegate_path
 from fdabnn_deploy.ir.ops import FloatArray
 from fdabnn_deploy.native import library
-from fdabnn_deploy.runtimes.tflite.interpreter import SETTINGS, InterpreterRuntime
-from fdabnn_deploy.runtimes.tflite.lce import Kernels, LceRuntime, _extension
-from fdabnn_deploy.runtimes.tflite.litert import LiteRtRuntime
-from fdabnn_deploy.runtimes.tflite.native_stderr import native_stderr
-from fdabnn_deploy.runtimes.tflite.tensorflow_lite import TfliteRuntime
-from fdabnn_deploy.runtimes.tflite.tflite_file import parse_tflite
+from fdabnn_tflite.runtime.interpreter import SETTINGS, InterpreterRuntime
+from fdabnn_tflite.runtime.lce import Kernels, LceRuntime, _extension
+from fdabnn_tflite.runtime.litert import LiteRtRuntime
+from fdabnn_tflite.runtime.native_stderr import native_stderr
+from fdabnn_tflite.runtime.tensorflow_lite import TfliteRuntime
+from fdabnn_tflite.runtime.tflite_file import parse_tflite
 from fdabnn_tflite.saved_model import import_tensorflow
 
 STOCK: tuple[InterpreterRuntime, ...] = (LiteRtRuntime(), TfliteRuntime())

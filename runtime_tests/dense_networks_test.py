@@ -19,8 +19,8 @@ from fdabnn_deploy.pipeline.report import Report
 from fdabnn_deploy.runtimes import registry
 from fdabnn_deploy.runtimes.emulator.arm_root import Guest
 from fdabnn_deploy.runtimes.emulator.qemu_aarch64 import QemuRuntime
-from fdabnn_deploy.runtimes.tflite.tflite_file import INT32, parse_tflite
 from fdabnn_models.layers.binary import FDAConv2d, FDALinear
+from fdabnn_tflite.runtime.tflite_file import INT32, parse_tflite
 
 pytestmark = pytest.mark.programs
 

@@ -43,18 +43,18 @@ from fdabnn_deploy.ir.ops import (
 )
 from fdabnn_deploy.ir.reference import evaluate
 from fdabnn_deploy.runtimes.base import Session
-from fdabnn_deploy.runtimes.onnx.onnxruntime import OPTIMIZATIONS, OnnxRuntime
-from fdabnn_deploy.runtimes.tflite.lce import Kernels, LceRuntime
-from fdabnn_deploy.runtimes.tflite.litert import LiteRtRuntime
-from fdabnn_deploy.runtimes.tflite.tensorflow_lite import TfliteRuntime
-from fdabnn_deploy.runtimes.tflite.tflite_file import parse_tflite
 from fdabnn_deploy.runtimes.torch_graph import TorchGraphSession
 from fdabnn_onnx.build_model import build_model
 from fdabnn_onnx.pack import pack_model
+from fdabnn_onnx.runtime.onnxruntime import OPTIMIZATIONS, OnnxRuntime
 from fdabnn_onnx.verify import check_model
 from fdabnn_tflite.convert import check_counts
 from fdabnn_tflite.finish import finish_file
 from fdabnn_tflite.layout import choose_flipped
+from fdabnn_tflite.runtime.lce import Kernels, LceRuntime
+from fdabnn_tflite.runtime.litert import LiteRtRuntime
+from fdabnn_tflite.runtime.tensorflow_lite import TfliteRuntime
+from fdabnn_tflite.runtime.tflite_file import parse_tflite
 from fdabnn_tflite.saved_model import build_flatbuffer
 
 TOGETHER = 50

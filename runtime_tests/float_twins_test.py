@@ -26,12 +26,12 @@ from fdabnn_deploy.measure.baselines.baseline import Kind, Twin
 from fdabnn_deploy.measure.baselines.build import build_twin
 from fdabnn_deploy.measure.baselines.small_files_testing import write
 from fdabnn_deploy.runtimes import registry
-from fdabnn_deploy.runtimes.tflite.tflite_file import TfliteFile, read_tflite
 from fdabnn_deploy.transforms.deploy import deploy
 from fdabnn_models.architectures.resnet18 import resnet18
 from fdabnn_models.architectures.shake_testing import shake
 from fdabnn_models.architectures.vgg_small import vgg_small
 from fdabnn_models.layers.binary import FDAConv2d
+from fdabnn_tflite.runtime.tflite_file import TfliteFile, read_tflite
 from fdabnn_tflite.saved_model import import_tensorflow
 from runtime_tests.conftest import SHIPPED
 

@@ -20,10 +20,10 @@ from fdabnn_deploy.cli.parity import main
 from fdabnn_deploy.errors import ModelRefusedError, ParityError
 from fdabnn_deploy.ir.ops import Array
 from fdabnn_deploy.measure.profiles import golden_capsule
-from fdabnn_deploy.runtimes.tflite.pack import pack_tflite
 from fdabnn_deploy.verify.capsule import read_capsule, write_capsule
 from fdabnn_deploy.verify.capsule_replay import build, replay
 from fdabnn_deploy.verify.comparison import compare_models
+from fdabnn_tflite.runtime.pack import pack_tflite
 
 FLOAT = TensorProto.FLOAT
 

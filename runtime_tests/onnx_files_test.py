@@ -17,11 +17,11 @@ from fdabnn_deploy.ir.graph import Graph, Node
 from fdabnn_deploy.ir.model_info import ModelInfo
 from fdabnn_deploy.ir.ops import BinaryConv2d, GlobalAvgPool, Input, Sign
 from fdabnn_deploy.measure.profiles import golden_capsule
-from fdabnn_deploy.runtimes.onnx.checksum import KEY
 from fdabnn_deploy.targets.converter import ConvertOptions
 from fdabnn_deploy.targets.installed import find_converter
 from fdabnn_deploy.verify.capsule import read_capsule
 from fdabnn_deploy.verify.capsule_replay import replay
+from fdabnn_onnx.runtime.checksum import KEY
 
 
 @pytest.fixture(scope="module")

@@ -17,8 +17,8 @@ from fdabnn_deploy.cli.parity import main as parity
 from fdabnn_deploy.data.images import synthetic
 from fdabnn_deploy.errors import ModelRefusedError, UsageError
 from fdabnn_deploy.pipeline.report import Report
-from fdabnn_deploy.runtimes.onnx.onnxruntime import OnnxRuntime
 from fdabnn_deploy.testing import assert_bit_exact
+from fdabnn_onnx.runtime.onnxruntime import OnnxRuntime
 
 ROOT = Path(__file__).parents[1]
 
@@ -111,7 +111,7 @@ import sys
 import numpy as np
 from pathlib import Path
 from fdabnn_deploy.errors import FdabnnError
-from fdabnn_deploy.runtimes.onnx.onnxruntime import OnnxRuntime
+from fdabnn_onnx.runtime.onnxruntime import OnnxRuntime
 from fdabnn_deploy.testing import assert_bit_exact
 
 content, path = Path(sys.argv[1]).read_bytes(), Path(sys.argv[2])

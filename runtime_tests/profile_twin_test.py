@@ -16,10 +16,10 @@ from fdabnn_deploy.measure.profile_report import texts
 from fdabnn_deploy.measure.profile_report.html import render
 from fdabnn_deploy.measure.profiles import figures, layer_baseline
 from fdabnn_deploy.measure.profiles.result import Measurement, Profile
-from fdabnn_deploy.runtimes.tflite.tflite_file import parse_tflite
 from fdabnn_deploy.targets.converter import ConvertOptions
 from fdabnn_deploy.targets.installed import find_converter
 from fdabnn_models.layers.binary import FDALinear
+from fdabnn_tflite.runtime.tflite_file import parse_tflite
 
 
 @pytest.fixture(autouse=True)

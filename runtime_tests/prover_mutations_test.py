@@ -43,16 +43,16 @@ from fdabnn_deploy.ir.ops import (
 )
 from fdabnn_deploy.ir.reference import evaluate
 from fdabnn_deploy.prove import Proof, prove_forms
-from fdabnn_deploy.prove.readers import tflite as tflite_reader
-from fdabnn_deploy.prove.readers.onnx import read_forms, read_onnx
 from fdabnn_deploy.prove.walk import prove
-from fdabnn_deploy.runtimes.onnx.onnxruntime import OPTIMIZATIONS, OnnxRuntimeSession
-from fdabnn_deploy.runtimes.tflite.lce import LceRuntime
-from fdabnn_deploy.runtimes.tflite.tflite_file import digest, digest_place
 from fdabnn_deploy.runtimes.torch_graph import TorchGraphSession
 from fdabnn_deploy.targets.converter import ConvertOptions
 from fdabnn_onnx.build_model import build_model
+from fdabnn_onnx.prove.onnx import read_forms, read_onnx
+from fdabnn_onnx.runtime.onnxruntime import OPTIMIZATIONS, OnnxRuntimeSession
 from fdabnn_tflite.convert import CONVERTER as TFLITE
+from fdabnn_tflite.prove import tflite as tflite_reader
+from fdabnn_tflite.runtime.lce import LceRuntime
+from fdabnn_tflite.runtime.tflite_file import digest, digest_place
 
 INFO = ModelInfo("mutant", (3, 14, 14))
 CHANNELS = 16

@@ -17,9 +17,9 @@ from fdabnn_deploy.runtimes import registry
 from fdabnn_deploy.runtimes.emulator import qemu_aarch64
 from fdabnn_deploy.runtimes.emulator.arm_root import Guest
 from fdabnn_deploy.runtimes.emulator.qemu_aarch64 import QemuRuntime
-from fdabnn_deploy.runtimes.onnx.onnxruntime import OPTIMIZATIONS
-from fdabnn_deploy.runtimes.tflite.interpreter import SETTINGS
 from fdabnn_deploy.testing import assert_bit_exact
+from fdabnn_onnx.runtime.onnxruntime import OPTIMIZATIONS
+from fdabnn_tflite.runtime.interpreter import SETTINGS
 from instruction_counts import model_files
 
 pytestmark = pytest.mark.programs

@@ -22,13 +22,13 @@ import pytest
 from fdabnn_deploy.conformance import network, network_inputs
 from fdabnn_deploy.ir.model_info import ModelInfo
 from fdabnn_deploy.native import delegate_path, runner_path
-from fdabnn_deploy.runtimes.onnx.onnxruntime import OnnxRuntime
-from fdabnn_deploy.runtimes.tflite.litert import LiteRtRuntime
-from fdabnn_deploy.runtimes.tflite.tflite_file import read_tflite
 from fdabnn_deploy.targets.converter import ConvertOptions
 from fdabnn_deploy.targets.installed import find_converter
 from fdabnn_deploy.verify.capsule import read_capsule, to_bytes, write_capsule
 from fdabnn_deploy.verify.capsule_replay import build
+from fdabnn_onnx.runtime.onnxruntime import OnnxRuntime
+from fdabnn_tflite.runtime.litert import LiteRtRuntime
+from fdabnn_tflite.runtime.tflite_file import read_tflite
 
 SCHEMA = json.loads(
     (Path(__file__).parents[1] / "fdabnn_deploy" / "schemas" / "runner.schema.json").read_text()

@@ -16,7 +16,7 @@ import pip
 import pytest
 
 from fdabnn_deploy.runtimes.emulator.arm_root import Guest
-from fdabnn_deploy.runtimes.onnx.onnxruntime import OnnxRuntime
+from fdabnn_onnx.runtime.onnxruntime import OnnxRuntime
 from instruction_counts.model_files import Files
 from native.build import supported_machine
 from native.wheels import build_wheel

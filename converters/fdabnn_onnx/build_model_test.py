@@ -13,8 +13,8 @@ from fdabnn_deploy.ir.graph import Graph, Node
 from fdabnn_deploy.ir.model_info import ModelInfo
 from fdabnn_deploy.ir.ops import Input, Relu, TorchSign
 from fdabnn_deploy.ir.reference import evaluate
-from fdabnn_deploy.runtimes.onnx.onnxruntime import OnnxRuntimeSession
 from fdabnn_onnx.build_model import build_model
+from fdabnn_onnx.runtime.onnxruntime import OnnxRuntimeSession
 from fdabnn_onnx.verify import check_model
 
 pytestmark = pytest.mark.runtimes

@@ -9,13 +9,13 @@ import onnx
 from fdabnn_deploy.errors import UsageError
 from fdabnn_deploy.ir.graph import Graph
 from fdabnn_deploy.ir.model_info import ModelInfo
-from fdabnn_deploy.runtimes.onnx import checksum
 from fdabnn_deploy.system.files import write_whole
 from fdabnn_deploy.targets.converter import Artifact, ConvertOptions
 from fdabnn_onnx.build_model import build_model
 from fdabnn_onnx.op_counts import count_ops
 from fdabnn_onnx.pack import is_packed, pack_model
 from fdabnn_onnx.registration import TARGET
+from fdabnn_onnx.runtime import checksum
 from fdabnn_onnx.verify import check_model, check_packed, check_simplified, simplified
 
 BATCH_VARIANT = 4

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from fdabnn_deploy.conformance import KINDS, Case, chosen_cases, random_case
 from fdabnn_deploy.ir.model_info import ModelInfo
 from fdabnn_deploy.ir.ops import DEPLOYED, Input, Op
-from fdabnn_deploy.runtimes.onnx.onnxruntime import OnnxRuntimeSession
 from fdabnn_onnx.build_model import build_model
 from fdabnn_onnx.lower import LOWERINGS
+from fdabnn_onnx.runtime.onnxruntime import OnnxRuntimeSession
 from fdabnn_onnx.verify import check_model
 
 pytestmark = pytest.mark.runtimes

@@ -7,9 +7,9 @@ import pytest
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from fdabnn_deploy.ir.ops import FloatArray
-from fdabnn_deploy.runtimes.onnx.onnxruntime import OnnxRuntimeSession
 from fdabnn_onnx.pack import DOMAIN
 from fdabnn_onnx.pack_digits import pack_digits
+from fdabnn_onnx.runtime.onnxruntime import OnnxRuntimeSession
 
 pytestmark = pytest.mark.runtimes
 

@@ -33,9 +33,9 @@ from fdabnn_deploy.ir.ops import (
     Reshape,
     Sign,
 )
-from fdabnn_deploy.runtimes.onnx.onnxruntime import OnnxRuntimeSession
 from fdabnn_onnx.build_model import build_model
 from fdabnn_onnx.pack import pack_model
+from fdabnn_onnx.runtime.onnxruntime import OnnxRuntimeSession
 from fdabnn_onnx.verify import check_packed
 
 pytestmark = pytest.mark.runtimes

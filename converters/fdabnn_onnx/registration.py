@@ -9,13 +9,11 @@ TARGET = Target(
     title="ONNX",
     suffix=".onnx",
     writer="fdabnn_onnx.converter:CONVERTER",
-    runtimes=(
-        RuntimeEntry("onnxruntime", "ONNX Runtime", "fdabnn_deploy.runtimes.onnx.onnxruntime:OnnxRuntime"),
-    ),
-    checksum="fdabnn_deploy.runtimes.onnx.checksum:status_of_file",
-    reader="fdabnn_deploy.prove.readers.onnx:read_forms",
+    runtimes=(RuntimeEntry("onnxruntime", "ONNX Runtime", "fdabnn_onnx.runtime.onnxruntime:OnnxRuntime"),),
+    checksum="fdabnn_onnx.runtime.checksum:status_of_file",
+    reader="fdabnn_onnx.prove.onnx:read_forms",
     kernels=("packed",),
-    contents="fdabnn_deploy.runtimes.onnx.external_data:read_model",
+    contents="fdabnn_onnx.runtime.external_data:read_model",
     measuring="fdabnn_onnx.measure.tools:TOOLS",
     device=DevicePackage(
         "ONNX Runtime", "onnxruntime", "libonnxruntime.so", r"onnxruntime/capi/libonnxruntime\.so(\.[\d.]+)?"

@@ -13,10 +13,10 @@ from fdabnn_deploy.conformance.merged import merged
 from fdabnn_deploy.ir.graph import Graph
 from fdabnn_deploy.ir.ops import Array, FloatArray, Input
 from fdabnn_deploy.ir.reference import evaluate_all
-from fdabnn_deploy.runtimes.tflite.lce import LceRuntime
-from fdabnn_deploy.runtimes.tflite.tflite_file import TfliteFile, parse_tflite
 from fdabnn_tflite.convert import check_counts
 from fdabnn_tflite.finish import finish_file
+from fdabnn_tflite.runtime.lce import LceRuntime
+from fdabnn_tflite.runtime.tflite_file import TfliteFile, parse_tflite
 from fdabnn_tflite.saved_model import build_flatbuffer
 
 

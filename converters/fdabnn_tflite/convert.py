@@ -9,20 +9,20 @@ from typing import Any
 from fdabnn_deploy.errors import FdabnnError, UsageError
 from fdabnn_deploy.ir.graph import Graph
 from fdabnn_deploy.ir.model_info import ModelInfo
-from fdabnn_deploy.runtimes.tflite.tflite_file import INT32, TfliteFile, parse_tflite
 from fdabnn_deploy.system.files import write_whole
 from fdabnn_deploy.targets.converter import Artifact, ConvertOptions
 from fdabnn_tflite.emitter import Emitter
 from fdabnn_tflite.finish import finish_file
 from fdabnn_tflite.layout import choose_flipped
 from fdabnn_tflite.registration import TARGET
+from fdabnn_tflite.runtime.tflite_file import INT32, TfliteFile, parse_tflite
 from fdabnn_tflite.saved_model import build_flatbuffer
 
 
 class TfliteConverter:
     """Writes TFLite files with the binary operators of Larq Compute Engine; implements `fdabnn_deploy.targets.converter.Converter`.
 
-    Images are NHWC in the file. `fdabnn_deploy.runtimes.tflite.tensors` describes the metadata that leads from the file's tensors back
+    Images are NHWC in the file. `fdabnn_tflite.runtime.tensors` describes the metadata that leads from the file's tensors back
     to the graph's.
     """
 

@@ -34,15 +34,15 @@ from fdabnn_deploy.ir.ops import (
     Slice,
 )
 from fdabnn_deploy.ir.reference import evaluate, evaluate_all
-from fdabnn_deploy.runtimes.tflite.interpreter import Setting
-from fdabnn_deploy.runtimes.tflite.lce import LceRuntime
-from fdabnn_deploy.runtimes.tflite.litert import LiteRtRuntime
-from fdabnn_deploy.runtimes.tflite.tflite_file import parse_tflite
 from fdabnn_deploy.targets.converter import Converter, ConvertOptions
 from fdabnn_deploy.targets.installed import find_converter
 from fdabnn_tflite.convert import CONVERTER, check_counts
 from fdabnn_tflite.emitter import Emitter
 from fdabnn_tflite.finish import finish_file
+from fdabnn_tflite.runtime.interpreter import Setting
+from fdabnn_tflite.runtime.lce import LceRuntime
+from fdabnn_tflite.runtime.litert import LiteRtRuntime
+from fdabnn_tflite.runtime.tflite_file import parse_tflite
 from fdabnn_tflite.saved_model import build_flatbuffer, import_tensorflow
 
 pytestmark = pytest.mark.runtimes

@@ -22,11 +22,11 @@ from fdabnn_deploy.ir.ops import (
     Sign,
 )
 from fdabnn_deploy.ir.reference import evaluate
-from fdabnn_deploy.runtimes.tflite.lce import LceRuntime
-from fdabnn_deploy.runtimes.tflite.litert import LiteRtRuntime
-from fdabnn_deploy.runtimes.tflite.tensors import TENSORS_KEY, Layout, TensorMap
-from fdabnn_deploy.runtimes.tflite.tflite_file import DIGEST_KEY, parse_tflite
 from fdabnn_tflite.finish import finish_file
+from fdabnn_tflite.runtime.lce import LceRuntime
+from fdabnn_tflite.runtime.litert import LiteRtRuntime
+from fdabnn_tflite.runtime.tensors import TENSORS_KEY, Layout, TensorMap
+from fdabnn_tflite.runtime.tflite_file import DIGEST_KEY, parse_tflite
 from fdabnn_tflite.saved_model import build_flatbuffer
 
 pytestmark = pytest.mark.runtimes

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from fdabnn_deploy.ir.graph import Graph
 from fdabnn_deploy.ir.ops import AvgPool2d, BinaryConv2d, Conv2d, MaxPool2d, Shape
-from fdabnn_deploy.runtimes.tflite.tensors import Layout
+from fdabnn_tflite.runtime.tensors import Layout
 
 Pair = tuple[int, int]
 

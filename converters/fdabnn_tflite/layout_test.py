@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from fdabnn_deploy.ir.graph import Graph, Node
 from fdabnn_deploy.ir.ops import Add, BinaryConv2d, Conv2d, Input, MaxPool2d, Sign
 from fdabnn_deploy.ir.ops.conv import conv_size
-from fdabnn_deploy.runtimes.tflite.tensors import Layout
 from fdabnn_tflite.layout import (
     FLAT,
     NHWC,
@@ -28,6 +27,7 @@ from fdabnn_tflite.layout import (
     stored_shape,
     windows,
 )
+from fdabnn_tflite.runtime.tensors import Layout
 
 OUTSIDE = -1
 

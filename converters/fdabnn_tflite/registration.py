@@ -10,14 +10,12 @@ TARGET = Target(
     suffix=".tflite",
     writer="fdabnn_tflite.convert:CONVERTER",
     runtimes=(
-        RuntimeEntry("litert", "LiteRT", "fdabnn_deploy.runtimes.tflite.litert:LiteRtRuntime"),
-        RuntimeEntry("lce", "LCE interpreter", "fdabnn_deploy.runtimes.tflite.lce:LceRuntime", "beside"),
-        RuntimeEntry(
-            "tflite", "tflite", "fdabnn_deploy.runtimes.tflite.tensorflow_lite:TfliteRuntime", "named"
-        ),
+        RuntimeEntry("litert", "LiteRT", "fdabnn_tflite.runtime.litert:LiteRtRuntime"),
+        RuntimeEntry("lce", "LCE interpreter", "fdabnn_tflite.runtime.lce:LceRuntime", "beside"),
+        RuntimeEntry("tflite", "tflite", "fdabnn_tflite.runtime.tensorflow_lite:TfliteRuntime", "named"),
     ),
-    checksum="fdabnn_deploy.runtimes.tflite.tflite_file:status_of_file",
-    reader="fdabnn_deploy.prove.readers.tflite:read_forms",
+    checksum="fdabnn_tflite.runtime.tflite_file:status_of_file",
+    reader="fdabnn_tflite.prove.tflite:read_forms",
     packed_signs=True,
     measuring="fdabnn_tflite.measure.tools:TOOLS",
     device=DevicePackage("LiteRT", "ai-edge-litert", "libLiteRt.so", r"ai_edge_litert/libLiteRt\.so"),

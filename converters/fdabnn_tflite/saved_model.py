@@ -8,11 +8,11 @@ from typing import Any
 from fdabnn_deploy.errors import RuntimeMissingError
 from fdabnn_deploy.ir.graph import Graph
 from fdabnn_deploy.ir.ops import BATCH, Array
-from fdabnn_deploy.runtimes.tflite.native_stderr import native_stderr
 from fdabnn_deploy.system.scratch import ScratchFolder
 from fdabnn_tflite.emitter import Emitter
 from fdabnn_tflite.layout import natural_form, stored_shape
 from fdabnn_tflite.lower.table import lower_graph
+from fdabnn_tflite.runtime.native_stderr import native_stderr
 
 INPUT, OUTPUT = "in_{:04}", "out_{:04}"
 """Names of the signature's tensors: TensorFlow sorts them by name, so the numbers have leading zeros."""

@@ -14,11 +14,11 @@ from fdabnn_deploy.exact.record import KEY, Cut, Numerics
 from fdabnn_deploy.ir.graph import Graph, Node
 from fdabnn_deploy.ir.model_info import ModelInfo
 from fdabnn_deploy.ir.ops import Affine, BinaryConv2d, GlobalAvgPool, Input, Sign
-from fdabnn_deploy.runtimes.onnx.onnxruntime import OnnxRuntime
 from fdabnn_deploy.targets.converter import ConvertOptions
 from fdabnn_deploy.targets.installed import find_converter
 from fdabnn_deploy.verify.comparison import compare_models
 from fdabnn_deploy.verify.comparison_report import SCHEMA_FILE
+from fdabnn_onnx.runtime.onnxruntime import OnnxRuntime
 
 EXACT = Numerics("exact", {"input": Cut(-1.0, 1.0, 8)})
 

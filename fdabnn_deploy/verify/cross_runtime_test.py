@@ -12,13 +12,13 @@ from fdabnn_deploy.exact.record import Cut, Numerics
 from fdabnn_deploy.ir.graph import Graph, Node
 from fdabnn_deploy.ir.model_info import ModelInfo
 from fdabnn_deploy.ir.ops import Affine, BinaryConv2d, FloatArray, GlobalAvgPool, Input, Sign
-from fdabnn_deploy.runtimes.tflite.lce import LceRuntime, LceSession
-from fdabnn_deploy.runtimes.tflite.tensorflow_lite import TfliteRuntime
 from fdabnn_deploy.targets.converter import ConvertOptions
 from fdabnn_deploy.targets.installed import find_converter
 from fdabnn_deploy.verify.comparison import compare_models
 from fdabnn_deploy.verify.comparison_report import SCHEMA_FILE
 from fdabnn_deploy.verify.cross_runtime import open_beside
+from fdabnn_tflite.runtime.lce import LceRuntime, LceSession
+from fdabnn_tflite.runtime.tensorflow_lite import TfliteRuntime
 
 pytestmark = pytest.mark.runtimes
 

@@ -12,8 +12,8 @@ from fdabnn_deploy.errors import UsageError
 from fdabnn_deploy.ir.graph import Graph, Node
 from fdabnn_deploy.ir.ops import BinaryConv2d, FloatArray, Input, Sign, Slice, TorchSign
 from fdabnn_deploy.ir.reference import evaluate, evaluate_all
-from fdabnn_deploy.runtimes.tflite.tflite_file import read_tflite
 from fdabnn_deploy.verify.reproducer import Case, check_folder, cut, write
+from fdabnn_tflite.runtime.tflite_file import read_tflite
 
 GRAPH = network()
 VALUES = evaluate_all(GRAPH, network_inputs(1))

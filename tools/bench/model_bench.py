@@ -17,10 +17,10 @@ from bench.operators import OperatorResult, profile_onnx, time_operators
 from bench.peers import lce as peer_lce
 from fdabnn_deploy.ir.ops import FloatArray
 from fdabnn_deploy.runtimes.base import Session
-from fdabnn_deploy.runtimes.onnx.onnxruntime import OnnxRuntime, OnnxRuntimeSession
-from fdabnn_deploy.runtimes.tflite.litert import LiteRtRuntime
-from fdabnn_deploy.runtimes.tflite.session import TfliteSession
-from fdabnn_deploy.runtimes.tflite.tensorflow_lite import TfliteRuntime
+from fdabnn_onnx.runtime.onnxruntime import OnnxRuntime, OnnxRuntimeSession
+from fdabnn_tflite.runtime.litert import LiteRtRuntime
+from fdabnn_tflite.runtime.session import TfliteSession
+from fdabnn_tflite.runtime.tensorflow_lite import TfliteRuntime
 
 _GOALS = {"resnet18-float": 3.0, "resnet18": 3.0}
 """How many times LCE's best mode has to be slower."""

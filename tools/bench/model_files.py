@@ -131,9 +131,9 @@ def packed_file(standard: Path) -> Path:
     """The standard ONNX file with packed kernels, as `fdabnn-export --kernels packed` writes it, beside it."""
     import onnx
 
-    from fdabnn_deploy.runtimes.onnx.checksum import seal
     from fdabnn_deploy.system.files import write_whole
     from fdabnn_onnx.pack import pack_model
+    from fdabnn_onnx.runtime.checksum import seal
 
     path = standard.with_suffix(".packed.onnx")
     write_whole(path, seal(pack_model(onnx.load(standard)).SerializeToString(deterministic=True)))

@@ -23,10 +23,10 @@ from bench.measure import Array, Contender, Row, looped, run_in_turn
 from bench.peers import lce as peer_lce
 from fdabnn_deploy.ir.ops import FloatArray
 from fdabnn_deploy.native import delegate_path
-from fdabnn_deploy.runtimes.tflite.litert import LiteRtRuntime
-from fdabnn_deploy.runtimes.tflite.native_stderr import native_stderr
-from fdabnn_deploy.runtimes.tflite.session import TfliteSession
-from fdabnn_deploy.runtimes.tflite.tflite_file import OperatorInfo, TfliteFile
+from fdabnn_tflite.runtime.litert import LiteRtRuntime
+from fdabnn_tflite.runtime.native_stderr import native_stderr
+from fdabnn_tflite.runtime.session import TfliteSession
+from fdabnn_tflite.runtime.tflite_file import OperatorInfo, TfliteFile
 
 _PROFILED_RUNS = 20
 

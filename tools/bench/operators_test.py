@@ -6,7 +6,7 @@ import pytest
 from bench import operators
 from bench.layers import Layer, Problem
 from bench.peers import tflite
-from fdabnn_deploy.runtimes.tflite.tflite_file import parse_tflite
+from fdabnn_tflite.runtime.tflite_file import parse_tflite
 
 pytestmark = pytest.mark.runtimes
 

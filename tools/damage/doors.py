@@ -164,10 +164,10 @@ _TORCH = (
 )
 _LITERT = (
     "ai_edge_litert.interpreter",
-    "fdabnn_deploy.runtimes.tflite.litert",
+    "fdabnn_tflite.runtime.litert",
     "fdabnn_deploy.verify.capsule_replay",
 )
-_ORT = ("onnxruntime", "fdabnn_deploy.runtimes.onnx.onnxruntime")
+_ORT = ("onnxruntime", "fdabnn_onnx.runtime.onnxruntime")
 DOORS = (
     Door("checkpoint", ".pt", _make_checkpoints, _enter_checkpoint, _TORCH, _ZIP, _UNSEEN),
     Door("samples", ".npz", _make_samples, _enter_samples, ("fdabnn_deploy.data.samples",), _ZIP, _UNSEEN),

@@ -7,9 +7,9 @@ from onnx import numpy_helper
 from fdabnn_deploy.ir.graph import Graph, Node
 from fdabnn_deploy.ir.model_info import ModelInfo
 from fdabnn_deploy.ir.ops import BinaryConv2d, BinaryLinear, FloatArray, Input, Sign
-from fdabnn_deploy.runtimes.onnx.onnxruntime import OnnxRuntimeSession
 from fdabnn_onnx.build_model import build_model
 from fdabnn_onnx.op_counts import count_ops
+from fdabnn_onnx.runtime.onnxruntime import OnnxRuntimeSession
 
 INFO = ModelInfo("t", (2, 4, 4))
 

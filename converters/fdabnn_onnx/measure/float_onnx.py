@@ -10,9 +10,9 @@ from fdabnn_deploy.errors import ModelRefusedError
 from fdabnn_deploy.measure.baselines.float_network import Item, Layer, Network, is_exact, network_of
 from fdabnn_deploy.prove.domain import Constants, Shape
 from fdabnn_deploy.prove.program import Step
-from fdabnn_deploy.prove.readers.onnx import read_onnx
-from fdabnn_deploy.prove.readers.onnx_packed import DOMAIN, expanded
-from fdabnn_deploy.prove.readers.optimised import import_onnx, optimised
+from fdabnn_onnx.prove.onnx import read_onnx
+from fdabnn_onnx.prove.onnx_packed import DOMAIN, expanded
+from fdabnn_onnx.prove.optimised import import_onnx, optimised
 
 CHANNEL = 1
 _STANDARD = {"", "ai.onnx"}

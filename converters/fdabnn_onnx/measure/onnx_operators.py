@@ -7,9 +7,9 @@ from pathlib import Path
 
 from fdabnn_deploy.errors import ModelRefusedError
 from fdabnn_deploy.measure.profiles.operators import OURS, Operator
-from fdabnn_deploy.runtimes.onnx import onnx_file
-from fdabnn_deploy.runtimes.onnx.external_data import read_model
-from fdabnn_deploy.runtimes.onnx.onnxruntime import CUSTOM_OPS, OnnxRuntime
+from fdabnn_onnx.runtime import onnx_file
+from fdabnn_onnx.runtime.external_data import read_model
+from fdabnn_onnx.runtime.onnxruntime import CUSTOM_OPS, OnnxRuntime
 
 
 def operators(path: Path) -> tuple[Operator, ...]:

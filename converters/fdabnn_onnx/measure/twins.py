@@ -16,9 +16,9 @@ from fdabnn_deploy.ir.ops import FloatArray
 from fdabnn_deploy.measure.baselines.baseline import TwinLayer
 from fdabnn_deploy.measure.baselines.float32 import rewrite, twin_layers
 from fdabnn_deploy.measure.baselines.int8 import Found, images_for, one_input
-from fdabnn_deploy.prove.readers.optimised import import_onnx
 from fdabnn_deploy.system.scratch import ScratchFolder
 from fdabnn_onnx.measure import float_onnx
+from fdabnn_onnx.prove.optimised import import_onnx
 
 
 def float_twin(content: bytes) -> tuple[bytes, list[TwinLayer]]:

@@ -32,10 +32,10 @@ from fdabnn_deploy.ir.ops import (
     Slice,
 )
 from fdabnn_deploy.ir.ops.conv import conv2d_reference
-from fdabnn_deploy.runtimes.tflite.tensors import Layout
 from fdabnn_tflite.emitter import Emitter, Tensor
 from fdabnn_tflite.layout import NHWC, Form, Pair, in_order, op_windows, pads_before_sign
 from fdabnn_tflite.lower.lowerings import lowers
+from fdabnn_tflite.runtime.tensors import Layout
 
 
 @lowers(Sign)

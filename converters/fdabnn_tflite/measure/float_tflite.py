@@ -12,10 +12,10 @@ from fdabnn_deploy.errors import ModelRefusedError, RuntimeMissingError
 from fdabnn_deploy.measure.baselines.float_network import Item, Network, is_exact, network_of
 from fdabnn_deploy.prove.domain import Constants, Shape
 from fdabnn_deploy.prove.program import Step
-from fdabnn_deploy.prove.readers.tflite import read_tflite
-from fdabnn_deploy.runtimes.tflite.flatbuffer import root
-from fdabnn_deploy.runtimes.tflite.pack import pack_tflite
-from fdabnn_deploy.runtimes.tflite.tflite_file import FLOAT32, IDENTIFIER, INT32, parse_tflite
+from fdabnn_tflite.prove.tflite import read_tflite
+from fdabnn_tflite.runtime.flatbuffer import root
+from fdabnn_tflite.runtime.pack import pack_tflite
+from fdabnn_tflite.runtime.tflite_file import FLOAT32, IDENTIFIER, INT32, parse_tflite
 
 CHANNEL = 3
 DESCRIPTION = "float twin of a binary network, for comparing speed"

@@ -19,10 +19,10 @@ from fdabnn_deploy.measure.baselines.small_files_testing import (
     write,
     write_network,
 )
-from fdabnn_deploy.runtimes.tflite.pack import pack_tflite
-from fdabnn_deploy.runtimes.tflite.tflite_file import FLOAT32, read_tflite
 from fdabnn_deploy.transforms.pass_testing import Build
 from fdabnn_tflite.measure import float_tflite
+from fdabnn_tflite.runtime.pack import pack_tflite
+from fdabnn_tflite.runtime.tflite_file import FLOAT32, read_tflite
 
 pytestmark = pytest.mark.runtimes
 

@@ -10,8 +10,8 @@ import importlib
 from collections.abc import Sequence
 from typing import Any
 
-from fdabnn_deploy.runtimes.tflite.pack import pack_tflite
-from fdabnn_deploy.runtimes.tflite.tflite_file import FLOAT32
+from fdabnn_tflite.runtime.pack import pack_tflite
+from fdabnn_tflite.runtime.tflite_file import FLOAT32
 
 
 def cut(content: bytes, operators: Sequence[int]) -> bytes | None:

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from fdabnn_deploy.errors import ModelRefusedError
 from fdabnn_deploy.measure.profiles.operators import OURS, Operator
-from fdabnn_deploy.prove.readers.flexbuffer import integer_map
 from fdabnn_deploy.prove.rows import UnprovedError
-from fdabnn_deploy.runtimes.tflite import tflite_file
-from fdabnn_deploy.runtimes.tflite.flatbuffer import root
+from fdabnn_tflite.prove.flexbuffer import integer_map
+from fdabnn_tflite.runtime import tflite_file
+from fdabnn_tflite.runtime.flatbuffer import root
 
 _WORD = 32
 

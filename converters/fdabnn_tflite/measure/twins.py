@@ -14,10 +14,10 @@ from fdabnn_deploy.ir.ops import FloatArray
 from fdabnn_deploy.measure.baselines.baseline import TwinLayer
 from fdabnn_deploy.measure.baselines.float32 import rewrite, twin_layers
 from fdabnn_deploy.measure.baselines.int8 import Found, images_for, one_input
-from fdabnn_deploy.runtimes.tflite.flatbuffer import DamagedError
-from fdabnn_deploy.runtimes.tflite.native_stderr import native_stderr
-from fdabnn_deploy.runtimes.tflite.tflite_file import parse_tflite
 from fdabnn_tflite.measure import float_tflite
+from fdabnn_tflite.runtime.flatbuffer import DamagedError
+from fdabnn_tflite.runtime.native_stderr import native_stderr
+from fdabnn_tflite.runtime.tflite_file import parse_tflite
 
 
 def float_twin(content: bytes) -> tuple[bytes, list[TwinLayer]]:

@@ -32,8 +32,8 @@ from fdabnn_deploy.measure.baselines.small_files_testing import (
     seed,
     write,
 )
-from fdabnn_deploy.runtimes.tflite.tflite_file import read_tflite
 from fdabnn_deploy.transforms.pass_testing import Build
+from fdabnn_tflite.runtime.tflite_file import read_tflite
 
 pytestmark = pytest.mark.runtimes
 

@@ -12,7 +12,7 @@ namespace fdabnn::runner {
 std::set<std::string> OnnxDomains(const Bytes& content);
 
 // Whether the model carries a checksum that does not fit: it has changed since it was exported. Throws Damaged. What is covered stands in
-// fdabnn_deploy/runtimes/onnx/checksum.py.
+// converters/fdabnn_onnx/runtime/checksum.py.
 bool OnnxHasChanged(const Bytes& content);
 
 }  // namespace fdabnn::runner

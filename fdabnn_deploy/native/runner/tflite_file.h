@@ -1,5 +1,5 @@
 // Reads a TFLite file and checks it before a runtime gets to see it, which trusts its file: a wrong index, or a constant that is shorter
-// than its shape, makes it read outside its memory. The checks are those of fdabnn_deploy/runtimes/tflite/tflite_file.py, the file's own
+// than its shape, makes it read outside its memory. The checks are those of converters/fdabnn_tflite/runtime/tflite_file.py, the file's own
 // SHA-256 included.
 #pragma once
 

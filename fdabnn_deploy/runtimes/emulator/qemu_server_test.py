@@ -12,7 +12,7 @@ import pytest
 
 from fdabnn_deploy.ir.ops import FloatArray
 from fdabnn_deploy.runtimes.emulator.qemu_server import Server, read_arrays, write_arrays
-from fdabnn_deploy.runtimes.tflite.litert import LiteRtRuntime
+from fdabnn_tflite.runtime.litert import LiteRtRuntime
 
 pytestmark = pytest.mark.runtimes
 

@@ -9,8 +9,8 @@ import numpy as np
 
 from bench.layers import Problem
 from bench.measure import Array, Contender, looped
-from fdabnn_deploy.runtimes.tflite.native_stderr import native_stderr
-from fdabnn_deploy.runtimes.tflite.tflite_file import INT32, parse_tflite
+from fdabnn_tflite.runtime.native_stderr import native_stderr
+from fdabnn_tflite.runtime.tflite_file import INT32, parse_tflite
 from fdabnn_tflite.saved_model import import_tensorflow
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from bench.layers import Problem
 from bench.measure import Array, Contender, looped
-from fdabnn_deploy.runtimes.tflite.native_stderr import native_stderr
+from fdabnn_tflite.runtime.native_stderr import native_stderr
 
 _TYPES = {"float32": "FLOAT32", "int8": "INT8", "int32": "INT32"}
 

@@ -1,0 +1,1 @@
+"""Reads ONNX files for the prover: what ONNX Runtime makes of them on this machine."""

@@ -1,0 +1,165 @@
+"""Larq Compute Engine's own interpreter, the reference for TFLite files with its binary operators.
+
+It feeds one image at a time and takes batch 1 only, so a batch is a loop. Its extension module is loaded by itself: the package's
+`__init__` imports TensorFlow, which running a file does not need.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections.abc import Iterator, Sequence
+from importlib.metadata import PackageNotFoundError
+from importlib.metadata import version as package_version
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Literal, get_args
+
+import numpy as np
+
+from fdabnn_deploy.errors import RuntimeMissingError, UsageError
+from fdabnn_deploy.ir.ops import Array, FloatArray
+from fdabnn_deploy.runtimes import batches
+from fdabnn_tflite.runtime.native_stderr import native_stderr
+from fdabnn_tflite.runtime.session import TfliteSession
+from fdabnn_tflite.runtime.tflite_file import TfliteFile, read_tflite
+
+Kernels = Literal["default", "indirect", "reference"]
+"""LCE's implementations of `LceBconv2d`. `indirect` is the fastest on x86; `default` refuses grouped convolutions, `reference` zero
+padding of an odd number of channels."""
+
+_PACKAGE = "larq_compute_engine"
+_EXTENSION = "interpreter_wrapper_lite"
+
+
+class LceSession(TfliteSession):
+    """A TFLite file on LCE's interpreter.
+
+    Args:
+        file: checked.
+        path: for messages.
+        threads: of the interpreter.
+        kernels: which implementation of the binary convolution.
+
+    Raises:
+        RuntimeMissingError: LCE is not installed.
+        ModelRefusedError: the interpreter does not take the file.
+    """
+
+    def __init__(self, file: TfliteFile, path: Path, threads: int, kernels: Kernels) -> None:
+        self._threads, self._kernels = threads, kernels
+        super().__init__(file, path, "LCE's interpreter")
+
+    def _load(self, outputs: tuple[int, ...]) -> Any:
+        model = self._file.patched(outputs, batch=1)
+        module = _extension()
+        try:
+            with native_stderr() as log:
+                return module.LiteInterpreter(
+                    model, self._threads, self._kernels == "reference", self._kernels == "indirect", False
+                )
+        except RuntimeError as error:
+            raise self._not_taken(log.text or str(error)) from None
+
+    def _predict(self, interpreter: Any, stored: Sequence[FloatArray]) -> list[Array | str]:
+        def call(image: list[FloatArray]) -> list[Array]:
+            try:
+                return list(interpreter.predict(image))
+            except RuntimeError as error:
+                raise self._not_run(str(error)) from None
+
+        return batches.run_where_possible(call, stored, 1)
+
+    def native_inputs(self, inputs: Sequence[FloatArray]) -> object:
+        return [value[:1] for value in self._to_file(inputs)]
+
+    def run_native(self, prepared: object) -> None:
+        self._interpreter.predict(prepared)
+
+
+class LceRuntime:
+    """Runs TFLite files on LCE's interpreter; implements `fdabnn_deploy.runtimes.base.Runtime`."""
+
+    name = "lce"
+    suffixes: tuple[str, ...] = (".tflite",)
+
+    def version(self) -> str:
+        """The version of the package larq-compute-engine.
+
+        Raises:
+            RuntimeMissingError: it is not installed.
+        """
+        try:
+            return package_version("larq-compute-engine")
+        except PackageNotFoundError:
+            raise _missing() from None
+
+    def open(self, path: Path, threads: int = 1, kernels: Kernels = "default") -> LceSession:
+        """Loads a file. One with a static batch size runs as if it had been exported with batch 1.
+
+        Args:
+            path: of the TFLite file.
+            threads: of the interpreter.
+            kernels: which implementation of the binary convolution.
+
+        Raises:
+            UsageError: there is no such file, or no such kernels.
+            ModelRefusedError: the file is damaged, or LCE's interpreter does not take it.
+            RuntimeMissingError: LCE is not installed.
+        """
+        if kernels not in get_args(Kernels):
+            raise UsageError(f"unknown LCE kernels '{kernels}': known are {', '.join(get_args(Kernels))}")
+        return LceSession(read_tflite(path), path, threads, kernels)
+
+    def settings(self, path: Path) -> Iterator[tuple[str, LceSession]]:
+        """Both optimised kernels with one and with two threads; see `Runtime.settings`."""
+        file = read_tflite(path)
+        kernels: Kernels
+        for kernels in ("default", "indirect"):
+            for threads in (1, 2):
+                yield (
+                    f"{kernels} kernels, {threads} thread{'s' * (threads > 1)}",
+                    LceSession(file, path, threads, kernels),
+                )
+
+    def metadata(self, path: Path) -> dict[str, str]:
+        """The file's metadata; needs neither LCE nor TensorFlow.
+
+        Raises:
+            UsageError: there is no such file.
+            ModelRefusedError: it is damaged.
+        """
+        return read_tflite(path).metadata
+
+
+def _missing() -> RuntimeMissingError:
+    return RuntimeMissingError(
+        "runtime 'lce' needs the package larq-compute-engine (x86-64 Linux or macOS, Python 3.10 to 3.12): install it with  "
+        "pip install 'fdabnn-deploy[export]'"
+    )
+
+
+def _extension() -> ModuleType:
+    name = f"{_PACKAGE}.tflite.python.{_EXTENSION}"
+    if name in sys.modules:
+        return sys.modules[name]
+    package = importlib.util.find_spec(_PACKAGE)
+    folders = list(package.submodule_search_locations or ()) if package else []
+    files = [
+        file for folder in folders for file in Path(folder, "tflite", "python").glob(f"{_EXTENSION}*.so")
+    ]
+    if not files:
+        raise _missing()
+    if int(np.__version__.split(".")[0]) >= 2:
+        # Its pybind11 reads the item size of an array where NumPy 1 had it, finds 0, and refuses every input.
+        raise RuntimeMissingError(
+            f"LCE's interpreter was built for NumPy 1 and cannot read the arrays of NumPy {np.__version__}: install it with  "
+            "pip install 'numpy<2'"
+        )
+    spec = importlib.util.spec_from_file_location(name, files[0])
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    sys.modules[name] = module
+    return module

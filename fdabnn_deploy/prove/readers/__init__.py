@@ -1,1 +1,0 @@
-"""Files in the prover's neutral form."""
