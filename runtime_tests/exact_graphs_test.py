@@ -27,20 +27,10 @@ from fdabnn_deploy.conformance.merged import merged
 from fdabnn_deploy.conformance.random_graph import random_graph
 from fdabnn_deploy.errors import ModelRefusedError
 from fdabnn_deploy.exact.make_exact import make_exact
+from fdabnn_deploy.ir import ops
 from fdabnn_deploy.ir.graph import Graph, Node
 from fdabnn_deploy.ir.model_info import ModelInfo
-from fdabnn_deploy.ir.ops import (
-    DEPLOYED,
-    Affine,
-    BinaryConv2d,
-    Clamp,
-    FloatArray,
-    Input,
-    Op,
-    PRelu,
-    Relu,
-    Sign,
-)
+from fdabnn_deploy.ir.ops import FloatArray, Op
 from fdabnn_deploy.ir.reference import evaluate
 from fdabnn_deploy.runtimes.base import Session
 from fdabnn_deploy.runtimes.torch_graph import TorchGraphSession
@@ -216,7 +206,7 @@ def judge(tally: Tally, least: int) -> None:
     """Every kind of operator and norm occurs at least so often, and all the promises hold."""
     assert tally.different == []
     assert tally.refused.total() <= 0.05 * tally.drawn, tally.refused
-    kinds = [kind.__name__ for kind in DEPLOYED]
+    kinds = [kind.__name__ for kind in ops.DEPLOYED]
     assert {kind: tally.occurs[kind] for kind in (*kinds, *NORM_KINDS) if tally.occurs[kind] < least} == {}
     assert set(tally.values) == {"PyTorch", "ONNX Runtime", "LCE", "LiteRT", "TensorFlow Lite"}
 
@@ -231,24 +221,24 @@ def check(seeds: range, least: int, folder: Path, capsys: Any) -> None:
 def _behind_binary_layer(activation: Op | None, padding: int, padding_value: int) -> Graph:
     rng = np.random.default_rng(0)
     weight = rng.choice([-1, 1], (8, 4, 3, 3)).astype(np.int8)
-    conv = BinaryConv2d(weight, padding=(padding, padding), padding_value=padding_value)
-    nodes = [Node("x", Input((4, 6, 6))), Node("sign", Sign(), ("x",)), Node("conv", conv, ("sign",))]
+    conv = ops.BinaryConv2d(weight, padding=(padding, padding), padding_value=padding_value)
+    nodes = [Node("x", ops.Input((4, 6, 6))), Node("sign", ops.Sign(), ("x",)), Node("conv", conv, ("sign",))]
     if activation is not None:
         nodes.append(Node("activation", activation, ("conv",)))
-    nodes.append(Node("affine", Affine(rng.normal(size=8), rng.normal(size=8)), (nodes[-1].name,)))
+    nodes.append(Node("affine", ops.Affine(rng.normal(size=8), rng.normal(size=8)), (nodes[-1].name,)))
     return Graph(nodes, ["affine"])
 
 
 def test_activations_that_converters_fold_into_binary_layers(tmp_path: Path) -> None:
     """LCE computes ReLU and Hardtanh within its convolution and then takes scale and offset in, too; slopes of 1 vanish."""
-    ones = [PRelu(np.ones(shape, dtype=np.float32)) for shape in ((), (8,))]
+    ones = [ops.PRelu(np.ones(shape, dtype=np.float32)) for shape in ((), (8,))]
     activations = (
         None,
-        Relu(),
-        Clamp(-1.0, 1.0),
-        Clamp(0.0, 1.0),
-        Clamp(0.0, 6.0),
-        Clamp(-36.0, 36.0),
+        ops.Relu(),
+        ops.Clamp(-1.0, 1.0),
+        ops.Clamp(0.0, 1.0),
+        ops.Clamp(0.0, 6.0),
+        ops.Clamp(-36.0, 36.0),
         *ones,
     )
     rng = np.random.default_rng(1)

@@ -18,29 +18,10 @@ import pytest
 from onnx import helper, numpy_helper
 
 from fdabnn_deploy.errors import FdabnnError
+from fdabnn_deploy.ir import ops
 from fdabnn_deploy.ir.graph import Editor, Graph, Node
 from fdabnn_deploy.ir.model_info import ModelInfo
-from fdabnn_deploy.ir.ops import (
-    Add,
-    Affine,
-    AvgPool2d,
-    BinaryConv2d,
-    Clamp,
-    Conv2d,
-    FloatArray,
-    GlobalAvgPool,
-    GlobalSum,
-    Input,
-    Linear,
-    Op,
-    PRelu,
-    RoundToGrid,
-    Saturate,
-    Sign,
-    Slice,
-    Softmax,
-    Sub,
-)
+from fdabnn_deploy.ir.ops import FloatArray, Op
 from fdabnn_deploy.ir.reference import evaluate
 from fdabnn_deploy.prove import Proof, prove_forms
 from fdabnn_deploy.prove.walk import prove
@@ -71,8 +52,8 @@ def signs(rng: np.random.Generator, *shape: int) -> np.ndarray[Any, np.dtype[np.
     return rng.choice(np.array([-1, 1], dtype=np.int8), size=shape)
 
 
-def affine(scale: Any, offset: Any) -> Affine:
-    return Affine(np.asarray(scale, dtype=np.float64), np.asarray(offset, dtype=np.float64))
+def affine(scale: Any, offset: Any) -> ops.Affine:
+    return ops.Affine(np.asarray(scale, dtype=np.float64), np.asarray(offset, dtype=np.float64))
 
 
 @cache
@@ -81,35 +62,35 @@ def exact_network() -> Graph:
     rng = np.random.default_rng(0)
     c = CHANNELS
     nodes = [
-        Node("x", Input((3, 14, 14))),
-        Node("guard", Saturate(-3.0, 3.0), ("x",)),
-        Node("grid", RoundToGrid(8), ("guard",)),
-        Node("stem", Conv2d(gridded(rng, (c, 3, 3, 3), 1, 9), gridded(rng, (c,), 1, 17), stride=(2, 2), padding=(1, 1)), ("grid",)),
-        Node("act", PRelu(floats(c) * np.float32(64)), ("stem",)),
-        Node("sign1", Sign(), ("act",)),
-        Node("conv1", BinaryConv2d(signs(rng, c, c, 3, 3), padding=(1, 1)), ("sign1",)),
+        Node("x", ops.Input((3, 14, 14))),
+        Node("guard", ops.Saturate(-3.0, 3.0), ("x",)),
+        Node("grid", ops.RoundToGrid(8), ("guard",)),
+        Node("stem", ops.Conv2d(gridded(rng, (c, 3, 3, 3), 1, 9), gridded(rng, (c,), 1, 17), stride=(2, 2), padding=(1, 1)), ("grid",)),
+        Node("act", ops.PRelu(floats(c) * np.float32(64)), ("stem",)),
+        Node("sign1", ops.Sign(), ("act",)),
+        Node("conv1", ops.BinaryConv2d(signs(rng, c, c, 3, 3), padding=(1, 1)), ("sign1",)),
         Node("norm1", affine(gridded(rng, (c,), 0.1, 14), gridded(rng, (c,), 1, 14)), ("conv1",)),
-        Node("residual", Sub(), ("act", "norm1")),
-        Node("limit", Clamp(-4.0, 4.0), ("residual",)),
-        Node("limited", RoundToGrid(10), ("limit",)),
-        Node("down", Conv2d(np.concatenate([gridded(rng, (c, c, 1, 1), 1, 7), gridded(rng, (c, c, 1, 1), 2**-8, 15)])), ("limited",)),
-        Node("coarse", Slice(((0, c, 1), (0, 7, 1), (0, 7, 1))), ("down",)),
-        Node("fine", Slice(((c, 2 * c, 1), (0, 7, 1), (0, 7, 1))), ("down",)),
-        Node("both", Add(), ("coarse", "fine")),
-        Node("sign2", Sign(), ("both",)),
-        Node("conv2", BinaryConv2d(signs(rng, c, c, 3, 3)), ("sign2",)),
+        Node("residual", ops.Sub(), ("act", "norm1")),
+        Node("limit", ops.Clamp(-4.0, 4.0), ("residual",)),
+        Node("limited", ops.RoundToGrid(10), ("limit",)),
+        Node("down", ops.Conv2d(np.concatenate([gridded(rng, (c, c, 1, 1), 1, 7), gridded(rng, (c, c, 1, 1), 2**-8, 15)])), ("limited",)),
+        Node("coarse", ops.Slice(((0, c, 1), (0, 7, 1), (0, 7, 1))), ("down",)),
+        Node("fine", ops.Slice(((c, 2 * c, 1), (0, 7, 1), (0, 7, 1))), ("down",)),
+        Node("both", ops.Add(), ("coarse", "fine")),
+        Node("sign2", ops.Sign(), ("both",)),
+        Node("conv2", ops.BinaryConv2d(signs(rng, c, c, 3, 3)), ("sign2",)),
         Node("threshold", affine(np.ones(c), np.full(c, 0.5)), ("conv2",)),
-        Node("sign3", Sign(), ("threshold",)),
-        Node("conv3", BinaryConv2d(signs(rng, c, c, 3, 3)), ("sign3",)),
-        Node("held", PRelu(floats(c, seed=4)), ("conv3",)),
+        Node("sign3", ops.Sign(), ("threshold",)),
+        Node("conv3", ops.BinaryConv2d(signs(rng, c, c, 3, 3)), ("sign3",)),
+        Node("held", ops.PRelu(floats(c, seed=4)), ("conv3",)),
         Node("norm3", affine(floats(c, seed=5), floats(c, seed=6)), ("held",)),
-        Node("limit3", Clamp(-64.0, 64.0), ("norm3",)),
-        Node("limited3", RoundToGrid(8), ("limit3",)),
-        Node("total", GlobalSum(), ("limited3",)),
+        Node("limit3", ops.Clamp(-64.0, 64.0), ("norm3",)),
+        Node("limited3", ops.RoundToGrid(8), ("limit3",)),
+        Node("total", ops.GlobalSum(), ("limited3",)),
         Node("mean", affine(np.full(c, 1 / 9), np.zeros(c)), ("total",)),
-        Node("limit4", Clamp(-64.0, 64.0), ("mean",)),
-        Node("limited4", RoundToGrid(6), ("limit4",)),
-        Node("classifier", Linear(gridded(rng, (10, c), 1, 7), gridded(rng, (10,), 1, 13)), ("limited4",)),
+        Node("limit4", ops.Clamp(-64.0, 64.0), ("mean",)),
+        Node("limited4", ops.RoundToGrid(6), ("limit4",)),
+        Node("classifier", ops.Linear(gridded(rng, (10, c), 1, 7), gridded(rng, (10,), 1, 13)), ("limited4",)),
     ]  # fmt: skip
     return Graph(nodes, ["classifier", "residual", "both", "norm3", "mean"])
 
@@ -175,16 +156,16 @@ def one_more_bit(values: FloatArray) -> FloatArray:
 
 def float_conv(editor: Editor) -> None:
     conv, norm = editor["conv1"].op, editor["norm1"].op
-    assert isinstance(conv, BinaryConv2d)
-    assert isinstance(norm, Affine)
+    assert isinstance(conv, ops.BinaryConv2d)
+    assert isinstance(norm, ops.Affine)
     scale = floats(CHANNELS, seed=11)[:, None, None, None] * np.float32(0.1)
-    editor.set("norm1", Conv2d(conv.weight * scale, norm.offset32, padding=(1, 1)), ["sign1"])
+    editor.set("norm1", ops.Conv2d(conv.weight * scale, norm.offset32, padding=(1, 1)), ["sign1"])
 
 
 def merged_split(editor: Editor) -> None:
     down = editor["down"].op
-    assert isinstance(down, Conv2d)
-    editor.set("both", Conv2d(down.weight[:CHANNELS] + down.weight[CHANNELS:]), ["limited"])
+    assert isinstance(down, ops.Conv2d)
+    editor.set("both", ops.Conv2d(down.weight[:CHANNELS] + down.weight[CHANNELS:]), ["limited"])
 
 
 def chained(editor: Editor) -> None:
@@ -193,38 +174,38 @@ def chained(editor: Editor) -> None:
 
 
 def append_softmax(editor: Editor) -> None:
-    editor.add(Node("scores", Softmax(), ("classifier",)), near="classifier")
+    editor.add(Node("scores", ops.Softmax(), ("classifier",)), near="classifier")
     editor.redirect("classifier", "scores")
-    editor.set("scores", Softmax(), ["classifier"])
+    editor.set("scores", ops.Softmax(), ["classifier"])
 
 
 ONES = np.ones(CHANNELS)
 GRAPH_MUTATIONS = [
     Mutation("weight off its grid", lambda: changed(tweak("stem", weight=one_more_bit)), "stem"),
-    Mutation("all weights as trained", lambda: changed(use("stem", Conv2d(floats(CHANNELS, 3, 3, 3), None, (2, 2), (1, 1)))), "stem"),
+    Mutation("all weights as trained", lambda: changed(use("stem", ops.Conv2d(floats(CHANNELS, 3, 3, 3), None, (2, 2), (1, 1)))), "stem"),
     Mutation("bias with one more bit", lambda: changed(tweak("stem", bias=one_more_bit)), "stem", lce=True),
     Mutation("round removed", lambda: changed(drop("limited")), "down"),
-    Mutation("round widened", lambda: changed(use("limited", RoundToGrid(18))), "down"),
+    Mutation("round widened", lambda: changed(use("limited", ops.RoundToGrid(18))), "down"),
     Mutation("input round removed", lambda: changed(drop("grid")), "stem"),
     Mutation("clamp removed", lambda: changed(drop("limit")), "down", lambda: images(30.0)),
-    Mutation("clamp widened", lambda: changed(use("limit", Clamp(-512.0, 512.0))), "down", lambda: images(30.0)),
+    Mutation("clamp widened", lambda: changed(use("limit", ops.Clamp(-512.0, 512.0))), "down", lambda: images(30.0)),
     Mutation("input guard removed", lambda: changed(drop("guard")), "grid", lambda: images(1e6)),
-    Mutation("input guard as minimum and maximum", lambda: changed(use("guard", Clamp(-3.0, 3.0))), "guard",
+    Mutation("input guard as minimum and maximum", lambda: changed(use("guard", ops.Clamp(-3.0, 3.0))), "guard",
              lambda: images() * np.where(images(count=24) > 3, np.float32(np.nan), np.float32(1)), lce=True),
     Mutation("affine fused away into float weights", lambda: changed(float_conv), "norm1"),
     Mutation("scale off its grid", lambda: changed(tweak("norm1", scale=lambda s: s * 1.1)), "norm1"),
     Mutation("offset off its grid", lambda: changed(tweak("norm1", offset=lambda o: o + 1e-7)), "norm1", lce=True),
-    Mutation("residual added to a convolution", lambda: changed(use("residual", Add())), "residual",
+    Mutation("residual added to a convolution", lambda: changed(use("residual", ops.Add())), "residual",
              no_witness="on x86 ONNX Runtime adds the other operand after the sum; on aarch64 it accumulates into it"),
-    Mutation("mean over 49", lambda: changed(use("mean", GlobalAvgPool(), "limited"), use("norm3", affine(ONES, ONES), "held")), "mean",
+    Mutation("mean over 49", lambda: changed(use("mean", ops.GlobalAvgPool(), "limited"), use("norm3", affine(ONES, ONES), "held")), "mean",
              no_witness="ONNX Runtime, PyTorch and LCE divide by 49; LiteRT's XNNPACK multiplies by the rounded 1/49"),
-    Mutation("average over 3x3", lambda: changed(use("norm3", AvgPool2d((3, 3), (1, 1)), "limited")), "norm3",
+    Mutation("average over 3x3", lambda: changed(use("norm3", ops.AvgPool2d((3, 3), (1, 1)), "limited")), "norm3",
              no_witness="as above, for 1/9"),
     Mutation("factor behind a float convolution",
              lambda: changed(insert("factor", affine(floats(CHANNELS), np.zeros(CHANNELS)), "stem", "act")), "factor"),
     Mutation("split parts merged", lambda: changed(merged_split), "both"),
     Mutation("activation between convolution and affine removed", lambda: changed(drop("held")), "norm3"),
-    Mutation("activation that changes nothing", lambda: changed(use("held", PRelu(np.ones((), dtype=np.float32)))), "norm3", lce=True),
+    Mutation("activation that changes nothing", lambda: changed(use("held", ops.PRelu(np.ones((), dtype=np.float32)))), "norm3", lce=True),
     Mutation("two constant addends in a row", lambda: changed(chained, outputs=["limit3"]), "again", lce=True),
     Mutation("denormal slope", lambda: changed(tweak("act", slope=lambda s: np.full_like(s, 1e-40))), "act", lce=True),
     Mutation("denormal products", lambda: changed(tweak("norm3", scale=lambda s: s * 1e-38, offset=np.zeros_like)), "norm3", lce=True),
@@ -415,8 +396,8 @@ def test_mutations_of_a_tflite_file(tmp_path: Path) -> None:
     graph = exact_network()
     content = tflite_file(graph, tmp_path).read_bytes()
     norm, conv = graph["norm1"].op, graph["conv2"].op
-    assert isinstance(norm, Affine)
-    assert isinstance(conv, BinaryConv2d)
+    assert isinstance(norm, ops.Affine)
+    assert isinstance(conv, ops.BinaryConv2d)
     multiplier = norm.scale32.tobytes()
     check_tflite(replaced(content, multiplier, one_more_bit(norm.scale32).tobytes()), "norm1", tmp_path)
     check_tflite(replaced(content, multiplier, (norm.scale32 * np.float32(1.1)).tobytes()), "norm1", tmp_path)

@@ -17,22 +17,10 @@ from fdabnn_deploy.conformance import Case, chosen_cases, network, network_input
 from fdabnn_deploy.conformance.hostile import normal_inputs
 from fdabnn_deploy.exact.make_exact import make_exact
 from fdabnn_deploy.exact.record import Numerics
+from fdabnn_deploy.ir import ops
 from fdabnn_deploy.ir.graph import Graph, Node
 from fdabnn_deploy.ir.model_info import ModelInfo
-from fdabnn_deploy.ir.ops import (
-    Add,
-    Affine,
-    BinaryConv2d,
-    BinaryLinear,
-    Conv2d,
-    FloatArray,
-    Input,
-    Op,
-    PRelu,
-    Relu,
-    Reshape,
-    Sign,
-)
+from fdabnn_deploy.ir.ops import FloatArray, Op
 from fdabnn_onnx.build_model import build_model
 from fdabnn_onnx.pack import pack_model
 from fdabnn_onnx.runtime.onnxruntime import OnnxRuntimeSession
@@ -72,22 +60,24 @@ def floats(seed: int, *shape: int) -> FloatArray:
 def block() -> Graph:
     """Two residual layers, a third that is read by others as well, and a dense tail."""
     nodes = [
-        Node("x", Input((8, 7, 7))),
-        Node("s0", Sign(), ("x",)),
-        Node("c0", BinaryConv2d(weights(0, 8, 8, 3, 3), padding=(1, 1)), ("s0",)),
-        Node("p0", PRelu(floats(1, 8)), ("c0",)),
-        Node("a0", Affine(floats(2, 8).astype(np.float64), floats(3, 8).astype(np.float64)), ("p0",)),
-        Node("r0", Add(), ("a0", "x")),
-        Node("s1", Sign(), ("r0",)),
-        Node("c1", BinaryConv2d(weights(4, 8, 8, 3, 3), (2, 2), padding=(1, 1), padding_value=1), ("s1",)),
-        Node("a1", Affine(np.ones(8), floats(5, 8).astype(np.float64)), ("c1",)),
-        Node("s2", Sign(), ("a1",)),
-        Node("f", Reshape((8 * 4 * 4,)), ("s2",)),
-        Node("d0", BinaryLinear(weights(6, 40, 128)), ("f",)),
-        Node("a2", Affine(floats(7, 40).astype(np.float64), np.zeros(40)), ("d0",)),
-        Node("s3", Sign(), ("a2",)),
-        Node("d1", BinaryLinear(weights(8, 5, 40)), ("s3",)),
-        Node("y", Relu(), ("d1",)),
+        Node("x", ops.Input((8, 7, 7))),
+        Node("s0", ops.Sign(), ("x",)),
+        Node("c0", ops.BinaryConv2d(weights(0, 8, 8, 3, 3), padding=(1, 1)), ("s0",)),
+        Node("p0", ops.PRelu(floats(1, 8)), ("c0",)),
+        Node("a0", ops.Affine(floats(2, 8).astype(np.float64), floats(3, 8).astype(np.float64)), ("p0",)),
+        Node("r0", ops.Add(), ("a0", "x")),
+        Node("s1", ops.Sign(), ("r0",)),
+        Node(
+            "c1", ops.BinaryConv2d(weights(4, 8, 8, 3, 3), (2, 2), padding=(1, 1), padding_value=1), ("s1",)
+        ),
+        Node("a1", ops.Affine(np.ones(8), floats(5, 8).astype(np.float64)), ("c1",)),
+        Node("s2", ops.Sign(), ("a1",)),
+        Node("f", ops.Reshape((8 * 4 * 4,)), ("s2",)),
+        Node("d0", ops.BinaryLinear(weights(6, 40, 128)), ("f",)),
+        Node("a2", ops.Affine(floats(7, 40).astype(np.float64), np.zeros(40)), ("d0",)),
+        Node("s3", ops.Sign(), ("a2",)),
+        Node("d1", ops.BinaryLinear(weights(8, 5, 40)), ("s3",)),
+        Node("y", ops.Relu(), ("d1",)),
     ]
     return Graph(nodes, ["y", "r0"])
 
@@ -114,11 +104,11 @@ def test_a_network_of_layers() -> None:
 
 def test_a_layer_whose_values_nobody_reads_gives_signs_only() -> None:
     nodes = [
-        Node("x", Input((33, 5, 5))),
-        Node("s0", Sign(), ("x",)),
-        Node("c0", BinaryConv2d(weights(0, 34, 33, 1, 1)), ("s0",)),
-        Node("s1", Sign(), ("c0",)),
-        Node("c1", BinaryConv2d(weights(1, 3, 34, 3, 3)), ("s1",)),
+        Node("x", ops.Input((33, 5, 5))),
+        Node("s0", ops.Sign(), ("x",)),
+        Node("c0", ops.BinaryConv2d(weights(0, 34, 33, 1, 1)), ("s0",)),
+        Node("s1", ops.Sign(), ("c0",)),
+        Node("c1", ops.BinaryConv2d(weights(1, 3, 34, 3, 3)), ("s1",)),
     ]
     packed = packed_and_equal(Graph(nodes, ["c1"]), [floats(2, 2, 33, 5, 5)])
     assert kinds(packed) == {"PackSigns": 1, "BinaryConv": 2}
@@ -127,10 +117,10 @@ def test_a_layer_whose_values_nobody_reads_gives_signs_only() -> None:
 
 def test_a_sign_that_others_read_remains() -> None:
     nodes = [
-        Node("x", Input((4, 5, 5))),
-        Node("s0", Sign(), ("x",)),
-        Node("c0", BinaryConv2d(weights(0, 4, 4, 3, 3), padding=(1, 1)), ("s0",)),
-        Node("y", Add(), ("c0", "s0")),
+        Node("x", ops.Input((4, 5, 5))),
+        Node("s0", ops.Sign(), ("x",)),
+        Node("c0", ops.BinaryConv2d(weights(0, 4, 4, 3, 3), padding=(1, 1)), ("s0",)),
+        Node("y", ops.Add(), ("c0", "s0")),
     ]
     found = kinds(packed_and_equal(Graph(nodes, ["y"]), [floats(2, 2, 4, 5, 5)]))
     assert found == {"Less": 1, "Where": 1, "PackSigns": 1, "BinaryConv": 1}
@@ -138,10 +128,10 @@ def test_a_sign_that_others_read_remains() -> None:
 
 def test_what_follows_a_tensor_that_others_read_stays_outside() -> None:
     nodes = [
-        Node("x", Input((4, 5, 5))),
-        Node("s0", Sign(), ("x",)),
-        Node("c0", BinaryConv2d(weights(0, 4, 4, 1, 1)), ("s0",)),
-        Node("p0", PRelu(floats(1, 4)), ("c0",)),
+        Node("x", ops.Input((4, 5, 5))),
+        Node("s0", ops.Sign(), ("x",)),
+        Node("c0", ops.BinaryConv2d(weights(0, 4, 4, 1, 1)), ("s0",)),
+        Node("p0", ops.PRelu(floats(1, 4)), ("c0",)),
     ]
     found = kinds(packed_and_equal(Graph(nodes, ["c0", "p0"]), [floats(2, 1, 4, 5, 5)]))
     assert found == {"PackSigns": 1, "BinaryConv": 1, "PRelu": 1}
@@ -149,11 +139,11 @@ def test_what_follows_a_tensor_that_others_read_stays_outside() -> None:
 
 def test_a_shortcut_of_another_shape_stays_outside() -> None:
     nodes = [
-        Node("x", Input((4, 5, 5))),
-        Node("z", Input((4, 1, 1))),
-        Node("s0", Sign(), ("x",)),
-        Node("c0", BinaryConv2d(weights(0, 4, 4, 1, 1)), ("s0",)),
-        Node("r0", Add(), ("c0", "z")),
+        Node("x", ops.Input((4, 5, 5))),
+        Node("z", ops.Input((4, 1, 1))),
+        Node("s0", ops.Sign(), ("x",)),
+        Node("c0", ops.BinaryConv2d(weights(0, 4, 4, 1, 1)), ("s0",)),
+        Node("r0", ops.Add(), ("c0", "z")),
     ]
     found = kinds(packed_and_equal(Graph(nodes, ["r0"]), [floats(2, 1, 4, 5, 5), floats(3, 1, 4, 1, 1)]))
     assert found == {"PackSigns": 1, "BinaryConv": 1, "Add": 1}
@@ -162,13 +152,13 @@ def test_a_shortcut_of_another_shape_stays_outside() -> None:
 @pytest.mark.parametrize(
     "op",
     [
-        BinaryConv2d(weights(0, 4, 2, 3, 3), groups=2),
-        BinaryConv2d(weights(0, 4, 4, 1, 1), padding=(1, 1)),
+        ops.BinaryConv2d(weights(0, 4, 2, 3, 3), groups=2),
+        ops.BinaryConv2d(weights(0, 4, 4, 1, 1), padding=(1, 1)),
     ],
     ids=["groups of 2 channels", "padding beyond the kernel"],
 )
 def test_what_has_no_packed_form_stays_standard(op: Op) -> None:
-    nodes = [Node("x", Input((4, 5, 5))), Node("s", Sign(), ("x",)), Node("c", op, ("s",))]
+    nodes = [Node("x", ops.Input((4, 5, 5))), Node("s", ops.Sign(), ("x",)), Node("c", op, ("s",))]
     found = kinds(packed_and_equal(Graph(nodes, ["c"]), [floats(2, 1, 4, 5, 5)]))
     assert found == {"Less": 1, "Where": 1, "Conv": 1}
 
@@ -188,15 +178,15 @@ def test_the_whole_network_of_the_conformance_cases() -> None:
 
 def test_float_layers_of_exact_numerics() -> None:
     nodes = [
-        Node("x", Input((3, 9, 9))),
-        Node("stem", Conv2d(floats(0, 8, 3, 3, 3), floats(1, 8), (2, 2), (1, 1)), ("x",)),
-        Node("sign", Sign(), ("stem",)),
-        Node("conv", BinaryConv2d(weights(2, 4, 8, 3, 3), padding=(1, 1)), ("sign",)),
+        Node("x", ops.Input((3, 9, 9))),
+        Node("stem", ops.Conv2d(floats(0, 8, 3, 3, 3), floats(1, 8), (2, 2), (1, 1)), ("x",)),
+        Node("sign", ops.Sign(), ("stem",)),
+        Node("conv", ops.BinaryConv2d(weights(2, 4, 8, 3, 3), padding=(1, 1)), ("sign",)),
     ]
     float_graph = Graph(nodes, ["conv", "stem"])
     rng = np.random.default_rng(0)
     exact = make_exact(float_graph, normal_inputs(float_graph, rng, 8))
-    convolutions = sum(isinstance(node.op, Conv2d) for node in exact.graph)
+    convolutions = sum(isinstance(node.op, ops.Conv2d) for node in exact.graph)
     assert convolutions > 1
     images = normal_inputs(float_graph, rng, 4)
     for numerics, differences in ((exact.numerics.to_text(), 1), (Numerics().to_text(), 0), ("", 0)):
@@ -210,12 +200,16 @@ def test_float_layers_of_exact_numerics() -> None:
         )
 
 
-BINARY = [BinaryConv2d, BinaryLinear, Sign]
+BINARY = [ops.BinaryConv2d, ops.BinaryLinear, ops.Sign]
 
 
 @pytest.mark.parametrize(
     "case",
-    [c for c in chosen_cases() if any(isinstance(n.op, (BinaryConv2d, BinaryLinear)) for n in c.graph)],
+    [
+        c
+        for c in chosen_cases()
+        if any(isinstance(n.op, (ops.BinaryConv2d, ops.BinaryLinear)) for n in c.graph)
+    ],
     ids=lambda case: case.name,
 )
 def test_chosen_case(case: Case) -> None:

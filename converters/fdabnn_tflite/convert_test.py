@@ -11,28 +11,10 @@ import pytest
 
 from fdabnn_deploy.conformance import network
 from fdabnn_deploy.errors import FdabnnError, NotWrittenError, UsageError
+from fdabnn_deploy.ir import ops
 from fdabnn_deploy.ir.graph import Graph, Node
 from fdabnn_deploy.ir.model_info import ModelInfo
-from fdabnn_deploy.ir.ops import (
-    Add,
-    Affine,
-    BinaryConv2d,
-    BinaryLinear,
-    Conv2d,
-    FloatArray,
-    GlobalAvgPool,
-    Input,
-    Linear,
-    MaxPool2d,
-    Op,
-    Pad,
-    Permute,
-    PRelu,
-    Relu,
-    Reshape,
-    Sign,
-    Slice,
-)
+from fdabnn_deploy.ir.ops import FloatArray, Op
 from fdabnn_deploy.ir.reference import evaluate, evaluate_all
 from fdabnn_deploy.targets.converter import Converter, ConvertOptions
 from fdabnn_deploy.targets.installed import find_converter
@@ -60,17 +42,17 @@ def grid(rng: np.random.Generator, unit: float, high: float, *shape: int) -> Flo
 def resnet20(seed: int = 0) -> Graph:
     """FDA-BNN's ResNet-20: a float stem, 18 binary convs, shortcuts without weights; every value before the mean is exact."""
     rng = np.random.default_rng(seed)
-    nodes = [Node("x", Input((3, 32, 32)))]
+    nodes = [Node("x", ops.Input((3, 32, 32)))]
 
     def add(name: str, op: Op, *inputs: str) -> str:
         nodes.append(Node(name, op, inputs))
         return name
 
-    def norm(channels: int) -> Affine:
+    def norm(channels: int) -> ops.Affine:
         scale, offset = grid(rng, 2**-5, 0.25, channels), grid(rng, 2**-5, 1, channels)
-        return Affine(scale.astype(np.float64), offset.astype(np.float64))
+        return ops.Affine(scale.astype(np.float64), offset.astype(np.float64))
 
-    y = add("stem", Conv2d(grid(rng, 2**-4, 0.5, 16, 3, 3, 3), None, (1, 1), (1, 1)), "x")
+    y = add("stem", ops.Conv2d(grid(rng, 2**-4, 0.5, 16, 3, 3, 3), None, (1, 1), (1, 1)), "x")
     y = add("stem.norm", norm(16), y)
     channels, size = 16, 32
     for stage in range(3):
@@ -80,17 +62,17 @@ def resnet20(seed: int = 0) -> Graph:
                 stride = 2 if stage and not block and conv == 1 else 1
                 outputs = 16 << stage
                 weight = np.where(rng.random((outputs, channels, 3, 3)) < 0.5, -1, 1).astype(np.int8)
-                z = add(name + "sign", Sign(), y)
-                z = add(name + "conv", BinaryConv2d(weight, (stride, stride), (1, 1)), z)
-                z = add(name + "prelu", PRelu(grid(rng, 2**-3, 1, outputs)), z)
+                z = add(name + "sign", ops.Sign(), y)
+                z = add(name + "conv", ops.BinaryConv2d(weight, (stride, stride), (1, 1)), z)
+                z = add(name + "prelu", ops.PRelu(grid(rng, 2**-3, 1, outputs)), z)
                 z = add(name + "norm", norm(outputs), z)
                 if stride == 2:
-                    y = add(name + "part", Slice(((0, channels, 1), (0, size, 2), (0, size, 2))), y)
-                    y = add(name + "wide", Pad(((channels // 2, channels // 2), (0, 0), (0, 0))), y)
+                    y = add(name + "part", ops.Slice(((0, channels, 1), (0, size, 2), (0, size, 2))), y)
+                    y = add(name + "wide", ops.Pad(((channels // 2, channels // 2), (0, 0), (0, 0))), y)
                     channels, size = outputs, size // 2
-                y = add(name + "add", Add(), z, y)
-    y = add("mean", GlobalAvgPool(), y)
-    add("classes", Linear(rng.standard_normal((10, 64), dtype=np.float32), np.zeros(10, np.float32)), y)
+                y = add(name + "add", ops.Add(), z, y)
+    y = add("mean", ops.GlobalAvgPool(), y)
+    add("classes", ops.Linear(rng.standard_normal((10, 64), dtype=np.float32), np.zeros(10, np.float32)), y)
     return Graph(nodes, ["classes"])
 
 
@@ -175,13 +157,13 @@ def test_any_batch_runs_where_inputs_can_be_resized(tmp_path: Path) -> None:
     """TensorFlow's own interpreter has no binary operators, so a float network stands in."""
     tf, _ = import_tensorflow()
     rng = np.random.default_rng(5)
-    conv = Conv2d(rng.standard_normal((4, 3, 3, 3), dtype=np.float32), None, (2, 2), (1, 1))
-    dense = Linear(rng.standard_normal((5, 64), dtype=np.float32))
+    conv = ops.Conv2d(rng.standard_normal((4, 3, 3, 3), dtype=np.float32), None, (2, 2), (1, 1))
+    dense = ops.Linear(rng.standard_normal((5, 64), dtype=np.float32))
     nodes = [
-        Node("x", Input((3, 8, 8))),
+        Node("x", ops.Input((3, 8, 8))),
         Node("c", conv, ("x",)),
-        Node("f", Reshape((64,)), ("c",)),
-        Node("r", Relu(), ("f",)),
+        Node("f", ops.Reshape((64,)), ("c",)),
+        Node("r", ops.Relu(), ("f",)),
         Node("y", dense, ("r",)),
     ]
     graph = Graph(nodes, ["y", "c"])
@@ -200,11 +182,13 @@ def test_any_batch_runs_where_inputs_can_be_resized(tmp_path: Path) -> None:
     assert np.allclose(c.transpose(0, 3, 1, 2), want_c, rtol=0, atol=1e-4)
 
 
-@pytest.mark.parametrize("op", [Permute((1, 3, 2)), MaxPool2d((1, 1), (1, 1))], ids=lambda op: op.kind)
+@pytest.mark.parametrize(
+    "op", [ops.Permute((1, 3, 2)), ops.MaxPool2d((1, 1), (1, 1))], ids=lambda op: op.kind
+)
 def test_a_batch_is_free_where_runtimes_or_the_converter_hold_on_to_it(op: Op, tmp_path: Path) -> None:
     """The converter moves dimensions of size 1 by reshapes to constant shapes; XNNPACK does not resize max-pools of one value."""
     rng = np.random.default_rng(6)
-    nodes = [Node("x", Input((3, 4, 1))), Node("p", op, ("x",)), Node("y", Relu(), ("p",))]
+    nodes = [Node("x", ops.Input((3, 4, 1))), Node("p", op, ("x",)), Node("y", ops.Relu(), ("p",))]
     graph = Graph(nodes, ["y"])
     path = tmp_path / "free.tflite"
     image = rng.standard_normal((5, 3, 4, 1), dtype=np.float32)
@@ -216,7 +200,7 @@ def test_a_batch_is_free_where_runtimes_or_the_converter_hold_on_to_it(op: Op, t
 
 
 def test_wrong_usage_is_told_and_nothing_written(tmp_path: Path) -> None:
-    graph = Graph([Node("x", Input((3,))), Node("y", Relu(), ("x",))], ["y"])
+    graph = Graph([Node("x", ops.Input((3,))), Node("y", ops.Relu(), ("x",))], ["y"])
     with pytest.raises(UsageError, match="batch size 0"):
         CONVERTER.convert(graph, INFO, tmp_path / "a.tflite", ConvertOptions(batch=0))
     (tmp_path / "file").touch()
@@ -233,9 +217,9 @@ def test_a_layer_that_comes_out_float_is_an_error(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(Emitter, "sign", misspelt)
     weight = np.ones((2, 3, 3, 3), dtype=np.int8)
     nodes = [
-        Node("x", Input((3, 4, 4))),
-        Node("s", Sign(), ("x",)),
-        Node("layer4.conv", BinaryConv2d(weight), ("s",)),
+        Node("x", ops.Input((3, 4, 4))),
+        Node("s", ops.Sign(), ("x",)),
+        Node("layer4.conv", ops.BinaryConv2d(weight), ("s",)),
     ]
     with pytest.raises(FdabnnError, match=r"0 LceBconv2d instead of 1.*layer4\.conv") as caught:
         CONVERTER.convert(Graph(nodes, ["layer4.conv"]), INFO, tmp_path / "a.tflite", ConvertOptions())
@@ -246,9 +230,9 @@ def test_a_layer_that_comes_out_float_is_an_error(tmp_path: Path, monkeypatch: p
 def test_every_count_is_checked() -> None:
     weight = np.ones((2, 3, 1, 1), dtype=np.int8)
     nodes = [
-        Node("x", Input((3, 4, 4))),
-        Node("s", Sign(), ("x",)),
-        Node("c", BinaryConv2d(weight), ("s",)),
+        Node("x", ops.Input((3, 4, 4))),
+        Node("s", ops.Sign(), ("x",)),
+        Node("c", ops.BinaryConv2d(weight), ("s",)),
     ]
     data, emitter, results = build_flatbuffer(Graph(nodes, ["c"]), False, 1)
     file = parse_tflite(finish_file(data, emitter, "one", {}))
@@ -266,16 +250,16 @@ def test_pools_that_only_a_pool_on_bits_reads_work_on_bits_too() -> None:
     """The second pool's sign goes in front of both; TensorFlow removes the two reshapes between the third pool and its sign."""
     weight = np.ones((2, 3, 1, 1), dtype=np.int8)
     nodes = [
-        Node("x", Input((3, 8, 8))),
-        Node("p", MaxPool2d((2, 2), (2, 2)), ("x",)),
-        Node("q", MaxPool2d((2, 2), (2, 2)), ("p",)),
-        Node("s", Sign(), ("q",)),
-        Node("c", BinaryConv2d(weight), ("s",)),
-        Node("f", Relu(), ("x",)),
-        Node("r", MaxPool2d((8, 8), (8, 8)), ("f",)),
-        Node("v", Reshape((3,)), ("r",)),
-        Node("t", Sign(), ("v",)),
-        Node("l", BinaryLinear(weight[:, :, 0, 0]), ("t",)),
+        Node("x", ops.Input((3, 8, 8))),
+        Node("p", ops.MaxPool2d((2, 2), (2, 2)), ("x",)),
+        Node("q", ops.MaxPool2d((2, 2), (2, 2)), ("p",)),
+        Node("s", ops.Sign(), ("q",)),
+        Node("c", ops.BinaryConv2d(weight), ("s",)),
+        Node("f", ops.Relu(), ("x",)),
+        Node("r", ops.MaxPool2d((8, 8), (8, 8)), ("f",)),
+        Node("v", ops.Reshape((3,)), ("r",)),
+        Node("t", ops.Sign(), ("v",)),
+        Node("l", ops.BinaryLinear(weight[:, :, 0, 0]), ("t",)),
     ]
     data, emitter, results = build_flatbuffer(Graph(nodes, ["c", "l"]), False, 1)
     file = parse_tflite(finish_file(data, emitter, "pools", {}))

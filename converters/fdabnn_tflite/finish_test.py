@@ -7,20 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from fdabnn_deploy.ir import ops
 from fdabnn_deploy.ir.graph import Graph, Node
-from fdabnn_deploy.ir.ops import (
-    Affine,
-    BinaryConv2d,
-    BinaryLinear,
-    Conv2d,
-    Input,
-    Linear,
-    MaxPool2d,
-    PRelu,
-    Relu,
-    Reshape,
-    Sign,
-)
 from fdabnn_deploy.ir.reference import evaluate
 from fdabnn_tflite.finish import finish_file
 from fdabnn_tflite.runtime.lce import LceRuntime
@@ -34,9 +22,9 @@ pytestmark = pytest.mark.runtimes
 RNG = np.random.default_rng(4)
 
 
-def binary(outputs: int, inputs: int, stride: int) -> BinaryConv2d:
+def binary(outputs: int, inputs: int, stride: int) -> ops.BinaryConv2d:
     weight = np.where(RNG.random((outputs, inputs, 3, 3)) < 0.5, -1, 1).astype(np.int8)
-    return BinaryConv2d(weight, (stride, stride), (1, 1))
+    return ops.BinaryConv2d(weight, (stride, stride), (1, 1))
 
 
 def floats(*shape: int) -> Any:
@@ -45,19 +33,19 @@ def floats(*shape: int) -> Any:
 
 NETWORK = Graph(
     [
-        Node("image", Input((3, 16, 16))),
-        Node("ignored", Input((2,))),
-        Node("stem.0", Conv2d(floats(4, 3, 3, 3), None, (1, 1), (1, 1)), ("image",)),
-        Node("stem.1", Affine(RNG.standard_normal(4), RNG.standard_normal(4)), ("stem.0",)),
-        Node("layer.sign", Sign(), ("stem.1",)),
+        Node("image", ops.Input((3, 16, 16))),
+        Node("ignored", ops.Input((2,))),
+        Node("stem.0", ops.Conv2d(floats(4, 3, 3, 3), None, (1, 1), (1, 1)), ("image",)),
+        Node("stem.1", ops.Affine(RNG.standard_normal(4), RNG.standard_normal(4)), ("stem.0",)),
+        Node("layer.sign", ops.Sign(), ("stem.1",)),
         Node("layer.conv", binary(5, 4, 2), ("layer.sign",)),
-        Node("layer.norm", Affine(RNG.standard_normal(5), RNG.standard_normal(5)), ("layer.conv",)),
-        Node("layer.act", PRelu(floats(5)), ("layer.norm",)),
-        Node("pool", MaxPool2d((2, 2), (2, 2)), ("layer.act",)),
-        Node("sign2", Sign(), ("pool",)),
+        Node("layer.norm", ops.Affine(RNG.standard_normal(5), RNG.standard_normal(5)), ("layer.conv",)),
+        Node("layer.act", ops.PRelu(floats(5)), ("layer.norm",)),
+        Node("pool", ops.MaxPool2d((2, 2), (2, 2)), ("layer.act",)),
+        Node("sign2", ops.Sign(), ("pool",)),
         Node("conv2", binary(6, 5, 1), ("sign2",)),
-        Node("flat", Reshape((96,)), ("conv2",)),
-        Node("classes", Linear(floats(3, 96), floats(3)), ("flat",)),
+        Node("flat", ops.Reshape((96,)), ("conv2",)),
+        Node("classes", ops.Linear(floats(3, 96), floats(3)), ("flat",)),
     ],
     ["conv2", "classes", "layer.act"],
 )
@@ -160,10 +148,10 @@ def test_a_resizable_file_marks_its_batch(built: Any) -> None:
 def test_outputs_that_are_one_tensor_or_an_input(on_lce: Callable[..., Any]) -> None:
     graph = Graph(
         [
-            Node("x", Input((3, 2, 2))),
-            Node("y", Relu(), ("x",)),
-            Node("same", Reshape((3, 2, 2)), ("y",)),
-            Node("z", Relu(), ("same",)),
+            Node("x", ops.Input((3, 2, 2))),
+            Node("y", ops.Relu(), ("x",)),
+            Node("same", ops.Reshape((3, 2, 2)), ("y",)),
+            Node("z", ops.Relu(), ("same",)),
         ],
         ["same", "z", "y", "z"],
     )
@@ -180,9 +168,9 @@ def test_a_wide_layer_of_equal_weights_has_them_as_a_constant(
 ) -> None:
     """LCE's converter makes a `FILL` of a large filter of equal words; LiteRT reads filters before anything runs."""
     shape: tuple[int, ...] = (1024,) if dense else (512, 3, 3)
-    conv = BinaryConv2d(np.full((512, 512, 3, 3), value, dtype=np.int8), (1, 1), (1, 1))
-    op = BinaryLinear(np.full((2112, 1024), value, dtype=np.int8)) if dense else conv
-    graph = Graph([Node("x", Input(shape)), Node("s", Sign(), ("x",)), Node("y", op, ("s",))], ["y"])
+    conv = ops.BinaryConv2d(np.full((512, 512, 3, 3), value, dtype=np.int8), (1, 1), (1, 1))
+    op = ops.BinaryLinear(np.full((2112, 1024), value, dtype=np.int8)) if dense else conv
+    graph = Graph([Node("x", ops.Input(shape)), Node("s", ops.Sign(), ("x",)), Node("y", op, ("s",))], ["y"])
     data, emitter, _ = build_flatbuffer(graph, False, 1)
     path = tmp_path / "equal.tflite"
     path.write_bytes(finish_file(data, emitter, "equal", {}))

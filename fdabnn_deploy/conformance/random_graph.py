@@ -13,36 +13,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from fdabnn_deploy.conformance.hostile import NORM_KINDS, random_norm
+from fdabnn_deploy.ir import ops
 from fdabnn_deploy.ir.graph import Editor, Graph, Node
-from fdabnn_deploy.ir.ops import (
-    MOVERS,
-    Add,
-    Affine,
-    Array,
-    AvgPool2d,
-    BinaryConv2d,
-    BinaryLinear,
-    Clamp,
-    Concat,
-    Conv2d,
-    FloatArray,
-    GlobalAvgPool,
-    Input,
-    Linear,
-    Maximum,
-    MaxPool2d,
-    Mul,
-    Op,
-    Pad,
-    Permute,
-    PRelu,
-    Relu,
-    Reshape,
-    Sign,
-    Slice,
-    Softmax,
-    Sub,
-)
+from fdabnn_deploy.ir.ops import Array, FloatArray, Op
 from fdabnn_deploy.ir.ops.conv import conv_size
 from fdabnn_deploy.ir.ops.conv_cases import Options
 from fdabnn_deploy.ir.ops.drawing import signs
@@ -113,7 +86,7 @@ class _Draw:
 
     def add(self, op: Op, *inputs: str) -> str:
         name = f"{op.kind.lower()}{len(self.nodes)}"
-        if isinstance(op, Input):
+        if isinstance(op, ops.Input):
             self.values[name] = self.rng.standard_normal((2, *op.shape), dtype=np.float32)
         else:
             self.values[name] = op.reference(*(self.values[i] for i in inputs))
@@ -148,17 +121,17 @@ class _Draw:
     def begin(self) -> str:
         """One input, or two that are joined."""
         channels, height, width = self.number(1, 4), self.number(5, 12), self.number(5, 12)
-        first = self.add(Input((channels, height, width)))
+        first = self.add(ops.Input((channels, height, width)))
         if not self.chance(0.15):
             return first
-        second = self.add(Input((channels, height, width)))
-        return self.add(Concat() if self.chance(0.5) else Sub(), first, second)
+        second = self.add(ops.Input((channels, height, width)))
+        return self.add(ops.Concat() if self.chance(0.5) else ops.Sub(), first, second)
 
     def outputs(self, last: str) -> list[str]:
         """The last tensor, behind a softmax at times, and at times a tensor that is read inside, too."""
         if len(self.shape(last)) == 1 and self.chance(0.07) and self.trainable(last):
-            last = self.add(Softmax(self.chance(0.5)), last)
-        inner = [node.name for node in self.nodes if not isinstance(node.op, Input) and node.name != last]
+            last = self.add(ops.Softmax(self.chance(0.5)), last)
+        inner = [node.name for node in self.nodes if not isinstance(node.op, ops.Input) and node.name != last]
         more = self.rng.choice(inner, self.number(1, 2)).tolist() if inner and self.chance(0.25) else []
         return list(dict.fromkeys([last, *more]))
 
@@ -174,20 +147,21 @@ class _Draw:
         channels = self.shape(x)[0]
         choice = self.number(0, 6)
         if choice == 0:
-            return self.add(Relu(), x)
+            return self.add(ops.Relu(), x)
         if choice == 1:
-            return self.add(Clamp(*((-1.0, 1.0), (0.0, 6.0), (-0.3, 2.7))[self.number(0, 2)]), x)
+            return self.add(ops.Clamp(*((-1.0, 1.0), (0.0, 6.0), (-0.3, 2.7))[self.number(0, 2)]), x)
         if choice == 2:
             return self.add(
-                PRelu(np.array(self.rng.choice([0.25, 0.1, -0.2, 1.5, 1.0, 0.0]), dtype=np.float32)), x
+                ops.PRelu(np.array(self.rng.choice([0.25, 0.1, -0.2, 1.5, 1.0, 0.0]), dtype=np.float32)), x
             )
         if choice == 3 and self.trainable(x, x):
             # Maxout: the larger of two lines.
             lines = [
-                Affine(self.rng.normal(0.7, 0.5, channels), self.rng.normal(0, 0.3, channels)) for _ in "ab"
+                ops.Affine(self.rng.normal(0.7, 0.5, channels), self.rng.normal(0, 0.3, channels))
+                for _ in "ab"
             ]
-            return self.add(Maximum(), self.add(lines[0], x), self.add(lines[1], x))
-        return self.add(PRelu((0.25 + 0.3 * self.floats(channels)).astype(np.float32)), x)
+            return self.add(ops.Maximum(), self.add(lines[0], x), self.add(lines[1], x))
+        return self.add(ops.PRelu((0.25 + 0.3 * self.floats(channels)).astype(np.float32)), x)
 
     def windows(
         self, size: tuple[int, ...], kernel: tuple[int, int], dilation: tuple[int, int]
@@ -216,21 +190,21 @@ class _Draw:
         shape = (channels if same else each * groups, channels // groups, *kernel)
         if binary:
             weight, value = signs(self.rng, shape), self.number(0, 1)
-            op = BinaryConv2d(weight, **options, groups=groups, padding_value=value)
-            return self.add(op, self.add(Sign(), x))
+            op = ops.BinaryConv2d(weight, **options, groups=groups, padding_value=value)
+            return self.add(op, self.add(ops.Sign(), x))
         kernels = self.floats(*shape) / np.float32(np.sqrt(np.prod(shape[1:])))
         bias = self.floats(shape[0]) if self.chance(0.4) else None
-        return self.add(Conv2d(kernels, bias, **options, groups=groups), x)
+        return self.add(ops.Conv2d(kernels, bias, **options, groups=groups), x)
 
     def behind_binary(self, x: str) -> str:
         """Scale of the trained weights, activation and norm, in the orders that papers have."""
         channels = self.shape(x)[0]
         if self.chance(0.6):
-            x = self.add(Affine(self.rng.uniform(0.01, 0.2, channels), np.zeros(channels)), x)
+            x = self.add(ops.Affine(self.rng.uniform(0.01, 0.2, channels), np.zeros(channels)), x)
         if self.chance(0.45):
             x = self.activation(x)
         if len(self.shape(x)) == 3 and min(self.shape(x)[1:]) >= 2 and self.chance(0.12):
-            x = self.add(MaxPool2d((2, 2), (2, 2)), x)
+            x = self.add(ops.MaxPool2d((2, 2), (2, 2)), x)
         if self.chance(0.85):
             x = self.norm(x)
         return self.activation(x) if self.chance(0.25) else x
@@ -239,7 +213,7 @@ class _Draw:
         """Two tensors of one shape, or of shapes that broadcast, added, subtracted, multiplied or compared."""
         if not self.trainable(x, y):
             return y
-        kinds: list[Op] = [Add(), Sub(), Mul(), Maximum()]
+        kinds: list[Op] = [ops.Add(), ops.Sub(), ops.Mul(), ops.Maximum()]
         op = kinds[int(self.rng.choice(4, p=[0.6, 0.2, 0.1, 0.1]))]
         return self.add(op, *((x, y) if self.chance(0.5) else (y, x)))
 
@@ -254,11 +228,11 @@ class _Draw:
         if not strides or not self.trainable(x):
             return None
         if own[0] <= shape[0] and self.chance(0.4):
-            x = self.add(Slice(((0, own[0], 1), *((0, size, strides[0]) for size in own[1:]))), x)
+            x = self.add(ops.Slice(((0, own[0], 1), *((0, size, strides[0]) for size in own[1:]))), x)
             before = self.number(0, shape[0] - own[0])
-            return self.add(Pad(((before, shape[0] - own[0] - before), (0, 0), (0, 0))), x)
+            return self.add(ops.Pad(((before, shape[0] - own[0] - before), (0, 0), (0, 0))), x)
         weight = self.floats(shape[0], own[0], 1, 1) / np.float32(np.sqrt(own[0]))
-        y = self.add(Conv2d(weight, None, (strides[0], strides[0])), x)
+        y = self.add(ops.Conv2d(weight, None, (strides[0], strides[0])), x)
         return self.norm(y) if self.chance(0.6) else y
 
     # Layers.
@@ -268,7 +242,7 @@ class _Draw:
         x = self.norm(x) if self.chance(0.8) else x
         x = self.activation(x) if self.chance(0.4) else x
         if min(self.shape(x)[1:]) >= 4 and self.chance(0.2):
-            x = self.add(MaxPool2d((3, 3), (2, 2), (1, 1)), x)
+            x = self.add(ops.MaxPool2d((3, 3), (2, 2), (1, 1)), x)
         return x
 
     def image_layer(self, x: str) -> str:
@@ -318,7 +292,7 @@ class _Draw:
         return kernel, self.pair(1, 3), padding
 
     def max_pool(self, x: str) -> str:
-        return self.add(MaxPool2d(*self.pool_windows(x), ceil_mode=self.chance(0.4)), x)
+        return self.add(ops.MaxPool2d(*self.pool_windows(x), ceil_mode=self.chance(0.4)), x)
 
     def average_pool(self, x: str) -> str:
         kernel, stride, padding = self.pool_windows(x)
@@ -327,30 +301,32 @@ class _Draw:
             padding = (0, 0)
         # Means of fewer values at the border are rare in networks.
         whole = self.chance(0.95 if any(padding) else 0.5)
-        return self.add(AvgPool2d(kernel, stride, padding, count_include_pad=whole), x)
+        return self.add(ops.AvgPool2d(kernel, stride, padding, count_include_pad=whole), x)
 
     def gate(self, x: str) -> str:
         """Squeeze and excitation: every channel times a number between 0 and 1 computed from all channels."""
         channels = self.shape(x)[0]
-        means = self.add(GlobalAvgPool(keepdims=True), x)
+        means = self.add(ops.GlobalAvgPool(keepdims=True), x)
         weight = self.floats(channels, channels, 1, 1) / np.float32(np.sqrt(channels))
-        y = self.add(Conv2d(weight, np.full(channels, 0.5, dtype=np.float32)), means)
-        return self.add(Mul(), x, self.add(Clamp(0.0, 1.0), y))
+        y = self.add(ops.Conv2d(weight, np.full(channels, 0.5, dtype=np.float32)), means)
+        return self.add(ops.Mul(), x, self.add(ops.Clamp(0.0, 1.0), y))
 
     def padded_or_cut(self, x: str) -> str:
         channels, height, width = self.shape(x)
         if self.chance(0.5) and max(height, width) <= 10:
             rows, columns = self.pair(0, 2), self.pair(0, 2)
-            return self.add(Pad(((0, 0), rows, columns), float(self.rng.choice([0.0, 0.0, 1.0, -1.0]))), x)
+            return self.add(
+                ops.Pad(((0, 0), rows, columns), float(self.rng.choice([0.0, 0.0, 1.0, -1.0]))), x
+            )
         ranges = []
         for size in (channels, height, width):
             begin = self.number(0, (size - 1) // 2)
             ranges.append((begin, self.number((size + begin + 1) // 2, size), self.number(1, 2)))
-        return self.add(Slice(tuple(ranges)), x)
+        return self.add(ops.Slice(tuple(ranges)), x)
 
     def rearranged(self, x: str) -> str:
         """Values in other places: by an operator that fits this tensor, or by its channels shuffled."""
-        drawn = (kind.fitting(self.rng, self.shape(x)) for kind in MOVERS)
+        drawn = (kind.fitting(self.rng, self.shape(x)) for kind in ops.MOVERS)
         fitting = [op for op in drawn if op is not None]
         if not fitting or self.chance(0.3):
             return self.shuffled(x)
@@ -361,10 +337,10 @@ class _Draw:
         channels, height, width = self.shape(x)
         groups = [g for g in range(2, channels) if channels % g == 0]
         if not groups or self.chance(0.4):
-            return self.add(Permute((1, 3, 2)), x)
+            return self.add(ops.Permute((1, 3, 2)), x)
         group = int(self.rng.choice(groups))
-        x = self.add(Reshape((group, channels // group, height, width)), x)
-        return self.add(Reshape((channels, height, width)), self.add(Permute((2, 1, 3, 4)), x))
+        x = self.add(ops.Reshape((group, channels // group, height, width)), x)
+        return self.add(ops.Reshape((channels, height, width)), self.add(ops.Permute((2, 1, 3, 4)), x))
 
     def concatenated(self, x: str) -> str:
         """Channels of an earlier tensor of the same size beside the own ones, or half the channels computed again."""
@@ -372,13 +348,13 @@ class _Draw:
         earlier = [name for name in self.kept if list(self.shape(name)[1:]) == size and name != x]
         earlier = [name for name in earlier if self.shape(name)[0] + channels <= MOST_CHANNELS]
         if earlier:
-            return self.add(Concat(), x, str(self.rng.choice(earlier)))
+            return self.add(ops.Concat(), x, str(self.rng.choice(earlier)))
         if channels < 2:
             return self.activation(x)
         whole = tuple((0, d, 1) for d in size)
-        first = self.add(Slice(((0, channels // 2, 1), *whole)), x)
-        second = self.add(Slice(((channels // 2, channels, 1), *whole)), x)
-        return self.add(Concat(), self.norm(first), second)
+        first = self.add(ops.Slice(((0, channels // 2, 1), *whole)), x)
+        second = self.add(ops.Slice(((channels // 2, channels, 1), *whole)), x)
+        return self.add(ops.Concat(), self.norm(first), second)
 
     def features(self, x: str) -> str:
         """A vector per image."""
@@ -386,24 +362,24 @@ class _Draw:
             return x
         count = int(np.prod(self.shape(x)))
         if count > 400 or self.chance(0.6):
-            return self.add(GlobalAvgPool(), x)
-        return self.add(Reshape((count,)), self.add(Sign(), x) if self.chance(0.2) else x)
+            return self.add(ops.GlobalAvgPool(), x)
+        return self.add(ops.Reshape((count,)), self.add(ops.Sign(), x) if self.chance(0.2) else x)
 
     def flattened_sign(self, x: str) -> bool:
         """Whether a tensor is a flattened image of signs."""
         sign, flat = self.nodes[-2:]
-        kinds = isinstance(sign.op, Sign) and isinstance(flat.op, Reshape)
+        kinds = isinstance(sign.op, ops.Sign) and isinstance(flat.op, ops.Reshape)
         return kinds and (*flat.inputs, flat.name) == (sign.name, x)
 
     def dense_layer(self, x: str) -> str:
         (count,) = self.shape(x)
         rows = count if self.chance(0.3) and count <= MOST_CHANNELS else self.number(1, MOST_CHANNELS)
         if self.chance(0.5) or not self.trainable(x):
-            source = x if self.flattened_sign(x) else self.add(Sign(), x)
-            y = self.add(BinaryLinear(signs(self.rng, (rows, count))), source)
+            source = x if self.flattened_sign(x) else self.add(ops.Sign(), x)
+            y = self.add(ops.BinaryLinear(signs(self.rng, (rows, count))), source)
             y = self.behind_binary(y)
         else:
             weight = self.floats(rows, count) / np.float32(np.sqrt(count))
-            y = self.add(Linear(weight, self.floats(rows) if self.chance(0.7) else None), x)
+            y = self.add(ops.Linear(weight, self.floats(rows) if self.chance(0.7) else None), x)
             y = self.activation(y) if self.chance(0.3) else y
         return self.joined(x, y) if self.shape(x) == self.shape(y) and self.chance(0.4) else y

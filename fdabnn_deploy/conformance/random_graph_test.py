@@ -7,25 +7,12 @@ import pytest
 
 from fdabnn_deploy.conformance.hostile import NORM_KINDS, normal_inputs
 from fdabnn_deploy.conformance.random_graph import DEPTHS, MOST_CHANNELS, RandomGraph, random_graph
-from fdabnn_deploy.ir.ops import (
-    DEPLOYED,
-    AvgPool2d,
-    BinaryConv2d,
-    BinaryLinear,
-    Conv2d,
-    GlobalSum,
-    MaxPool2d,
-    PRelu,
-    Reshape,
-    RoundToGrid,
-    Saturate,
-    Sign,
-)
+from fdabnn_deploy.ir import ops
 from fdabnn_deploy.ir.reference import evaluate_all
 from fdabnn_deploy.transforms.affine.fold_affine import fold_affine
 from fdabnn_deploy.transforms.simplify import simplify
 
-ONLY_EXACT = {GlobalSum, RoundToGrid, Saturate}
+ONLY_EXACT = {ops.GlobalSum, ops.RoundToGrid, ops.Saturate}
 """Come in when a graph is made exact."""
 
 
@@ -38,7 +25,7 @@ def test_every_operator_and_norm_occurs(
     drawn: list[RandomGraph],
 ) -> None:
     kinds = Counter(kind for r in drawn for kind in {type(node.op) for node in r.graph})
-    assert set(kinds) == DEPLOYED - ONLY_EXACT
+    assert set(kinds) == ops.DEPLOYED - ONLY_EXACT
     assert min(kinds.values()) >= 2
     norms = Counter(kind for r in drawn for kind in r.tags)
     assert set(norms) == set(NORM_KINDS)
@@ -47,18 +34,18 @@ def test_every_operator_and_norm_occurs(
 
 def test_forms_of_operators(drawn: list[RandomGraph]) -> None:
     nodes = [(r.graph, node) for r in drawn for node in r.graph]
-    binary = [node.op for _, node in nodes if isinstance(node.op, BinaryConv2d)]
+    binary = [node.op for _, node in nodes if isinstance(node.op, ops.BinaryConv2d)]
     assert {op.padding_value for op in binary} == {0, 1}
-    for op in (binary, [node.op for _, node in nodes if isinstance(node.op, Conv2d)]):
+    for op in (binary, [node.op for _, node in nodes if isinstance(node.op, ops.Conv2d)]):
         assert {o.groups > 1 for o in op} == {True, False}
         assert {o.dilation == (1, 1) for o in op} == {True, False}
         assert {o.stride for o in op} > {(1, 1), (2, 2)}
         assert {o.padding for o in op} > {(0, 0), (1, 1), (2, 2)}
-    assert {op.op.ceil_mode for _, op in nodes if isinstance(op.op, MaxPool2d)} == {True, False}
-    pools = [node.op for _, node in nodes if isinstance(node.op, AvgPool2d)]
+    assert {op.op.ceil_mode for _, op in nodes if isinstance(op.op, ops.MaxPool2d)} == {True, False}
+    pools = [node.op for _, node in nodes if isinstance(node.op, ops.AvgPool2d)]
     padded = {(op.count_include_pad, any(op.padding)) for op in pools}
     assert padded >= {(True, True), (True, False), (False, False)}
-    slopes = [node.op.slope for _, node in nodes if isinstance(node.op, PRelu)]
+    slopes = [node.op.slope for _, node in nodes if isinstance(node.op, ops.PRelu)]
     assert {slope.ndim for slope in slopes} == {0, 1}
     assert any(np.any(slope < 0) for slope in slopes)
     assert {len(graph.consumers(node.name)) for graph, node in nodes} >= {0, 1, 2, 3}
@@ -74,13 +61,13 @@ def test_shape_of_the_networks(drawn: list[RandomGraph]) -> None:
             shape = r.graph.shape(node.name)
             assert len(shape) != 4 or shape[1] <= MOST_CHANNELS * 2
             assert np.prod(shape[1:]) <= 20000
-            if isinstance(node.op, BinaryConv2d | BinaryLinear):
+            if isinstance(node.op, ops.BinaryConv2d | ops.BinaryLinear):
                 source = r.graph[node.inputs[0]]
-                if isinstance(source.op, Reshape):
-                    assert isinstance(node.op, BinaryLinear)
+                if isinstance(source.op, ops.Reshape):
+                    assert isinstance(node.op, ops.BinaryLinear)
                     source = r.graph[source.inputs[0]]
                     flattened += 1
-                assert isinstance(source.op, Sign)
+                assert isinstance(source.op, ops.Sign)
     assert flattened > 0
 
 

@@ -6,38 +6,9 @@ import math
 
 import numpy as np
 
+from fdabnn_deploy.ir import ops
 from fdabnn_deploy.ir.graph import Graph, Node
-from fdabnn_deploy.ir.ops import (
-    BATCH,
-    MOVERS,
-    Add,
-    Affine,
-    AvgPool2d,
-    BinaryConv2d,
-    BinaryLinear,
-    Clamp,
-    Concat,
-    Conv2d,
-    FloatArray,
-    GlobalAvgPool,
-    GlobalSum,
-    Input,
-    Linear,
-    Maximum,
-    MaxPool2d,
-    Mul,
-    Pad,
-    Permute,
-    PRelu,
-    Relu,
-    Reshape,
-    RoundToGrid,
-    Saturate,
-    Sign,
-    Slice,
-    Softmax,
-    Sub,
-)
+from fdabnn_deploy.ir.ops import FloatArray
 from fdabnn_deploy.ir.ops.drawing import floats, signs
 
 
@@ -45,38 +16,38 @@ def network(seed: int = 0) -> Graph:
     """A small network of two inputs and two outputs in which every deployed operator occurs."""
     rng = np.random.default_rng(seed)
     nodes = [
-        Node("image", Input((3, 9, 9))),
-        Node("bias", Input((4,))),
-        Node("limited", Saturate(-3.0, 3.0), ("image",)),
-        Node("gridded", RoundToGrid(8), ("limited",)),
-        Node("stem", Conv2d(floats(rng, (4, 3, 3, 3)), floats(rng, (4,)), padding=(1, 1)), ("gridded",)),
-        Node("norm1", Affine(rng.normal(size=4), rng.normal(size=4)), ("stem",)),
-        Node("sign1", Sign(), ("norm1",)),
-        Node("conv1", BinaryConv2d(signs(rng, (4, 4, 3, 3)), padding=(1, 1)), ("sign1",)),
-        Node("act1", PRelu(floats(rng, (4,))), ("conv1",)),
-        Node("sum1", Add(), ("act1", "norm1")),
-        Node("clip1", Clamp(-3.0, 3.0), ("sum1",)),
-        Node("pool1", MaxPool2d((2, 2), (2, 2), ceil_mode=True), ("clip1",)),
-        Node("sign2", Sign(), ("pool1",)),
-        Node("conv2", BinaryConv2d(signs(rng, (6, 4, 3, 3)), (2, 2), (1, 1), padding_value=1), ("sign2",)),
-        Node("norm2", Affine(rng.normal(size=6) / 8, rng.normal(size=6)), ("conv2",)),
-        Node("part", Slice(((0, 4, 1), (0, 5, 2), (0, 5, 2))), ("pool1",)),
-        Node("wide", Pad(((1, 1), (0, 0), (0, 0))), ("part",)),
-        Node("sum2", Sub(), ("wide", "norm2")),
-        Node("act2", Relu(), ("sum2",)),
-        Node("mean2", AvgPool2d((2, 2), (1, 1)), ("act2",)),
-        Node("joined", Concat(), ("mean2", "mean2")),
-        Node("turned", Permute((1, 3, 2)), ("joined",)),
-        Node("flat", Reshape((48,)), ("turned",)),
-        Node("sign3", Sign(), ("flat",)),
-        Node("dense", BinaryLinear(signs(rng, (4, 48))), ("sign3",)),
-        Node("product", Mul(), ("dense", "bias")),
-        Node("largest", Maximum(), ("product", "dense")),
-        Node("means", GlobalAvgPool(), ("joined",)),
-        Node("sums", GlobalSum(), ("joined",)),
-        Node("features", Add(), ("means", "sums")),
-        Node("classifier", Linear(floats(rng, (5, 12)), floats(rng, (5,))), ("features",)),
-        Node("probabilities", Softmax(), ("classifier",)),
+        Node("image", ops.Input((3, 9, 9))),
+        Node("bias", ops.Input((4,))),
+        Node("limited", ops.Saturate(-3.0, 3.0), ("image",)),
+        Node("gridded", ops.RoundToGrid(8), ("limited",)),
+        Node("stem", ops.Conv2d(floats(rng, (4, 3, 3, 3)), floats(rng, (4,)), padding=(1, 1)), ("gridded",)),
+        Node("norm1", ops.Affine(rng.normal(size=4), rng.normal(size=4)), ("stem",)),
+        Node("sign1", ops.Sign(), ("norm1",)),
+        Node("conv1", ops.BinaryConv2d(signs(rng, (4, 4, 3, 3)), padding=(1, 1)), ("sign1",)),
+        Node("act1", ops.PRelu(floats(rng, (4,))), ("conv1",)),
+        Node("sum1", ops.Add(), ("act1", "norm1")),
+        Node("clip1", ops.Clamp(-3.0, 3.0), ("sum1",)),
+        Node("pool1", ops.MaxPool2d((2, 2), (2, 2), ceil_mode=True), ("clip1",)),
+        Node("sign2", ops.Sign(), ("pool1",)),
+        Node("conv2", ops.BinaryConv2d(signs(rng, (6, 4, 3, 3)), (2, 2), (1, 1), padding_value=1), ("sign2",)),
+        Node("norm2", ops.Affine(rng.normal(size=6) / 8, rng.normal(size=6)), ("conv2",)),
+        Node("part", ops.Slice(((0, 4, 1), (0, 5, 2), (0, 5, 2))), ("pool1",)),
+        Node("wide", ops.Pad(((1, 1), (0, 0), (0, 0))), ("part",)),
+        Node("sum2", ops.Sub(), ("wide", "norm2")),
+        Node("act2", ops.Relu(), ("sum2",)),
+        Node("mean2", ops.AvgPool2d((2, 2), (1, 1)), ("act2",)),
+        Node("joined", ops.Concat(), ("mean2", "mean2")),
+        Node("turned", ops.Permute((1, 3, 2)), ("joined",)),
+        Node("flat", ops.Reshape((48,)), ("turned",)),
+        Node("sign3", ops.Sign(), ("flat",)),
+        Node("dense", ops.BinaryLinear(signs(rng, (4, 48))), ("sign3",)),
+        Node("product", ops.Mul(), ("dense", "bias")),
+        Node("largest", ops.Maximum(), ("product", "dense")),
+        Node("means", ops.GlobalAvgPool(), ("joined",)),
+        Node("sums", ops.GlobalSum(), ("joined",)),
+        Node("features", ops.Add(), ("means", "sums")),
+        Node("classifier", ops.Linear(floats(rng, (5, 12)), floats(rng, (5,))), ("features",)),
+        Node("probabilities", ops.Softmax(), ("classifier",)),
     ]  # fmt: skip
     return Graph(_with_movers(nodes, rng), ["probabilities", "largest"])
 
@@ -86,20 +57,20 @@ def _with_movers(nodes: list[Node], rng: np.random.Generator) -> list[Node]:
     position = next(i for i, node in enumerate(nodes) if node.name == "sign3")
     before, behind = nodes[:position], nodes[position + 1 :]
     present, last = {type(node.op) for node in nodes}, "flat"
-    for kind in MOVERS:
+    for kind in ops.MOVERS:
         op = kind.fitting(rng, (12, 2, 2))
         if kind in present or op is None:
             continue
         name = kind.__name__.lower()
-        count = -math.prod(op.infer((BATCH, 12, 2, 2)))
+        count = -math.prod(op.infer((ops.BATCH, 12, 2, 2)))
         before += [
             Node(name, op, ("joined",)),
-            Node(f"{name}/flat", Reshape((count,)), (name,)),
-            Node(f"{name}/part", Slice(((0, 48, 1),)), (f"{name}/flat",)),
-            Node(f"{name}/sum", Add(), (last, f"{name}/part")),
+            Node(f"{name}/flat", ops.Reshape((count,)), (name,)),
+            Node(f"{name}/part", ops.Slice(((0, 48, 1),)), (f"{name}/flat",)),
+            Node(f"{name}/sum", ops.Add(), (last, f"{name}/part")),
         ]
         last = f"{name}/sum"
-    return [*before, Node("sign3", Sign(), (last,)), *behind]
+    return [*before, Node("sign3", ops.Sign(), (last,)), *behind]
 
 
 def network_inputs(count: int, seed: int = 0) -> tuple[FloatArray, FloatArray]:

@@ -15,22 +15,9 @@ from fdabnn_deploy.exact.operand_grids import MARGIN, Cutter
 from fdabnn_deploy.exact.plan import Observed, limits
 from fdabnn_deploy.exact.record import Cut
 from fdabnn_deploy.exact.weight_grids import to_grid
+from fdabnn_deploy.ir import ops
 from fdabnn_deploy.ir.graph import Node
-from fdabnn_deploy.ir.ops import (
-    Affine,
-    AvgPool2d,
-    Clamp,
-    Conv2d,
-    GlobalAvgPool,
-    GlobalSum,
-    Input,
-    Linear,
-    Op,
-    PRelu,
-    RoundToGrid,
-    Saturate,
-    Softmax,
-)
+from fdabnn_deploy.ir.ops import Op
 from fdabnn_deploy.ir.ranges import EXACT_UNITS, Values, uniform
 
 INPUT_BITS = 24
@@ -64,7 +51,7 @@ def rule_for(op: Op) -> Rule:
 
 def _input(cutter: Cutter, node: Node) -> None:
     bench = cutter.bench
-    assert isinstance(node.op, Input)
+    assert isinstance(node.op, ops.Input)
     # Nothing is known of an input but that it is float32, and not even that it is a number.
     largest = float(np.finfo(np.float32).max)
     bench.feed(node, uniform(-largest, largest, 149, node.op.shape[0]))
@@ -76,14 +63,14 @@ def _input(cutter: Cutter, node: Node) -> None:
         return Cut(low, high, INPUT_BITS - math.frexp(max(abs(low), abs(high)))[1]), 0.0
 
     cut, _ = cutter.decide(node, choice)
-    limited = bench.add(node, Saturate(cut.low, cut.high), [node.name], "limited")
+    limited = bench.add(node, ops.Saturate(cut.low, cut.high), [node.name], "limited")
     assert cut.exponent is not None
-    bench.stand_in(node.name, bench.add(node, RoundToGrid(cut.exponent), [limited], "on_grid"))
+    bench.stand_in(node.name, bench.add(node, ops.RoundToGrid(cut.exponent), [limited], "on_grid"))
 
 
 def _affine(cutter: Cutter, node: Node) -> None:
     bench, op = cutter.bench, node.op
-    assert isinstance(op, Affine)
+    assert isinstance(op, ops.Affine)
     source = bench.name(node.inputs[0])
     scale, offset = (np.where(np.abs(v) < NEGLIGIBLE, 0.0, v) for v in (op.scale, op.offset))
     layer = bench.op(source)
@@ -96,7 +83,7 @@ def _affine(cutter: Cutter, node: Node) -> None:
     elif isinstance(layer, ACTIVATIONS) and isinstance(bench.op_before(source), LAYERS):
         # FOLD_ACTIVATION
         source = _barrier(bench, node, source, 1.0)
-    _pointwise(cutter, node, Affine(scale, offset), [source])
+    _pointwise(cutter, node, ops.Affine(scale, offset), [source])
 
 
 def _barrier(bench: Workbench, node: Node, name: str, above: float) -> str:
@@ -106,17 +93,17 @@ def _barrier(bench: Workbench, node: Node, name: str, above: float) -> str:
     runtime has an activation for.
     """
     limit = 2.0 ** max(3, math.frexp(bench.bounds(name).magnitude)[1])
-    return bench.add(node, Clamp(-limit, above * limit), [name], "held")
+    return bench.add(node, ops.Clamp(-limit, above * limit), [name], "held")
 
 
 def _prelu(cutter: Cutter, node: Node) -> None:
-    assert isinstance(node.op, PRelu)
+    assert isinstance(node.op, ops.PRelu)
     if np.all(node.op.slope == 1):
         # It changes nothing, and TensorFlow drops it: what stands behind it has to know what stands in front.
         cutter.bench.stand_in(node.name, cutter.bench.name(node.inputs[0]))
         return
     slope = np.where(np.abs(node.op.slope) < NEGLIGIBLE, np.float32(0), node.op.slope)
-    _pointwise(cutter, node, PRelu(slope), [cutter.bench.name(node.inputs[0])])
+    _pointwise(cutter, node, ops.PRelu(slope), [cutter.bench.name(node.inputs[0])])
 
 
 def _keep(cutter: Cutter, node: Node) -> None:
@@ -138,7 +125,7 @@ def _pointwise(cutter: Cutter, node: Node, op: Op, inputs: list[str]) -> None:
         )
     if bounds.magnitude > LARGEST:
         inner = bench.add(node, op, inputs, "unlimited")
-        bench.add(node, Clamp(-LARGEST, LARGEST), [inner])
+        bench.add(node, ops.Clamp(-LARGEST, LARGEST), [inner])
     else:
         bench.add(node, op, inputs)
 
@@ -154,7 +141,7 @@ def _coarser(bench: Workbench, node: Node, name: str) -> str:
     exponent = KEPT_BITS - math.frexp(bounds.magnitude)[1]
     if bounds.grid <= exponent:
         return name
-    return bench.add(node, RoundToGrid(exponent), [name], "coarser")
+    return bench.add(node, ops.RoundToGrid(exponent), [name], "coarser")
 
 
 def _pool_operand(cutter: Cutter, node: Node, area: int) -> str:
@@ -183,7 +170,7 @@ def _pool_operand(cutter: Cutter, node: Node, area: int) -> str:
 
 def _avg_pool(cutter: Cutter, node: Node) -> None:
     bench, op = cutter.bench, node.op
-    assert isinstance(op, AvgPool2d)
+    assert isinstance(op, ops.AvgPool2d)
     area = math.prod(op.kernel)
     if not op.count_include_pad and any(op.padding):
         raise ModelRefusedError(
@@ -196,24 +183,24 @@ def _avg_pool(cutter: Cutter, node: Node) -> None:
         return
     channels = bench.shape(operand)[1]
     ones = np.ones((channels, 1, *op.kernel), dtype=np.float32)
-    sums = bench.add(node, Conv2d(ones, None, op.stride, op.padding, groups=channels), [operand], "sums")
+    sums = bench.add(node, ops.Conv2d(ones, None, op.stride, op.padding, groups=channels), [operand], "sums")
     bench.add(node, _divided(area, channels), [_barrier(bench, node, sums, math.inf)])
 
 
 def _global_avg_pool(cutter: Cutter, node: Node) -> None:
     bench, op = cutter.bench, node.op
-    assert isinstance(op, GlobalAvgPool)
+    assert isinstance(op, ops.GlobalAvgPool)
     area = math.prod(bench.shape(bench.name(node.inputs[0]))[2:])
     operand = _pool_operand(cutter, node, area)
     if area & (area - 1) == 0:
         bench.add(node, op, [operand])
         return
-    total = bench.add(node, GlobalSum(op.keepdims), [operand], "sum")
+    total = bench.add(node, ops.GlobalSum(op.keepdims), [operand], "sum")
     bench.add(node, _divided(area, bench.shape(total)[1]), [total])
 
 
-def _divided(area: int, channels: int) -> Affine:
-    return Affine(np.full(channels, 1 / area), np.zeros(channels))
+def _divided(area: int, channels: int) -> ops.Affine:
+    return ops.Affine(np.full(channels, 1 / area), np.zeros(channels))
 
 
 def _softmax(cutter: Cutter, node: Node) -> None:
@@ -224,12 +211,12 @@ def _softmax(cutter: Cutter, node: Node) -> None:
 
 
 _RULES: dict[type[Op], Rule] = {
-    Input: _input,
-    Conv2d: float_layer,
-    Linear: float_layer,
-    Affine: _affine,
-    PRelu: _prelu,
-    AvgPool2d: _avg_pool,
-    GlobalAvgPool: _global_avg_pool,
-    Softmax: _softmax,
+    ops.Input: _input,
+    ops.Conv2d: float_layer,
+    ops.Linear: float_layer,
+    ops.Affine: _affine,
+    ops.PRelu: _prelu,
+    ops.AvgPool2d: _avg_pool,
+    ops.GlobalAvgPool: _global_avg_pool,
+    ops.Softmax: _softmax,
 }

@@ -8,25 +8,9 @@ import pytest
 from fdabnn_deploy.errors import ModelRefusedError
 from fdabnn_deploy.exact.make_exact import make_exact
 from fdabnn_deploy.exact.record import Numerics
+from fdabnn_deploy.ir import ops
 from fdabnn_deploy.ir.graph import Graph, Node
-from fdabnn_deploy.ir.ops import (
-    Add,
-    Affine,
-    AvgPool2d,
-    BinaryConv2d,
-    Clamp,
-    Conv2d,
-    FloatArray,
-    GlobalAvgPool,
-    Linear,
-    Op,
-    PRelu,
-    Relu,
-    RoundToGrid,
-    Sign,
-    Softmax,
-    Sub,
-)
+from fdabnn_deploy.ir.ops import FloatArray, Op
 from fdabnn_deploy.ir.reference import evaluate, evaluate_all
 from fdabnn_deploy.transforms.pass_testing import Build, kinds
 
@@ -34,39 +18,41 @@ RNG = np.random.default_rng(0)
 IMAGES = RNG.normal(size=(16, 3, 8, 8)).astype(np.float32)
 
 
-def conv(inputs: int, outputs: int, kernel: int = 3) -> Conv2d:
+def conv(inputs: int, outputs: int, kernel: int = 3) -> ops.Conv2d:
     weight = RNG.normal(size=(outputs, inputs, kernel, kernel)).astype(np.float32)
-    return Conv2d(weight, RNG.normal(size=outputs).astype(np.float32), padding=(kernel // 2,) * 2)
+    return ops.Conv2d(weight, RNG.normal(size=outputs).astype(np.float32), padding=(kernel // 2,) * 2)
 
 
-def binary(inputs: int, outputs: int) -> BinaryConv2d:
+def binary(inputs: int, outputs: int) -> ops.BinaryConv2d:
     signs = np.where(RNG.random((outputs, inputs, 3, 3)) < 0.5, -1, 1).astype(np.int8)
-    return BinaryConv2d(signs, padding=(1, 1))
+    return ops.BinaryConv2d(signs, padding=(1, 1))
 
 
-def affine(channels: int) -> Affine:
-    return Affine(RNG.normal(size=channels), RNG.normal(size=channels))
+def affine(channels: int) -> ops.Affine:
+    return ops.Affine(RNG.normal(size=channels), RNG.normal(size=channels))
 
 
 def residual_network() -> Graph:
     """Stem, a binary layer with a shortcut, a 1x1 convolution, a mean over 64 and over 9 values, a dense layer."""
     build = Build(3, 8, 8)
     stem = build(conv(3, 8), "x")
-    y = build(affine(8), build(binary(8, 8), build(Sign(), stem)))
-    y = build(Add(), y, stem)
+    y = build(affine(8), build(binary(8, 8), build(ops.Sign(), stem)))
+    y = build(ops.Add(), y, stem)
     y = build(conv(8, 8, 1), y)
-    z = build(PRelu(np.float32(0.25) * np.ones(8, dtype=np.float32)), build(binary(8, 8), build(Sign(), y)))
+    z = build(
+        ops.PRelu(np.float32(0.25) * np.ones(8, dtype=np.float32)), build(binary(8, 8), build(ops.Sign(), y))
+    )
     z = build(affine(8), z)
-    y = build(Relu(), build(Add(), y, z))
-    y = build(AvgPool2d((3, 3), (1, 1), (1, 1)), y)
-    y = build(GlobalAvgPool(), y)
-    return build.graph(build(Linear(RNG.normal(size=(5, 8)).astype(np.float32)), y))
+    y = build(ops.Relu(), build(ops.Add(), y, z))
+    y = build(ops.AvgPool2d((3, 3), (1, 1), (1, 1)), y)
+    y = build(ops.GlobalAvgPool(), y)
+    return build.graph(build(ops.Linear(RNG.normal(size=(5, 8)).astype(np.float32)), y))
 
 
-def summed_in_any_order(op: Conv2d | Linear, x: FloatArray, seed: int) -> FloatArray:
+def summed_in_any_order(op: ops.Conv2d | ops.Linear, x: FloatArray, seed: int) -> FloatArray:
     """A float layer whose products are added one by one, each sum rounded to float32, in a random order; a bias comes first or last."""
     rng = np.random.default_rng(seed)
-    if isinstance(op, Conv2d):
+    if isinstance(op, ops.Conv2d):
         sides = ((0, 0), (0, 0), *((p, p) for p in op.padding))
         windows = np.lib.stride_tricks.sliding_window_view(np.pad(x, sides), op.weight.shape[2:], axis=(2, 3))  # type: ignore[call-overload,unused-ignore]
         columns = windows.transpose(0, 2, 3, 1, 4, 5).reshape(len(x), *windows.shape[2:4], -1)
@@ -81,17 +67,17 @@ def summed_in_any_order(op: Conv2d | Linear, x: FloatArray, seed: int) -> FloatA
     for k in rng.permutation(rows.shape[1]):
         total = total + columns[..., k, None] * rows[:, k]
     total = total if first else total + bias
-    return total.transpose(0, 3, 1, 2) if isinstance(op, Conv2d) else total
+    return total.transpose(0, 3, 1, 2) if isinstance(op, ops.Conv2d) else total
 
 
 def test_float_sums_are_the_same_in_every_order() -> None:
     graph = make_exact(residual_network(), [IMAGES]).graph
     tensors = evaluate_all(graph, [IMAGES * 3])
-    layers = [node for node in graph.nodes_of(Conv2d, Linear) if getattr(node.op, "groups", 1) == 1]
+    layers = [node for node in graph.nodes_of(ops.Conv2d, ops.Linear) if getattr(node.op, "groups", 1) == 1]
     assert len(layers) == 6 + 6 + 2
     for node in layers:
         for seed in range(3):
-            assert isinstance(node.op, Conv2d | Linear)
+            assert isinstance(node.op, ops.Conv2d | ops.Linear)
             found = summed_in_any_order(node.op, tensors[node.inputs[0]], seed)
             assert np.array_equal(found, tensors[node.name]), node.name
 
@@ -100,8 +86,8 @@ def test_the_float_network_rounds_otherwise_in_another_order() -> None:
     """That the test above can fail."""
     graph = residual_network()
     tensors = evaluate_all(graph, [IMAGES])
-    node = graph.nodes_of(Conv2d)[0]
-    assert isinstance(node.op, Conv2d)
+    node = graph.nodes_of(ops.Conv2d)[0]
+    assert isinstance(node.op, ops.Conv2d)
     found = [summed_in_any_order(node.op, tensors[node.inputs[0]], seed) for seed in range(2)]
     assert not np.array_equal(found[0], found[1])
 
@@ -110,7 +96,7 @@ def test_the_exact_graph_is_close_to_the_float_one() -> None:
     graph = residual_network()
     exact = make_exact(graph, [IMAGES]).graph
     float_tensors, tensors = evaluate_all(graph, [IMAGES]), evaluate_all(exact, [IMAGES])
-    stem = graph.nodes_of(Conv2d)[0].name
+    stem = graph.nodes_of(ops.Conv2d)[0].name
     spread = float_tensors[stem].std()
     assert np.abs(tensors[stem] - float_tensors[stem]).max() < 2e-6 * spread * 10
     (output,) = graph.outputs
@@ -122,14 +108,16 @@ def test_additions_behind_layers_are_subtractions_and_scales_are_held() -> None:
     exact = make_exact(residual_network(), [IMAGES]).graph
     found = kinds(exact)
     assert found.count("Add") == 1
-    first = exact.nodes_of(BinaryConv2d)[0]
+    first = exact.nodes_of(ops.BinaryConv2d)[0]
     (reader,) = exact.consumers(first.name)
-    assert isinstance(reader.op, Clamp)
+    assert isinstance(reader.op, ops.Clamp)
     assert (reader.op.low, reader.op.high) == (-128, np.inf)
     (third,) = [
-        node for node in exact if isinstance(node.op, Affine) and np.all(node.op.scale32 == np.float32(1 / 9))
+        node
+        for node in exact
+        if isinstance(node.op, ops.Affine) and np.all(node.op.scale32 == np.float32(1 / 9))
     ]
-    assert isinstance(exact[third.inputs[0]].op, Clamp)
+    assert isinstance(exact[third.inputs[0]].op, ops.Clamp)
 
 
 def test_a_record_gives_the_graph_again_without_data() -> None:
@@ -176,16 +164,16 @@ def test_no_input_leaves_the_limits() -> None:
 @pytest.mark.parametrize(
     ("op", "reason"),
     [
-        (Softmax(), r"softmax in module 'm2'\): exponentials differ between runtimes.*--numerics float"),
+        (ops.Softmax(), r"softmax in module 'm2'\): exponentials differ between runtimes.*--numerics float"),
         (
-            AvgPool2d((3, 3), (1, 1), (1, 1), count_include_pad=False),
+            ops.AvgPool2d((3, 3), (1, 1), (1, 1), count_include_pad=False),
             r"count_include_pad=True.*--numerics float",
         ),
     ],
 )
 def test_what_has_no_exact_form_is_refused_with_the_way_out(op: Op, reason: str) -> None:
     build = Build(3, 8, 8)
-    source = build(GlobalAvgPool(), "x") if isinstance(op, Softmax) else build(Relu(), "x")
+    source = build(ops.GlobalAvgPool(), "x") if isinstance(op, ops.Softmax) else build(ops.Relu(), "x")
     with pytest.raises(ModelRefusedError, match=reason):
         make_exact(build.graph(build(op, source)), [IMAGES])
 
@@ -194,9 +182,11 @@ def test_parameters_beyond_float32_are_kept_away_from_denormals_and_overflow() -
     build = Build(3, 8, 8)
     y = "x"
     for exponent in (-30, 25, -30, 40, -30, 40, 40):
-        y = build(Relu(), build(Affine(np.full(3, 1.1 * 2.0**exponent), np.full(3, -(2.0**exponent))), y))
+        y = build(
+            ops.Relu(), build(ops.Affine(np.full(3, 1.1 * 2.0**exponent), np.full(3, -(2.0**exponent))), y)
+        )
     graph = make_exact(build.graph(y), [IMAGES]).graph
-    assert any(node.name.endswith("/coarser") and isinstance(node.op, RoundToGrid) for node in graph)
+    assert any(node.name.endswith("/coarser") and isinstance(node.op, ops.RoundToGrid) for node in graph)
     tensors = evaluate_all(graph, [IMAGES * 1e6])
     for node in graph:
         values = np.abs(tensors[node.name][tensors[node.name] != 0])
@@ -219,6 +209,6 @@ def test_names_of_the_float_graph_stay() -> None:
     graph = residual_network()
     exact = make_exact(graph, [IMAGES]).graph
     assert {node.name for node in graph} <= {node.name for node in exact}
-    assert isinstance(exact[graph.nodes_of(Add)[0].name].op, Sub)
+    assert isinstance(exact[graph.nodes_of(ops.Add)[0].name].op, ops.Sub)
     added: list[Node] = [node for node in exact if node.name not in graph]
     assert all(node.name.split("/")[0] in graph for node in added)

@@ -6,31 +6,29 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from fdabnn_deploy.ir import ops
 from fdabnn_deploy.ir.graph import Graph
-from fdabnn_deploy.ir.ops import (
-    Add,
-    Affine,
-    Clamp,
-    Compare,
-    Constant,
-    Div,
-    Logical,
-    LogicalNot,
-    Maximum,
-    Mul,
-    Op,
-    PRelu,
-    Relu,
-    Sub,
-    ToFloat,
-    TorchSign,
-    Unary,
-    Where,
-)
+from fdabnn_deploy.ir.ops import Op
 
 _POINTWISE = (
-    Add, Affine, Clamp, Compare, Constant, Div, Logical, LogicalNot, Maximum, Mul, PRelu, Relu, Sub, ToFloat, TorchSign, Unary, Where,
-)  # fmt: skip
+    ops.Add,
+    ops.Affine,
+    ops.Clamp,
+    ops.Compare,
+    ops.Constant,
+    ops.Div,
+    ops.Logical,
+    ops.LogicalNot,
+    ops.Maximum,
+    ops.Mul,
+    ops.PRelu,
+    ops.Relu,
+    ops.Sub,
+    ops.ToFloat,
+    ops.TorchSign,
+    ops.Unary,
+    ops.Where,
+)
 
 
 def operator_key(op: Op, inputs: Sequence[str]) -> tuple[object, ...]:

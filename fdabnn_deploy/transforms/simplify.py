@@ -12,31 +12,26 @@
 
 from __future__ import annotations
 
+from fdabnn_deploy.ir import ops
 from fdabnn_deploy.ir.graph import Editor, Graph, Node
-from fdabnn_deploy.ir.ops import (
-    Add,
-    Affine,
-    Clamp,
-    Concat,
-    GlobalAvgPool,
-    Maximum,
-    MaxPool2d,
-    Mover,
-    Mul,
-    Pad,
-    PRelu,
-    Relu,
-    Reshape,
-    Sign,
-    Slice,
-    Sub,
-)
 from fdabnn_deploy.transforms.base import Outcome, until_stable
 from fdabnn_deploy.transforms.equal import operator_key
 
 _MERGED = (
-    Add, Affine, Clamp, Concat, Maximum, MaxPool2d, Mover, Mul, Pad, PRelu, Relu, Sign, Sub,
-)  # fmt: skip
+    ops.Add,
+    ops.Affine,
+    ops.Clamp,
+    ops.Concat,
+    ops.Maximum,
+    ops.MaxPool2d,
+    ops.Mover,
+    ops.Mul,
+    ops.Pad,
+    ops.PRelu,
+    ops.Relu,
+    ops.Sign,
+    ops.Sub,
+)
 
 
 def simplify(graph: Graph) -> Outcome:
@@ -54,18 +49,18 @@ def _sweep(graph: Graph) -> Outcome:
         if _merged(editor, editor[node.name], made):
             applied += 1
             continue
-        if isinstance(node.op, Sign):
-            if isinstance(source.op, Clamp) and source.op.low < 0 <= source.op.high:
-                editor.set(node.name, Sign(), source.inputs)
+        if isinstance(node.op, ops.Sign):
+            if isinstance(source.op, ops.Clamp) and source.op.low < 0 <= source.op.high:
+                editor.set(node.name, ops.Sign(), source.inputs)
                 applied += 1
-            elif isinstance(source.op, Sign):
+            elif isinstance(source.op, ops.Sign):
                 editor.redirect(node.name, source.name)
                 applied += 1
-        elif isinstance(node.op, Reshape):
+        elif isinstance(node.op, ops.Reshape):
             applied += _reshape(graph, editor, node, node.op, source)
         elif (
-            isinstance(node.op, Slice)
-            and isinstance(source.op, Slice)
+            isinstance(node.op, ops.Slice)
+            and isinstance(source.op, ops.Slice)
             and len(graph.consumers(source.name)) == 1
         ):
             editor.set(node.name, _compose(source.op, node.op), source.inputs)
@@ -85,22 +80,22 @@ def _merged(editor: Editor, node: Node, made: dict[tuple[object, ...], str]) -> 
     return True
 
 
-def _reshape(graph: Graph, editor: Editor, node: Node, op: Reshape, source: Node) -> bool:
+def _reshape(graph: Graph, editor: Editor, node: Node, op: ops.Reshape, source: Node) -> bool:
     shape = graph.shape(node.name)
     if graph.shape(node.inputs[0]) == shape:
         editor.redirect(node.name, source.name)
         return True
-    if isinstance(source.op, Reshape):
+    if isinstance(source.op, ops.Reshape):
         editor.set(node.name, op, source.inputs)
         return True
-    if isinstance(source.op, GlobalAvgPool) and source.op.keepdims and len(shape) == 2:
-        editor.set(node.name, GlobalAvgPool(), source.inputs)
+    if isinstance(source.op, ops.GlobalAvgPool) and source.op.keepdims and len(shape) == 2:
+        editor.set(node.name, ops.GlobalAvgPool(), source.inputs)
         return True
     return False
 
 
-def _compose(first: Slice, second: Slice) -> Slice:
+def _compose(first: ops.Slice, second: ops.Slice) -> ops.Slice:
     ranges = []
     for (begin, end, step), (begin2, end2, step2) in zip(first.ranges, second.ranges, strict=True):
         ranges.append((begin + step * begin2, min(begin + step * end2, end), step * step2))
-    return Slice(tuple(ranges))
+    return ops.Slice(tuple(ranges))

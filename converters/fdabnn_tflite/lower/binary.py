@@ -18,19 +18,9 @@ import hashlib
 import numpy as np
 
 from fdabnn_deploy.errors import ModelRefusedError
+from fdabnn_deploy.ir import ops
 from fdabnn_deploy.ir.graph import Graph, Node
-from fdabnn_deploy.ir.ops import (
-    BinaryConv2d,
-    BinaryLinear,
-    Concat,
-    FloatArray,
-    MaxPool2d,
-    Pad,
-    Permute,
-    Reshape,
-    Sign,
-    Slice,
-)
+from fdabnn_deploy.ir.ops import FloatArray
 from fdabnn_deploy.ir.ops.conv import conv2d_reference
 from fdabnn_tflite.emitter import Emitter, Tensor
 from fdabnn_tflite.layout import NHWC, Form, Pair, in_order, op_windows, pads_before_sign
@@ -38,22 +28,22 @@ from fdabnn_tflite.lower.lowerings import lowers
 from fdabnn_tflite.runtime.tensors import Layout
 
 
-@lowers(Sign)
+@lowers(ops.Sign)
 def lower_sign(emitter: Emitter, node: Node) -> None:
     """`where(x < 0, -1, 1)`; what only binary dense layers read is given its shape before the sign."""
     source = node.inputs[0]
-    if any(isinstance(reader.op, BinaryLinear) for reader in emitter.graph.consumers(node.name)):
+    if any(isinstance(reader.op, ops.BinaryLinear) for reader in emitter.graph.consumers(node.name)):
         tensor, form = emitter.pixel(source)
     else:
         tensor, form = emitter.stored(source)
     emitter.define(node.name, emitter.sign(tensor), form)
 
 
-@lowers(BinaryConv2d)
+@lowers(ops.BinaryConv2d)
 def lower_binary_conv2d(emitter: Emitter, node: Node) -> None:
     """A `Conv2D` of signs with weights +-1; groups are split, because LCE's default kernels refuse grouped convolutions."""
     op = node.op
-    assert isinstance(op, BinaryConv2d)
+    assert isinstance(op, ops.BinaryConv2d)
     graph = emitter.graph
     place = op_windows(op, graph.shape(node.inputs[0]), graph.shape(node.name), emitter.flipped)
     before_sign = pads_before_sign(op, place)
@@ -90,11 +80,11 @@ def lower_binary_conv2d(emitter: Emitter, node: Node) -> None:
     emitter.define(node.name, result, NHWC)
 
 
-@lowers(BinaryLinear)
+@lowers(ops.BinaryLinear)
 def lower_binary_linear(emitter: Emitter, node: Node) -> None:
     """A 1x1 convolution of [N, 1, 1, C]: LCE knows no other binary dense layer."""
     op = node.op
-    assert isinstance(op, BinaryLinear)
+    assert isinstance(op, ops.BinaryLinear)
     sign = _sign_in_front(emitter, node)
     if sign is not None:
         _emit_sign(emitter, sign)
@@ -103,19 +93,19 @@ def lower_binary_linear(emitter: Emitter, node: Node) -> None:
         values, form = emitter.pixel(node.inputs[0])
         signs = emitter.sign(values)
     weight = in_order(op.weight, form, emitter.flipped).T.astype(np.float32)[None, None]
-    conv = BinaryConv2d(op.weight[:, :, None, None])
+    conv = ops.BinaryConv2d(op.weight[:, :, None, None])
     result = _conv(emitter, node, signs, weight, conv, "VALID")
     emitter.define(node.name, result, Form(Layout.PIXEL))
 
 
-def _stored_kernels(op: BinaryConv2d, flipped: bool) -> FloatArray:
+def _stored_kernels(op: ops.BinaryConv2d, flipped: bool) -> FloatArray:
     """The weights as float HWIO, mirrored with the images."""
     kernels = op.weight.transpose(2, 3, 1, 0).astype(np.float32)
     return kernels[::-1, ::-1] if flipped else kernels
 
 
 def _conv(
-    emitter: Emitter, node: Node, signs: Tensor, weight: FloatArray, op: BinaryConv2d, padding: str
+    emitter: Emitter, node: Node, signs: Tensor, weight: FloatArray, op: ops.BinaryConv2d, padding: str
 ) -> Tensor:
     """One convolution. Equal ones are emitted once, because the converter would merge them and the file's count would not be ours."""
     weight = np.ascontiguousarray(weight)
@@ -141,7 +131,7 @@ def _conv(
     return emitter.binary_convs[key]
 
 
-def _border(weight: FloatArray, size: Pair, pads: tuple[Pair, Pair], op: BinaryConv2d) -> FloatArray:
+def _border(weight: FloatArray, size: Pair, pads: tuple[Pair, Pair], op: ops.BinaryConv2d) -> FloatArray:
     """The constant [1, H', W', O] of the module's formula, for signs of this size, padding included."""
     outside = np.ones((1, 1, *size), dtype=np.float32)
     (top, bottom), (left, right) = pads
@@ -163,7 +153,7 @@ def _sign_in_front(emitter: Emitter, node: Node) -> Node | None:
             "put a sign directly in front of it"
         )
     producer = emitter.graph[name]
-    return producer if isinstance(producer.op, Sign) else None
+    return producer if isinstance(producer.op, ops.Sign) else None
 
 
 def _emit_sign(emitter: Emitter, sign: Node) -> None:
@@ -176,10 +166,10 @@ def _emit_sign(emitter: Emitter, sign: Node) -> None:
 def is_binary(graph: Graph, name: str) -> bool:
     """Whether a tensor has no other values than +1 and -1 by construction."""
     node = graph[name]
-    if isinstance(node.op, Sign):
+    if isinstance(node.op, ops.Sign):
         return True
-    if isinstance(node.op, MaxPool2d | Slice | Concat | Reshape | Permute) or (
-        isinstance(node.op, Pad) and abs(node.op.value) == 1
+    if isinstance(node.op, ops.MaxPool2d | ops.Slice | ops.Concat | ops.Reshape | ops.Permute) or (
+        isinstance(node.op, ops.Pad) and abs(node.op.value) == 1
     ):
         return all(is_binary(graph, source) for source in node.inputs)
     return False

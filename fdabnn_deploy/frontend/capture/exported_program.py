@@ -27,31 +27,9 @@ from fdabnn_deploy.frontend.capture.traced_value import (
     source_text,
 )
 from fdabnn_deploy.frontend.lint.remedies import remedy_for
+from fdabnn_deploy.ir import ops
 from fdabnn_deploy.ir.expression import Expression, literal
 from fdabnn_deploy.ir.graph import Graph
-from fdabnn_deploy.ir.ops import (
-    BATCH,
-    Add,
-    Clamp,
-    Compare,
-    Concat,
-    Div,
-    GraphError,
-    Logical,
-    LogicalNot,
-    MaxPool2d,
-    Mover,
-    Mul,
-    Opaque,
-    Pad,
-    Sub,
-    ToFloat,
-    TorchSign,
-    TrainedConv2d,
-    TrainedLinear,
-    Unary,
-    Where,
-)
 from fdabnn_deploy.system.memory import check_memory
 
 
@@ -218,7 +196,7 @@ def _call(lowering: Lowering, node: torch.fx.Node, values: dict[torch.fx.Node, A
         if rule is None:
             raise _unsupported(node, name)
         return _checked(lowering, node, rule(lowering, node, *args))
-    except GraphError as error:
+    except ops.GraphError as error:
         refusal = refuse(node, f"operator '{name}': {error}", "this use of it is not supported")
     except ModelRefusedError as error:
         refusal = error
@@ -240,7 +218,7 @@ def _checked(lowering: Lowering, node: torch.fx.Node, result: Any) -> Any:
         check_type(expected.dtype, lowering.integers(result))
         shape = tuple(int(size) for size in expected.shape)
         if result.shape != shape:
-            raise GraphError(f"expanding an activation from {result.shape} to {shape}")
+            raise ops.GraphError(f"expanding an activation from {result.shape} to {shape}")
     return result
 
 
@@ -280,7 +258,9 @@ def _opaque(
         batched = bool(one.dim()) and one.shape[0] == CAPTURE_BATCH
         shape = tuple(int(d) for d in one.shape)
         compute = _computing(node, sources, known, position if several else None)
-        op = Opaque(name, (BATCH, *shape[1:]) if batched else shape, compute, text if position == 0 else "")
+        op = ops.Opaque(
+            name, (ops.BATCH, *shape[1:]) if batched else shape, compute, text if position == 0 else ""
+        )
         inputs = [tensor for source in sources for tensor in _tensors(values[source])]
         tensor = lowering.add(op, inputs, name)
         made.append(replace(tensor, shape=shape, refused=len(shape) < 2 or not batched or several))
@@ -365,8 +345,21 @@ def _constant(name: str, node: torch.fx.Node, args: list[Any], values: dict[torc
 
 
 _SIGN_CARRIERS = (
-    Mover, Pad, Concat, MaxPool2d, Add, Sub, Mul, Div, Where, ToFloat, Compare, Logical, LogicalNot, Clamp,
-)  # fmt: skip
+    ops.Mover,
+    ops.Pad,
+    ops.Concat,
+    ops.MaxPool2d,
+    ops.Add,
+    ops.Sub,
+    ops.Mul,
+    ops.Div,
+    ops.Where,
+    ops.ToFloat,
+    ops.Compare,
+    ops.Logical,
+    ops.LogicalNot,
+    ops.Clamp,
+)
 
 
 def _layers(graph: Graph) -> tuple[TrainedLayer, ...]:
@@ -375,18 +368,18 @@ def _layers(graph: Graph) -> tuple[TrainedLayer, ...]:
     layers: list[TrainedLayer] = []
     for node in graph:
         op = node.op
-        if isinstance(op, TorchSign | Compare):
+        if isinstance(op, ops.TorchSign | ops.Compare):
             signed[node.name] = True
-        elif isinstance(op, _SIGN_CARRIERS) or (isinstance(op, Unary) and op.function == "neg"):
+        elif isinstance(op, _SIGN_CARRIERS) or (isinstance(op, ops.Unary) and op.function == "neg"):
             signed[node.name] = any(signed[name] for name in node.inputs)
         else:
             signed[node.name] = False
-        if isinstance(op, TrainedConv2d | TrainedLinear):
+        if isinstance(op, ops.TrainedConv2d | ops.TrainedLinear):
             layers.append(
                 TrainedLayer(
                     node=node.name,
                     module=node.module,
-                    kind="conv2d" if isinstance(op, TrainedConv2d) else "linear",
+                    kind="conv2d" if isinstance(op, ops.TrainedConv2d) else "linear",
                     weight_shape=op.weight.value.shape,
                     signed_input=signed[node.inputs[0]],
                     signed_weight=op.weight.binarised,

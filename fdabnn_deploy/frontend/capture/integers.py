@@ -12,23 +12,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from fdabnn_deploy.ir.ops import (
-    Add,
-    Compare,
-    Constant,
-    GraphError,
-    Logical,
-    LogicalNot,
-    Maximum,
-    Mul,
-    Op,
-    Relu,
-    Sub,
-    ToFloat,
-    TorchSign,
-    Unary,
-    Where,
-)
+from fdabnn_deploy.ir import ops
+from fdabnn_deploy.ir.ops import Op
 
 Limits = tuple[int, int]
 _LARGEST = 2**24
@@ -36,21 +21,21 @@ _LARGEST = 2**24
 
 def limits_of(op: Op, inputs: Sequence[Limits | None]) -> Limits | None:
     """Smallest and largest value of a result that holds integers only, or None where nothing is known."""
-    if isinstance(op, TorchSign):
+    if isinstance(op, ops.TorchSign):
         return (-1, 1)
-    if isinstance(op, Compare | Logical | LogicalNot):
+    if isinstance(op, ops.Compare | ops.Logical | ops.LogicalNot):
         return (0, 1)
-    if isinstance(op, Constant):
+    if isinstance(op, ops.Constant):
         return _of_constant(op.value)
     known = [limits for limits in inputs if limits is not None]
     if len(known) < len(inputs):
         # A choice has a condition in front, which is known.
         return None
-    if isinstance(op, ToFloat):
+    if isinstance(op, ops.ToFloat):
         return known[0]
-    if isinstance(op, Relu):
+    if isinstance(op, ops.Relu):
         return (max(known[0][0], 0), max(known[0][1], 0))
-    if isinstance(op, Where):
+    if isinstance(op, ops.Where):
         return (min(known[1][0], known[2][0]), max(known[1][1], known[2][1]))
     return _arithmetic(op, known)
 
@@ -63,15 +48,15 @@ def _of_constant(value: np.ndarray[Any, Any]) -> Limits | None:
 
 
 _PAIRS: dict[type[Op], Callable[[int, int], int]] = {
-    Add: lambda a, b: a + b,
-    Sub: lambda a, b: a - b,
-    Mul: lambda a, b: a * b,
-    Maximum: max,
+    ops.Add: lambda a, b: a + b,
+    ops.Sub: lambda a, b: a - b,
+    ops.Mul: lambda a, b: a * b,
+    ops.Maximum: max,
 }
 
 
 def _arithmetic(op: Op, known: Sequence[Limits]) -> Limits | None:
-    if isinstance(op, Unary):
+    if isinstance(op, ops.Unary):
         if op.function not in ("neg", "abs", "square"):
             return None
         ends = [{"neg": -x, "abs": abs(x), "square": x * x}[op.function] for x in known[0]]
@@ -92,7 +77,7 @@ def check_type(dtype: torch.dtype, limits: Limits | None) -> None:
     if dtype in (torch.float32, torch.bool):
         return
     if limits is None:
-        raise GraphError(f"it computes in {dtype}, and the network has to compute in float32")
+        raise ops.GraphError(f"it computes in {dtype}, and the network has to compute in float32")
     allowed = _LARGEST
     low = -_LARGEST
     if dtype.is_floating_point:
@@ -102,6 +87,6 @@ def check_type(dtype: torch.dtype, limits: Limits | None) -> None:
         info = torch.iinfo(dtype)
         low, allowed = max(low, info.min), min(allowed, info.max)
     if limits[0] < low or limits[1] > allowed:
-        raise GraphError(
+        raise ops.GraphError(
             f"its values from {limits[0]} to {limits[1]} may overflow {dtype}: compute in float32"
         )

@@ -5,49 +5,34 @@ import pytest
 import torch
 
 from fdabnn_deploy.frontend.capture.integers import Limits, check_type, limits_of
-from fdabnn_deploy.ir.ops import (
-    Add,
-    Compare,
-    Constant,
-    Div,
-    GraphError,
-    Logical,
-    Maximum,
-    Mul,
-    Op,
-    Relu,
-    Sub,
-    ToFloat,
-    TorchSign,
-    Unary,
-    Where,
-)
+from fdabnn_deploy.ir import ops
+from fdabnn_deploy.ir.ops import Op
 
 
 @pytest.mark.parametrize(
     ("op", "inputs", "limits"),
     [
-        (TorchSign(), [None], (-1, 1)),
-        (Compare("gt"), [None, None], (0, 1)),
-        (Logical("or"), [(0, 1), (0, 1)], (0, 1)),
-        (ToFloat(), [(0, 1)], (0, 1)),
-        (ToFloat(), [None], None),
-        (Constant(np.array([3.0, -2.0])), [], (-2, 3)),
-        (Constant(np.array(0.5)), [], None),
-        (Constant(np.array(np.inf)), [], None),
-        (Add(), [(0, 1), (-2, 3)], (-2, 4)),
-        (Sub(), [(0, 1), (-2, 3)], (-3, 3)),
-        (Mul(), [(-2, 1), (-3, 2)], (-4, 6)),
-        (Mul(), [(-2, 1), None], None),
-        (Maximum(), [(-2, 1), (0, 0)], (0, 1)),
-        (Relu(), [(-2, 1)], (0, 1)),
-        (Where(), [(0, 1), (-1, -1), (5, 7)], (-1, 7)),
-        (Where(), [(0, 1), (-1, -1), None], None),
-        (Unary("neg"), [(-2, 1)], (-1, 2)),
-        (Unary("abs"), [(-2, 1)], (0, 2)),
-        (Unary("square"), [(-3, 2)], (0, 9)),
-        (Unary("tanh"), [(-3, 2)], None),
-        (Div(), [(0, 1), (2, 2)], None),
+        (ops.TorchSign(), [None], (-1, 1)),
+        (ops.Compare("gt"), [None, None], (0, 1)),
+        (ops.Logical("or"), [(0, 1), (0, 1)], (0, 1)),
+        (ops.ToFloat(), [(0, 1)], (0, 1)),
+        (ops.ToFloat(), [None], None),
+        (ops.Constant(np.array([3.0, -2.0])), [], (-2, 3)),
+        (ops.Constant(np.array(0.5)), [], None),
+        (ops.Constant(np.array(np.inf)), [], None),
+        (ops.Add(), [(0, 1), (-2, 3)], (-2, 4)),
+        (ops.Sub(), [(0, 1), (-2, 3)], (-3, 3)),
+        (ops.Mul(), [(-2, 1), (-3, 2)], (-4, 6)),
+        (ops.Mul(), [(-2, 1), None], None),
+        (ops.Maximum(), [(-2, 1), (0, 0)], (0, 1)),
+        (ops.Relu(), [(-2, 1)], (0, 1)),
+        (ops.Where(), [(0, 1), (-1, -1), (5, 7)], (-1, 7)),
+        (ops.Where(), [(0, 1), (-1, -1), None], None),
+        (ops.Unary("neg"), [(-2, 1)], (-1, 2)),
+        (ops.Unary("abs"), [(-2, 1)], (0, 2)),
+        (ops.Unary("square"), [(-3, 2)], (0, 9)),
+        (ops.Unary("tanh"), [(-3, 2)], None),
+        (ops.Div(), [(0, 1), (2, 2)], None),
     ],
 )
 def test_limits(op: Op, inputs: list[Limits | None], limits: Limits | None) -> None:
@@ -83,5 +68,5 @@ def test_types_that_hold_the_same_numbers(dtype: torch.dtype, limits: Limits | N
     ],
 )
 def test_types_that_may_not(dtype: torch.dtype, limits: Limits | None, why: str) -> None:
-    with pytest.raises(GraphError, match=why):
+    with pytest.raises(ops.GraphError, match=why):
         check_type(dtype, limits)

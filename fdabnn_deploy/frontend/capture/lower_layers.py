@@ -11,18 +11,8 @@ import torch
 from fdabnn_deploy.frontend.capture.lowering import Lowering, constant_of, lowers
 from fdabnn_deploy.frontend.capture.traced_value import Tensor, Value, pair, refuse
 from fdabnn_deploy.frontend.lint.remedies import remedy_for
+from fdabnn_deploy.ir import ops
 from fdabnn_deploy.ir.expression import Expression
-from fdabnn_deploy.ir.ops import (
-    AvgPool2d,
-    BatchNorm,
-    GlobalAvgPool,
-    MaxPool2d,
-    Permute,
-    Reshape,
-    Softmax,
-    TrainedConv2d,
-    TrainedLinear,
-)
 from fdabnn_deploy.ir.ops.base import DoubleArray, FloatArray
 
 
@@ -62,7 +52,7 @@ def conv2d(
                 node, "padding='same' with an even kernel pads unevenly", "pad explicitly with F.pad"
             )
         padding = [t // 2 for t in total]
-    op = TrainedConv2d(expression, _bias(node, bias), pair(stride), pair(padding), steps, int(groups))
+    op = ops.TrainedConv2d(expression, _bias(node, bias), pair(stride), pair(padding), steps, int(groups))
     return lowering.add(op, [x], "conv")
 
 
@@ -110,7 +100,7 @@ def _dense(lowering: Lowering, node: torch.fx.Node, x: Value, weight: Expression
             node, f"a dense layer with a weight {list(weight.value.shape)}", "give it a matrix [O, C]"
         )
     if len(x.shape) == 2:
-        return lowering.add(TrainedLinear(weight, _bias(node, bias)), [x], "linear")
+        return lowering.add(ops.TrainedLinear(weight, _bias(node, bias)), [x], "linear")
     if len(x.shape) < 2:
         raise refuse(node, f"a dense layer on a tensor {list(x.shape)} is not supported", "keep [N, ..., C]")
     out, channels = weight.value.shape
@@ -118,13 +108,13 @@ def _dense(lowering: Lowering, node: torch.fx.Node, x: Value, weight: Expression
     tokens = math.prod(positions)
     kernel = Expression("reshape", (weight, [out, channels, 1, 1]), weight.value.reshape(out, channels, 1, 1))
     if len(positions) > 1:
-        x = lowering.add(Reshape((tokens, channels)), [x], "reshape")
-    x = lowering.add(Permute((2, 1)), [x], "permute")
-    x = lowering.add(Reshape((channels, tokens, 1)), [x], "reshape")
-    x = lowering.add(TrainedConv2d(kernel, _bias(node, bias), (1, 1), (0, 0), (1, 1), 1), [x], "conv")
-    x = lowering.add(Reshape((out, tokens)), [x], "reshape")
-    x = lowering.add(Permute((2, 1)), [x], "permute")
-    return lowering.add(Reshape((*positions, out)), [x], "reshape") if len(positions) > 1 else x
+        x = lowering.add(ops.Reshape((tokens, channels)), [x], "reshape")
+    x = lowering.add(ops.Permute((2, 1)), [x], "permute")
+    x = lowering.add(ops.Reshape((channels, tokens, 1)), [x], "reshape")
+    x = lowering.add(ops.TrainedConv2d(kernel, _bias(node, bias), (1, 1), (0, 0), (1, 1), 1), [x], "conv")
+    x = lowering.add(ops.Reshape((out, tokens)), [x], "reshape")
+    x = lowering.add(ops.Permute((2, 1)), [x], "permute")
+    return lowering.add(ops.Reshape((*positions, out)), [x], "reshape") if len(positions) > 1 else x
 
 
 @lowers("batch_norm", "_native_batch_norm_legit_no_training")
@@ -155,7 +145,7 @@ def batch_norm(
             else constant_of(node, item, what).value.astype(np.float64)
         )
 
-    op = BatchNorm(
+    op = ops.BatchNorm(
         vector(mean, 0, "mean"),
         vector(var, 1, "variance"),
         vector(gamma, 1, "gamma"),
@@ -182,7 +172,7 @@ def max_pool2d(
         raise refuse(node, "dilated max pooling is not supported", "use dilation 1")
     size = pair(kernel)
     result = lowering.add(
-        MaxPool2d(size, pair(stride) if stride else size, pair(padding), bool(ceil_mode)), [x], "maxpool"
+        ops.MaxPool2d(size, pair(stride) if stride else size, pair(padding), bool(ceil_mode)), [x], "maxpool"
     )
     return [result] if "indices" in str(node.target) else result
 
@@ -213,8 +203,8 @@ def avg_pool2d(
             "pad the image or drop ceil_mode",
         )
     if size == x.shape[2:] and pads == (0, 0):
-        return lowering.add(GlobalAvgPool(keepdims=True), [x], "mean")
-    return lowering.add(AvgPool2d(size, steps, pads, bool(count_include_pad)), [x], "avgpool")
+        return lowering.add(ops.GlobalAvgPool(keepdims=True), [x], "mean")
+    return lowering.add(ops.AvgPool2d(size, steps, pads, bool(count_include_pad)), [x], "avgpool")
 
 
 @lowers("adaptive_avg_pool2d")
@@ -227,7 +217,7 @@ def adaptive_avg_pool2d(lowering: Lowering, node: torch.fx.Node, x: Tensor, outp
     if wanted == x.shape[2:]:
         return x
     if wanted == (1, 1):
-        return lowering.add(GlobalAvgPool(keepdims=True), [x], "mean")
+        return lowering.add(ops.GlobalAvgPool(keepdims=True), [x], "mean")
     if any(x.shape[2 + a] % wanted[a] for a in (0, 1)):
         raise refuse(
             node,
@@ -235,7 +225,7 @@ def adaptive_avg_pool2d(lowering: Lowering, node: torch.fx.Node, x: Tensor, outp
             "choose a size that divides the image",
         )
     size = (x.shape[2] // wanted[0], x.shape[3] // wanted[1])
-    return lowering.add(AvgPool2d(size, size), [x], "avgpool")
+    return lowering.add(ops.AvgPool2d(size, size), [x], "avgpool")
 
 
 @lowers("mean")
@@ -253,16 +243,16 @@ def mean(
             "keep dimension 0 for the batch",
         )
     if rank == 4 and axes == [2, 3]:
-        return lowering.add(GlobalAvgPool(bool(keepdim)), [x], "mean")
+        return lowering.add(ops.GlobalAvgPool(bool(keepdim)), [x], "mean")
     kept = [d for d in range(1, rank) if d not in axes]
     if kept + axes != list(range(1, rank)):
-        x = lowering.add(Permute((*kept, *axes)), [x], "permute")
+        x = lowering.add(ops.Permute((*kept, *axes)), [x], "permute")
     sizes = x.shape[1:]
     channels, averaged = math.prod(sizes[: len(kept)]), math.prod(sizes[len(kept) :])
-    image = lowering.add(Reshape((channels, averaged, 1)), [x], "reshape")
-    pooled = lowering.add(GlobalAvgPool(keepdims=False), [image], "mean")
+    image = lowering.add(ops.Reshape((channels, averaged, 1)), [x], "reshape")
+    pooled = lowering.add(ops.GlobalAvgPool(keepdims=False), [image], "mean")
     shape = tuple(int(d) for d in node.meta["val"].shape[1:])
-    return pooled if shape == (channels,) else lowering.add(Reshape(shape), [pooled], "reshape")
+    return pooled if shape == (channels,) else lowering.add(ops.Reshape(shape), [pooled], "reshape")
 
 
 @lowers("softmax", "_softmax")
@@ -284,4 +274,4 @@ def _softmax(lowering: Lowering, node: torch.fx.Node, x: Tensor, dim: int, log: 
             f"operator 'softmax' over dimension {dim} of {['N', *x.shape[1:]]} is not supported, only over the classes of [N, C]",
             "leave it out where it only ranks; in attention, replace the attention by a dense layer over the tokens",
         )
-    return lowering.add(Softmax(log), [x], "log_softmax" if log else "softmax")
+    return lowering.add(ops.Softmax(log), [x], "log_softmax" if log else "softmax")

@@ -9,32 +9,15 @@ import torch
 
 from fdabnn_deploy.frontend.capture.lowering import Lowering, as_value, constant_of, lowers
 from fdabnn_deploy.frontend.capture.traced_value import Tensor, Value, function_name, refuse, scalar_of
+from fdabnn_deploy.ir import ops
 from fdabnn_deploy.ir.expression import Expression, literal
-from fdabnn_deploy.ir.ops import (
-    Add,
-    Clamp,
-    Compare,
-    Div,
-    GraphError,
-    Logical,
-    LogicalNot,
-    Maximum,
-    Mul,
-    Op,
-    PRelu,
-    Relu,
-    Sub,
-    ToFloat,
-    TorchSign,
-    Unary,
-    Where,
-)
+from fdabnn_deploy.ir.ops import Op
 
 
 @lowers("sign", "sgn")
 def sign(lowering: Lowering, node: torch.fx.Node, x: Tensor) -> Tensor:
     """`torch.sign`, which keeps zeros."""
-    return lowering.add(TorchSign(), [x], "sign")
+    return lowering.add(ops.TorchSign(), [x], "sign")
 
 
 @lowers("lt", "le", "gt", "ge", "eq", "ne")
@@ -43,7 +26,7 @@ def compare(lowering: Lowering, node: torch.fx.Node, a: Any, b: Any) -> Tensor:
     name = function_name(node.target)
     left = _threshold(a, name, up=name in ("gt", "le"))
     right = _threshold(b, name, up=name in ("lt", "ge"))
-    return lowering.add(Compare(name), [left, right], name)
+    return lowering.add(ops.Compare(name), [left, right], name)
 
 
 def _threshold(item: Any, relation: str, up: bool) -> Value:
@@ -60,7 +43,7 @@ def _threshold(item: Any, relation: str, up: bool) -> Value:
     exact = value.value
     rounded = exact.astype(np.float32)
     if relation in ("eq", "ne") and np.any(rounded != exact):
-        raise GraphError("comparing float32 values with float64 ones for equality")
+        raise ops.GraphError("comparing float32 values with float64 ones for equality")
     with np.errstate(over="ignore"):
         if up:
             rounded = np.where(rounded < exact, np.nextafter(rounded, np.float32(np.inf)), rounded)
@@ -75,7 +58,7 @@ def _boolean(lowering: Lowering, node: torch.fx.Node, position: int, value: Any)
     if isinstance(value, Tensor):
         assert isinstance(source, torch.fx.Node)
         if source.meta["val"].dtype != torch.bool:
-            return lowering.add(Compare("ne"), [value, literal(np.zeros((), np.float32))], "ne")
+            return lowering.add(ops.Compare("ne"), [value, literal(np.zeros((), np.float32))], "ne")
         return value
     if isinstance(value, Expression):
         return literal(value.value != 0)
@@ -86,7 +69,7 @@ def _boolean(lowering: Lowering, node: torch.fx.Node, position: int, value: Any)
 def logical_not(lowering: Lowering, node: torch.fx.Node, x: Tensor) -> Tensor:
     """Negation of a truth value."""
     _no_bits(node, function_name(node.target))
-    return lowering.add(LogicalNot(), [_boolean(lowering, node, 0, x)], "not")
+    return lowering.add(ops.LogicalNot(), [_boolean(lowering, node, 0, x)], "not")
 
 
 _LOGICAL = {
@@ -101,7 +84,7 @@ def logical(lowering: Lowering, node: torch.fx.Node, a: Any, b: Any) -> Tensor:
     name = function_name(node.target)
     _no_bits(node, name)
     operands = [_boolean(lowering, node, 0, a), _boolean(lowering, node, 1, b)]
-    return lowering.add(Logical(_LOGICAL[name]), operands, _LOGICAL[name])
+    return lowering.add(ops.Logical(_LOGICAL[name]), operands, _LOGICAL[name])
 
 
 def _no_bits(node: torch.fx.Node, name: str) -> None:
@@ -114,13 +97,13 @@ def _no_bits(node: torch.fx.Node, name: str) -> None:
 @lowers("where")
 def where(lowering: Lowering, node: torch.fx.Node, condition: Any, a: Any, b: Any) -> Tensor:
     """`torch.where(condition, a, b)`."""
-    return lowering.add(Where(), [as_value(condition), as_value(a), as_value(b)], "where")
+    return lowering.add(ops.Where(), [as_value(condition), as_value(a), as_value(b)], "where")
 
 
 @lowers("masked_fill")
 def masked_fill(lowering: Lowering, node: torch.fx.Node, x: Any, mask: Any, value: Any) -> Tensor:
     """`x` with another value where a mask is true."""
-    return lowering.add(Where(), [as_value(mask), as_value(value), as_value(x)], "masked_fill")
+    return lowering.add(ops.Where(), [as_value(mask), as_value(value), as_value(x)], "masked_fill")
 
 
 @lowers("index_put")
@@ -147,17 +130,19 @@ def index_put(
             "assigning to a part of an activation by index is not supported",
             "assign one number where a mask of the same shape is true, or write torch.where(mask, a, b)",
         )
-    return lowering.add(Where(), [masks[0], literal(np.float32(number).reshape(())), as_value(x)], "where")
+    return lowering.add(
+        ops.Where(), [masks[0], literal(np.float32(number).reshape(())), as_value(x)], "where"
+    )
 
 
 @lowers("heaviside")
 def heaviside(lowering: Lowering, node: torch.fx.Node, x: Any, value: Any) -> Tensor:
     """0 below zero, `value` at zero, 1 above."""
     zero, one = (literal(np.full((), number, dtype=np.float32)) for number in (0, 1))
-    negative = lowering.add(Compare("lt"), [as_value(x), zero], "lt")
-    equal = lowering.add(Compare("eq"), [as_value(x), zero], "eq")
-    inner = lowering.add(Where(), [equal, as_value(value), one], "where")
-    return lowering.add(Where(), [negative, zero, inner], "where")
+    negative = lowering.add(ops.Compare("lt"), [as_value(x), zero], "lt")
+    equal = lowering.add(ops.Compare("eq"), [as_value(x), zero], "eq")
+    inner = lowering.add(ops.Where(), [equal, as_value(value), one], "where")
+    return lowering.add(ops.Where(), [negative, zero, inner], "where")
 
 
 @lowers("to", "_to_copy", "type_as", "float", "bool")
@@ -175,10 +160,16 @@ def change_type(lowering: Lowering, node: torch.fx.Node, x: Tensor, *settings: A
         raise refuse(
             node, f"a conversion to {dtype} is not supported", "the network has to compute in float32"
         )
-    return lowering.add(ToFloat(), [x], "float") if before == torch.bool else x
+    return lowering.add(ops.ToFloat(), [x], "float") if before == torch.bool else x
 
 
-_BINARY: dict[str, type[Op]] = {"add": Add, "sub": Sub, "mul": Mul, "div": Div, "maximum": Maximum}
+_BINARY: dict[str, type[Op]] = {
+    "add": ops.Add,
+    "sub": ops.Sub,
+    "mul": ops.Mul,
+    "div": ops.Div,
+    "maximum": ops.Maximum,
+}
 
 
 @lowers("add", "sub", "mul", "div", "true_divide", "maximum")
@@ -192,21 +183,21 @@ def binary(lowering: Lowering, node: torch.fx.Node, a: Any, b: Any, *settings: A
     op = _BINARY[name]()
     if node.meta["val"].dtype == torch.bool:
         # PyTorch adds and multiplies truth values as `or` and `and`.
-        op = Logical("or" if name in ("add", "maximum") else "and")
+        op = ops.Logical("or" if name in ("add", "maximum") else "and")
     return lowering.add(op, [as_value(a), as_value(b)], name)
 
 
 @lowers("rsub")
 def reversed_sub(lowering: Lowering, node: torch.fx.Node, a: Any, b: Any, *settings: Any) -> Tensor:
     """`b - a`."""
-    return lowering.add(Sub(), [as_value(b), as_value(a)], "sub")
+    return lowering.add(ops.Sub(), [as_value(b), as_value(a)], "sub")
 
 
 @lowers("neg", "abs", "sin", "tanh", "sigmoid", "exp", "sqrt", "square", "reciprocal")
 def unary(lowering: Lowering, node: torch.fx.Node, x: Tensor) -> Tensor:
     """A function of each value."""
     name = function_name(node.target)
-    return lowering.add(Unary(name), [x], name)
+    return lowering.add(ops.Unary(name), [x], name)
 
 
 @lowers("pow")
@@ -214,26 +205,26 @@ def power(lowering: Lowering, node: torch.fx.Node, x: Any, exponent: Any) -> Ten
     """`x ** 2`; other powers are not pointwise functions of a binary network."""
     if scalar_of(exponent) != 2:
         raise refuse(node, "only the square is supported among powers", "rewrite it with multiplications")
-    return lowering.add(Unary("square"), [x], "square")
+    return lowering.add(ops.Unary("square"), [x], "square")
 
 
 @lowers("relu")
 def relu(lowering: Lowering, node: torch.fx.Node, x: Tensor) -> Tensor:
     """`max(x, 0)`."""
-    return lowering.add(Relu(), [x], "relu")
+    return lowering.add(ops.Relu(), [x], "relu")
 
 
 @lowers("prelu")
 def prelu(lowering: Lowering, node: torch.fx.Node, x: Tensor, slope: Any) -> Tensor:
     """PReLU with one slope or one per channel."""
     values = constant_of(node, slope, "PReLU slope").value.astype(np.float32).reshape(-1)
-    return lowering.add(PRelu(values.reshape(()) if values.size == 1 else values), [x], "prelu")
+    return lowering.add(ops.PRelu(values.reshape(()) if values.size == 1 else values), [x], "prelu")
 
 
 @lowers("leaky_relu")
 def leaky_relu(lowering: Lowering, node: torch.fx.Node, x: Tensor, slope: float = 0.01) -> Tensor:
     """PReLU with a fixed slope."""
-    return lowering.add(PRelu(np.asarray(slope, dtype=np.float32)), [x], "leaky_relu")
+    return lowering.add(ops.PRelu(np.asarray(slope, dtype=np.float32)), [x], "leaky_relu")
 
 
 @lowers("hardtanh", "clamp", "relu6", "clamp_min", "clamp_max")
@@ -254,8 +245,8 @@ def clamp(lowering: Lowering, node: torch.fx.Node, x: Tensor, *limits: Any) -> T
             raise refuse(node, "clamping to limits that vary is not supported", "use constant limits")
         bounds.append(float(np.float32(number)))
     if bounds == [0.0, float("inf")]:
-        return lowering.add(Relu(), [x], "relu")
-    return lowering.add(Clamp(bounds[0], bounds[1]), [x], "clamp")
+        return lowering.add(ops.Relu(), [x], "relu")
+    return lowering.add(ops.Clamp(bounds[0], bounds[1]), [x], "clamp")
 
 
 @lowers(

@@ -10,19 +10,10 @@ import torch
 
 from fdabnn_deploy.frontend.capture.integers import Limits, limits_of
 from fdabnn_deploy.frontend.capture.traced_value import CAPTURE_BATCH, Tensor, Value, refuse
+from fdabnn_deploy.ir import ops
 from fdabnn_deploy.ir.expression import Expression, literal
 from fdabnn_deploy.ir.graph import Node
-from fdabnn_deploy.ir.ops import (
-    BATCH,
-    Constant,
-    GraphError,
-    Input,
-    Op,
-    Opaque,
-    Reshape,
-    TrainedConv2d,
-    TrainedLinear,
-)
+from fdabnn_deploy.ir.ops import Op
 
 PASS_THROUGH = frozenset({
     "detach", "clone", "contiguous", "alias", "lift_fresh_copy", "dropout", "feature_dropout", "alpha_dropout",
@@ -54,7 +45,7 @@ class Lowering:
 
     def input(self, name: str, shape: tuple[int, ...]) -> Tensor:
         """Adds a graph input of this per-image shape."""
-        return self.add(Input(shape), (), name)
+        return self.add(ops.Input(shape), (), name)
 
     def add(self, op: Op, inputs: Sequence[Value], kind: str) -> Tensor:
         """Adds a node named `<module path>/<kind>` and returns its tensor; constants among the inputs become nodes.
@@ -62,17 +53,21 @@ class Lowering:
         Raises:
             GraphError: it cannot be; so tensors [N] beside [N, C], which PyTorch broadcasts along the batch.
         """
-        single = isinstance(op, Reshape) and op.shape == ()
-        if isinstance(op, Reshape):
-            op = Reshape((1,)) if single else op
-        elif not isinstance(op, Opaque):
+        single = isinstance(op, ops.Reshape) and op.shape == ()
+        if isinstance(op, ops.Reshape):
+            op = ops.Reshape((1,)) if single else op
+        elif not isinstance(op, ops.Opaque):
             ranks = {value.name in self._single for value in inputs if isinstance(value, Tensor)}
             if len(ranks) > 1:
-                raise GraphError("one number per image [N] beside a tensor with channels: unsqueeze it first")
+                raise ops.GraphError(
+                    "one number per image [N] beside a tensor with channels: unsqueeze it first"
+                )
             single = True in ranks
         names = [self._operand(value).name for value in inputs]
         module = (
-            owner(op.weight, self._module) if isinstance(op, TrainedConv2d | TrainedLinear) else self._module
+            owner(op.weight, self._module)
+            if isinstance(op, ops.TrainedConv2d | ops.TrainedLinear)
+            else self._module
         )
         base = f"{module}/{kind}" if module else kind
         name, count = base, 0
@@ -85,8 +80,8 @@ class Lowering:
         self._shapes[name] = shape
         self._integers[name] = limits_of(op, [self._integers[n] for n in names])
         if single:
-            if shape != (BATCH, 1):
-                raise GraphError("one number per image [N] beside a constant with more of them")
+            if shape != (ops.BATCH, 1):
+                raise ops.GraphError("one number per image [N] beside a constant with more of them")
             self._single.add(name)
             return Tensor(name, (CAPTURE_BATCH,))
         return Tensor(name, tuple(CAPTURE_BATCH if d == -1 else d for d in shape))
@@ -97,7 +92,7 @@ class Lowering:
             return tensor.name
         name = f"{tensor.name}/single"
         self.nodes.append(
-            Node(name, Reshape(()), (tensor.name,), self._module, self._source, self._text, name)
+            Node(name, ops.Reshape(()), (tensor.name,), self._module, self._source, self._text, name)
         )
         return name
 
@@ -111,7 +106,7 @@ class Lowering:
         if value not in self._constants:
             array = collapse_batch(value.value)
             constant = array if array.dtype == np.bool_ else array.astype(np.float32)
-            self._constants[value] = self.add(Constant(constant), (), "constant")
+            self._constants[value] = self.add(ops.Constant(constant), (), "constant")
         return self._constants[value]
 
 
@@ -144,7 +139,7 @@ def collapse_batch(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         if array.shape[axis] > 1 and np.array_equal(np.broadcast_to(first, array.shape), array):
             array = first
     if array.ndim == 4 and array.shape[0] == CAPTURE_BATCH:
-        raise GraphError("a constant that differs between the images of a batch")
+        raise ops.GraphError("a constant that differs between the images of a batch")
     return array
 
 

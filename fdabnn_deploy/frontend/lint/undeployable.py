@@ -8,19 +8,8 @@ import numpy as np
 
 from fdabnn_deploy.errors import ModelRefusedError
 from fdabnn_deploy.frontend.lint.remedies import GENERAL, remedy_for
+from fdabnn_deploy.ir import ops
 from fdabnn_deploy.ir.graph import Graph, Node
-from fdabnn_deploy.ir.ops import (
-    DEPLOYED,
-    AvgPool2d,
-    Compare,
-    Constant,
-    LogicalNot,
-    Opaque,
-    Softmax,
-    ToFloat,
-    Unary,
-    Where,
-)
 
 _MOST = 24
 _CHOICES = "write a sign as torch.sign(x), torch.where(x < 0, -1.0, 1.0) or (x >= 0).float() * 2 - 1, with one constant per channel at most"
@@ -50,12 +39,12 @@ def refuse_undeployable(graph: Graph, skipped: Sequence[str] = (), *, exact: boo
 def _lines(graph: Graph, skipped: Sequence[str], exact: bool) -> Iterable[str]:
     statements: dict[tuple[str, str], list[Node]] = {}
     for node in graph:
-        if isinstance(node.op, Opaque):
+        if isinstance(node.op, ops.Opaque):
             if node.op.refusal:
                 yield node.op.refusal
         elif exact and (reason := _inexact(node)):
             yield reason
-        elif type(node.op) not in DEPLOYED:
+        elif type(node.op) not in ops.DEPLOYED:
             shown = _reader(graph, node)
             statements.setdefault((shown.module, shown.source), []).append(shown)
     for nodes in statements.values():
@@ -66,18 +55,18 @@ def _lines(graph: Graph, skipped: Sequence[str], exact: bool) -> Iterable[str]:
 def _reader(graph: Graph, node: Node) -> Node:
     """The node to name in a message: for a constant, the operator that reads it."""
     readers = graph.consumers(node.name)
-    return readers[0] if isinstance(node.op, Constant) and readers else node
+    return readers[0] if isinstance(node.op, ops.Constant) and readers else node
 
 
 def _below_opaque(graph: Graph, node: Node) -> bool:
     """Whether an operand comes from an operator that is listed already: a pattern cannot be recognised behind it."""
-    return any(isinstance(source.op, Opaque) for source in graph.producers(node))
+    return any(isinstance(source.op, ops.Opaque) for source in graph.producers(node))
 
 
 def _not_finite(graph: Graph, nodes: Sequence[Node]) -> str:
     """The line of a comparison with NaN or an infinity, or nothing."""
     for node in nodes:
-        for constant in map(graph.constant, node.inputs if isinstance(node.op, Compare) else ()):
+        for constant in map(graph.constant, node.inputs if isinstance(node.op, ops.Compare) else ()):
             if constant is not None and not np.all(np.isfinite(constant.value)):
                 odd = constant.value[~np.isfinite(constant.value)].flat[0]
                 return (
@@ -105,19 +94,19 @@ def place(node: Node) -> str:
 
 
 def _name(node: Node) -> str:
-    if isinstance(node.op, Unary):
+    if isinstance(node.op, ops.Unary):
         return f"'{node.op.function}'"
-    if isinstance(node.op, Compare):
+    if isinstance(node.op, ops.Compare):
         return f"'{node.op.relation}'"
     return f"'{node.op.kind.lower()}'"
 
 
 def _remedy(nodes: Sequence[Node]) -> str:
     kinds = {type(node.op) for node in nodes}
-    functions = [node.op.function for node in nodes if isinstance(node.op, Unary)]
+    functions = [node.op.function for node in nodes if isinstance(node.op, ops.Unary)]
     if functions:
         return remedy_for(functions[0])
-    if kinds & {Compare, Where, LogicalNot, ToFloat}:
+    if kinds & {ops.Compare, ops.Where, ops.LogicalNot, ops.ToFloat}:
         return _CHOICES
     if any(node.op.kind == "Div" for node in nodes):
         return remedy_for("div")
@@ -128,13 +117,13 @@ def _remedy(nodes: Sequence[Node]) -> str:
 
 def _inexact(node: Node) -> str:
     """Why an operator has no exact form, or nothing."""
-    if isinstance(node.op, Softmax):
+    if isinstance(node.op, ops.Softmax):
         function = "log_softmax" if node.op.log else "softmax"
         return (
             f"operator '{function}' {place(node)} has no exact form: exponentials differ between runtimes; return what it reads, which "
             f"ranks the classes alike, {_FLOAT}"
         )
-    if isinstance(node.op, AvgPool2d) and not node.op.count_include_pad and any(node.op.padding):
+    if isinstance(node.op, ops.AvgPool2d) and not node.op.count_include_pad and any(node.op.padding):
         return (
             f"operator 'avg_pool2d' {place(node)} divides by the number of taps inside the image, which runtimes round differently; give "
             f"it count_include_pad=True or no padding, {_FLOAT}"

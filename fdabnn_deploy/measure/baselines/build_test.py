@@ -6,18 +6,8 @@ import numpy as np
 import pytest
 
 from fdabnn_deploy.errors import ModelRefusedError, UsageError
+from fdabnn_deploy.ir import ops
 from fdabnn_deploy.ir.graph import Graph
-from fdabnn_deploy.ir.ops import (
-    Add,
-    BinaryLinear,
-    Concat,
-    GlobalAvgPool,
-    MaxPool2d,
-    PRelu,
-    Reshape,
-    Sign,
-    Softmax,
-)
 from fdabnn_deploy.measure.baselines.baseline import Kind, Twin
 from fdabnn_deploy.measure.baselines.build import build_twin
 from fdabnn_deploy.measure.baselines.small_files_testing import (
@@ -52,16 +42,16 @@ def network() -> Graph:
     seed(1)
     build = Build(3, 16, 16)
     stem = build(conv(3, 32), "x")
-    y = build(affine(32), build(binary(32, 32), build(Sign(), stem)))
-    y = build(Add(), y, stem)
-    z = build(binary(32, 64, stride=2, padding_value=1), build(Sign(), y))
-    z = build(affine(64), build(PRelu(np.linspace(0.1, 0.4, 64, dtype=np.float32)), z))
-    z = build(MaxPool2d((2, 2), (2, 2)), build(Sign(), z))
+    y = build(affine(32), build(binary(32, 32), build(ops.Sign(), stem)))
+    y = build(ops.Add(), y, stem)
+    z = build(binary(32, 64, stride=2, padding_value=1), build(ops.Sign(), y))
+    z = build(affine(64), build(ops.PRelu(np.linspace(0.1, 0.4, 64, dtype=np.float32)), z))
+    z = build(ops.MaxPool2d((2, 2), (2, 2)), build(ops.Sign(), z))
     z = build(affine(64), build(binary(64, 64, groups=2), z))
-    flat = build(Sign(), build(Reshape((64 * 16,)), z))
+    flat = build(ops.Sign(), build(ops.Reshape((64 * 16,)), z))
     weight = np.where(RNG.random((8, 1024)) < 0.5, -1, 1).astype(np.int8)
-    dense_bits = build(affine(8), build(BinaryLinear(weight), flat))
-    return build.graph(build(dense(72, 5), build(Concat(), dense_bits, build(GlobalAvgPool(), z))))
+    dense_bits = build(affine(8), build(ops.BinaryLinear(weight), flat))
+    return build.graph(build(dense(72, 5), build(ops.Concat(), dense_bits, build(ops.GlobalAvgPool(), z))))
 
 
 LAYERS = 4
@@ -170,7 +160,10 @@ def test_images_may_be_left_out(models: dict[str, Path], tmp_path: Path) -> None
 
 def test_what_is_refused(models: dict[str, Path], tmp_path: Path) -> None:
     build = Build(3, 8, 8)
-    plain = write(build.graph(build(Softmax(), build(GlobalAvgPool(), build(conv(3, 4), "x")))), tmp_path / "plain.onnx")  # fmt: skip
+    plain = write(
+        build.graph(build(ops.Softmax(), build(ops.GlobalAvgPool(), build(conv(3, 4), "x")))),
+        tmp_path / "plain.onnx",
+    )
     with pytest.raises(ModelRefusedError, match=r"plain\.onnx has no fp32 baseline: it has no binary layer"):
         build_twin("fp32", plain, tmp_path)
     with pytest.raises(UsageError, match=r"there is no file .*missing"):

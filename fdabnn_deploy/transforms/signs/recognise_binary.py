@@ -19,24 +19,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from fdabnn_deploy.ir import ops
 from fdabnn_deploy.ir.expression import evaluate64, simplify
 from fdabnn_deploy.ir.graph import Editor, Graph, Node
-from fdabnn_deploy.ir.ops import (
-    Add,
-    Affine,
-    BinaryConv2d,
-    BinaryLinear,
-    Conv2d,
-    Linear,
-    Maximum,
-    Mul,
-    Op,
-    Sign,
-    Sub,
-    TorchSign,
-    TrainedConv2d,
-    TrainedLinear,
-)
+from fdabnn_deploy.ir.ops import Op
 from fdabnn_deploy.ir.ops.base import DoubleArray
 from fdabnn_deploy.ir.sign_zero import SignZero
 from fdabnn_deploy.transforms.base import Outcome
@@ -82,23 +68,23 @@ class Binary:
     flips: DoubleArray
 
 
-_SUMS: tuple[type[Op], ...] = (Affine, Add, Sub)
+_SUMS: tuple[type[Op], ...] = (ops.Affine, ops.Add, ops.Sub)
 _BINARISE = "binarise activations to -1 and +1 and train on"
 
 
 def judge(graph: Graph, node: Node, sign_zero: SignZero = "plus") -> tuple[Verdict, Binary | None]:
     """The verdict on a trained layer and, unless it is a float layer, what its binary form is made of."""
-    assert isinstance(node.op, TrainedConv2d | TrainedLinear)
+    assert isinstance(node.op, ops.TrainedConv2d | ops.TrainedLinear)
     source = graph[node.inputs[0]]
     scale = np.ones(graph.shape(source.name)[1])
-    if isinstance(source.op, Affine) and isinstance(graph[source.inputs[0]].op, Sign | TorchSign):
+    if isinstance(source.op, ops.Affine) and isinstance(graph[source.inputs[0]].op, ops.Sign | ops.TorchSign):
         scale = source.op.scale
         if np.any(source.op.offset) or np.ptp(np.abs(scale)) or not scale[0]:
             return Verdict(node.name, 0, *_other_values(source.op)), None
         source = graph[source.inputs[0]]
     exact = sign_zero == "exact"
     weight = binary_weight(node.op.weight, three_valued=exact)
-    if not isinstance(source.op, Sign | TorchSign):
+    if not isinstance(source.op, ops.Sign | ops.TorchSign):
         half = "weights" if isinstance(weight, BinaryWeight) else ""
         return Verdict(node.name, 0, *_no_sign(graph, source, weight), half=half), None
     if isinstance(weight, str):
@@ -117,7 +103,7 @@ def judge(graph: Graph, node: Node, sign_zero: SignZero = "plus") -> tuple[Verdi
     if len(graph.shape(source.name)) not in (2, 4):
         reason = f"its input has {len(graph.shape(source.name))} dimensions"
         return Verdict(node.name, 0, reason, "flatten to [N, C] before the dense layer"), None
-    three = [("input", isinstance(source.op, TorchSign)), ("weight", bool(zeros))]
+    three = [("input", isinstance(source.op, ops.TorchSign)), ("weight", bool(zeros))]
     sides = " and ".join(name for name, found in three if found)
     count = 2 ** sum(found for _, found in three)
     reason = f"its {sides} may be 0, the mean of two signs: {count} binary layers" if sides else ""
@@ -125,7 +111,7 @@ def judge(graph: Graph, node: Node, sign_zero: SignZero = "plus") -> tuple[Verdi
     return Verdict(node.name, count, reason, zeros=zeros), binary
 
 
-def _other_values(op: Affine) -> tuple[str, str]:
+def _other_values(op: ops.Affine) -> tuple[str, str]:
     """Why a sign with this behind it takes other values than -s and +s, and the remedy."""
     constant = op.scale == 0
     if np.any(constant):
@@ -151,7 +137,7 @@ def _no_sign(graph: Graph, source: Node, weight: BinaryWeight | str) -> tuple[st
         made = f"{source.op.kind} {source.name} adds an offset or other signs"
         reason = f"its input is made of signs, but takes other values than -s and +s ({made})"
         return reason, _BINARISE
-    if _made_of_signs(graph, source, (*_SUMS, Maximum, Mul)):
+    if _made_of_signs(graph, source, (*_SUMS, ops.Maximum, ops.Mul)):
         reason = f"its input is a mask or choice made of several comparisons or signs ({source.op.kind} {source.name})"
         return (
             reason,
@@ -159,7 +145,7 @@ def _no_sign(graph: Graph, source: Node, weight: BinaryWeight | str) -> tuple[st
         )
     if isinstance(weight, BinaryWeight):
         remedy = "pass its input through a sign"
-        if isinstance(source.op, Add | Sub):
+        if isinstance(source.op, ops.Add | ops.Sub):
             remedy += (
                 "; in a straight-through estimator add and subtract the same surrogate: "
                 "s = F.hardtanh(x); s + (torch.sign(x) - s).detach()"
@@ -174,7 +160,7 @@ def _made_of_signs(graph: Graph, node: Node, kinds: tuple[type[Op], ...] = _SUMS
     stack = [node]
     while stack:
         part = stack.pop()
-        if part.name in seen or isinstance(part.op, Sign | TorchSign):
+        if part.name in seen or isinstance(part.op, ops.Sign | ops.TorchSign):
             continue
         if not isinstance(part.op, kinds):
             return False
@@ -189,7 +175,7 @@ def recognise_binary(graph: Graph, sign_zero: SignZero = "plus") -> Outcome:
     notes: list[str] = []
     skipped: list[str] = []
     for node in graph:
-        if not isinstance(node.op, TrainedConv2d | TrainedLinear):
+        if not isinstance(node.op, ops.TrainedConv2d | ops.TrainedLinear):
             continue
         verdict, binary = judge(graph, node, sign_zero)
         if binary is None:
@@ -204,7 +190,7 @@ def recognise_binary(graph: Graph, sign_zero: SignZero = "plus") -> Outcome:
         total = _sum(editor, graph, node, binary)
         bias = np.zeros(len(weight.scale)) if node.op.bias is None else node.op.bias.astype(np.float64)
         scale = weight.scale * binary.gain / verdict.binary_layers
-        editor.set(node.name, Affine(scale, bias), (total,))
+        editor.set(node.name, ops.Affine(scale, bias), (total,))
         applied += 1
     changed = applied or skipped
     return Outcome(editor.finish() if changed else graph, applied, tuple(notes), tuple(skipped))
@@ -212,9 +198,9 @@ def recognise_binary(graph: Graph, sign_zero: SignZero = "plus") -> Outcome:
 
 def _sum(editor: Editor, graph: Graph, node: Node, binary: Binary) -> str:
     """The binary operators of a layer, added up; returns the name of the sum."""
-    assert isinstance(node.op, TrainedConv2d | TrainedLinear)
+    assert isinstance(node.op, ops.TrainedConv2d | ops.TrainedLinear)
     signs = [(binary.sign.name, 1)]
-    if isinstance(binary.sign.op, TorchSign):
+    if isinstance(binary.sign.op, ops.TorchSign):
         plus, minus = two_signs(editor, graph, binary.sign)
         signs = [(plus, 1), (minus, -1)]
     terms = [(sign, factor, plane) for sign, factor in signs for plane in binary.weight.planes()]
@@ -223,7 +209,7 @@ def _sum(editor: Editor, graph: Graph, node: Node, binary: Binary) -> str:
         # What is subtracted is negated instead: runtimes fuse additions into convolutions (`guard_sums`).
         flipped = _flipped(plane, binary.flips) * np.int8(-factor if total else factor)
         name = _add(editor, node, _binary_form(node.op, flipped), (sign,), "binary")
-        total = _add(editor, node, Sub(), (total, name), "sum") if total else name
+        total = _add(editor, node, ops.Sub(), (total, name), "sum") if total else name
     return total
 
 
@@ -241,14 +227,14 @@ def _add(editor: Editor, node: Node, op: Op, inputs: tuple[str, ...], part: str)
     return name
 
 
-def _binary_form(op: TrainedConv2d | TrainedLinear, signs: NDArray[np.int8]) -> Op:
-    if isinstance(op, TrainedLinear):
-        return BinaryLinear(signs)
-    return BinaryConv2d(signs, op.stride, op.padding, op.dilation, op.groups)
+def _binary_form(op: ops.TrainedConv2d | ops.TrainedLinear, signs: NDArray[np.int8]) -> Op:
+    if isinstance(op, ops.TrainedLinear):
+        return ops.BinaryLinear(signs)
+    return ops.BinaryConv2d(signs, op.stride, op.padding, op.dilation, op.groups)
 
 
-def _float_form(op: TrainedConv2d | TrainedLinear) -> Op:
+def _float_form(op: ops.TrainedConv2d | ops.TrainedLinear) -> Op:
     value = np.ascontiguousarray(evaluate64(simplify(op.weight)).astype(np.float32))
-    if isinstance(op, TrainedLinear):
-        return Linear(value, op.bias)
-    return Conv2d(value, op.bias, op.stride, op.padding, op.dilation, op.groups)
+    if isinstance(op, ops.TrainedLinear):
+        return ops.Linear(value, op.bias)
+    return ops.Conv2d(value, op.bias, op.stride, op.padding, op.dilation, op.groups)

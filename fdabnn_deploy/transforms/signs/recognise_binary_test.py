@@ -6,21 +6,9 @@ from functools import partial
 import numpy as np
 import pytest
 
+from fdabnn_deploy.ir import ops
 from fdabnn_deploy.ir.expression import Expression, literal
-from fdabnn_deploy.ir.ops import (
-    Add,
-    Affine,
-    BinaryConv2d,
-    BinaryLinear,
-    Conv2d,
-    Maximum,
-    Op,
-    Reshape,
-    Sign,
-    TorchSign,
-    TrainedConv2d,
-    TrainedLinear,
-)
+from fdabnn_deploy.ir.ops import Op
 from fdabnn_deploy.transforms.pass_testing import Build, check, kinds
 from fdabnn_deploy.transforms.signs.recognise_binary import judge, recognise_binary
 
@@ -40,43 +28,45 @@ def binarised(
     return Expression("mul", (sign, literal(s)), np.sign(latent) * s)
 
 
-def conv(weight: Expression, bias: object = None) -> TrainedConv2d:
+def conv(weight: Expression, bias: object = None) -> ops.TrainedConv2d:
     vector = None if bias is None else np.asarray(bias, dtype=np.float32)
-    return TrainedConv2d(weight, vector, (1, 1), (1, 1), (1, 1), 1)
+    return ops.TrainedConv2d(weight, vector, (1, 1), (1, 1), (1, 1), 1)
 
 
 def test_conv_with_scales_and_bias() -> None:
     b = Build(3, 4, 4)
     weight = binarised((4, 3, 3, 3), scales=[0.5, -0.25, 2.0, 0.0])
     outcome = check(
-        recognise_binary, b.graph(b(conv(weight, [1, 0, -1, 3]), b(Sign(), "x"))), applied=1, ulps=1
+        recognise_binary, b.graph(b(conv(weight, [1, 0, -1, 3]), b(ops.Sign(), "x"))), applied=1, ulps=1
     )
     assert kinds(outcome.graph) == ["Input", "Sign", "BinaryConv2d", "Affine"]
-    affine = outcome.graph.nodes_of(Affine)[0].op
-    assert isinstance(affine, Affine)
+    affine = outcome.graph.nodes_of(ops.Affine)[0].op
+    assert isinstance(affine, ops.Affine)
     np.testing.assert_array_equal(affine.scale, [0.5, 0.25, 2.0, 0.0])
 
 
 @pytest.mark.parametrize("gain", [2.0, -2.0])
 def test_scaled_signs_as_input(gain: float) -> None:
     b = Build(3, 4, 4)
-    scaled = b(Affine(np.full(3, gain), np.zeros(3)), b(Sign(), "x"))
+    scaled = b(ops.Affine(np.full(3, gain), np.zeros(3)), b(ops.Sign(), "x"))
     outcome = check(recognise_binary, b.graph(b(conv(binarised((2, 3, 3, 3))), scaled)), applied=1)
     assert kinds(outcome.graph) == ["Input", "Sign", "BinaryConv2d", "Affine"]
-    assert isinstance(outcome.graph.nodes_of(BinaryConv2d)[0].op, BinaryConv2d)
+    assert isinstance(outcome.graph.nodes_of(ops.BinaryConv2d)[0].op, ops.BinaryConv2d)
 
 
 def test_dense_layer() -> None:
     b = Build(3, 2, 2)
-    sign = b(Sign(), b(Reshape((12,)), "x"))
-    outcome = check(recognise_binary, b.graph(b(TrainedLinear(binarised((5, 12)), None), sign)), applied=1)
+    sign = b(ops.Sign(), b(ops.Reshape((12,)), "x"))
+    outcome = check(
+        recognise_binary, b.graph(b(ops.TrainedLinear(binarised((5, 12)), None), sign)), applied=1
+    )
     assert kinds(outcome.graph) == ["Input", "Reshape", "Sign", "BinaryLinear", "Affine"]
-    assert isinstance(outcome.graph.nodes_of(BinaryLinear)[0].op, BinaryLinear)
+    assert isinstance(outcome.graph.nodes_of(ops.BinaryLinear)[0].op, ops.BinaryLinear)
 
 
 def test_zeros_among_the_weights_are_a_third_value() -> None:
     b = Build(3, 4, 4)
-    graph = b.graph(b(conv(binarised((2, 3, 3, 3), zeros=True)), b(Sign(), "x")))
+    graph = b.graph(b(conv(binarised((2, 3, 3, 3), zeros=True)), b(ops.Sign(), "x")))
     outcome = check(recognise_binary, graph, applied=0)
     assert "1 of its 54 weights are exactly 0" in outcome.skipped[0]
     assert kinds(outcome.graph) == ["Input", "Sign", "Conv2d"]
@@ -84,14 +74,16 @@ def test_zeros_among_the_weights_are_a_third_value() -> None:
 
 @pytest.mark.parametrize("groups", [1, 2])
 @pytest.mark.parametrize("gain", [1.0, -0.5])
-@pytest.mark.parametrize(("zeros", "sign"), [(True, Sign()), (False, TorchSign()), (True, TorchSign())])
+@pytest.mark.parametrize(
+    ("zeros", "sign"), [(True, ops.Sign()), (False, ops.TorchSign()), (True, ops.TorchSign())]
+)
 def test_three_values_are_two_binary_layers(groups: int, gain: float, zeros: bool, sign: Op) -> None:
     b = Build(4, 4, 4)
-    scaled = b(Affine(np.full(4, gain), np.zeros(4)), b(sign, "x"))
+    scaled = b(ops.Affine(np.full(4, gain), np.zeros(4)), b(sign, "x"))
     layer = replace(conv(binarised((4, 4 // groups, 3, 3), zeros=zeros), [1, 0, -1, 3]), groups=groups)
     graph = b.graph(b(layer, scaled))
     verdict, _ = judge(graph, graph[graph.outputs[0]], "exact")
-    count = 4 if zeros and isinstance(sign, TorchSign) else 2
+    count = 4 if zeros and isinstance(sign, ops.TorchSign) else 2
     assert verdict.binary_layers == count
     assert f"{count} binary layers" in verdict.reason
     outcome = check(partial(recognise_binary, sign_zero="exact"), graph, applied=1)
@@ -102,7 +94,7 @@ def test_three_values_are_two_binary_layers(groups: int, gain: float, zeros: boo
 def test_stored_weights_with_three_values() -> None:
     stored = literal(np.random.default_rng(0).choice([-0.5, 0, 0.5], size=(3, 12)).astype(np.float32))
     b = Build(12, 1, 1)
-    graph = b.graph(b(TrainedLinear(stored, None), b(Sign(), b(Reshape((12,)), "x"))))
+    graph = b.graph(b(ops.TrainedLinear(stored, None), b(ops.Sign(), b(ops.Reshape((12,)), "x"))))
     assert kinds(check(recognise_binary, graph, applied=0).graph)[-1] == "Linear"
     exact = check(partial(recognise_binary, sign_zero="exact"), graph, applied=1)
     assert kinds(exact.graph).count("BinaryLinear") == 2
@@ -111,7 +103,7 @@ def test_stored_weights_with_three_values() -> None:
 @pytest.mark.parametrize("groups", [1, 2])
 def test_signs_negated_in_some_channels(groups: int) -> None:
     b = Build(4, 4, 4)
-    flips = b(Affine(np.array([0.5, -0.5, -0.5, 0.5]), np.zeros(4)), b(Sign(), "x"))
+    flips = b(ops.Affine(np.array([0.5, -0.5, -0.5, 0.5]), np.zeros(4)), b(ops.Sign(), "x"))
     layer = replace(conv(binarised((4, 4 // groups, 3, 3))), groups=groups)
     check(recognise_binary, b.graph(b(layer, flips)), applied=1)
 
@@ -134,12 +126,12 @@ def test_float_layers_say_why(
     weight: Expression, signed: bool, affine: tuple[float, float] | None, reason: str
 ) -> None:
     b = Build(3, 4, 4)
-    source = b(Sign(), "x") if signed else "x"
+    source = b(ops.Sign(), "x") if signed else "x"
     if affine:
-        source = b(Affine(np.full(3, affine[0]), np.full(3, affine[1])), source)
+        source = b(ops.Affine(np.full(3, affine[0]), np.full(3, affine[1])), source)
     outcome = check(recognise_binary, b.graph(b(conv(weight), source)), applied=0)
     assert reason in outcome.skipped[0]
-    assert isinstance(outcome.graph.nodes_of(Conv2d)[0].op, Conv2d)
+    assert isinstance(outcome.graph.nodes_of(ops.Conv2d)[0].op, ops.Conv2d)
 
 
 @pytest.mark.parametrize(
@@ -153,7 +145,7 @@ def test_float_layers_say_why(
 )
 def test_other_values_than_one_magnitude(scale: list[float], offset: list[float], reason: str) -> None:
     b = Build(3, 4, 4)
-    source = b(Affine(np.array(scale, float), np.array(offset, float)), b(Sign(), "x"))
+    source = b(ops.Affine(np.array(scale, float), np.array(offset, float)), b(ops.Sign(), "x"))
     graph = b.graph(b(conv(binarised((2, 3, 3, 3))), source))
     verdict = judge(graph, graph[graph.outputs[0]])[0]
     assert reason in f"{verdict.reason};"
@@ -161,21 +153,27 @@ def test_other_values_than_one_magnitude(scale: list[float], offset: list[float]
 
 def test_a_mask_of_several_comparisons_is_named() -> None:
     b = Build(3, 4, 4)
-    above, below = (b(Sign(), b(Affine(np.ones(3), np.full(3, offset)), "x")) for offset in (0.0, -4.0))
-    mask = b(Affine(np.full(3, 2.0), np.full(3, -1.0)), b(Maximum(), above, below))
+    above, below = (
+        b(ops.Sign(), b(ops.Affine(np.ones(3), np.full(3, offset)), "x")) for offset in (0.0, -4.0)
+    )
+    mask = b(ops.Affine(np.full(3, 2.0), np.full(3, -1.0)), b(ops.Maximum(), above, below))
     outcome = check(recognise_binary, b.graph(b(conv(binarised((2, 3, 3, 3))), mask)), applied=0)
     assert "a mask or choice made of several comparisons or signs" in outcome.skipped[0]
 
 
 def test_a_sum_of_signs_is_not_called_no_sign() -> None:
     b = Build(3, 4, 4)
-    both = b(Add(), b(Affine(np.full(3, 0.5), np.full(3, 0.1)), b(Sign(), "x")), b(TorchSign(), "x"))
+    both = b(
+        ops.Add(),
+        b(ops.Affine(np.full(3, 0.5), np.full(3, 0.1)), b(ops.Sign(), "x")),
+        b(ops.TorchSign(), "x"),
+    )
     outcome = check(recognise_binary, b.graph(b(conv(binarised((2, 3, 3, 3))), both)), applied=0)
     assert "its input is made of signs, but takes other values than -s and +s" in outcome.skipped[0]
 
 
 def test_a_residual_is_not_called_made_of_signs() -> None:
     b = Build(3, 4, 4)
-    both = b(Add(), b(Sign(), "x"), "x")
+    both = b(ops.Add(), b(ops.Sign(), "x"), "x")
     outcome = check(recognise_binary, b.graph(b(conv(binarised((2, 3, 3, 3))), both)), applied=0)
     assert "its weight is binary, its input is not a sign" in outcome.skipped[0]

@@ -14,30 +14,27 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fdabnn_deploy.ir import ops
 from fdabnn_deploy.ir.graph import Graph, Node
-from fdabnn_deploy.ir.ops import (
-    Add,
-    Array,
-    Clamp,
-    Compare,
-    Div,
-    Logical,
-    LogicalNot,
-    Maximum,
-    Mul,
-    Relu,
-    Shape,
-    Sub,
-    ToFloat,
-    TorchSign,
-    Unary,
-    Where,
-)
+from fdabnn_deploy.ir.ops import Array, Shape
 from fdabnn_deploy.ir.ops.base import DoubleArray, broadcast
 
 _POINTWISE = (
-    Add, Clamp, Compare, Div, Logical, LogicalNot, Maximum, Mul, Relu, Sub, ToFloat, TorchSign, Unary, Where,
-)  # fmt: skip
+    ops.Add,
+    ops.Clamp,
+    ops.Compare,
+    ops.Div,
+    ops.Logical,
+    ops.LogicalNot,
+    ops.Maximum,
+    ops.Mul,
+    ops.Relu,
+    ops.Sub,
+    ops.ToFloat,
+    ops.TorchSign,
+    ops.Unary,
+    ops.Where,
+)
 
 Source = tuple[str, ...]
 """One tensor, or two that stand for their difference `a - b`."""
@@ -130,15 +127,15 @@ class _Search:
         known = [self.found[name] for name in computed if name in self.found]
         if len({step.key for step in known}) == 1:
             composed = self._composed(node, known[0])
-            starts = isinstance(node.op, TorchSign | Compare)
+            starts = isinstance(node.op, ops.TorchSign | ops.Compare)
             # What is constant in some regions only is no use where a step function of its own can begin.
             if composed is not None and not (starts and any(value is None for value in composed.values)):
                 return composed
         if not computed:
             return None
-        if isinstance(node.op, TorchSign):
+        if isinstance(node.op, ops.TorchSign):
             return _regions(node, (computed[0],), np.zeros((), np.float32), self.graph.shape(node.name))
-        return self._compared(node) if isinstance(node.op, Compare) else None
+        return self._compared(node) if isinstance(node.op, ops.Compare) else None
 
     def _composed(self, node: Node, first: Step) -> Step | None:
         """The operator in each region; None where it is constant in none."""
@@ -182,10 +179,10 @@ class _Search:
 
 def _evaluated(node: Node, operands: list[Array | None], region: int, rank: int) -> Array | None:
     """An operator on the values of one region. A choice needs only what is chosen, a sign only the side of 0."""
-    if isinstance(node.op, TorchSign | Compare) and _only_side_counts(operands):
+    if isinstance(node.op, ops.TorchSign | ops.Compare) and _only_side_counts(operands):
         side = np.full((1,) * rank, region - 1, dtype=np.float32)
         operands = [side if operand is ITSELF else operand for operand in operands]
-    if isinstance(node.op, Where) and operands[0] is not None:
+    if isinstance(node.op, ops.Where) and operands[0] is not None:
         condition = operands[0]
         if np.all(condition):
             return operands[1]
@@ -194,7 +191,7 @@ def _evaluated(node: Node, operands: list[Array | None], region: int, rank: int)
     known = [operand for operand in operands if operand is not None]
     if len(known) < len(operands) or any(operand is ITSELF for operand in known):
         return None
-    if not isinstance(node.op, Compare | Logical | LogicalNot | Where | ToFloat):
+    if not isinstance(node.op, ops.Compare | ops.Logical | ops.LogicalNot | ops.Where | ops.ToFloat):
         known = [operand.astype(np.float32) for operand in known]
     with np.errstate(all="ignore"):
         return node.op.reference(*known)
@@ -211,7 +208,7 @@ def _regions(node: Node, source: Source, threshold: Array, shape: Shape, swapped
     one = np.ones((1,) * len(shape), dtype=np.float32)
     values = []
     for x in (-one, 0 * one, one):
-        operands: tuple[Array, ...] = (x,) if isinstance(node.op, TorchSign) else (x, 0 * one)
+        operands: tuple[Array, ...] = (x,) if isinstance(node.op, ops.TorchSign) else (x, 0 * one)
         values.append(node.op.reference(*(operands[::-1] if swapped else operands)))
     return Step(source, threshold, (values[0], values[1], values[2]))
 

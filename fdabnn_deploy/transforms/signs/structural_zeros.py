@@ -16,30 +16,11 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
+from fdabnn_deploy.ir import ops
 from fdabnn_deploy.ir.graph import Graph, Node
-from fdabnn_deploy.ir.ops import (
-    Add,
-    AvgPool2d,
-    BatchNorm,
-    Clamp,
-    Concat,
-    Div,
-    GlobalAvgPool,
-    Maximum,
-    MaxPool2d,
-    Mover,
-    Mul,
-    Pad,
-    PRelu,
-    Relu,
-    Sub,
-    TrainedConv2d,
-    TrainedLinear,
-    Unary,
-)
 from fdabnn_deploy.transforms.signs.step_functions import Step, find_steps
 
-_KEEPS = (AvgPool2d, GlobalAvgPool, MaxPool2d, Mover)
+_KEEPS = (ops.AvgPool2d, ops.GlobalAvgPool, ops.MaxPool2d, ops.Mover)
 _RELU, _PADDING, _CHANNELS, _INTEGERS = (
     "behind a ReLU", "zero padding", "channels of zeros", "sums of integers"
 )  # fmt: skip
@@ -62,21 +43,21 @@ def _reasons(graph: Graph, name: str, steps: Mapping[str, Step]) -> list[str]:
     own = _own_reason(graph, node, steps)
     if own:
         return [own]
-    if isinstance(op, Pad) and op.value == 0:
+    if isinstance(op, ops.Pad) and op.value == 0:
         border = [_CHANNELS] if any(op.pads[0]) else []
         border += [_PADDING] if any(map(any, op.pads[1:])) else []
         return [*border, *_reasons(graph, node.inputs[0], steps)]
-    if isinstance(op, Concat):
+    if isinstance(op, ops.Concat):
         return [reason for source in node.inputs for reason in _reasons(graph, source, steps)]
-    if isinstance(op, _KEEPS) or (isinstance(op, Unary) and op.function == "neg"):
+    if isinstance(op, _KEEPS) or (isinstance(op, ops.Unary) and op.function == "neg"):
         return _reasons(graph, node.inputs[0], steps)
-    if isinstance(op, BatchNorm):
+    if isinstance(op, ops.BatchNorm):
         offset = op.beta - op.mean * op.gamma / np.sqrt(op.var + op.eps)
         return [] if np.all(offset) else _reasons(graph, node.inputs[0], steps)
     computed = [source for source in node.inputs if graph.constant(source) is None]
-    if isinstance(op, Mul | Div) and computed:
+    if isinstance(op, ops.Mul | ops.Div) and computed:
         return _reasons(graph, computed[0], steps)
-    if isinstance(op, Add | Sub) and len(computed) == 2:
+    if isinstance(op, ops.Add | ops.Sub) and len(computed) == 2:
         if all(_holds_integers(graph, source, steps) for source in computed):
             return [_INTEGERS]
         first, second = (_reasons(graph, source, steps) for source in computed)
@@ -87,17 +68,17 @@ def _reasons(graph: Graph, name: str, steps: Mapping[str, Step]) -> list[str]:
 def _own_reason(graph: Graph, node: Node, steps: Mapping[str, Step]) -> str:
     """Why this operator makes zeros."""
     op = node.op
-    if isinstance(op, Relu):
+    if isinstance(op, ops.Relu):
         return _RELU
-    if isinstance(op, Clamp) and 0 in (op.low, op.high):
+    if isinstance(op, ops.Clamp) and 0 in (op.low, op.high):
         return _RELU
-    if isinstance(op, PRelu) and np.any(op.slope == 0):
+    if isinstance(op, ops.PRelu) and np.any(op.slope == 0):
         return _RELU
-    if isinstance(op, Maximum) and _has_zero_constant(graph, node.inputs):
+    if isinstance(op, ops.Maximum) and _has_zero_constant(graph, node.inputs):
         return _RELU
-    if isinstance(op, BatchNorm) and np.any((op.gamma == 0) & (op.beta == 0)):
+    if isinstance(op, ops.BatchNorm) and np.any((op.gamma == 0) & (op.beta == 0)):
         return _CHANNELS
-    if isinstance(op, TrainedConv2d | TrainedLinear):
+    if isinstance(op, ops.TrainedConv2d | ops.TrainedLinear):
         unused = np.abs(op.weight.value).reshape(len(op.weight.value), -1).max(axis=1) == 0
         if np.any(unused if op.bias is None else unused & (op.bias == 0)):
             return _CHANNELS
@@ -109,9 +90,9 @@ def _may_cancel(graph: Graph, node: Node, steps: Mapping[str, Step]) -> bool:
     """Whether a layer adds up integers, and not an odd number of +1 and -1 everywhere."""
     if not _holds_integers(graph, node.name, steps):
         return False
-    assert isinstance(node.op, TrainedConv2d | TrainedLinear)
+    assert isinstance(node.op, ops.TrainedConv2d | ops.TrainedLinear)
     taps = node.op.weight.value[0].size
-    padded = isinstance(node.op, TrainedConv2d) and any(node.op.padding)
+    padded = isinstance(node.op, ops.TrainedConv2d) and any(node.op.padding)
     odd = taps % 2 == 1 and not padded and not np.any(node.op.weight.value == 0)
     return not (odd and node.inputs[0] in steps and _is_plus_minus(graph, node.inputs[0], steps))
 
@@ -132,10 +113,10 @@ def _holds_integers(graph: Graph, name: str, steps: Mapping[str, Step]) -> bool:
     op = node.op
     if name in steps:
         return True
-    if isinstance(op, TrainedConv2d | TrainedLinear):
+    if isinstance(op, ops.TrainedConv2d | ops.TrainedLinear):
         return op.bias is None and op.weight.binarised and _holds_integers(graph, node.inputs[0], steps)
-    if isinstance(op, Add | Sub):
+    if isinstance(op, ops.Add | ops.Sub):
         return all(_holds_integers(graph, source, steps) for source in node.inputs)
-    if isinstance(op, (*_KEEPS, Pad, Concat)):
+    if isinstance(op, (*_KEEPS, ops.Pad, ops.Concat)):
         return all(_holds_integers(graph, source, steps) for source in node.inputs)
     return False

@@ -7,19 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fdabnn_deploy.ir import ops
 from fdabnn_deploy.ir.graph import Graph
-from fdabnn_deploy.ir.ops import (
-    Affine,
-    BinaryConv2d,
-    BinaryLinear,
-    Clamp,
-    FloatArray,
-    MaxPool2d,
-    Op,
-    PRelu,
-    Relu,
-    Sign,
-)
+from fdabnn_deploy.ir.ops import FloatArray, Op
 from fdabnn_deploy.ir.reference import evaluate
 from fdabnn_deploy.transforms.pass_testing import Build, check, kinds
 from fdabnn_deploy.transforms.signs.thresholds import thresholds
@@ -30,10 +20,10 @@ RNG = np.random.default_rng(0)
 def dense(*chain: Op, taps: int, channels: int = 1) -> Graph:
     """A row of +1 weights, so that its accumulator is the sum of the input's signs."""
     b = Build(taps)
-    y = b(BinaryLinear(np.ones((channels, taps), dtype=np.int8)), b(Sign(), "x"))
+    y = b(ops.BinaryLinear(np.ones((channels, taps), dtype=np.int8)), b(ops.Sign(), "x"))
     for op in chain:
         y = b(op, y)
-    return b.graph(b(Sign(), y))
+    return b.graph(b(ops.Sign(), y))
 
 
 def every_accumulator(taps: int) -> FloatArray:
@@ -41,23 +31,23 @@ def every_accumulator(taps: int) -> FloatArray:
     return np.where(np.arange(taps)[None] < np.arange(taps + 1)[:, None], 1, -1).astype(np.float32)
 
 
-def affine(scale: object, offset: object) -> Affine:
+def affine(scale: object, offset: object) -> ops.Affine:
     scale, offset = np.broadcast_arrays(
         np.asarray(scale, dtype=np.float64).reshape(-1), np.asarray(offset, dtype=np.float64).reshape(-1)
     )
-    return Affine(scale.copy(), offset.copy())
+    return ops.Affine(scale.copy(), offset.copy())
 
 
 def found(graph: Graph) -> list[tuple[float, float]]:
-    (node,) = graph.nodes_of(Affine)
-    assert isinstance(node.op, Affine)
+    (node,) = graph.nodes_of(ops.Affine)
+    assert isinstance(node.op, ops.Affine)
     return list(zip(node.op.scale.tolist(), node.op.offset.tolist(), strict=True))
 
 
 def assert_thresholds(graph: Graph) -> None:
     """Every affine before a sign is a threshold, and a second run changes nothing."""
-    for node in graph.nodes_of(Affine):
-        assert isinstance(node.op, Affine)
+    for node in graph.nodes_of(ops.Affine):
+        assert isinstance(node.op, ops.Affine)
         assert set(np.abs(node.op.scale)) == {1.0}
         assert set(np.mod(node.op.offset, 1)) == {0.5}
     again = thresholds(graph)
@@ -85,7 +75,7 @@ def test_any_affine(taps: int, parameters: list[tuple[float, float]], tie: int |
     if tie is not None:
         # As near as float32 gets to a zero at an integer, on either side of it.
         offset = -scale * tie
-    graph = dense(Affine(scale, offset), taps=taps, channels=len(parameters))
+    graph = dense(ops.Affine(scale, offset), taps=taps, channels=len(parameters))
     outcome = thresholds(graph)
     with np.errstate(all="ignore"):
         x = every_accumulator(taps)
@@ -111,10 +101,10 @@ def test_chains_are_replaced_where_monotone_and_left_where_not(
 ) -> None:
     rng = np.random.default_rng(seed)
     pool: list[Op] = [
-        PRelu(np.array(slopes, dtype=np.float32)),
-        PRelu(np.array(slopes[0], dtype=np.float32)),
-        Relu(),
-        Clamp(min(limits), max(limits)),
+        ops.PRelu(np.array(slopes, dtype=np.float32)),
+        ops.PRelu(np.array(slopes[0], dtype=np.float32)),
+        ops.Relu(),
+        ops.Clamp(min(limits), max(limits)),
         affine(rng.normal(size=3), 20 * rng.normal(size=3)),
     ]
     chain = [pool[i] for i in rng.integers(0, len(pool), rng.integers(1, 5))]
@@ -122,7 +112,7 @@ def test_chains_are_replaced_where_monotone_and_left_where_not(
     y = np.arange(-taps, taps + 1, dtype=np.float32)[:, None].repeat(3, axis=1)
     for op in chain:
         y = op.reference(y)
-    flips = np.abs(np.diff(Sign().reference(y), axis=0)).sum(axis=0) / 2
+    flips = np.abs(np.diff(ops.Sign().reference(y), axis=0)).sum(axis=0) / 2
     outcome = thresholds(graph)
     x = every_accumulator(taps)
     assert np.array_equal(evaluate(graph, [x])[0], evaluate(outcome.graph, [x])[0])
@@ -160,7 +150,7 @@ def test_an_overflow_is_part_of_the_chain() -> None:
     # Infinity times 0 is NaN, which counts as +1.
     assert found(thresholds(dense(affine(1e39, -1.0), taps=2)).graph) == [(1, 0.5)]
     assert found(thresholds(dense(affine(-1e39, -1.0), taps=2)).graph) == [(-1, 0.5)]
-    folded = PRelu(np.array(-1, dtype=np.float32))
+    folded = ops.PRelu(np.array(-1, dtype=np.float32))
     refused = thresholds(dense(affine(1e39, 0.0), folded, affine(-1.0, -1.0), taps=2))
     assert refused.applied == 0
     assert "the sign changes at 2 accumulators, the first of them 0 and 1;" in refused.skipped[0]
@@ -168,7 +158,7 @@ def test_an_overflow_is_part_of_the_chain() -> None:
 
 def test_a_non_monotone_channel_is_named() -> None:
     slope = np.array([0.25, -0.5, 0.25, -1.0], dtype=np.float32)
-    graph = dense(PRelu(slope), affine([1.0] * 4, -2.0), taps=8, channels=4)
+    graph = dense(ops.PRelu(slope), affine([1.0] * 4, -2.0), taps=8, channels=4)
     outcome = thresholds(graph)
     assert outcome.graph is graph
     (line,) = outcome.skipped
@@ -178,22 +168,24 @@ def test_a_non_monotone_channel_is_named() -> None:
 
 def test_negative_slopes_that_keep_the_order_are_no_obstacle() -> None:
     # Behind the negative slope everything is above the offset anyway.
-    outcome = thresholds(dense(PRelu(np.array(-0.5, dtype=np.float32)), affine(2.0, 0.5), Relu(), taps=8))
+    outcome = thresholds(
+        dense(ops.PRelu(np.array(-0.5, dtype=np.float32)), affine(2.0, 0.5), ops.Relu(), taps=8)
+    )
     assert found(outcome.graph) == [(1, 8.5)]
 
 
 def test_names_and_origins_stay() -> None:
     b = Build(6)
-    acc = b(BinaryLinear(np.ones((1, 6), dtype=np.int8)), b(Sign(), "x"))
+    acc = b(ops.BinaryLinear(np.ones((1, 6), dtype=np.int8)), b(ops.Sign(), "x"))
     first = b(affine(2.0, 1.0), acc)
-    last = b(affine(3.0, 0.0), b(Relu(), first))
-    sign = b(Sign(), b(Clamp(-1.0, 1.0), last))
+    last = b(affine(3.0, 0.0), b(ops.Relu(), first))
+    sign = b(ops.Sign(), b(ops.Clamp(-1.0, 1.0), last))
     graph = b.graph(sign)
     after = thresholds(graph).graph
     assert [node.name for node in after] == ["x", "sign1", acc, last, sign]
     assert after[last].module == graph[last].module
     # Without an affine the new node is called after the sign.
-    after = thresholds(dense(Relu(), taps=3)).graph
+    after = thresholds(dense(ops.Relu(), taps=3)).graph
     assert [node.name for node in after] == ["x", "sign1", "binarylinear2", "sign4_threshold", "sign4"]
     assert found(after) == [(1, 3.5)]
 
@@ -203,10 +195,10 @@ def test_convolutions_with_borders(padding_value: int) -> None:
     for groups in (1, 2):
         b = Build(8, 5, 6)
         weight = RNG.choice([-1, 1], (12, 8 // groups, 3, 3)).astype(np.int8)
-        conv = BinaryConv2d(weight, (2, 1), (1, 1), groups=groups, padding_value=padding_value)
-        y = b(PRelu(RNG.uniform(0, 1, 12).astype(np.float32)), b(conv, b(Sign(), "x")))
+        conv = ops.BinaryConv2d(weight, (2, 1), (1, 1), groups=groups, padding_value=padding_value)
+        y = b(ops.PRelu(RNG.uniform(0, 1, 12).astype(np.float32)), b(conv, b(ops.Sign(), "x")))
         y = b(affine(RNG.normal(size=12), 8 * RNG.normal(size=12)), y)
-        outcome = check(thresholds, b.graph(b(Sign(), y)), applied=1)
+        outcome = check(thresholds, b.graph(b(ops.Sign(), y)), applied=1)
         assert kinds(outcome.graph) == ["Input", "Sign", "BinaryConv2d", "Affine", "Sign"]
         assert_thresholds(outcome.graph)
 
@@ -214,32 +206,32 @@ def test_convolutions_with_borders(padding_value: int) -> None:
 def test_what_others_read_stays() -> None:
     for shown in range(4):
         b = Build(8)
-        acc = b(BinaryLinear(np.ones((3, 8), dtype=np.int8)), b(Sign(), "x"))
+        acc = b(ops.BinaryLinear(np.ones((3, 8), dtype=np.int8)), b(ops.Sign(), "x"))
         scaled = b(affine([1.0, 2.0, -1.0], 0.25), acc)
-        sign = b(Sign(), scaled)
-        outputs = [sign, *([acc], [scaled], [b(Relu(), acc)], [b(Relu(), scaled)])[shown]]
+        sign = b(ops.Sign(), scaled)
+        outputs = [sign, *([acc], [scaled], [b(ops.Relu(), acc)], [b(ops.Relu(), scaled)])[shown]]
         check(thresholds, b.graph(*outputs), applied=0)
 
 
 def test_a_pool_or_nothing_in_between_is_left_alone() -> None:
     check(thresholds, dense(taps=4), applied=0)
     b = Build(4, 4, 4)
-    acc = b(BinaryConv2d(np.ones((2, 4, 1, 1), dtype=np.int8)), b(Sign(), "x"))
-    y = b(MaxPool2d((2, 2), (2, 2)), b(affine([1.0, -1.0], 0.25), acc))
-    check(thresholds, b.graph(b(Sign(), y)), applied=0)
+    acc = b(ops.BinaryConv2d(np.ones((2, 4, 1, 1), dtype=np.int8)), b(ops.Sign(), "x"))
+    y = b(ops.MaxPool2d((2, 2), (2, 2)), b(affine([1.0, -1.0], 0.25), acc))
+    check(thresholds, b.graph(b(ops.Sign(), y)), applied=0)
 
 
 def test_several_chains_in_a_row() -> None:
     b = Build(16)
     y = b(
         affine(RNG.normal(size=9), 2.0),
-        b(BinaryLinear(RNG.choice([-1, 1], (9, 16)).astype(np.int8)), b(Sign(), "x")),
+        b(ops.BinaryLinear(RNG.choice([-1, 1], (9, 16)).astype(np.int8)), b(ops.Sign(), "x")),
     )
     y = b(
         affine(RNG.normal(size=5), 0.0),
-        b(BinaryLinear(RNG.choice([-1, 1], (5, 9)).astype(np.int8)), b(Sign(), y)),
+        b(ops.BinaryLinear(RNG.choice([-1, 1], (5, 9)).astype(np.int8)), b(ops.Sign(), y)),
     )
-    assert_thresholds(check(thresholds, b.graph(b(Sign(), y)), applied=2).graph)
+    assert_thresholds(check(thresholds, b.graph(b(ops.Sign(), y)), applied=2).graph)
 
 
 def test_a_large_layer_takes_little_time() -> None:

@@ -25,19 +25,9 @@ import torch
 from fdabnn_deploy.exact.grid_row import GridRow
 from fdabnn_deploy.frontend.capture import Captured
 from fdabnn_deploy.frontend.capture.traced_value import CAPTURE_BATCH
+from fdabnn_deploy.ir import ops
 from fdabnn_deploy.ir.graph import Graph, Node
-from fdabnn_deploy.ir.ops import (
-    Affine,
-    BinaryConv2d,
-    BinaryLinear,
-    Clamp,
-    Conv2d,
-    FloatArray,
-    Input,
-    Linear,
-    Saturate,
-    Sign,
-)
+from fdabnn_deploy.ir.ops import FloatArray
 from fdabnn_deploy.ir.ops.base import DoubleArray
 from fdabnn_deploy.transforms.deploy import Deployed
 from fdabnn_deploy.verify.gate.float64_program import DoubleProgram, InFloat32
@@ -121,7 +111,7 @@ class _Walk:
         self._kernels = {
             node.name: node.op.torch_kernel(len(graph.shape(node.name)))
             for node in graph
-            if not isinstance(node.op, Input)
+            if not isinstance(node.op, ops.Input)
         }
         self.wanted: dict[str, list[str]] = {}
         self._matched: set[str] = set()
@@ -163,7 +153,7 @@ class _Walk:
 
     def not_compared(self) -> int:
         """How many signs stand for no tensor of the trained network."""
-        return sum(node.name not in self.counts for node in self._graph.nodes_of(Sign))
+        return sum(node.name not in self.counts for node in self._graph.nodes_of(ops.Sign))
 
     def check(self, node: Node) -> LayerCheck:
         """The verdict on a tensor."""
@@ -190,7 +180,7 @@ class _Walk:
                 return
             given = batch.trained.pop(node.name, None)
             single = batch.in_float32.pop(node.name, None)
-            if isinstance(node.op, Input):
+            if isinstance(node.op, ops.Input):
                 assert given is not None
                 value = given.float()
             else:
@@ -199,7 +189,7 @@ class _Walk:
             if given is not None:
                 given = given.reshape(value.shape)
                 batch.magnitudes[node.name] = _magnitudes(given)
-                if not isinstance(node.op, Input):
+                if not isinstance(node.op, ops.Input):
                     either = [given] if single is None else [given, single.reshape(value.shape)]
                     self._compare(node, value[: batch.count], [one[: batch.count] for one in either])
                 value = given.float()
@@ -241,7 +231,7 @@ class _Walk:
 
     def _note(self, node: Node, value: torch.Tensor) -> None:
         """Remembers values that a limit cut off, which may be the cause of differences."""
-        if isinstance(node.op, Clamp | Saturate) and "/limited" in node.name:
+        if isinstance(node.op, ops.Clamp | ops.Saturate) and "/limited" in node.name:
             beyond = int((value != self._batch.values[node.inputs[0]]).sum())
             before = self._clipped.get(node.name, (0, 0, 0.0, 0.0))
             self._clipped[node.name] = (
@@ -267,10 +257,14 @@ class _Walk:
         A sign of two other values than -1 and +1 is a sign and an affine.
         """
         channels = self._graph.shape(node.name)[1]
-        if isinstance(node.op, Sign):
+        if isinstance(node.op, ops.Sign):
             return np.full(channels, 0.5)
         source = self._graph[node.inputs[0]] if node.inputs else node
-        if isinstance(node.op, Affine) and isinstance(source.op, Sign) and source.name not in self._matched:
+        if (
+            isinstance(node.op, ops.Affine)
+            and isinstance(source.op, ops.Sign)
+            and source.name not in self._matched
+        ):
             return np.array(0.5 * np.abs(node.op.scale))
         return None
 
@@ -278,9 +272,9 @@ class _Walk:
         if self._half_way(node) is not None:
             return "sign"
         piece = self._piece(node)
-        if any(isinstance(inner.op, BinaryConv2d | BinaryLinear) for inner in piece):
+        if any(isinstance(inner.op, ops.BinaryConv2d | ops.BinaryLinear) for inner in piece):
             return "binary layer"
-        if any(isinstance(inner.op, Conv2d | Linear) for inner in piece):
+        if any(isinstance(inner.op, ops.Conv2d | ops.Linear) for inner in piece):
             return "float layer"
         return "values"
 
@@ -301,7 +295,7 @@ class _Walk:
         weights = self._weight_zeros.get(node.module, 0)
         if kind == "binary layer" and weights:
             return f"{weights} of its weights are exactly 0 and count as +1"
-        if any(isinstance(inner.op, Sign) for inner in piece):
+        if any(isinstance(inner.op, ops.Sign) for inner in piece):
             return "a sign in front of it changes at another value than the trained one"
         return "it does not compute what the trained layer computes"
 

@@ -28,34 +28,9 @@ import numpy as np
 from fdabnn_deploy.exact.grid_row import GridRow
 from fdabnn_deploy.exact.plan import PRODUCTS, digit_counts, digit_exponents
 from fdabnn_deploy.exact.weight_grids import digits_of
+from fdabnn_deploy.ir import ops
 from fdabnn_deploy.ir.graph import Graph, Node
-from fdabnn_deploy.ir.ops import (
-    Add,
-    Affine,
-    AvgPool2d,
-    BinaryConv2d,
-    BinaryLinear,
-    Clamp,
-    Concat,
-    Conv2d,
-    GlobalAvgPool,
-    GlobalSum,
-    Input,
-    Linear,
-    Maximum,
-    MaxPool2d,
-    Mover,
-    Mul,
-    Op,
-    Pad,
-    PRelu,
-    Relu,
-    RoundToGrid,
-    Saturate,
-    Sign,
-    Softmax,
-    Sub,
-)
+from fdabnn_deploy.ir.ops import Op
 from fdabnn_deploy.ir.ops.base import DoubleArray
 
 ROUNDING = 2.0**-24
@@ -100,7 +75,7 @@ class StatedErrors:
         node = self._graph[name]
         if name in given and not first:
             error = Error(given[name], given[name] * ROUNDING)
-            if isinstance(node.op, Input):
+            if isinstance(node.op, ops.Input):
                 error = self._rounded(error, f"{name}/on_grid")
         else:
             operands = [self._error(i, given, known) for i in node.inputs]
@@ -114,19 +89,19 @@ class StatedErrors:
         if rounding not in self._exact:
             return error
         op = self._exact[rounding].op
-        assert isinstance(op, RoundToGrid)
+        assert isinstance(op, ops.RoundToGrid)
         return Error(error.magnitude, error.error + math.ldexp(1.0, -op.exponent - 1))
 
     def _result(self, node: Node, operands: list[Error]) -> Error:
         op, shape = node.op, self._graph.shape(node.name)
-        if isinstance(op, Conv2d | Linear):
+        if isinstance(op, ops.Conv2d | ops.Linear):
             return self._layer(node.name, op, operands[0])
-        if isinstance(op, BinaryConv2d | BinaryLinear | Sign):
-            taps = 1 if isinstance(op, Sign) else op.taps
+        if isinstance(op, ops.BinaryConv2d | ops.BinaryLinear | ops.Sign):
+            taps = 1 if isinstance(op, ops.Sign) else op.taps
             return Error(np.full(shape[1], float(taps)), np.zeros(shape[1]))
-        if isinstance(op, AvgPool2d | GlobalAvgPool | GlobalSum):
+        if isinstance(op, ops.AvgPool2d | ops.GlobalAvgPool | ops.GlobalSum):
             return self._pool(node.name, op, operands[0])
-        if isinstance(op, Mover):
+        if isinstance(op, ops.Mover):
             before = self._graph.shape(node.inputs[0])
             moved = (
                 op.channels(v, before, shape, np.maximum) for v in (operands[0].magnitude, operands[0].error)
@@ -134,10 +109,10 @@ class StatedErrors:
             return Error(*moved)
         return _pointwise(op, [_spread(operand, shape[1]) for operand in operands], operands)
 
-    def _layer(self, name: str, op: Conv2d | Linear, x: Error) -> Error:
+    def _layer(self, name: str, op: ops.Conv2d | ops.Linear, x: Error) -> Error:
         weight = op.weight.astype(np.float64)
         bias = np.zeros(len(weight)) if op.bias is None else op.bias.astype(np.float64)
-        groups = op.groups if isinstance(op, Conv2d) else 1
+        groups = op.groups if isinstance(op, ops.Conv2d) else 1
         magnitude = _weighted(weight, x.magnitude, groups) + np.abs(bias)
         error = _weighted(weight, x.error, groups)
         row = self._grids.get(name)
@@ -149,10 +124,10 @@ class StatedErrors:
     def _pool(self, name: str, op: Op, x: Error) -> Error:
         row = self._grids.get(name)
         whole = self._graph.shape(self._graph[name].inputs[0])[2:]
-        area = math.prod(op.kernel if isinstance(op, AvgPool2d) else whole)
+        area = math.prod(op.kernel if isinstance(op, ops.AvgPool2d) else whole)
         step = math.ldexp(1.0, -row.exponent - 1) if row is not None and row.rounded else 0.0
         rounding = (8 if row is not None else 8 + area) * ROUNDING
-        terms = float(area) if isinstance(op, GlobalSum) else 1.0
+        terms = float(area) if isinstance(op, ops.GlobalSum) else 1.0
         error: DoubleArray = x.error + (step + rounding * x.magnitude)
         return Error(terms * x.magnitude, terms * error)
 
@@ -196,34 +171,34 @@ def _spread(x: Error, channels: int) -> Error:
 
 def _pointwise(op: Op, operands: list[Error], unspread: list[Error]) -> Error:
     x = operands[0]
-    if isinstance(op, Affine):
+    if isinstance(op, ops.Affine):
         scale, offset = np.abs(op.scale), np.abs(op.offset)
         magnitude = scale * x.magnitude + offset
         return Error(magnitude, scale * x.error + 4 * ROUNDING * magnitude)
-    if isinstance(op, PRelu):
+    if isinstance(op, ops.PRelu):
         slope = np.maximum(1.0, np.abs(op.slope.astype(np.float64)))
         return Error(slope * x.magnitude, slope * x.error + 2 * ROUNDING * slope * x.magnitude)
-    if isinstance(op, Add | Sub):
+    if isinstance(op, ops.Add | ops.Sub):
         magnitude = x.magnitude + operands[1].magnitude
         return Error(magnitude, x.error + operands[1].error + ROUNDING * magnitude)
-    if isinstance(op, Mul):
+    if isinstance(op, ops.Mul):
         y = operands[1]
         magnitude = x.magnitude * y.magnitude
         error = x.magnitude * y.error + y.magnitude * x.error + x.error * y.error
         return Error(magnitude, error + ROUNDING * magnitude)
-    if isinstance(op, Maximum):
+    if isinstance(op, ops.Maximum):
         y = operands[1]
         return Error(np.maximum(x.magnitude, y.magnitude), np.maximum(x.error, y.error))
-    if isinstance(op, Softmax):
+    if isinstance(op, ops.Softmax):
         # Its derivatives are at most 1, those of its logarithm 2 in sum.
         worst = 2 * x.error.max() + 64 * ROUNDING * max(1.0, x.magnitude.max())
         return Error(np.full_like(x.magnitude, 2 * x.magnitude.max() + 32), np.full_like(x.error, worst))
-    if isinstance(op, Pad):
+    if isinstance(op, ops.Pad):
         magnitude, error = (np.pad(v, op.pads[0]) for v in (x.magnitude, x.error))
         return Error(np.maximum(magnitude, abs(op.value)), np.asarray(error))
-    if isinstance(op, Concat):
+    if isinstance(op, ops.Concat):
         return Error(
             *(np.concatenate([getattr(part, what) for part in unspread]) for what in ("magnitude", "error"))
         )
-    assert isinstance(op, Relu | Clamp | Saturate | MaxPool2d | RoundToGrid), op
+    assert isinstance(op, ops.Relu | ops.Clamp | ops.Saturate | ops.MaxPool2d | ops.RoundToGrid), op
     return x

@@ -6,20 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fdabnn_deploy.ir import ops
 from fdabnn_deploy.ir.graph import Graph
-from fdabnn_deploy.ir.ops import (
-    Affine,
-    AvgPool2d,
-    BinaryConv2d,
-    BinaryLinear,
-    Clamp,
-    FloatArray,
-    GlobalAvgPool,
-    MaxPool2d,
-)
+from fdabnn_deploy.ir.ops import FloatArray
 from fdabnn_deploy.ir.ops.base import DoubleArray
 
-_SAME = (MaxPool2d, AvgPool2d, GlobalAvgPool)
+_SAME = (ops.MaxPool2d, ops.AvgPool2d, ops.GlobalAvgPool)
 """Operators whose result is z where all their operands are z."""
 
 
@@ -46,16 +38,16 @@ def zero_point(graph: Graph, name: str) -> ZeroPoint:
     while True:
         node = graph[name]
         op = node.op
-        if isinstance(op, Affine):
+        if isinstance(op, ops.Affine):
             with np.errstate(divide="ignore", invalid="ignore"):
                 values = np.where(op.scale == 0, np.nan, (values - op.offset) / op.scale)
-        elif isinstance(op, Clamp):
+        elif isinstance(op, ops.Clamp):
             if np.any((values == op.low) | (values == op.high)):
                 break
             values = np.where((values < op.low) | (values > op.high), np.nan, values)
         elif not isinstance(op, _SAME):
             break
         name = node.inputs[0]
-    if isinstance(graph[name].op, BinaryConv2d | BinaryLinear):
+    if isinstance(graph[name].op, ops.BinaryConv2d | ops.BinaryLinear):
         values = np.round(values)
     return ZeroPoint(name, values.astype(np.float32))
