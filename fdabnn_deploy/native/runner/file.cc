@@ -40,7 +40,7 @@ int OpenFile(const std::string& path, struct stat* status, std::string* reason) 
 
 // Reads up to the end into `content`, or says why not.
 bool ReadAll(const std::string& path, Bytes* content, std::string* reason) {
-  struct stat status {};
+  struct stat status{};
   const int file = OpenFile(path, &status, reason);
   if (file < 0) return false;
   content->resize(status.st_size > 0 ? static_cast<std::size_t>(status.st_size) + 1 : 4096);
@@ -115,7 +115,7 @@ void Check(const std::string& path, Exit code) {
 }  // namespace
 
 void CheckFile(const std::string& path, Exit code) {
-  struct stat status {};
+  struct stat status{};
   if (stat(path.c_str(), &status) == 0 && *NoFile(status) != '\0') throw Failure(code, "cannot read " + path + ": " + NoFile(status));
 }
 
@@ -127,7 +127,7 @@ Bytes ReadFile(const std::string& path) {
 }
 
 std::string Sha256OfFile(const std::string& path) {
-  struct stat status {};
+  struct stat status{};
   std::string reason;
   const int file = OpenFile(path, &status, &reason);
   Sha256 hasher;
