@@ -10,6 +10,8 @@ from typing import Any
 
 from fdabnn_deploy.measure.profiles.instruction_count import CountedRun, Counts, count
 from fdabnn_deploy.runtimes.emulator.arm_root import CPU, Guest
+from fdabnn_deploy.runtimes.emulator.qemu_aarch64 import link_packages
+from fdabnn_deploy.system.scratch import ScratchFolder
 from instruction_counts.model_files import Files
 
 _ROOT = Path(__file__).resolve().parents[2]
@@ -65,14 +67,16 @@ def count_models(guest: Guest, networks: Mapping[str, Files], level: str | None 
 
 
 def _run(guest: Guest, module: str, arguments: Sequence[str], level: str | None = None) -> CountedRun:
-    environment = guest.environment(
-        *(_ROOT, _ROOT / "tools"),
-        # Where Python's sets and dicts put things decides how long it looks for them.
-        PYTHONHASHSEED="0",
-        QEMU_CPU=CPU,
-        FDABNN_KERNELS=level or "",
-    )
-    run = count(guest.command("-P", "-m", module, *arguments), environment=environment, folder=_ROOT)
+    with ScratchFolder("fdabnn-counts-") as folder:
+        link_packages(folder.path)
+        environment = guest.environment(
+            *(folder.path, _ROOT / "tools"),
+            # Where Python's sets and dicts put things decides how long it looks for them.
+            PYTHONHASHSEED="0",
+            QEMU_CPU=CPU,
+            FDABNN_KERNELS=level or "",
+        )
+        run = count(guest.command("-P", "-m", module, *arguments), environment=environment, folder=_ROOT)
     if run.status != 0:
         raise RuntimeError(f"{module} failed in the arm64 root:\n{run.stderr[-3000:]}")
     return run

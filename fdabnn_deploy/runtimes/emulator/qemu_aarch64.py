@@ -49,7 +49,7 @@ class Process:
         # Alone: beside an installed package lie those of this machine's processor.
         site = self._folder.path / "site"
         site.mkdir()
-        _fill(site)
+        link_packages(site)
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(  # noqa: S603 - the root's own Python
                 guest.command("-P", "-m", "fdabnn_deploy.runtimes.emulator.qemu_server"),
@@ -126,7 +126,7 @@ def _targets() -> list[Target]:
     return [target for target in registered() if target.device is not None]
 
 
-def _fill(site: Path) -> None:
+def link_packages(site: Path) -> None:
     """Links this package and those of the targets into a folder of packages, where the targets are found by their entry points."""
     places = {_PACKAGE.name: _PACKAGE}
     names = {target.name for target in _targets()}
