@@ -254,6 +254,26 @@ def test_activations_that_converters_fold_into_binary_layers(tmp_path: Path) -> 
     assert tally.different == []
 
 
+@pytest.mark.parametrize("kernel", [(1, 5), (5, 1), (1, 3), (1, 1)])
+@pytest.mark.parametrize("size", [(6, 9), (7, 8), (9, 6)])
+def test_strides_that_leave_out_the_last_row(
+    kernel: tuple[int, int], size: tuple[int, int], tmp_path: Path
+) -> None:
+    """XNNPACK in TensorFlow 2.21 computes another convolution where SAME has nothing to pad (findings/)."""
+    rng = np.random.default_rng(0)
+    conv = ops.Conv2d(
+        rng.normal(size=(8, 1, *kernel)).astype(np.float32), None, (2, 2), (kernel[0] // 2, kernel[1] // 2)
+    )
+    graph = Graph([Node("x", ops.Input((1, *size))), Node("conv", conv, ("x",))], ["conv"])
+    exact = make_exact(graph, normal_inputs(graph, rng, SAMPLES)).graph
+    inputs = [np.concatenate([*hostile_inputs(exact, rng), *normal_inputs(exact, rng, 4)])]
+    tally = Tally()
+    networks = [Network(0, exact, inputs, evaluate(exact, inputs))]
+    on_onnx_runtime(tally, networks, tmp_path)
+    on_tflite(tally, networks, tmp_path)
+    assert tally.different == []
+
+
 def test_100_networks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     check(range(100), 1, tmp_path, capsys)
 

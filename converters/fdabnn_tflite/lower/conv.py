@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from fdabnn_deploy.ir.graph import Node
@@ -25,10 +27,27 @@ def lower_conv2d(emitter: Emitter, node: Node) -> None:
     kernels = op.weight.transpose(2, 3, 1, 0)
     if emitter.flipped:
         kernels = kernels[::-1, ::-1]
+    if place.padding is Padding.SAME:
+        kernels = _reaching_the_end(kernels, image.shape[1:3], op)
     result = _convolve(emitter, image, np.ascontiguousarray(kernels), op, padding)
     if op.bias is not None:
         result = emitter.emit("AddV2", x=result, y=op.bias)
     emitter.define(node.name, result, NHWC)
+
+
+def _reaching_the_end(kernels: FloatArray, size: Sequence[int], op: Conv2d) -> FloatArray:
+    """Kernels [height, width, ...] with rows and columns of zeros, so that the last window ends with the image.
+
+    Where a stride leaves out the last row or column, the formula of SAME has a negative number of zeros to pad. TensorFlow pads none;
+    XNNPACK in TensorFlow 2.21 computes wrong values for kernels of one row (findings/tensorflow-xnnpack-rows-left-out.sh).
+    """
+    pads = [(0, 0)] * kernels.ndim
+    for axis in (0, 1):
+        out = -(-size[axis] // op.stride[axis])
+        missing = size[axis] - (out - 1) * op.stride[axis] - kernels.shape[axis]
+        if kernels.shape[axis] == 1 and missing > 0:
+            pads[axis] = (0, missing)
+    return np.pad(kernels, pads)
 
 
 def _convolve(emitter: Emitter, image: Tensor, kernels: FloatArray, op: Conv2d, padding: str) -> Tensor:
