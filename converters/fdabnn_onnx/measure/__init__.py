@@ -1,1 +1,1 @@
-"""What is measured of ONNX files: their operators, and twins that they are compared with."""
+"""Measuring ONNX files: their operators, and the float and int8 baselines that they are compared with."""

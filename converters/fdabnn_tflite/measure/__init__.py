@@ -1,1 +1,1 @@
-"""What is measured of TFLite files: their operators, and twins that they are compared with."""
+"""Measuring TFLite files: their operators, and the float and int8 baselines that they are compared with."""

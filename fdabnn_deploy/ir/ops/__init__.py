@@ -35,7 +35,7 @@ from fdabnn_deploy.ir.ops.pooling import AvgPool2d, GlobalAvgPool, GlobalSum, Ma
 from fdabnn_deploy.ir.ops.upsampling import DepthToSpace, UpsampleNearest
 
 DEPLOYED: frozenset[type[Op]] = frozenset(entry.kind for entry in REGISTRY)
-"""What a deployed graph may contain: every converter and runtime of a graph covers exactly these."""
+"""The operators of a deployed graph: every converter and every runtime of a graph covers exactly these."""
 
 MOVERS: tuple[type[Mover], ...] = tuple(entry.kind for entry in REGISTRY if issubclass(entry.kind, Mover))
 """The deployed operators that only move the values of one tensor."""

@@ -1,4 +1,4 @@
-"""What every operator of the graph is: an immutable value with a shape rule and a NumPy meaning.
+"""The base of all operators of the graph: immutable values with a shape rule and a NumPy meaning.
 
 Conventions, valid for all operators:
 
