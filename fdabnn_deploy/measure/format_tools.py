@@ -1,4 +1,4 @@
-"""What a target brings for measuring files of its format (`fdabnn_deploy.targets.target.Target.measuring`)."""
+"""The tools of a target for measuring files of its format (`fdabnn_deploy.targets.target.Target.measuring`)."""
 
 from __future__ import annotations
 

@@ -88,7 +88,7 @@ class _Repeated(torch.fx.Interpreter):
         result = super().run_node(n)
         if n.name in self._compared and isinstance(result, torch.Tensor):
             first = self._first.setdefault(n.name, result.clone())
-            # What is no number is so at every call.
+            # NaN counts as unchanged: it equals nothing, itself neither.
             same = (result == first) | (result.isnan() & first.isnan())
             self.differs = self.differs or not bool(same.all())
         return result

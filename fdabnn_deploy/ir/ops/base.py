@@ -130,7 +130,7 @@ class Mover(Op):
 
     @abstractmethod
     def channels(self, values: DoubleArray, before: Shape, after: Shape, worst: np.ufunc) -> DoubleArray:
-        """What is known of each channel of the operand, as what is known of each channel of the result.
+        """Carries a value per channel of the operand over to the channels of the result.
 
         Args:
             values: one per channel of the operand.

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fdabnn_deploy.ir.ops.base import Array, Corner, Drawn, Op, Shape, TorchKernel, deployed, require
-from fdabnn_deploy.ir.ops.conv import conv2d_reference, conv2d_shape
+from fdabnn_deploy.ir.ops.conv import conv2d_reference, conv2d_shape, linear_reference, linear_shape
 from fdabnn_deploy.ir.ops.conv_cases import CONVOLUTIONS, draw_convolution
 from fdabnn_deploy.ir.ops.drawing import image, signs
 from fdabnn_deploy.ir.ranges import Values, uniform
@@ -142,14 +142,10 @@ class BinaryLinear(Op):
         return int(self.weight.shape[1])
 
     def infer(self, *inputs: Shape) -> Shape:
-        require(
-            len(inputs[0]) == 2 and inputs[0][1] == self.weight.shape[1],
-            f"dense layer {self.weight.shape} on {inputs[0]}",
-        )
-        return (inputs[0][0], int(self.weight.shape[0]))
+        return linear_shape(inputs[0], self.weight.shape)
 
     def reference(self, *inputs: Array) -> Array:
-        return (inputs[0].astype(np.float64) @ self.weight.T.astype(np.float64)).astype(np.float32)
+        return linear_reference(inputs[0], self.weight)
 
     def bounds(self, inputs: list[Values], shapes: list[Shape], shape: Shape) -> Values:
         return uniform(-self.taps, self.taps, 0, shape[1])

@@ -53,6 +53,22 @@ def conv2d_shape(
     return (x[0], weight[0], height, width)
 
 
+def linear_shape(x: Shape, weight: tuple[int, ...]) -> Shape:
+    """The output shape of a dense layer of x [N, C] with weight [O, C].
+
+    Raises:
+        GraphError: rank or channels do not fit.
+    """
+    require(len(x) == 2 and x[1] == weight[1], f"dense layer {weight} on {x}")
+    return (x[0], int(weight[0]))
+
+
+def linear_reference(x: Array, weight: Array) -> FloatArray:
+    """`sum_c x[n,c] w[o,c]` in float64, rounded to float32 once."""
+    y: FloatArray = (x.astype(np.float64) @ weight.T.astype(np.float64)).astype(np.float32)
+    return y
+
+
 def conv2d_reference(
     x: Array,
     weight: Array,
@@ -202,14 +218,10 @@ class Linear(Op):
         )
 
     def infer(self, *inputs: Shape) -> Shape:
-        require(
-            len(inputs[0]) == 2 and inputs[0][1] == self.weight.shape[1],
-            f"dense layer {self.weight.shape} on {inputs[0]}",
-        )
-        return (inputs[0][0], int(self.weight.shape[0]))
+        return linear_shape(inputs[0], self.weight.shape)
 
     def reference(self, *inputs: Array) -> Array:
-        y = (inputs[0].astype(np.float64) @ self.weight.T.astype(np.float64)).astype(np.float32)
+        y = linear_reference(inputs[0], self.weight)
         return y if self.bias is None else y + self.bias
 
     def bounds(self, inputs: list[Values], shapes: list[Shape], shape: Shape) -> Values:

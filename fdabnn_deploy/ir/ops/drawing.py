@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 SPECIAL_VALUES = np.array([0.0, -0.0, 1.0, -1.0, 0.5, -2.0, 1e-30, -50.0], dtype=np.float32)
-"""What implementations get wrong: both zeros, ties, values that vanish beside others."""
+"""Values that implementations get wrong: both zeros, ties, values that vanish beside others."""
 
 
 def floats(rng: np.random.Generator, shape: tuple[int, ...], special: bool = False) -> NDArray[np.float32]:

@@ -75,7 +75,7 @@ def _mean_bounds(x: Values, area: int) -> Values:
 
 
 def _sum_error(op: Op, x: FloatArray, terms: int) -> FloatArray:
-    """What a sum of so many terms in any order, and a division or a reciprocal, may be off; see `Conv2d.allowed_error`."""
+    """The largest error of a sum of so many terms in any order with a division or a reciprocal; see `Conv2d.allowed_error`."""
     return np.asarray(op.reference(np.abs(x)) * (terms + 3) * ROUNDING)
 
 

@@ -1,4 +1,4 @@
-"""What the operators of a model's file are: the layer they belong to, and how many multiply-adds they stand for.
+"""The operators of a model's file: the layer they belong to, and how many multiply-adds they stand for.
 
 A convolution takes `H W O kh kw C / groups` multiply-adds for one image (H, W, O of its output), a dense layer `O C` per row. Those of a
 binary layer are 1-bit ones: an exclusive or and a count.
