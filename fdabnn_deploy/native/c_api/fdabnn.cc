@@ -27,29 +27,28 @@ int Signs(int channels, int level, fdabnn_pool* pool, char* error, Kernel kernel
   });
 }
 
-fdabnn::BmaxpoolParams Params(const fdabnn_bmaxpool_params& p) {
-  return {p.kernel_h, p.kernel_w, p.stride_h, p.stride_w, p.same_padding != 0};
-}
-
-fdabnn::BmaxpoolSize Size(const fdabnn_bmaxpool_params& p) {
-  fdabnn::BmaxpoolSize size;
-  size.in_height = p.in_height;
-  size.in_width = p.in_width;
-  size.words = p.words;
-  return size;
-}
-
-fdabnn::BconvParams Params(const fdabnn_bconv_params& p) {
-  fdabnn::BconvParams params;
-  params.channels_in = p.channels_in;
-  params.channels_out = p.channels_out;
-  params.groups = p.groups;
+// The pool of these parameters at its size; null and a text where it is refused.
+std::unique_ptr<fdabnn::Bmaxpool> MakeBmaxpool(const fdabnn_bmaxpool_params& p, char* error) {
+  fdabnn::BmaxpoolParams params;
   params.kernel_h = p.kernel_h;
   params.kernel_w = p.kernel_w;
   params.stride_h = p.stride_h;
   params.stride_w = p.stride_w;
-  params.dilation_h = p.dilation_h;
-  params.dilation_w = p.dilation_w;
+  params.same_padding = p.same_padding != 0;
+  params.words = p.words;
+  std::string reason;
+  std::unique_ptr<fdabnn::Bmaxpool> pool = fdabnn::Bmaxpool::Create(params, &reason);
+  if (pool != nullptr && pool->Resize(p.in_height, p.in_width, &reason)) return pool;
+  Say(reason, error);
+  return nullptr;
+}
+
+fdabnn::BconvParams Params(const fdabnn_bconv_params& p) {
+  fdabnn::BconvParams params;
+  CopyConv(p, &params);
+  params.channels_in = p.channels_in;
+  params.channels_out = p.channels_out;
+  params.groups = p.groups;
   params.same_padding = p.same_padding != 0;
   params.pad_value = p.pad_value;
   params.activation = static_cast<fdabnn::Activation>(p.activation);
@@ -133,11 +132,10 @@ FDABNN_EXPORT int fdabnn_dequantize_bytes(const uint32_t* words, size_t rows, in
 
 FDABNN_EXPORT int fdabnn_bmaxpool_size(const fdabnn_bmaxpool_params* params, int* out_height, int* out_width, char* error) {
   return Guard(-1, error, [&] {
-    fdabnn::BmaxpoolSize size = Size(*params);
-    std::string reason;
-    if (!fdabnn::ResizeBmaxpool(Params(*params), &size, &reason)) return Refuse(reason, error);
-    *out_height = size.out_height;
-    *out_width = size.out_width;
+    const auto kernel = MakeBmaxpool(*params, error);
+    if (kernel == nullptr) return -1;
+    *out_height = kernel->out_height();
+    *out_width = kernel->out_width();
     return 0;
   });
 }
@@ -147,11 +145,10 @@ FDABNN_EXPORT int fdabnn_bmaxpool_run(const fdabnn_bmaxpool_params* params, cons
   return Guard(-1, error, [&] {
     if (!IsSupported(level, error)) return -1;
     if (batch < 0) return Refuse("a batch of " + std::to_string(batch), error);
-    fdabnn::BmaxpoolSize size = Size(*params);
-    std::string reason;
-    if (!fdabnn::ResizeBmaxpool(Params(*params), &size, &reason)) return Refuse(reason, error);
-    fdabnn::RunBmaxpool(Params(*params), size, input, batch, output, static_cast<Level>(level), pool->pool);
-    return 0;
+    const auto kernel = MakeBmaxpool(*params, error);
+    if (kernel == nullptr) return -1;
+    const char* reason = kernel->Run({input, output}, batch, pool->pool, nullptr);
+    return reason == nullptr ? 0 : Refuse(reason, error);
   });
 }
 
@@ -177,8 +174,7 @@ FDABNN_EXPORT size_t fdabnn_bconv_workspace_bytes(const fdabnn_bconv* conv, int 
 
 FDABNN_EXPORT int fdabnn_bconv_run(const fdabnn_bconv* conv, const uint32_t* input, int batch, void* output, fdabnn_pool* pool,
                                    void* workspace, char* error) {
-  return RunPrepared(conv, batch, workspace, error,
-                     [&](const auto& kernel) { return kernel.Run(input, batch, output, pool->pool, workspace); });
+  return RunPrepared(conv, {input, output}, batch, pool, workspace, error);
 }
 
 FDABNN_EXPORT void fdabnn_bconv_destroy(fdabnn_bconv* conv) { delete conv; }

@@ -15,19 +15,11 @@ FDABNN_EXPORT fdabnn_conv_sum* fdabnn_conv_sum_create(const fdabnn_conv_sum_para
                                                       char* error) {
   return Make<fdabnn_conv_sum>(level, error, [&](Level l, std::string* reason) {
     fdabnn::ConvSumParams sizes;
+    CopyConv(*params, &sizes);
+    CopyPads(*params, &sizes);
     sizes.channels_in = params->channels_in;
     sizes.channels_out = params->channels_out;
-    sizes.kernel_h = params->kernel_h;
-    sizes.kernel_w = params->kernel_w;
-    sizes.stride_h = params->stride_h;
-    sizes.stride_w = params->stride_w;
-    sizes.dilation_h = params->dilation_h;
-    sizes.dilation_w = params->dilation_w;
     sizes.same_padding = params->same_padding != 0;
-    sizes.pad_top = params->pad_top;
-    sizes.pad_left = params->pad_left;
-    sizes.pad_bottom = params->pad_bottom;
-    sizes.pad_right = params->pad_right;
     sizes.planes = params->planes != 0;
     std::vector<fdabnn::ConvSumTerm> list;
     list.reserve(static_cast<std::size_t>(std::max(term_count, 0)));
@@ -46,10 +38,7 @@ FDABNN_EXPORT size_t fdabnn_conv_sum_workspace_bytes(const fdabnn_conv_sum* conv
 
 FDABNN_EXPORT int fdabnn_conv_sum_run(const fdabnn_conv_sum* conv, const float* const* inputs, int batch, float* output, fdabnn_pool* pool,
                                       void* workspace, char* error) {
-  return RunPrepared(conv, batch, workspace, error, [&](const auto& kernel) -> const char* {
-    kernel.Run(inputs, batch, output, pool->pool, workspace);
-    return nullptr;
-  });
+  return RunPrepared(conv, {inputs, output}, batch, pool, workspace, error);
 }
 
 FDABNN_EXPORT void fdabnn_conv_sum_destroy(fdabnn_conv_sum* conv) { delete conv; }

@@ -11,10 +11,14 @@ extern "C" {
 FDABNN_EXPORT fdabnn_layer* fdabnn_layer_create(const fdabnn_layer_params* params, const uint32_t* filter, const float* slope,
                                                 const float* scale, const float* offset, int level, char* error) {
   return Make<fdabnn_layer>(level, error, [&](Level l, std::string* reason) {
-    const fdabnn_layer_params& p = *params;
-    const fdabnn::BinaryLayerParams sizes = {p.channels_in, p.channels_out, p.groups,     p.kernel_h,   p.kernel_w,
-                                             p.stride_h,    p.stride_w,     p.dilation_h, p.dilation_w, p.pad_top,
-                                             p.pad_left,    p.pad_bottom,   p.pad_right,  p.pad_value,  p.planes != 0};
+    fdabnn::BinaryLayerParams sizes;
+    CopyConv(*params, &sizes);
+    CopyPads(*params, &sizes);
+    sizes.channels_in = params->channels_in;
+    sizes.channels_out = params->channels_out;
+    sizes.groups = params->groups;
+    sizes.pad_value = params->pad_value;
+    sizes.planes = params->planes != 0;
     return fdabnn::BinaryLayer::Create(sizes, {filter, slope, scale, offset}, l, reason);
   });
 }
@@ -27,8 +31,7 @@ FDABNN_EXPORT size_t fdabnn_layer_workspace_bytes(const fdabnn_layer* layer, int
 
 FDABNN_EXPORT int fdabnn_layer_run(const fdabnn_layer* layer, const uint32_t* input, const float* residual, int batch, float* values,
                                    uint32_t* signs, fdabnn_pool* pool, void* workspace, char* error) {
-  return RunPrepared(layer, batch, workspace, error,
-                     [&](const auto& kernel) { return kernel.Run({input, residual, values, signs}, batch, pool->pool, workspace); });
+  return RunPrepared(layer, {input, residual, values, signs}, batch, pool, workspace, error);
 }
 
 FDABNN_EXPORT void fdabnn_layer_destroy(fdabnn_layer* layer) { delete layer; }

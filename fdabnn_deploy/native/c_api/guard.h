@@ -10,6 +10,7 @@
 #include "c_api/fdabnn.h"
 #include "kernels/level.h"
 #include "kernels/thread_pool.h"
+#include "kernels/windows.h"
 
 #define FDABNN_EXPORT __attribute__((visibility("default")))
 
@@ -48,15 +49,15 @@ Result Guard(Result failed, char* error, Action action) noexcept {
   return failed;
 }
 
-// A kernel that is prepared once and resized to its input, behind a type of the C interface.
-template <class Kernel>
+// A kernel (kernels/image_kernel.h) behind a type of the C interface.
+template <class K>
 struct Prepared {
-  std::unique_ptr<Kernel> kernel;
+  std::unique_ptr<K> kernel;
   bool sized = false;
 };
 
-template <class Kernel>
-int ResizePrepared(Prepared<Kernel>* prepared, int in_height, int in_width, int* out_height, int* out_width, char* error) {
+template <class K>
+int ResizePrepared(Prepared<K>* prepared, int in_height, int in_width, int* out_height, int* out_width, char* error) {
   return Guard(-1, error, [&] {
     prepared->sized = false;
     std::string reason;
@@ -68,21 +69,40 @@ int ResizePrepared(Prepared<Kernel>* prepared, int in_height, int in_width, int*
   });
 }
 
-template <class Kernel>
-std::size_t PreparedWorkspaceBytes(const Prepared<Kernel>* prepared, int threads) {
+template <class K>
+std::size_t PreparedWorkspaceBytes(const Prepared<K>* prepared, int threads) {
   return prepared->sized ? prepared->kernel->WorkspaceBytes(threads) : 0;
 }
 
-// Calls run(kernel) where everything is set for it; it returns null, or why it refuses.
-template <class Kernel, class Run>
-int RunPrepared(const Prepared<Kernel>* prepared, int batch, const void* workspace, char* error, Run run) {
+template <class K>
+int RunPrepared(const Prepared<K>* prepared, const typename K::CallTensors& tensors, int batch, fdabnn_pool* pool, void* workspace,
+                char* error) {
   return Guard(-1, error, [&] {
     if (!prepared->sized) return Refuse("no size of the input has been set", error);
     if (batch < 0) return Refuse("a batch of " + std::to_string(batch), error);
     if (reinterpret_cast<std::uintptr_t>(workspace) % 64 != 0) return Refuse("the workspace is not aligned to 64 bytes", error);
-    const char* reason = run(*prepared->kernel);
+    const char* reason = prepared->kernel->Run(tensors, batch, pool->pool, workspace);
     return reason == nullptr ? 0 : Refuse(reason, error);
   });
+}
+
+// What the structures of the C interface call as Windows does.
+template <class Params>
+void CopyConv(const Params& from, fdabnn::Windows* to) {
+  to->kernel_h = from.kernel_h;
+  to->kernel_w = from.kernel_w;
+  to->stride_h = from.stride_h;
+  to->stride_w = from.stride_w;
+  to->dilation_h = from.dilation_h;
+  to->dilation_w = from.dilation_w;
+}
+
+template <class Params>
+void CopyPads(const Params& from, fdabnn::Windows* to) {
+  to->pad_top = from.pad_top;
+  to->pad_left = from.pad_left;
+  to->pad_bottom = from.pad_bottom;
+  to->pad_right = from.pad_right;
 }
 
 bool IsLevel(int level) { return level >= 0 && level < fdabnn::kLevels; }

@@ -57,15 +57,15 @@ struct Sums {
   __m256i of[4];
 };
 
-std::size_t TapWords(const BconvParams& p, const BconvShape& s) { return std::size_t{1} * p.kernel_h * p.kernel_w * s.words; }
-std::size_t BlockBytes(const BconvParams& p, const BconvShape& s) { return TapWords(p, s) * kNibbles * kLanes; }
-std::size_t WeightBytes(const BconvParams& p, const BconvShape& s) { return BlockBytes(p, s) * s.blocks * p.groups; }
+std::size_t TapWords(const BinaryConvParams& p, const BconvShape& s) { return std::size_t{1} * p.kernel_h * p.kernel_w * s.words; }
+std::size_t BlockBytes(const BinaryConvParams& p, const BconvShape& s) { return TapWords(p, s) * kNibbles * kLanes; }
+std::size_t WeightBytes(const BinaryConvParams& p, const BconvShape& s) { return BlockBytes(p, s) * s.blocks * p.groups; }
 
 // Of the blocks from `first`, a multiple of kMaxBlocks.
 int BlocksAtOnce(const BconvShape& s, int first) { return s.blocks - first < kMaxBlocks ? s.blocks - first : kMaxBlocks; }
 
 // [group][blocks / kMaxBlocks][words of the filter][nibble][blocks at once][lane], a byte per nibble.
-void Pack(const BconvParams& p, const BconvShape& s, const Word* filter, void* weights) {
+void Pack(const BinaryConvParams& p, const BconvShape& s, const Word* filter, void* weights) {
   std::memset(weights, 0, WeightBytes(p, s));
   for (int c = 0; c < p.channels_out; ++c) {
     const int group = c / s.group_channels, block = c % s.group_channels / kLanes, lane = c % s.group_channels % kLanes;
@@ -78,7 +78,7 @@ void Pack(const BconvParams& p, const BconvShape& s, const Word* filter, void* w
   }
 }
 
-int InputRows(const BconvParams& p, int out_rows) { return (out_rows - 1) * p.stride_h + (p.kernel_h - 1) * p.dilation_h + 1; }
+int InputRows(const BinaryConvParams& p, int out_rows) { return (out_rows - 1) * p.stride_h + (p.kernel_h - 1) * p.dilation_h + 1; }
 
 // What a band reads of the image: [rows][columns][words], padding written out.
 struct Band {
@@ -86,7 +86,7 @@ struct Band {
   std::size_t columns, row_words, plane_bytes, pair_bytes;
 };
 
-Band BandOf(const BconvParams& p, const BconvShape& s, int out_rows) {
+Band BandOf(const BinaryConvParams& p, const BconvShape& s, int out_rows) {
   constexpr std::size_t kVector = 8;  // words
   const int rows = InputRows(p, out_rows);
   const std::size_t columns = std::size_t{1} * (s.out_w - 1) * p.stride_w + (p.kernel_w - 1) * p.dilation_w + 1;
@@ -97,7 +97,7 @@ Band BandOf(const BconvParams& p, const BconvShape& s, int out_rows) {
 }
 
 // Output rows of the bands; even, or the whole image.
-int BandHeight(const BconvParams& p, const BconvShape& s) {
+int BandHeight(const BinaryConvParams& p, const BconvShape& s) {
   int height = 2;
   for (; height < s.out_h; height += 2) {
     const Band next = BandOf(p, s, height + 2);
@@ -106,12 +106,13 @@ int BandHeight(const BconvParams& p, const BconvShape& s) {
   return height < s.out_h ? height : s.out_h;
 }
 
-std::size_t WorkspaceBytes(const BconvParams& p, const BconvShape& s) {
+std::size_t WorkspaceBytes(const BinaryConvParams& p, const BconvShape& s) {
   const Band band = BandOf(p, s, BandHeight(p, s));
   return band.plane_bytes + band.pair_bytes + sizeof(std::ptrdiff_t) * TapWords(p, s);
 }
 
-void FillPlane(const BconvParams& p, const BconvShape& s, const Band& band, const Word* input, int group, int first_out_row, Word* plane) {
+void FillPlane(const BinaryConvParams& p, const BconvShape& s, const Band& band, const Word* input, int group, int first_out_row,
+               Word* plane) {
   std::memset(plane, 0, band.plane_bytes);
   const std::size_t room = band.columns - s.pad_left, in_w = s.in_w, columns = room < in_w ? room : in_w;
   for (int r = 0; r < band.rows; ++r) {
@@ -312,7 +313,7 @@ Writer WriterFor(const BconvJob& job) {
 // The output rows y and y + 1, or y alone, `single`, for as many blocks as are counted together. row: where y goes.
 void RunRows(const BconvJob& job, const std::uint8_t* pairs, const std::ptrdiff_t* offsets, int y, bool single, char* row,
              std::size_t row_bytes, int group, int block) {
-  const BconvParams& p = *job.params;
+  const BinaryConvParams& p = *job.params;
   const BconvShape& s = job.shape;
   const int columns = single ? 2 : 1, count = (s.out_w + columns - 1) / columns, blocks = BlocksAtOnce(s, block);
   const int strips = (count + kMaxPairs - 1) / kMaxPairs, strip = (count + strips - 1) / strips;
@@ -340,7 +341,7 @@ void RunRows(const BconvJob& job, const std::uint8_t* pairs, const std::ptrdiff_
 }
 
 void Run(const BconvJob& job, const Word* input, int begin, int end, void* output, void* workspace) {
-  const BconvParams& p = *job.params;
+  const BinaryConvParams& p = *job.params;
   const BconvShape& s = job.shape;
   const int height = BandHeight(p, s);
   const Band highest = BandOf(p, s, height);

@@ -27,15 +27,15 @@ enum class Method {
   kPlain,
 };
 
-Method MethodFor(const BconvParams& p) {
+Method MethodFor(const BinaryConvParams& p) {
   if (p.kernel_h != 3 || p.kernel_w != 3) return Method::kPlain;
   return p.channels_in / p.groups <= kWordBits / 2 ? Method::kShared : Method::kSave;
 }
 
 // How many carries of three words, and how many words, a pixel's taps are.
-std::size_t Carries(const BconvParams& p, const BconvShape& s) { return MethodFor(p) == Method::kSave ? std::size_t{4} * s.words : 0; }
+std::size_t Carries(const BinaryConvParams& p, const BconvShape& s) { return MethodFor(p) == Method::kSave ? std::size_t{4} * s.words : 0; }
 
-std::size_t PlainWords(const BconvParams& p, const BconvShape& s) {
+std::size_t PlainWords(const BinaryConvParams& p, const BconvShape& s) {
   switch (MethodFor(p)) {
     case Method::kSave:
       return s.words;
@@ -47,9 +47,9 @@ std::size_t PlainWords(const BconvParams& p, const BconvShape& s) {
   return std::size_t{1} * p.kernel_h * p.kernel_w * s.words;
 }
 
-std::size_t Vectors(const BconvParams& p, const BconvShape& s) { return 3 * Carries(p, s) + PlainWords(p, s); }
+std::size_t Vectors(const BinaryConvParams& p, const BconvShape& s) { return 3 * Carries(p, s) + PlainWords(p, s); }
 
-int Planes(const BconvParams& p) {
+int Planes(const BinaryConvParams& p) {
   switch (MethodFor(p)) {
     case Method::kSave:
       return 5;
@@ -61,7 +61,7 @@ int Planes(const BconvParams& p) {
   return 1;
 }
 
-std::size_t WeightBytes(const BconvParams& p, const BconvShape& s) { return sizeof(__m512i) * Vectors(p, s) * s.blocks * p.groups; }
+std::size_t WeightBytes(const BinaryConvParams& p, const BconvShape& s) { return sizeof(__m512i) * Vectors(p, s) * s.blocks * p.groups; }
 
 // The rows' carries of every word, then the carry of their sums, then the sums of those.
 void PackSave(const Word* filter, int words, int lane, Word* to) {
@@ -88,7 +88,7 @@ void PackShared(const Word* filter, int lane, Word* to) {
   to[4 * kLanes + lane] = filter[8];
 }
 
-void Pack(const BconvParams& p, const BconvShape& s, const Word* filter, void* weights) {
+void Pack(const BinaryConvParams& p, const BconvShape& s, const Word* filter, void* weights) {
   const std::size_t taps = std::size_t{1} * p.kernel_h * p.kernel_w * s.words, vectors = Vectors(p, s);
   std::memset(weights, 0, WeightBytes(p, s));
   for (int c = 0; c < p.channels_out; ++c, filter += taps) {
@@ -107,16 +107,16 @@ void Pack(const BconvParams& p, const BconvShape& s, const Word* filter, void* w
   }
 }
 
-std::size_t PlaneBytes(const BconvParams& p, const BconvShape& s) {
+std::size_t PlaneBytes(const BinaryConvParams& p, const BconvShape& s) {
   return RoundUp(sizeof(Word) * BandOf(p, s, BandRows(p, s, Planes(p))).words(s), kCacheLine);
 }
 
-std::size_t WorkspaceBytes(const BconvParams& p, const BconvShape& s) {
+std::size_t WorkspaceBytes(const BinaryConvParams& p, const BconvShape& s) {
   return PlaneBytes(p, s) * Planes(p) + sizeof(std::ptrdiff_t) * Vectors(p, s);
 }
 
 // XORs along a row of taps and down the rows, for carry-save.
-void PrepareSave(const BconvParams& p, const BconvShape& s, const Band& band, Word* const* planes) {
+void PrepareSave(const BinaryConvParams& p, const BconvShape& s, const Band& band, Word* const* planes) {
   const std::ptrdiff_t row = std::ptrdiff_t{1} * p.dilation_h * s.words * band.width;
   const std::ptrdiff_t size = static_cast<std::ptrdiff_t>(band.words(s)), column = p.dilation_w;
   // What stands behind a row's last tap is of no use to anybody; only the end of the planes must not be passed.
@@ -137,7 +137,7 @@ void PrepareSave(const BconvParams& p, const BconvShape& s, const Band& band, Wo
 }
 
 // Two taps of 16 bits in a word: the first two of a row, and the third ones of two rows.
-void PrepareShared(const BconvParams& p, const BconvShape& s, const Band& band, Word* const* planes) {
+void PrepareShared(const BinaryConvParams& p, const BconvShape& s, const Band& band, Word* const* planes) {
   const std::ptrdiff_t row = std::ptrdiff_t{1} * p.dilation_h * s.words * band.width;
   const std::ptrdiff_t size = static_cast<std::ptrdiff_t>(band.words(s)), column = p.dilation_w;
   // Behind these ends nothing is of use, and words of 16 bits stay as they are.
@@ -148,7 +148,7 @@ void PrepareShared(const BconvParams& p, const BconvShape& s, const Band& band, 
 }
 
 // pitch: from a word to the pixel's next word.
-Source MakeSource(const BconvParams& p, const BconvShape& s, Word* const* planes, std::ptrdiff_t pitch, std::ptrdiff_t* offsets) {
+Source MakeSource(const BinaryConvParams& p, const BconvShape& s, Word* const* planes, std::ptrdiff_t pitch, std::ptrdiff_t* offsets) {
   const std::ptrdiff_t row = std::ptrdiff_t{1} * p.dilation_h * s.words * pitch, column = p.dilation_w;
   std::ptrdiff_t at[kMaxPlanes] = {};
   for (int i = 1; i < Planes(p); ++i) at[i] = planes[i] - planes[0];
@@ -199,7 +199,7 @@ Inside InsideOf(const BconvJob& job) {
 template <int V>
 void RunRow(const Source& source, const Word* place, const Inside& inside, Target target) {
   if (target.begin >= target.end) return;
-  const BconvParams& p = *target.job->params;
+  const BinaryConvParams& p = *target.job->params;
   constexpr int kPixels = kTile / V;
   const int width = target.job->shape.out_w, tiles = (width + kPixels - 1) / kPixels;
   for (int tile = 0, next; tile < tiles; ++tile, target.x = next) {
@@ -216,7 +216,7 @@ bool FoursPay(int width) {
 }
 
 void Run(const BconvJob& job, const Word* input, int begin, int end, void* output, void* workspace) {
-  const BconvParams& p = *job.params;
+  const BinaryConvParams& p = *job.params;
   const BconvShape& s = job.shape;
   const Method method = MethodFor(p);
   const int height = BandRows(p, s, Planes(p));

@@ -4,7 +4,7 @@ namespace fdabnn {
 
 namespace {
 
-const BconvKernel* Fastest(Level level, const BconvParams& p) {
+const BconvKernel* Fastest(Level level, const BinaryConvParams& p) {
   switch (level) {
     case Level::kScalar:
       return BconvScalar();
@@ -24,12 +24,13 @@ const BconvKernel* Fastest(Level level, const BconvParams& p) {
 
 }  // namespace
 
-const BconvKernel* KernelFor(Level level, const BconvParams& p) {
+const BconvKernel* KernelFor(Level level, const BinaryConvParams& p, std::string* error) {
   const BconvKernel* kernel = Supported(level) ? Fastest(level, p) : nullptr;
+  if (kernel == nullptr) *error = std::string("this build or processor has no kernels for level ") + Name(level);
   return kernel == nullptr || TapsOf(p) <= kernel->max_taps ? kernel : BconvScalar();
 }
 
-const char* RefuseShape(const BconvParams& p) {
+const char* RefuseConv(const BinaryConvParams& p, const Word* filter) {
   for (int size : {p.channels_in, p.channels_out, p.groups, p.kernel_h, p.kernel_w, p.stride_h, p.stride_w, p.dilation_h, p.dilation_w}) {
     if (!Between(size, 1, kLargestSize)) return "a channel count, group count, kernel size, stride or dilation is out of range";
   }
@@ -41,6 +42,11 @@ const char* RefuseShape(const BconvParams& p) {
   if (std::int64_t{p.kernel_h} * p.dilation_h > kLargestSize || std::int64_t{p.kernel_w} * p.dilation_w > kLargestSize) {
     return "its dilated filter is too large";
   }
+  if (const char* refusal = RefusePadding(p)) return refusal;
+  if (!Between(p.pad_value, 0, 1)) return "its pad value is neither 0 nor 1";
+  if (filter == nullptr) return "its filter is missing";
+  const std::size_t taps = std::size_t{1} * p.channels_out * p.kernel_h * p.kernel_w;
+  if (!OnlyChannels(filter, taps, p.channels_in / p.groups)) return "its filter has bits behind its last channel, which have to be 0";
   return nullptr;
 }
 
@@ -55,36 +61,6 @@ bool OnlyChannels(const Word* words, std::size_t rows, int channels) {
     for (std::size_t row = 0; row < rows; ++row) found |= words[row * step + step - 1];
   }
   return found >> used == 0;
-}
-
-std::vector<std::pair<int, int>> ClassesOf(int out, int in, int kernel, int stride, int dilation, int pad,
-                                           std::vector<std::int32_t>* numbers) {
-  std::vector<std::pair<int, int>> classes{{0, 0}};
-  numbers->resize(out);
-  for (int o = 0; o < out; ++o) {
-    const std::int64_t first = std::int64_t{o} * stride - pad;
-    int before = 0, behind = 0;
-    for (int k = 0; k < kernel; ++k) {
-      const std::int64_t place = first + std::int64_t{k} * dilation;
-      before += place < 0;
-      behind += place >= in;
-    }
-    const std::pair<int, int> found{before, behind};
-    const auto place = std::find(classes.begin(), classes.end(), found);
-    (*numbers)[o] = static_cast<std::int32_t>(place - classes.begin());
-    if (place == classes.end()) classes.push_back(found);
-  }
-  return classes;
-}
-
-std::vector<std::int32_t> SumTaps(const BconvParams& p, const Word* filter) {
-  const int channels = p.channels_in / p.groups, words = WordsFor(channels);
-  std::vector<std::int32_t> sums(std::size_t{1} * p.channels_out * p.kernel_h * p.kernel_w);
-  for (std::int32_t& sum : sums) {
-    sum = channels;
-    for (int w = 0; w < words; ++w) sum -= 2 * __builtin_popcount(*filter++);
-  }
-  return sums;
 }
 
 }  // namespace fdabnn

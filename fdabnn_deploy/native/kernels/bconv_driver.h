@@ -1,13 +1,13 @@
-// What the drivers of binary convolutions share, whatever becomes of the counts: bconv.cc and binary_layer.cc.
+// What the drivers of binary convolutions share, whatever becomes of the counts: counted_conv.h, dense.h and those that use them.
 #pragma once
 
 #include <algorithm>
 #include <atomic>
 #include <cstdint>
-#include <utility>
-#include <vector>
+#include <string>
 
 #include "kernels/bconv_kernel.h"
+#include "kernels/level.h"
 #include "kernels/thread_pool.h"
 
 namespace fdabnn {
@@ -18,34 +18,26 @@ constexpr std::int64_t kLargestTotal = 1 << 30;  // values of a tensor or table
 constexpr std::int64_t kLeastMacs = 2 << 20;     // binary multiply-accumulates of a part, so that preparing it is little beside them
 constexpr int kPartsPerThread = 4;
 
-// A level's kernel for a convolution of a shape that is not refused: null where this build has none.
-const BconvKernel* KernelFor(Level level, const BconvParams& p);
+// A level's kernel for a convolution that is not refused; null and the reason where this build or processor has none.
+const BconvKernel* KernelFor(Level level, const BinaryConvParams& p, std::string* error);
 
 inline bool Between(std::int64_t value, std::int64_t low, std::int64_t high) { return low <= value && value <= high; }
 
-inline std::int64_t TapsOf(const BconvParams& p) { return std::int64_t{p.kernel_h} * p.kernel_w * (p.channels_in / p.groups); }
+inline std::int64_t TapsOf(const BinaryConvParams& p) { return std::int64_t{p.kernel_h} * p.kernel_w * (p.channels_in / p.groups); }
 
-// Null, or why sizes, groups or strides are refused.
-const char* RefuseShape(const BconvParams& p);
+// Null, or why sizes, groups, strides, padding or the filter are refused.
+const char* RefuseConv(const BinaryConvParams& p, const Word* filter);
 
 // Whether packed signs [rows, WordsFor(channels)] have nothing but zeros behind the last channel. Some levels would count what is there,
 // some not, so filters and inputs with more are refused.
 bool OnlyChannels(const Word* words, std::size_t rows, int channels);
-constexpr char kFilterBits[] = "its filter has bits behind its last channel, which have to be 0";
 constexpr char kInputBits[] = "its input has bits behind its last channel, which have to be 0";
-
-// Numbers the different pairs (taps before the image, taps behind it) along an axis; (0, 0) is number 0.
-std::vector<std::pair<int, int>> ClassesOf(int out, int in, int kernel, int stride, int dilation, int pad,
-                                           std::vector<std::int32_t>* numbers);
-
-// The sum of the filter's values at every tap: [channels_out, kernel_h, kernel_w].
-std::vector<std::int32_t> SumTaps(const BconvParams& p, const Word* filter);
 
 // Calls rows(worker, image, begin, end) for all rows of a batch's output, from the threads of the pool; worker < pool.threads(). Threads
 // take the next part when they are done with one, because their processors may differ in speed or serve others. Parts are pairs of rows:
 // some kernels work on two at a time.
 template <class Rows>
-void RunParts(const BconvParams& p, const BconvShape& s, int batch, ThreadPool& pool, const Rows& rows) {
+void RunParts(const BinaryConvParams& p, const BconvShape& s, int batch, ThreadPool& pool, const Rows& rows) {
   struct Work {
     const Rows& rows;
     int height;

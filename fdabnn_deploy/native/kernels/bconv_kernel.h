@@ -8,7 +8,8 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "kernels/bconv.h"
+#include "kernels/binary_conv.h"
+#include "kernels/words.h"
 
 namespace fdabnn {
 
@@ -18,17 +19,15 @@ enum class Finish {
   kCounts,  // p as int32, a value for every lane of every block
 };
 
-struct BconvShape {
-  int in_h, in_w, out_h, out_w;
-  int pad_top, pad_left;  // what lies outside counts as words of 0
-  int words;              // per group and pixel
-  int in_words;           // of all groups
-  int group_channels;     // output channels of a group
-  int blocks;             // of a group
+struct BconvShape : ImageSize {  // what lies outside of the image counts as words of 0
+  int words = 0;                 // per group and pixel
+  int in_words = 0;              // of all groups
+  int group_channels = 0;        // output channels of a group
+  int blocks = 0;                // of a group
 };
 
 struct BconvJob {
-  const BconvParams* params;
+  const BinaryConvParams* params;
   BconvShape shape;
   const void* weights;  // as the kernel packed them
   Finish finish;
@@ -49,11 +48,11 @@ struct BconvJob {
 struct BconvKernel {
   int lanes;
   int max_taps;  // kernel_h * kernel_w * channels_in / groups up to which it counts without overflow
-  std::size_t (*weight_bytes)(const BconvParams& params, const BconvShape& shape);
+  std::size_t (*weight_bytes)(const BinaryConvParams& params, const BconvShape& shape);
   // The sizes in `shape` that depend on the image are not set yet.
-  void (*pack)(const BconvParams& params, const BconvShape& shape, const Word* filter, void* weights);
+  void (*pack)(const BinaryConvParams& params, const BconvShape& shape, const Word* filter, void* weights);
   // Of one worker.
-  std::size_t (*workspace_bytes)(const BconvParams& params, const BconvShape& shape);
+  std::size_t (*workspace_bytes)(const BinaryConvParams& params, const BconvShape& shape);
   // input: the image. output: where row `begin` goes. Computes rows [begin, end).
   void (*run)(const BconvJob& job, const Word* input, int begin, int end, void* output, void* workspace);
 };
@@ -67,6 +66,6 @@ const BconvKernel* BconvNeon();
 const BconvKernel* BconvNeonLookup();
 
 // Whether a convolution has enough output channels for its tables, and all within the kernel's limits.
-bool BconvNeonLookupPays(const BconvParams& params);
+bool BconvNeonLookupPays(const BinaryConvParams& params);
 
 }  // namespace fdabnn

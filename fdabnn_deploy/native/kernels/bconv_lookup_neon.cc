@@ -59,7 +59,7 @@ constexpr Entries MakeEntries(int factor) {
 
 constexpr Entries kFirst = MakeEntries(1), kSecond = MakeEntries(16);
 
-int Groups(const BconvParams& p) {
+int Groups(const BinaryConvParams& p) {
   const int channels = p.channels_in / p.groups;
   return channels / kLimb * kLimbGroups + (channels % kLimb + kTaps - 1) / kTaps;
 }
@@ -72,18 +72,18 @@ struct Runs {
   std::size_t bytes() const { return std::size_t{kLanes} * kAtOnce * sums; }
 };
 
-Runs RunsOf(const BconvParams& p) {
+Runs RunsOf(const BinaryConvParams& p) {
   const bool adjacent = p.dilation_w == 1;
   const int count = adjacent ? p.kernel_h : p.kernel_h * p.kernel_w, taps = adjacent ? p.kernel_w : 1;
   return {count, taps, (taps * Groups(p) + kAtOnce - 1) / kAtOnce};
 }
 
-std::size_t BlockBytes(const BconvParams& p) { return RunsOf(p).bytes() * RunsOf(p).count; }
+std::size_t BlockBytes(const BinaryConvParams& p) { return RunsOf(p).bytes() * RunsOf(p).count; }
 
-std::size_t WeightBytes(const BconvParams& p, const BconvShape& s) { return BlockBytes(p) * s.blocks * p.groups; }
+std::size_t WeightBytes(const BinaryConvParams& p, const BconvShape& s) { return BlockBytes(p) * s.blocks * p.groups; }
 
 // [block][run][group of five channels][lane].
-void Pack(const BconvParams& p, const BconvShape& s, const Word* filter, void* weights) {
+void Pack(const BinaryConvParams& p, const BconvShape& s, const Word* filter, void* weights) {
   const Runs runs = RunsOf(p);
   const int channels = p.channels_in / p.groups;
   std::memset(weights, kUnused, WeightBytes(p, s));
@@ -112,11 +112,11 @@ struct Layout {
   std::size_t block;               // sums
 };
 
-std::size_t TableColumns(const BconvParams& p, int columns) {
+std::size_t TableColumns(const BinaryConvParams& p, int columns) {
   return std::size_t{1} * (columns - 1) * p.stride_w + (p.kernel_w - 1) * p.dilation_w + 1;
 }
 
-Layout LayoutOf(const BconvParams& p, const BconvShape& s) {
+Layout LayoutOf(const BinaryConvParams& p, const BconvShape& s) {
   Layout l = {};
   l.pixel = std::size_t{kTable} * Groups(p);
   l.columns = s.out_w < kMaxColumns ? (s.out_w + 1) / 2 * 2 : kMaxColumns;
@@ -128,7 +128,7 @@ Layout LayoutOf(const BconvParams& p, const BconvShape& s) {
   return l;
 }
 
-std::size_t WorkspaceBytes(const BconvParams& p, const BconvShape& s) {
+std::size_t WorkspaceBytes(const BinaryConvParams& p, const BconvShape& s) {
   const Layout l = LayoutOf(p, s);
   return l.tables + sizeof(std::uint16_t) * l.block * kMaxBlocks;
 }
@@ -160,7 +160,7 @@ const Word* RowAt(const BconvShape& s, const Word* image, std::ptrdiff_t y) {
 }
 
 // The tables of `columns` pixels from (y, x) on, each with the one that lies (down, right) of it. image: of the group.
-void FillRow(const BconvParams& p, const BconvShape& s, const Word* image, std::ptrdiff_t y, std::ptrdiff_t x, int down, int right,
+void FillRow(const BinaryConvParams& p, const BconvShape& s, const Word* image, std::ptrdiff_t y, std::ptrdiff_t x, int down, int right,
              std::size_t columns, Byte* to) {
   const Word *const row = RowAt(s, image, y), *const below = RowAt(s, image, y + down);
   const int words = s.words, channels = p.channels_in / p.groups, limbs = channels / kLimb;
@@ -261,7 +261,7 @@ void FinishRow(const Block& block, const Area& area, int begin, const std::uint1
 
 // What the pairs of a strip read.
 struct Strip {
-  const BconvParams* params;
+  const BinaryConvParams* params;
   const Layout* layout;
   const Byte* rows[kMaxKernel];  // the tables of the filter's rows
   std::size_t step;              // bytes from a pair's tables to the next one's
@@ -269,7 +269,7 @@ struct Strip {
 };
 
 void CountStrip(const Strip& strip, const Byte* weights, int blocks, std::uint16_t* sums) {
-  const BconvParams& p = *strip.params;
+  const BinaryConvParams& p = *strip.params;
   const Runs runs = RunsOf(p);
   const int parts = (runs.sums + kSumsPerFlush - 1) / kSumsPerFlush, per_row = runs.count / p.kernel_h, pairs = strip.pairs;
   const std::size_t step = strip.step, block_bytes = runs.bytes() * runs.count, block_sums = strip.layout->block;
@@ -290,7 +290,7 @@ void CountStrip(const Strip& strip, const Byte* weights, int blocks, std::uint16
 }
 
 void Run(const BconvJob& job, const Word* input, int begin, int end, void* output, void* workspace) {
-  const BconvParams& p = *job.params;
+  const BinaryConvParams& p = *job.params;
   const BconvShape& s = job.shape;
   const Layout l = LayoutOf(p, s);
   Byte* tables = static_cast<Byte*>(workspace);
@@ -337,7 +337,7 @@ void Run(const BconvJob& job, const Word* input, int begin, int end, void* outpu
 
 }  // namespace
 
-bool BconvNeonLookupPays(const BconvParams& p) {
+bool BconvNeonLookupPays(const BinaryConvParams& p) {
   const std::int64_t taps = std::int64_t{p.kernel_h} * p.kernel_w * (p.channels_in / p.groups);
   if (taps > kMaxTaps || p.kernel_h > kMaxKernel || p.kernel_w > kMaxKernel) return false;
   if (p.stride_h > kMaxStep || p.stride_w > kMaxStep || p.dilation_h > kMaxStep || p.dilation_w > kMaxStep) return false;
@@ -363,7 +363,7 @@ const BconvKernel* BconvNeonLookup() {
 
 namespace fdabnn {
 
-bool BconvNeonLookupPays(const BconvParams&) { return false; }
+bool BconvNeonLookupPays(const BinaryConvParams&) { return false; }
 
 const BconvKernel* BconvNeonLookup() { return nullptr; }
 

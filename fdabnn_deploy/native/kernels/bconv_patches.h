@@ -56,11 +56,11 @@ struct PatchKernel {
 
   static typename Isa::Tail TailOf(const StripLayout& l) { return Isa::TailOf(l.patch - (Units(l) - 1) * sizeof(Unit)); }
 
-  static std::size_t WeightBytes(const BconvParams& p, const BconvShape& s) {
+  static std::size_t WeightBytes(const BinaryConvParams& p, const BconvShape& s) {
     return sizeof(Unit) * kLanes * Units(StripLayoutOf(p, s)) * s.blocks * p.groups;
   }
 
-  static void Pack(const BconvParams& p, const BconvShape& s, const Word* filter, void* weights) {
+  static void Pack(const BinaryConvParams& p, const BconvShape& s, const Word* filter, void* weights) {
     const StripLayout l = StripLayoutOf(p, s);
     const std::size_t units = Units(l);
     AlignedBuffer patch(units * sizeof(Unit));
@@ -92,14 +92,14 @@ struct PatchKernel {
   }
 
   // A patch's last unit may reach behind the strips.
-  static std::size_t WorkspaceBytes(const BconvParams& p, const BconvShape& s) {
+  static std::size_t WorkspaceBytes(const BinaryConvParams& p, const BconvShape& s) {
     const StripLayout l = StripLayoutOf(p, s);
     const std::size_t rows = BandRows(s, l);
     return CountBytes(s, rows) + OffsetBytes(s, rows) + rows * l.strip + sizeof(Unit);
   }
 
   static void Run(const BconvJob& job, const Word* input, int begin, int end, void* output, void* workspace) {
-    const BconvParams& p = *job.params;
+    const BinaryConvParams& p = *job.params;
     const BconvShape& s = job.shape;
     const StripLayout l = StripLayoutOf(p, s);
     const std::size_t units = Units(l), height = BandRows(s, l), all = std::size_t{kLanes} * s.blocks * p.groups;

@@ -19,16 +19,16 @@ struct Band {
   std::size_t words(const BconvShape& shape) const { return std::size_t{1} * rows * shape.words * width; }
 };
 
-inline int BandWidth(const BconvParams& p, const BconvShape& s) {
+inline int BandWidth(const BinaryConvParams& p, const BconvShape& s) {
   return static_cast<int>(RoundUp(std::size_t{1} * (s.out_w - 1) * p.stride_w + (p.kernel_w - 1) * p.dilation_w + 2, 16));
 }
 
-inline Band BandOf(const BconvParams& p, const BconvShape& s, int out_rows) {
+inline Band BandOf(const BinaryConvParams& p, const BconvShape& s, int out_rows) {
   return {(out_rows - 1) * p.stride_h + (p.kernel_h - 1) * p.dilation_h + 1, BandWidth(p, s)};
 }
 
 // Output rows of a band whose planes together stay in the second level of the cache, at least one.
-inline int BandRows(const BconvParams& p, const BconvShape& s, int planes) {
+inline int BandRows(const BinaryConvParams& p, const BconvShape& s, int planes) {
   constexpr std::size_t kBytes = 256 << 10;
   int rows = 1;
   while (rows < s.out_h && BandOf(p, s, rows + 1).words(s) * planes * sizeof(Word) <= kBytes) ++rows;
@@ -61,7 +61,7 @@ inline void Deinterleave(const BconvShape& s, const Word* pixel, int columns, in
 }
 
 // Copies one group's words of the rows that the band reads.
-inline void FillPlane(const BconvParams& p, const BconvShape& s, const Band& band, const Word* input, int group, int first_out_row,
+inline void FillPlane(const BinaryConvParams& p, const BconvShape& s, const Band& band, const Word* input, int group, int first_out_row,
                       Word* plane) {
   const int columns = band.width - s.pad_left < s.in_w ? band.width - s.pad_left : s.in_w;
   const bool padded = s.pad_left > 0 || columns < band.width;

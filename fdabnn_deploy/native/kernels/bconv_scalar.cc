@@ -8,22 +8,22 @@
 namespace fdabnn {
 namespace {
 
-std::size_t FilterWords(const BconvParams& params, const BconvShape& shape) {
+std::size_t FilterWords(const BinaryConvParams& params, const BconvShape& shape) {
   return std::size_t{1} * params.kernel_h * params.kernel_w * shape.words;
 }
 
-std::size_t WeightBytes(const BconvParams& params, const BconvShape& shape) {
+std::size_t WeightBytes(const BinaryConvParams& params, const BconvShape& shape) {
   return sizeof(Word) * FilterWords(params, shape) * params.channels_out;
 }
 
-void Pack(const BconvParams& params, const BconvShape& shape, const Word* filter, void* weights) {
+void Pack(const BinaryConvParams& params, const BconvShape& shape, const Word* filter, void* weights) {
   std::memcpy(weights, filter, WeightBytes(params, shape));
 }
 
-std::size_t WorkspaceBytes(const BconvParams&, const BconvShape&) { return 0; }
+std::size_t WorkspaceBytes(const BinaryConvParams&, const BconvShape&) { return 0; }
 
 std::int32_t Count(const BconvJob& job, const Word* input, int channel, int y, int x) {
-  const BconvParams& p = *job.params;
+  const BinaryConvParams& p = *job.params;
   const BconvShape& s = job.shape;
   const Word* filter = static_cast<const Word*>(job.weights) + channel * FilterWords(p, s);
   const int group = channel / s.group_channels;

@@ -27,7 +27,7 @@ struct StripLayout {
   std::size_t strip;    // bytes
 };
 
-inline StripLayout StripLayoutOf(const BconvParams& p, const BconvShape& s) {
+inline StripLayout StripLayoutOf(const BinaryConvParams& p, const BconvShape& s) {
   StripLayout l = {};
   l.tap = (std::size_t{1} * p.channels_in / p.groups + 7) / 8;
   l.column = l.tap * p.kernel_h;
@@ -39,7 +39,8 @@ inline StripLayout StripLayoutOf(const BconvParams& p, const BconvShape& s) {
 }
 
 // Where the patches of the pixels of some rows begin, whose strips follow one another.
-inline void SetPatchOffsets(const BconvParams& p, const BconvShape& s, const StripLayout& l, std::size_t rows, std::ptrdiff_t* offsets) {
+inline void SetPatchOffsets(const BinaryConvParams& p, const BconvShape& s, const StripLayout& l, std::size_t rows,
+                            std::ptrdiff_t* offsets) {
   for (std::size_t x = 0, first = 0; x < static_cast<std::size_t>(s.out_w); ++x, first += p.stride_w) {
     // Divisions take longer than an output pixel of some layers.
     const std::size_t column = p.dilation_w == 1 ? first : first % p.dilation_w * l.columns + first / p.dilation_w;
@@ -55,7 +56,7 @@ inline void CopyTaps(const Byte* from, std::size_t from_step, Byte* to, std::siz
 }
 
 // One group's strip of an output row; what lies outside is 0.
-inline void FillStrip(const BconvParams& p, const BconvShape& s, const StripLayout& l, const Word* input, int group, int out_row,
+inline void FillStrip(const BinaryConvParams& p, const BconvShape& s, const StripLayout& l, const Word* input, int group, int out_row,
                       Byte* strip) {
   std::memset(strip, 0, l.strip);
   const std::size_t pixel = sizeof(Word) * s.in_words, left = s.pad_left, dilation = p.dilation_w;
@@ -93,7 +94,7 @@ inline void FillStrip(const BconvParams& p, const BconvShape& s, const StripLayo
 }
 
 // One channel's filter in the order of a patch.
-inline void FillPatch(const BconvParams& p, const BconvShape& s, const StripLayout& l, const Word* filter, Byte* patch) {
+inline void FillPatch(const BinaryConvParams& p, const BconvShape& s, const StripLayout& l, const Word* filter, Byte* patch) {
   for (int ky = 0; ky < p.kernel_h; ++ky) {
     for (int kx = 0; kx < p.kernel_w; ++kx, filter += s.words) std::memcpy(patch + kx * l.column + ky * l.tap, filter, l.tap);
   }

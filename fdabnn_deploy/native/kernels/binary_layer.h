@@ -14,28 +14,15 @@
 #include <memory>
 #include <string>
 
+#include "kernels/binary_conv.h"
+#include "kernels/image_kernel.h"
 #include "kernels/level.h"
 #include "kernels/thread_pool.h"
 #include "kernels/words.h"
 
 namespace fdabnn {
 
-struct BinaryLayerParams {
-  int channels_in = 0;   // with groups > 1, channels_in / groups is a multiple of 32
-  int channels_out = 0;  // a multiple of groups
-  int groups = 1;
-  int kernel_h = 1;
-  int kernel_w = 1;
-  int stride_h = 1;
-  int stride_w = 1;
-  int dilation_h = 1;
-  int dilation_w = 1;
-  // Each smaller than the dilated kernel.
-  int pad_top = 0;
-  int pad_left = 0;
-  int pad_bottom = 0;
-  int pad_right = 0;
-  int pad_value = 0;    // 0 or 1
+struct BinaryLayerParams : BinaryConvParams {
   bool planes = false;  // residual and values are NCHW, else NHWC
 };
 
@@ -47,7 +34,7 @@ struct BinaryLayerConstants {
   const float* offset = nullptr;  // likewise
 };
 
-// Of a call: images without gaps.
+// Of a call.
 struct BinaryLayerTensors {
   const Word* input = nullptr;
   const float* residual = nullptr;  // or null
@@ -55,25 +42,16 @@ struct BinaryLayerTensors {
   Word* signs = nullptr;            // likewise
 };
 
-class BinaryLayer {
+class BinaryLayer : public ImageKernel<BinaryLayerTensors> {
  public:
-  // Checks the parameters and repacks the weights for a level. Returns null and the reason where they are refused.
+  using Params = BinaryLayerParams;
+
+  // Repacks the weights for a level.
   static std::unique_ptr<BinaryLayer> Create(const BinaryLayerParams& params, const BinaryLayerConstants& constants, Level level,
                                              std::string* error);
-  virtual ~BinaryLayer() = default;
 
-  // Has to be called before the first Run, and again for every new size of the input. Returns false and the reason where no output is left
-  // or sizes go beyond what memory can hold.
-  virtual bool Resize(int in_height, int in_width, std::string* error) = 0;
-
-  virtual int out_height() const = 0;
-  virtual int out_width() const = 0;
-
-  // Bytes of scratch memory that Run wants for a number of threads, aligned to 64.
-  virtual std::size_t WorkspaceBytes(int threads) const = 0;
-
-  // Any number of calls may run at a time, each with a workspace and a pool of its own. Returns null, or why the input is refused.
-  [[nodiscard]] virtual const char* Run(const BinaryLayerTensors& tensors, int batch, ThreadPool& pool, void* workspace) const = 0;
+ protected:
+  using ImageKernel::ImageKernel;
 };
 
 // The signs of values [batch, channels, pixels] -> words [batch, pixels, WordsFor(channels)]; the bit is `value < 0`.

@@ -11,7 +11,6 @@
 #include "kernels/conv_sum_tile.h"
 #include "kernels/conv_sum_whole.h"
 #include "kernels/layer_finish.h"
-#include "kernels/padding.h"
 
 namespace fdabnn {
 namespace {
@@ -50,11 +49,7 @@ const ConvSumLevel& LevelOf(Level level) {
 const char* Refusal(const ConvSumParams& p, const std::vector<ConvSumTerm>& terms) {
   if (std::min({p.channels_in, p.channels_out, p.kernel_h, p.kernel_w}) < 1) return "its filter is empty";
   if (std::min({p.stride_h, p.stride_w, p.dilation_h, p.dilation_w}) < 1) return "a stride or dilation is below 1";
-  const std::int64_t reach_h = (p.kernel_h - std::int64_t{1}) * p.dilation_h, reach_w = (p.kernel_w - std::int64_t{1}) * p.dilation_w;
-  if (std::min({p.pad_top, p.pad_left, p.pad_bottom, p.pad_right}) < 0 || std::max(p.pad_top, p.pad_bottom) > reach_h ||
-      std::max(p.pad_left, p.pad_right) > reach_w) {
-    return "its padding is negative, or not smaller than its dilated filter";
-  }
+  if (const char* refusal = RefusePadding(p)) return refusal;
   if (terms.empty() || terms.size() > 0xffff) return "it has no convolution, or too many";
   for (const ConvSumTerm& term : terms) {
     if (term.input < 0 || term.input > 0xffff) return "it has too many inputs";
@@ -74,7 +69,8 @@ struct Block {
 class ConvSumImpl : public ConvSum {
  public:
   ConvSumImpl(const ConvSumParams& params, const std::vector<ConvSumTerm>& terms, ConvSumPlan plan, Level level)
-      : params_(params),
+      : ConvSum(params),
+        params_(params),
         level_(LevelOf(level)),
         whole_(WholeOf(level)),
         turn_(LayerLoopsOf(level).turn),
@@ -105,28 +101,38 @@ class ConvSumImpl : public ConvSum {
     }
   }
 
-  bool Resize(int in_height, int in_width, std::string* error) override {
+  const char* Run(const ConvSumTensors& tensors, int batch, ThreadPool& pool, void* workspace) const override {
+    struct Job {
+      const ConvSumImpl& conv;
+      const ConvSumTensors& tensors;
+      void* workspace;
+      std::int64_t strips;
+      std::int64_t parts;
+      std::atomic<std::int64_t> next;
+    };
+    const std::int64_t strips = (out_height() + strip_h_ - 1) / strip_h_;
+    Job job{*this, tensors, workspace, strips, strips * batch, {0}};
+    pool.Run(
+        static_cast<int>(std::min<std::int64_t>(pool.threads(), job.parts)),
+        [](void* context, int worker) {
+          Job& j = *static_cast<Job*>(context);
+          auto* bands = reinterpret_cast<float*>(j.conv.WorkerSpace(j.workspace, worker));
+          for (std::int64_t part = j.next++; part < j.parts; part = j.next++) {
+            j.conv.RunStrip(j.tensors, part / j.strips, part % j.strips * j.conv.strip_h_, bands);
+          }
+        },
+        &job);
+    return nullptr;
+  }
+
+ private:
+  bool Fit(const ImageSize& s, std::string* error) override {
     const ConvSumParams& p = params_;
-    if (in_height < 1 || in_width < 1) {
-      *error = "its input is empty";
-      return false;
-    }
-    const AxisPadding rows = PadAxis(in_height, p.kernel_h, p.stride_h, p.dilation_h, p.same_padding, p.pad_top, p.pad_bottom);
-    const AxisPadding columns = PadAxis(in_width, p.kernel_w, p.stride_w, p.dilation_w, p.same_padding, p.pad_left, p.pad_right);
-    if (rows.out < 1 || columns.out < 1) {
-      *error = "its input is smaller than its filter";
-      return false;
-    }
-    in_h_ = in_height;
-    in_w_ = in_width;
-    out_h_ = static_cast<int>(rows.out);
-    out_w_ = static_cast<int>(columns.out);
-    top_ = rows.before;
-    const std::int64_t band_w = (columns.out - 1) * p.stride_w + (p.kernel_w - std::int64_t{1}) * p.dilation_w + 1;
+    const std::int64_t band_w = (s.out_w - std::int64_t{1}) * p.stride_w + (p.kernel_w - std::int64_t{1}) * p.dilation_w + 1;
     const std::int64_t reach = (p.kernel_h - std::int64_t{1}) * p.dilation_h + 1;
     const double row_bytes = 4.0 * p.channels_in * static_cast<double>(band_w) * input_count_;
-    const double slot_bytes = 4.0 * static_cast<double>(columns.out * Widest()) * Slots();
-    const double image_bytes = 4.0 * std::max(1.0 * in_h_ * in_w_ * p.channels_in, 1.0 * out_h_ * out_w_ * p.channels_out);
+    const double slot_bytes = 4.0 * s.out_w * static_cast<double>(Widest()) * Slots();
+    const double image_bytes = 4.0 * std::max(1.0 * s.in_h * s.in_w * p.channels_in, 1.0 * s.out_h * s.out_w * p.channels_out);
     if (row_bytes * static_cast<double>(reach) > kMostBytes || slot_bytes > kMostBytes || image_bytes > kMostBytes) {
       *error = "its input, output or window is too large";
       return false;
@@ -134,53 +140,23 @@ class ConvSumImpl : public ConvSum {
     SetRuns(band_w);
     whole_runs_ = WholeRuns(p, band_w * p.channels_in);
     const auto fit = [](std::int64_t bytes, double of_one) { return static_cast<std::int64_t>(static_cast<double>(bytes) / of_one); };
-    const std::int64_t few = std::max((kFewestPixels + out_w_ - 1) / out_w_, (out_h_ + kStrips - 1) / kStrips);
+    const std::int64_t few = std::max((kFewestPixels + s.out_w - 1) / s.out_w, (s.out_h + kStrips - 1) / kStrips);
     const std::int64_t most = std::min((fit(kBandBytes, row_bytes) - reach) / p.stride_h + 1, fit(kSlotBytes, slot_bytes));
-    strip_h_ = std::max<std::int64_t>(std::min({few, most, std::int64_t{out_h_}}), 1);
-    band_.Resize(in_height, in_width, columns.before, (strip_h_ - 1) * p.stride_h + reach, band_w);
+    strip_h_ = std::max<std::int64_t>(std::min({few, most, std::int64_t{s.out_h}}), 1);
+    band_.Resize(s.in_h, s.in_w, s.pad_left, (strip_h_ - 1) * p.stride_h + reach, band_w);
     return true;
   }
 
-  int out_height() const override { return out_h_; }
-  int out_width() const override { return out_w_; }
-
-  std::size_t WorkspaceBytes(int threads) const override { return WorkerFloats() * sizeof(float) * std::max(threads, 1); }
-
-  void Run(const float* const* inputs, int batch, float* output, ThreadPool& pool, void* workspace) const override {
-    struct Job {
-      const ConvSumImpl& conv;
-      const float* const* inputs;
-      float* output;
-      float* workspace;
-      std::int64_t strips;
-      std::int64_t parts;
-      std::atomic<std::int64_t> next;
-    };
-    const std::int64_t strips = (out_h_ + strip_h_ - 1) / strip_h_;
-    Job job{*this, inputs, output, static_cast<float*>(workspace), strips, strips * batch, {0}};
-    pool.Run(
-        static_cast<int>(std::min<std::int64_t>(pool.threads(), job.parts)),
-        [](void* context, int worker) {
-          Job& j = *static_cast<Job*>(context);
-          for (std::int64_t part = j.next++; part < j.parts; part = j.next++) {
-            j.conv.RunStrip(j.inputs, part / j.strips, part % j.strips * j.conv.strip_h_, j.output,
-                            j.workspace + static_cast<std::size_t>(worker) * j.conv.WorkerFloats());
-          }
-        },
-        &job);
+  std::size_t WorkerBytes() const override {
+    // Bands and their units, slots, a row.
+    const std::int64_t floats = (band_.floats() + 1) * input_count_ + SlotFloats() * Slots() + band_.row_floats();
+    return RoundUp(sizeof(float) * static_cast<std::size_t>(floats), kCacheLine);
   }
 
- private:
   std::int64_t Widest() const { return blocks_[0].width; }
   // One more for the sums between chunks.
   int Slots() const { return plan_.slots + 1; }
-  std::int64_t SlotFloats() const { return strip_h_ * out_w_ * Widest(); }
-
-  std::size_t WorkerFloats() const {
-    // Bands and their units, slots, a row.
-    const std::int64_t floats = (band_.floats() + 1) * input_count_ + SlotFloats() * Slots() + band_.row_floats();
-    return RoundUp(static_cast<std::size_t>(floats), kCacheLine / sizeof(float));
-  }
+  std::int64_t SlotFloats() const { return strip_h_ * size().out_w * Widest(); }
 
   // Biases and weights by blocks of channels, [channels] and [steps][channels] of each; zeros behind the last channel.
   AlignedBuffer Pack(const ConvSumTerm& term) const {
@@ -233,7 +209,7 @@ class ConvSumImpl : public ConvSum {
 
   // Returns whether the bands hold whole numbers.
   bool FillBands(const float* const* inputs, std::int64_t image, std::int64_t first_row, float* bands, float* units, float* row) const {
-    const std::int64_t image_start = image * in_h_ * in_w_ * params_.channels_in;
+    const std::int64_t image_start = image * size().in_h * size().in_w * params_.channels_in;
     bool whole = whole_ != nullptr;
     for (int i = 0; i < input_count_ && whole; ++i) {
       auto* band = reinterpret_cast<std::int16_t*>(bands + i * band_.floats());
@@ -243,19 +219,19 @@ class ConvSumImpl : public ConvSum {
     return whole;
   }
 
-  void RunStrip(const float* const* inputs, std::int64_t image, std::int64_t first_row, float* output, float* bands) const {
-    const std::int64_t rows = std::min<std::int64_t>(strip_h_, out_h_ - first_row);
+  void RunStrip(const ConvSumTensors& tensors, std::int64_t image, std::int64_t first_row, float* bands) const {
+    const std::int64_t rows = std::min<std::int64_t>(strip_h_, size().out_h - first_row);
     float* slots = bands + input_count_ * band_.floats();
     float* units = slots + Slots() * SlotFloats();
-    const bool whole = FillBands(inputs, image, first_row * params_.stride_h - top_, bands, units, units + input_count_);
-    float* to = output + (image * out_h_ + first_row) * out_w_ * params_.channels_out;
+    const bool whole = FillBands(tensors.inputs, image, first_row * params_.stride_h - size().pad_top, bands, units, units + input_count_);
+    float* to = tensors.output + (image * size().out_h + first_row) * size().out_w * params_.channels_out;
     // A block that is as wide as the output has the output's layout: slot 0 lies there.
     const bool direct = Widest() == params_.channels_out && !params_.planes;
     const auto slot = [&](int index) { return direct && index == 0 ? to : slots + index * SlotFloats(); };
     for (const Block& block : blocks_) {
       for (const ConvSumStep& step : plan_.steps) {
         if (step.term == kSubtract) {
-          Subtract(slot(step.slot), slot(step.slot + 1), rows * out_w_ * block.width, step.finish);
+          Subtract(slot(step.slot), slot(step.slot + 1), rows * size().out_w * block.width, step.finish);
           continue;
         }
         const int input = inputs_[static_cast<std::size_t>(step.term)];
@@ -266,21 +242,21 @@ class ConvSumImpl : public ConvSum {
           Convolve(step, block, rows, band, slot(step.slot), slot(plan_.slots));
         }
       }
-      if (!direct) Put(slots, block, image, first_row, rows, output);
+      if (!direct) Put(slots, block, image, first_row, rows, tensors.output);
     }
   }
 
   // The first slot of a block to where its channels are in the output.
   void Put(const float* slot, const Block& block, std::int64_t image, std::int64_t first_row, std::int64_t rows, float* output) const {
     const auto inside = static_cast<std::size_t>(std::min<std::int64_t>(block.width, params_.channels_out - block.first));
-    const std::int64_t plane = std::int64_t{1} * out_h_ * out_w_, pixels = rows * out_w_;
+    const std::int64_t plane = std::int64_t{1} * size().out_h * size().out_w, pixels = rows * size().out_w;
     float* image_data = output + image * plane * params_.channels_out;
     if (params_.planes) {
       turn_(slot, static_cast<std::size_t>(block.width), static_cast<std::size_t>(pixels), inside,
-            image_data + block.first * plane + first_row * out_w_, static_cast<std::size_t>(plane));
+            image_data + block.first * plane + first_row * size().out_w, static_cast<std::size_t>(plane));
       return;
     }
-    float* to = image_data + first_row * out_w_ * params_.channels_out + block.first;
+    float* to = image_data + first_row * size().out_w * params_.channels_out + block.first;
     for (std::int64_t pixel = 0; pixel < pixels; ++pixel) {
       std::memcpy(to + pixel * params_.channels_out, slot + pixel * block.width, inside * sizeof(float));
     }
@@ -295,10 +271,10 @@ class ConvSumImpl : public ConvSum {
   void ForTiles(const Functions& functions, const Block& block, std::int64_t rows, const Compute& compute) const {
     for (std::int64_t y = 0; y < rows; ++y) {
       int place = 4;
-      for (std::int64_t x = 0; x < out_w_; x += kConvSumPixels[place]) {
-        while (kConvSumPixels[place] > out_w_ - x || functions[place] == nullptr) --place;
+      for (std::int64_t x = 0; x < size().out_w; x += kConvSumPixels[place]) {
+        while (kConvSumPixels[place] > size().out_w - x || functions[place] == nullptr) --place;
         compute(functions[place], (y * params_.stride_h * band_.columns() + x * params_.stride_w) * params_.channels_in,
-                (y * out_w_ + x) * block.width);
+                (y * size().out_w + x) * block.width);
       }
     }
   }
@@ -364,8 +340,6 @@ class ConvSumImpl : public ConvSum {
   std::vector<ConvSumWholeTerm> whole_terms_;
   std::vector<ConvSumRun> whole_runs_;
   int whole_bits_ = INT_MAX;  // of the inputs
-  int in_h_ = 0, in_w_ = 0, out_h_ = 0, out_w_ = 0;
-  std::int64_t top_ = 0;      // padding
   std::int64_t strip_h_ = 0;  // output rows that a thread computes at a time
   ConvSumBand band_;          // the inputs' under a strip
 };

@@ -2,8 +2,8 @@
 
 namespace fdabnn {
 
-BconvParams DenseParams(const BconvParams& layer) {
-  BconvParams params = layer;
+BinaryConvParams DenseParams(const BinaryConvParams& layer) {
+  BinaryConvParams params = layer;
   params.stride_h = params.stride_w = 1;
   return params;
 }
@@ -14,7 +14,7 @@ BconvShape DenseShape(const BconvShape& one, int images) {
   return shape;
 }
 
-BconvJob DenseJob(const BconvJob& whole, const BconvKernel& kernel, const DensePart& part, BconvParams* params) {
+BconvJob DenseJob(const BconvJob& whole, const BconvKernel& kernel, const DensePart& part, BinaryConvParams* params) {
   BconvJob job = whole;
   *params = DenseParams(*whole.params);
   job.params = params;

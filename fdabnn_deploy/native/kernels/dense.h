@@ -15,23 +15,23 @@ struct DensePart {
   int channels;  // not all of them: of one image
 };
 
-inline bool IsDense(const BconvParams& p, int in_height, int in_width) {
+inline bool IsDense(const BinaryConvParams& p, int in_height, int in_width) {
   return p.groups == 1 && p.kernel_h == 1 && p.kernel_w == 1 && in_height == 1 && in_width == 1;
 }
 
 // What a dense layer is to a kernel, for its workspace as for its jobs: neighbours in a row are images, whatever the layer's stride.
-BconvParams DenseParams(const BconvParams& layer);
+BinaryConvParams DenseParams(const BinaryConvParams& layer);
 
 // What `images` of a dense layer are to a kernel; one image's shape becomes it.
 BconvShape DenseShape(const BconvShape& one, int images);
 
 // The job of a part; its parameters go to `params`. whole: that of one image. Constants begin at the part's first channel.
-BconvJob DenseJob(const BconvJob& whole, const BconvKernel& kernel, const DensePart& part, BconvParams* params);
+BconvJob DenseJob(const BconvJob& whole, const BconvKernel& kernel, const DensePart& part, BinaryConvParams* params);
 
 // Calls run(worker, part) for parts that make up all channels of a batch, from the threads of the pool; worker < pool.threads().
 // most: images of a part.
 template <class Run>
-void RunDense(const BconvParams& p, int batch, int most, ThreadPool& pool, const Run& run) {
+void RunDense(const BinaryConvParams& p, int batch, int most, ThreadPool& pool, const Run& run) {
   struct Work {
     const Run& run;
     int batch, most, channels;

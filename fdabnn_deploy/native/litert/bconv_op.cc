@@ -4,7 +4,7 @@
 #include <tuple>
 
 #include "kernels/bconv.h"
-#include "litert/op.h"
+#include "litert/image_op.h"
 
 namespace fdabnn {
 namespace {
@@ -28,24 +28,9 @@ auto FromTensors(const BconvParams& params) {
                   params.output_zero_point);
 }
 
-int OutputWidth(const BconvParams& params) {
-  return params.output == OutputType::kPacked ? WordsFor(params.channels_out) : params.channels_out;
-}
-
-const TfLiteTensor& PerChannel(const Tensors& tensors, std::size_t position, TfLiteType type, int channels_out) {
-  const TfLiteTensor& tensor = tensors.Input(position);
-  CheckType(tensor, {type});
-  CheckRank(tensor, 1);
-  if (tensor.dims->data[0] != channels_out) {
-    throw Refusal(Describe(tensor) + " holds " + std::to_string(tensor.dims->data[0]) + " values for " + std::to_string(channels_out) +
-                  " output channels");
-  }
-  return tensor;
-}
-
-class BconvOp : public Op {
+class BconvOp : public ImageOp<Bconv> {
  public:
-  explicit BconvOp(const OpInfo& info) {
+  explicit BconvOp(const OpInfo& info) : ImageOp({kInput}) {
     constexpr int most = std::numeric_limits<int>::max();
     options_.channels_in = info.Option("channels_in", 1, most);
     options_.stride_h = info.Option("stride_height", 1, most);
@@ -58,41 +43,23 @@ class BconvOp : public Op {
     options_.activation = static_cast<Activation>(info.Option("fused_activation_function", 0, 3));
   }
 
-  void Prepare(const Tensors& tensors, Session& session) override {
+ private:
+  bool Read(const Tensors& tensors) override {
     tensors.CheckCounts(kInputs, 1);
     const BconvParams params = ReadParams(tensors);
-    // Resizing an interpreter's inputs changes no constant: the weights are repacked once.
-    if (!bconv_ || FromTensors(params) != FromTensors(params_)) {
-      bconv_ = Create(tensors, params, session.level());
-      params_ = params;
-    }
-    const int* in = tensors.Input(kInput).dims->data;
-    in_height_ = in[1];
-    in_width_ = in[2];
-    std::string reason;
-    if (!bconv_->Resize(in_height_, in_width_, &reason)) throw Refusal(reason);
-    tensors.Resize(tensors.Output(0), {in[0], bconv_->out_height(), bconv_->out_width(), OutputWidth(params_)});
+    const bool changed = FromTensors(params) != FromTensors(params_);
+    params_ = params;
+    return changed;
   }
 
-  void Run(const Tensors& tensors, Session& session) override {
-    const TfLiteTensor& input = tensors.Input(kInput);
-    const TfLiteTensor& output = tensors.Output(0);
-    const int* in = input.dims->data;
-    const int* out = output.dims->data;
-    if (input.dims->size != 4 || output.dims->size != 4 || in[0] != out[0] || in[1] != in_height_ || in[2] != in_width_ ||
-        in[3] != WordsFor(params_.channels_in) || out[1] != bconv_->out_height() || out[2] != bconv_->out_width() ||
-        out[3] != OutputWidth(params_)) {
-      throw Refusal("shapes have changed without preparation");
-    }
-    const Word* words = Data<const Word>(input);
-    void* result = AlignedBytes(output, params_.output == OutputType::kInt8 ? 1 : 4);
-    if (in[0] == 0) return;
-    ThreadPool& pool = session.Pool(tensors.recommended_threads());
-    void* workspace = session.Workspace(bconv_->WorkspaceBytes(pool.threads()));
-    if (const char* reason = bconv_->Run(words, in[0], result, pool, workspace)) throw Refusal(reason);
+  int InputDepth() const override { return WordsFor(params_.channels_in); }
+  int OutputDepth() const override { return params_.output == OutputType::kPacked ? WordsFor(params_.channels_out) : params_.channels_out; }
+
+  BconvTensors Gather(const Tensors& tensors) override {
+    const Word* words = Data<const Word>(tensors.Input(kInput));
+    return {words, AlignedBytes(tensors.Output(0), params_.output == OutputType::kInt8 ? 1 : 4)};
   }
 
- private:
   BconvParams ReadParams(const Tensors& tensors) const {
     const TfLiteTensor& input = tensors.Input(kInput);
     const TfLiteTensor& filter = tensors.Input(kFilter);
@@ -127,33 +94,32 @@ class BconvOp : public Op {
     return params;
   }
 
-  static std::unique_ptr<Bconv> Create(const Tensors& tensors, const BconvParams& params, Level level) {
-    const auto constant = [](const TfLiteTensor& tensor) -> const TfLiteTensor& {
-      if (!IsConstant(tensor)) throw Refusal(Describe(tensor) + " is no constant");
-      return tensor;
-    };
-    const int channels = params.channels_out;
-    const std::vector<Word> filter = Copy<Word>(constant(tensors.Input(kFilter)));
+  std::unique_ptr<Bconv> Create(const Tensors& tensors, Level level, std::string* reason) const override {
+    const std::vector<Word> filter = CopyConstant<Word>(tensors.Input(kFilter));
     std::vector<float> multiplier, bias;
     std::vector<std::int32_t> thresholds;
-    if (params.output == OutputType::kPacked) {
-      thresholds = Copy<std::int32_t>(constant(PerChannel(tensors, kThresholds, kTfLiteInt32, channels)));
+    if (params_.output == OutputType::kPacked) {
+      thresholds = CopyConstant<std::int32_t>(PerChannel(tensors, kThresholds, kTfLiteInt32));
     } else {
-      multiplier = Copy<float>(constant(PerChannel(tensors, kMultiplier, kTfLiteFloat32, channels)));
-      bias = Copy<float>(constant(PerChannel(tensors, kBias, kTfLiteFloat32, channels)));
+      multiplier = CopyConstant<float>(PerChannel(tensors, kMultiplier, kTfLiteFloat32));
+      bias = CopyConstant<float>(PerChannel(tensors, kBias, kTfLiteFloat32));
     }
-    std::string reason;
-    std::unique_ptr<Bconv> bconv =
-        Bconv::Create(params, {filter.data(), multiplier.data(), bias.data(), thresholds.data()}, level, &reason);
-    if (!bconv) throw Refusal(reason);
-    return bconv;
+    return Bconv::Create(params_, {filter.data(), multiplier.data(), bias.data(), thresholds.data()}, level, reason);
+  }
+
+  const TfLiteTensor& PerChannel(const Tensors& tensors, std::size_t position, TfLiteType type) const {
+    const TfLiteTensor& tensor = tensors.Input(position);
+    CheckType(tensor, {type});
+    CheckRank(tensor, 1);
+    if (tensor.dims->data[0] != params_.channels_out) {
+      throw Refusal(Describe(tensor) + " holds " + std::to_string(tensor.dims->data[0]) + " values for " +
+                    std::to_string(params_.channels_out) + " output channels");
+    }
+    return tensor;
   }
 
   BconvParams options_;
-  BconvParams params_;  // of bconv_
-  std::unique_ptr<Bconv> bconv_;
-  int in_height_ = 0;
-  int in_width_ = 0;
+  BconvParams params_;  // with what the tensors say
 };
 
 }  // namespace

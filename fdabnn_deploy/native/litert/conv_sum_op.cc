@@ -1,32 +1,40 @@
 // Differences of convolutions: float32 [N, H, W, C] each -> float32 [N, H', W', C'].
 #include <algorithm>
+#include <utility>
 
 #include "kernels/conv_sum.h"
-#include "litert/op.h"
+#include "litert/image_op.h"
 
 namespace fdabnn {
 namespace {
 
 constexpr std::size_t kOfTerm = 3;  // input, filter, bias
 
-class ConvSumOp : public Op {
+// The tensors that are images, each once.
+std::vector<std::size_t> Images(const OpInfo& info) {
+  std::vector<std::size_t> positions;
+  for (std::size_t i = 0; i + kOfTerm <= info.inputs.size(); i += kOfTerm) {
+    const auto same = [&](std::size_t position) { return info.inputs[position] == info.inputs[i]; };
+    if (std::none_of(positions.begin(), positions.end(), same)) positions.push_back(i);
+  }
+  return positions;
+}
+
+class ConvSumOp : public ImageOp<ConvSum> {
  public:
   ConvSumOp(const OpInfo& info, const ConvSumParams& params, std::vector<int> expression)
-      : params_(params), expression_(std::move(expression)) {
-    std::vector<int> tensors;
+      : ImageOp(Images(info)), params_(params), expression_(std::move(expression)), inputs_(images().size()) {
     for (std::size_t i = 0; i + kOfTerm <= info.inputs.size(); i += kOfTerm) {
-      const auto known = std::find(tensors.begin(), tensors.end(), info.inputs[i]);
-      sources_.push_back(static_cast<int>(known - tensors.begin()));
-      if (known != tensors.end()) continue;
-      tensors.push_back(info.inputs[i]);
-      positions_.push_back(i);
+      const auto same = [&](std::size_t position) { return info.inputs[position] == info.inputs[i]; };
+      sources_.push_back(static_cast<int>(std::find_if(images().begin(), images().end(), same) - images().begin()));
     }
   }
 
-  void Prepare(const Tensors& tensors, Session& session) override {
+ private:
+  bool Read(const Tensors& tensors) override {
     tensors.CheckCounts(kOfTerm * sources_.size(), 1);
     const TfLiteTensor& first = tensors.Input(0);
-    for (const std::size_t position : positions_) {
+    for (const std::size_t position : images()) {
       const TfLiteTensor& input = tensors.Input(position);
       CheckType(input, {kTfLiteFloat32});
       CheckRank(input, 4);
@@ -35,48 +43,26 @@ class ConvSumOp : public Op {
       }
     }
     CheckType(tensors.Output(0), {kTfLiteFloat32});
-    const int* in = first.dims->data;
-    if (in[3] != params_.channels_in) throw Refusal(Describe(first) + " has other channels than its filter");
-    // Resizing an interpreter's inputs changes no constant: the weights are repacked once.
-    if (!conv_) conv_ = Create(tensors, session.level());
-    in_height_ = in[1];
-    in_width_ = in[2];
-    std::string reason;
-    if (!conv_->Resize(in_height_, in_width_, &reason)) throw Refusal(reason);
-    tensors.Resize(tensors.Output(0), {in[0], conv_->out_height(), conv_->out_width(), params_.channels_out});
+    if (first.dims->data[3] != params_.channels_in) throw Refusal(Describe(first) + " has other channels than its filter");
+    return false;
   }
 
-  void Run(const Tensors& tensors, Session& session) override {
-    const TfLiteTensor& output = tensors.Output(0);
-    const int batch = tensors.Input(0).dims->data[0];
-    CheckShape(output, {batch, conv_->out_height(), conv_->out_width(), params_.channels_out});
-    std::vector<const float*> inputs;
-    for (const std::size_t position : positions_) {
-      const TfLiteTensor& input = tensors.Input(position);
-      CheckShape(input, {batch, in_height_, in_width_, params_.channels_in});
-      inputs.push_back(Data<const float>(input));
-    }
-    auto* result = Data<float>(output);
-    if (batch == 0) return;
-    ThreadPool& pool = session.Pool(tensors.recommended_threads());
-    conv_->Run(inputs.data(), batch, result, pool, session.Workspace(conv_->WorkspaceBytes(pool.threads())));
+  int InputDepth() const override { return params_.channels_in; }
+  int OutputDepth() const override { return params_.channels_out; }
+
+  ConvSumTensors Gather(const Tensors& tensors) override {
+    for (std::size_t i = 0; i < inputs_.size(); ++i) inputs_[i] = Data<const float>(tensors.Input(images()[i]));
+    return {inputs_.data(), Data<float>(tensors.Output(0))};
   }
 
- private:
-  static void CheckShape(const TfLiteTensor& tensor, std::initializer_list<int> shape) {
-    if (static_cast<std::size_t>(tensor.dims->size) != shape.size() || !std::equal(shape.begin(), shape.end(), tensor.dims->data)) {
-      throw Refusal("shapes have changed without preparation");
-    }
-  }
-
-  std::unique_ptr<ConvSum> Create(const Tensors& tensors, Level level) const {
+  std::unique_ptr<ConvSum> Create(const Tensors& tensors, Level level, std::string* reason) const override {
     const ConvSumParams& p = params_;
     const auto constant = [&](std::size_t position, std::initializer_list<int> shape) {
       const TfLiteTensor& tensor = tensors.Input(position);
       CheckType(tensor, {kTfLiteFloat32});
-      if (!IsConstant(tensor)) throw Refusal(Describe(tensor) + " is no constant");
+      std::vector<float> values = CopyConstant<float>(tensor);
       CheckShape(tensor, shape);
-      return Copy<float>(tensor);
+      return values;
     };
     std::vector<std::vector<float>> copies;
     std::vector<ConvSumTerm> terms;
@@ -86,19 +72,13 @@ class ConvSumOp : public Op {
       copies.push_back(constant(kOfTerm * i + 2, {p.channels_out}));
       terms.push_back({sources_[i], filter, copies.back().data()});
     }
-    std::string reason;
-    std::unique_ptr<ConvSum> conv = ConvSum::Create(p, terms, expression_, level, &reason);
-    if (!conv) throw Refusal(reason);
-    return conv;
+    return ConvSum::Create(p, terms, expression_, level, reason);
   }
 
   const ConvSumParams params_;
   const std::vector<int> expression_;
-  std::vector<int> sources_;            // of a convolution: which of the inputs it has
-  std::vector<std::size_t> positions_;  // of an input: where it stands among the operator's
-  std::unique_ptr<ConvSum> conv_;
-  int in_height_ = 0;
-  int in_width_ = 0;
+  std::vector<int> sources_;          // of a convolution: which of the images it has
+  std::vector<const float*> inputs_;  // of a call
 };
 
 }  // namespace

@@ -96,6 +96,12 @@ void CheckRank(const TfLiteTensor& tensor, int rank) {
   }
 }
 
+void CheckShape(const TfLiteTensor& tensor, std::initializer_list<int> shape) {
+  if (static_cast<std::size_t>(tensor.dims->size) != shape.size() || !std::equal(shape.begin(), shape.end(), tensor.dims->data)) {
+    throw Refusal("shapes have changed without preparation");
+  }
+}
+
 std::size_t Count(const TfLiteTensor& tensor, int first, int last) {
   std::size_t count = 1;
   for (int i = first; i < last; ++i) {

@@ -85,6 +85,16 @@ std::vector<T> Copy(const TfLiteTensor& tensor) {
   return copy;
 }
 
+// Likewise, of values that have to stand in the file. Throws Refusal where they do not.
+template <typename T>
+std::vector<T> CopyConstant(const TfLiteTensor& tensor) {
+  if (!IsConstant(tensor)) throw Refusal(Describe(tensor) + " is no constant");
+  return Copy<T>(tensor);
+}
+
+// Throws Refusal where a tensor has another shape than when its operator was prepared.
+void CheckShape(const TfLiteTensor& tensor, std::initializer_list<int> shape);
+
 class Op {
  public:
   virtual ~Op() = default;

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <memory>
 
+#include "kernels/aligned_buffer.h"
 #include "kernels/level.h"
 #include "kernels/thread_pool.h"
 
@@ -13,7 +14,6 @@ class Session {
  public:
   // `threads` overrides what the interpreter recommends; 0 does not.
   Session(Level level, int threads) : level_(level), threads_(threads) {}
-  ~Session();
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
 
@@ -30,7 +30,7 @@ class Session {
   const int threads_;
   int asked_ = 0;
   std::unique_ptr<ThreadPool> pool_;
-  void* workspace_ = nullptr;
+  AlignedBuffer workspace_;
   std::size_t workspace_bytes_ = 0;
 };
 

@@ -5,8 +5,7 @@
 
 #include "kernels/binary_layer.h"
 #include "onnxruntime/ops.h"
-#include "onnxruntime/session_threads.h"
-#include "onnxruntime/sized.h"
+#include "onnxruntime/sized_kernel.h"
 
 namespace fdabnn::ort {
 namespace {
@@ -33,34 +32,26 @@ class BinaryConv : public Kernel {
     for (std::size_t axis : {1, 2}) {
       if (signs.shape[axis] < 1 || signs.shape[axis] > kLargest) throw Refusal("S is " + ToText(signs.shape));
     }
-    const int height = static_cast<int>(signs.shape[1]), width = static_cast<int>(signs.shape[2]);
-    const auto lock = layer_.Prepare(height, width);
-    const std::int64_t batch = signs.shape[0], out_h = layer_->out_height(), out_w = layer_->out_width();
-    const Tensor residual = call.Input(kResidual);
-    const Shape shape = {batch, params_.channels_out, out_h, out_w};
-    if (residual.data != nullptr && residual.shape != shape) {
-      throw Refusal("residual is " + ToText(residual.shape) + " and not " + ToText(shape));
-    }
-    BinaryLayerTensors tensors;
-    tensors.input = static_cast<const Word*>(signs.data);
-    tensors.residual = static_cast<const float*>(residual.data);
-    tensors.values = static_cast<float*>(call.Output(kValues, shape));
-    tensors.signs = static_cast<Word*>(call.Output(kNextSigns, {batch, out_h, out_w, WordsFor(params_.channels_out)}));
-    const int threads = threads_.count();
-    Workspaces::Space space = workspaces_.Take(layer_->WorkspaceBytes(threads));
-    const char* reason = nullptr;
-    threads_.Run(call, threads,
-                 [&](ThreadPool& pool) { reason = layer_->Run(tensors, static_cast<int>(batch), pool, space.buffer.as<void>()); });
-    workspaces_.Return(std::move(space));
-    if (reason != nullptr) throw Refusal(reason);
+    const std::int64_t batch = signs.shape[0];
+    layer_.Run(call, batch, signs.shape[1], signs.shape[2], [&](std::int64_t out_h, std::int64_t out_w) {
+      const Tensor residual = call.Input(kResidual);
+      const Shape shape = {batch, params_.channels_out, out_h, out_w};
+      if (residual.data != nullptr && residual.shape != shape) {
+        throw Refusal("residual is " + ToText(residual.shape) + " and not " + ToText(shape));
+      }
+      BinaryLayerTensors tensors;
+      tensors.input = static_cast<const Word*>(signs.data);
+      tensors.residual = static_cast<const float*>(residual.data);
+      tensors.values = static_cast<float*>(call.Output(kValues, shape));
+      tensors.signs = static_cast<Word*>(call.Output(kNextSigns, {batch, out_h, out_w, WordsFor(params_.channels_out)}));
+      return tensors;
+    });
   }
 
  private:
   const BinaryLayerParams params_;
-  Sized<BinaryLayer> layer_;
+  SizedKernel<BinaryLayer> layer_;
   const std::vector<bool> constants_;
-  Workspaces workspaces_;
-  SessionThreads threads_;
 };
 
 // One value per output channel, or one for all.
@@ -96,16 +87,14 @@ std::unique_ptr<Kernel> MakeBinaryConv(const NodeInfo& node, Level level) {
   p.channels_out = static_cast<int>(filter.shape[0]);
   p.kernel_h = static_cast<int>(filter.shape[1]);
   p.kernel_w = static_cast<int>(filter.shape[2]);
-  node.Windows(&p);
+  node.ReadWindows(&p);
   p.pad_value = node.Int("pad_value", 0, 1, 0);
   p.planes = true;
   const std::vector<float> slope = PerChannel(node, kSlope, p.channels_out);
   const std::vector<float> scale = PerChannel(node, kScale, p.channels_out);
   const std::vector<float> offset = PerChannel(node, kOffset, p.channels_out);
-  std::string reason;
-  std::unique_ptr<BinaryLayer> layer =
-      BinaryLayer::Create(p, {static_cast<const Word*>(filter.data), Pointer(slope), Pointer(scale), Pointer(offset)}, level, &reason);
-  if (layer == nullptr) throw Refusal(reason);
+  const BinaryLayerConstants constants = {static_cast<const Word*>(filter.data), Pointer(slope), Pointer(scale), Pointer(offset)};
+  std::unique_ptr<BinaryLayer> layer = CreateKernel<BinaryLayer>(p, constants, level);
   return std::make_unique<BinaryConv>(p, std::move(layer), std::vector<bool>{false, true, !slope.empty(), !scale.empty(), !offset.empty()});
 }
 

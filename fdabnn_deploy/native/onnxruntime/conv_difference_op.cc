@@ -7,8 +7,7 @@
 #include "kernels/conv_sum.h"
 #include "kernels/layer_finish.h"
 #include "onnxruntime/ops.h"
-#include "onnxruntime/session_threads.h"
-#include "onnxruntime/sized.h"
+#include "onnxruntime/sized_kernel.h"
 
 namespace fdabnn::ort {
 namespace {
@@ -34,20 +33,14 @@ class ConvDifference : public Kernel {
       if (tensor.data == nullptr || tensor.shape != shape) throw Refusal("its inputs differ in shape, or one is missing");
       images.push_back(static_cast<const float*>(tensor.data));
     }
-    const auto lock = sum_.Prepare(static_cast<int>(shape[2]), static_cast<int>(shape[3]));
-    auto* y = static_cast<float*>(call.Output(0, {shape[0], channels_out_, sum_->out_height(), sum_->out_width()}));
-    const int threads = threads_.count();
-    Workspaces::Space space = workspaces_.Take(sum_->WorkspaceBytes(threads));
-    threads_.Run(call, threads,
-                 [&](ThreadPool& pool) { sum_->Run(images.data(), static_cast<int>(shape[0]), y, pool, space.buffer.as<void>()); });
-    workspaces_.Return(std::move(space));
+    sum_.Run(call, shape[0], shape[2], shape[3], [&](std::int64_t out_h, std::int64_t out_w) {
+      return ConvSumTensors{images.data(), static_cast<float*>(call.Output(0, {shape[0], channels_out_, out_h, out_w}))};
+    });
   }
 
  private:
   const int channels_in_, channels_out_, inputs_;
-  Sized<ConvSum> sum_;
-  Workspaces workspaces_;
-  SessionThreads threads_;
+  SizedKernel<ConvSum> sum_;
 };
 
 }  // namespace
@@ -65,7 +58,7 @@ std::unique_ptr<Kernel> MakeConvDifference(const NodeInfo& node, Level level) {
   p.channels_in = static_cast<int>(filters.shape[2]);
   p.kernel_h = static_cast<int>(filters.shape[3]);
   p.kernel_w = static_cast<int>(filters.shape[4]);
-  node.Windows(&p);
+  node.ReadWindows(&p);
   p.planes = true;
   const std::vector<int> expression = node.List("expression", 1, 2 * kMostTerms, kSubtract, kMostTerms - 1);
   const std::vector<int> inputs = node.List("term_inputs", 1, kMostTerms, 0, kMostInputs - 1);
@@ -87,9 +80,7 @@ std::unique_ptr<Kernel> MakeConvDifference(const NodeInfo& node, Level level) {
     list.push_back({inputs[i], turned.data() + chosen[i] * filter, static_cast<const float*>(biases.data) + i * p.channels_out});
     last = std::max(last, inputs[i]);
   }
-  std::string reason;
-  std::unique_ptr<ConvSum> sum = ConvSum::Create(p, list, expression, level, &reason);
-  if (sum == nullptr) throw Refusal(reason);
+  std::unique_ptr<ConvSum> sum = CreateKernel<ConvSum>(p, list, expression, level);
   return std::make_unique<ConvDifference>(p.channels_in, p.channels_out, last + 1, std::move(sum));
 }
 

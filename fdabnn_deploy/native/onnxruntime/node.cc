@@ -86,6 +86,19 @@ std::vector<int> NodeInfo::List(const char* name, std::size_t least, std::size_t
   return found;
 }
 
+void NodeInfo::ReadWindows(Windows* windows) const {
+  const std::vector<int> strides = Ints("strides", 2, 1, kLargest, 1), dilations = Ints("dilations", 2, 1, kLargest, 1);
+  const std::vector<int> pads = Ints("pads", 4, 0, kLargest, 0);
+  windows->stride_h = strides[0];
+  windows->stride_w = strides[1];
+  windows->dilation_h = dilations[0];
+  windows->dilation_w = dilations[1];
+  windows->pad_top = pads[0];
+  windows->pad_left = pads[1];
+  windows->pad_bottom = pads[2];
+  windows->pad_right = pads[3];
+}
+
 Tensor NodeInfo::Constant(std::size_t index) const {
   int constant = 0;
   const OrtValue* value = nullptr;

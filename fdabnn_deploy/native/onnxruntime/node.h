@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "kernels/windows.h"
 #include "onnxruntime/ort_abi.h"
 #include "refusal.h"
 
@@ -43,21 +44,8 @@ class NodeInfo {
   // That has to be there, of a length within [least, most].
   std::vector<int> List(const char* name, std::size_t least, std::size_t most, int low, int high) const;
 
-  // `strides`, `dilations` and `pads` of windows over images, into the fields of these names. Throws Refusal where a number is out of
-  // range.
-  template <class Params>
-  void Windows(Params* params) const {
-    const std::vector<int> strides = Ints("strides", 2, 1, kLargest, 1), dilations = Ints("dilations", 2, 1, kLargest, 1);
-    const std::vector<int> pads = Ints("pads", 4, 0, kLargest, 0);
-    params->stride_h = strides[0];
-    params->stride_w = strides[1];
-    params->dilation_h = dilations[0];
-    params->dilation_w = dilations[1];
-    params->pad_top = pads[0];
-    params->pad_left = pads[1];
-    params->pad_bottom = pads[2];
-    params->pad_right = pads[3];
-  }
+  // `strides`, `dilations` and `pads` of windows. Throws Refusal where a number is out of range.
+  void ReadWindows(Windows* windows) const;
 
   // An input that is an initialiser of the model; without data where it is none, or missing.
   Tensor Constant(std::size_t index) const;

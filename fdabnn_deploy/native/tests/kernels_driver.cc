@@ -10,17 +10,12 @@
 #include <cstdlib>
 #include <cstring>
 #include <memory>
-#include <random>
 #include <string>
 #include <thread>
 #include <vector>
 
-#include "kernels/bconv.h"
-#include "kernels/bmaxpool.h"
-#include "kernels/conv_sum.h"
-#include "kernels/level.h"
 #include "kernels/quantize.h"
-#include "kernels/thread_pool.h"
+#include "tests/drawn.h"
 
 namespace fdabnn {
 namespace {
@@ -31,48 +26,6 @@ void Expect(bool right, const std::string& what) {
   if (right) return;
   std::fprintf(stderr, "kernels_driver: %s\n", what.c_str());
   failed = true;
-}
-
-class Random {
- public:
-  explicit Random(unsigned seed) : engine_(seed) {}
-
-  int Between(int low, int high) { return low + static_cast<int>(engine_() % (static_cast<unsigned>(high - low) + 1)); }
-  Word Bits() { return static_cast<Word>(engine_()); }
-  float Float() { return static_cast<float>(Between(-1000, 1000)) / 64; }
-  int OneOf(std::initializer_list<int> values) { return values.begin()[Between(0, static_cast<int>(values.size()) - 1)]; }
-
- private:
-  std::mt19937 engine_;
-};
-
-// An array aligned to its elements and no better, whose end is the end of its memory.
-template <class T>
-class Exact {
- public:
-  explicit Exact(std::size_t size) : size_(size), memory_(new T[size + 1]) { std::fill_n(memory_.get(), size + 1, T()); }
-
-  template <class Source>
-  Exact(std::size_t size, Source source) : Exact(size) {
-    std::generate_n(data(), size, source);
-  }
-
-  T* data() { return memory_.get() + 1; }
-  const T* data() const { return memory_.get() + 1; }
-  std::size_t size() const { return size_; }
-  bool operator==(const Exact& other) const { return std::memcmp(data(), other.data(), size_ * sizeof(T)) == 0; }
-
- private:
-  std::size_t size_;
-  std::unique_ptr<T[]> memory_;
-};
-
-std::vector<Level> SupportedLevels() {
-  std::vector<Level> levels;
-  for (int i = 0; i < kLevels; ++i) {
-    if (Supported(static_cast<Level>(i))) levels.push_back(static_cast<Level>(i));
-  }
-  return levels;
 }
 
 // Calls compute(level) for all levels and compares with what the first, scalar, gives.
@@ -122,45 +75,15 @@ void TestSigns(Random& random, ThreadPool& pool) {
 }
 
 void TestBmaxpool(Random& random, ThreadPool& pool) {
-  BmaxpoolParams params;
-  params.kernel_h = random.OneOf({1, 2, 3, 5, INT_MAX});
-  params.kernel_w = random.Between(1, 4);
-  params.stride_h = random.OneOf({1, 2, 3, INT_MAX});
-  params.stride_w = random.Between(1, 3);
-  params.same_padding = random.Between(0, 1) == 1;
-  BmaxpoolSize size;
-  size.in_height = random.Between(1, 12);
-  size.in_width = random.Between(1, 12);
-  size.words = random.Between(1, 6);
+  const BmaxpoolParams params = DrawBmaxpool(random);
+  const int height = random.Between(1, 12), width = random.Between(1, 12), batch = random.Between(0, 3);
   std::string error;
-  if (!ResizeBmaxpool(params, &size, &error)) return;
-  const int batch = random.Between(0, 3);
-  const Exact<Word> input(static_cast<std::size_t>(batch * size.in_height * size.in_width * size.words), [&] { return random.Bits(); });
-  Compare("Bmaxpool", [&](Level level) {
-    Exact<Word> result(static_cast<std::size_t>(batch * size.out_height * size.out_width * size.words));
-    RunBmaxpool(params, size, input.data(), batch, result.data(), level, pool);
-    return result;
-  });
-}
-
-BconvParams DrawParams(Random& random) {
-  BconvParams p;
-  p.groups = random.OneOf({1, 1, 1, 2, 3});
-  p.channels_in = p.groups == 1 ? random.Between(1, random.OneOf({40, 40, 520})) : p.groups * 32 * random.Between(1, 3);
-  p.channels_out = p.groups * random.Between(1, random.OneOf({40, 40, 130}));
-  p.kernel_h = random.OneOf({1, 2, 3, 3, 3, 5});
-  p.kernel_w = p.kernel_h == 3 ? 3 : random.OneOf({1, 1, 3, 4});
-  p.stride_h = random.OneOf({1, 1, 2, 3});
-  p.stride_w = random.OneOf({1, 1, 2, 3});
-  p.dilation_h = random.OneOf({1, 1, 1, 2});
-  p.dilation_w = random.OneOf({1, 1, 1, 3});
-  p.same_padding = random.Between(0, 1) == 1;
-  p.output = static_cast<OutputType>(random.Between(0, 2));
-  p.pad_value = p.output == OutputType::kFloat ? random.Between(0, 1) : 1;
-  if (!p.same_padding || p.pad_value == 1) p.activation = static_cast<Activation>(random.Between(0, 3));
-  p.output_scale = 0.25f;
-  p.output_zero_point = random.Between(-128, 127);
-  return p;
+  const auto kernel = Bmaxpool::Create(params, &error);
+  Expect(kernel != nullptr, "Bmaxpool: " + error);
+  if (kernel == nullptr || !kernel->Resize(height, width, &error)) return;
+  const Exact<Word> input(static_cast<std::size_t>(batch * height * width * params.words), [&] { return random.Bits(); });
+  Exact<Word> result(static_cast<std::size_t>(batch * kernel->out_height() * kernel->out_width() * params.words));
+  Expect(RunInWorkspace(*kernel, {input.data(), result.data()}, batch, pool) == nullptr, "a sound input is refused");
 }
 
 std::string Describe(const BconvParams& p) {
@@ -180,14 +103,6 @@ std::size_t OutputBytes(const BconvParams& p, const Bconv& conv, int batch) {
       break;
   }
   return static_cast<std::size_t>(pixels * p.channels_out);
-}
-
-Exact<Word> DrawSigns(Random& random, std::size_t rows, int channels) {
-  const int words = WordsFor(channels);
-  Exact<Word> signs(rows * static_cast<std::size_t>(words), [&] { return random.Bits(); });
-  const Word last = channels % kWordBits == 0 ? ~Word{0} : (Word{1} << channels % kWordBits) - 1;
-  for (std::size_t row = 0; row < rows; ++row) signs.data()[(row + 1) * static_cast<std::size_t>(words) - 1] &= last;
-  return signs;
 }
 
 // With one of the bits behind the last channel.
@@ -223,15 +138,14 @@ std::unique_ptr<Bconv> Prepare(const BconvParams& p, unsigned seed, Level level)
 }
 
 Exact<char> RunConvolution(const BconvParams& p, const Bconv& conv, const Exact<Word>& input, int batch, ThreadPool& pool) {
-  const std::size_t bytes = conv.WorkspaceBytes(pool.threads());
-  std::unique_ptr<void, decltype(&std::free)> workspace(std::aligned_alloc(64, (bytes + 63) / 64 * 64), std::free);
   // Outputs are floats or words: the element in front of the data is one of those.
   Exact<float> output((OutputBytes(p, conv, batch) + sizeof(float) - 1) / sizeof(float));
-  Expect(conv.Run(input.data(), batch, output.data(), pool, workspace.get()) == nullptr, "a sound input is refused");
+  Expect(RunInWorkspace(conv, {input.data(), output.data()}, batch, pool) == nullptr, "a sound input is refused");
   if (input.size() > 0 && p.channels_in % kWordBits != 0) {
     Random random(static_cast<unsigned>(input.size()));
     const Exact<Word> more = WithBitBehind(random, input, p.channels_in);
-    Expect(conv.Run(more.data(), batch, Exact<char>(OutputBytes(p, conv, batch)).data(), pool, workspace.get()) != nullptr,
+    Exact<char> nothing(OutputBytes(p, conv, batch));
+    Expect(RunInWorkspace(conv, {more.data(), nothing.data()}, batch, pool) != nullptr,
            Describe(p) + ": bits behind the input's last channel");
   }
   Exact<char> result(OutputBytes(p, conv, batch));
@@ -240,7 +154,7 @@ Exact<char> RunConvolution(const BconvParams& p, const Bconv& conv, const Exact<
 }
 
 void TestBconv(Random& random, ThreadPool& pool) {
-  const BconvParams p = DrawParams(random);
+  const BconvParams p = DrawBconv(random);
   const unsigned seed = random.Bits();
   const int batch = random.Between(0, 3), height = random.Between(1, 12), width = random.Between(1, 30);
   const Exact<Word> input = DrawSigns(random, static_cast<std::size_t>(batch * height * width), p.channels_in);
@@ -258,21 +172,7 @@ void TestBconv(Random& random, ThreadPool& pool) {
 
 // Whole numbers, whose sums are exact: all levels give the same bits.
 void TestConvSum(Random& random, ThreadPool& pool) {
-  ConvSumParams p;
-  p.channels_in = random.Between(1, random.OneOf({4, 4, 70}));
-  p.channels_out = random.Between(1, random.OneOf({20, 130}));
-  p.kernel_h = random.Between(1, 4);
-  p.kernel_w = random.Between(1, 4);
-  p.stride_h = random.OneOf({1, 1, 2, 3, INT_MAX});
-  p.stride_w = random.OneOf({1, 1, 2, 3, INT_MAX});
-  p.dilation_h = random.OneOf({1, 1, 2});
-  p.dilation_w = random.OneOf({1, 1, 3});
-  p.same_padding = random.Between(0, 1) == 1;
-  p.pad_top = random.Between(0, (p.kernel_h - 1) * p.dilation_h);
-  p.pad_left = random.Between(0, (p.kernel_w - 1) * p.dilation_w);
-  p.pad_bottom = random.Between(0, (p.kernel_h - 1) * p.dilation_h);
-  p.pad_right = random.Between(0, (p.kernel_w - 1) * p.dilation_w);
-  p.planes = random.Between(0, 1) == 1;
+  const ConvSumParams p = DrawConvSum(random);
   const int batch = random.Between(0, 2), height = random.Between(1, 20), width = random.Between(1, 12);
   const auto number = [&] { return static_cast<float>(random.Between(-9, 9)); };
   const std::size_t pixels = static_cast<std::size_t>(batch * height * width), outputs = static_cast<std::size_t>(p.channels_out);
@@ -293,10 +193,8 @@ void TestConvSum(Random& random, ThreadPool& pool) {
     const auto conv = ConvSum::Create(p, terms, expression, level, &error);
     Expect(conv != nullptr, error);
     if (conv == nullptr || !conv->Resize(height, width, &error)) return Exact<float>(0);
-    const std::size_t bytes = conv->WorkspaceBytes(pool.threads());
-    std::unique_ptr<void, decltype(&std::free)> workspace(std::aligned_alloc(64, (bytes + 63) / 64 * 64), std::free);
     Exact<float> result(static_cast<std::size_t>(batch * conv->out_height() * conv->out_width()) * outputs);
-    conv->Run(inputs, batch, result.data(), pool, workspace.get());
+    Expect(RunInWorkspace(*conv, {inputs, result.data()}, batch, pool) == nullptr, "a sound input is refused");
     return result;
   });
 }

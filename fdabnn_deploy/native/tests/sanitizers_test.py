@@ -56,7 +56,7 @@ def drivers(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
         )
 
     parts = {
-        "kernels_driver": ["kernels_driver"],
+        "kernels_driver": ["drawn", "kernels_driver"],
         "delegate_driver": ["delegate_case", "delegate_runtime", "delegate_driver"],
         "custom_ops_driver": ["custom_ops_case", "custom_ops_runtime", "custom_ops_driver"],
     }
