@@ -60,20 +60,19 @@ class Product(NamedTuple):
     machines: tuple[str, ...]
 
 
-PRODUCTS = tuple(
-    Product(
-        rule["name"],
-        tuple(rule["folders"]),
-        tuple(flag.format(exports=EXPORTS) for flag in rule["link"]),
-        tuple(rule["machines"]),
-    )
-    for rule in RULES["products"]
-)
+def _product(rule: dict[str, Any]) -> Product:
+    link = tuple(flag.format(exports=EXPORTS) for flag in rule["link"])
+    return Product(rule["name"], tuple(rule["folders"]), link, tuple(rule["machines"]))
+
+
+PRODUCTS = tuple(map(_product, RULES["products"]))
 # The plugin leaves open what qemu brings. Training takes of `kernels/` the levels and the threads; the linker drops the rest. zig's
 # linker has no list of exports for macOS: the compiler's flags for visibility hide what is ours, and of its C++ library `operator new`
 # and its like stay visible.
 DELEGATE, RUNNER, INSTRUCTION_COUNT, TRAINING, DELEGATE_MACOS = PRODUCTS
 LIBRARY = LIB / DELEGATE.name
+KERNEL_TESTS = _product(RULES["tests"])
+"""Built by kernel_tests.py; part of no wheel."""
 
 
 def products(target: str) -> tuple[Product, ...]:
@@ -125,10 +124,22 @@ def instruction_flags(source: Path, machine: str) -> list[str]:
     return next((flags for end, flags in RULES["levels"].items() if source.stem.endswith(end)), [])
 
 
+def framework_header() -> Path | None:
+    """The header of the framework of the C++ tests; None where it is not installed."""
+    if "FDABNN_WITHOUT" in os.environ:  # tools/without
+        return None
+    places = [Path(folder, RULES["tests"]["header"]) for folder in ("/usr/local/include", "/usr/include")]
+    return next((place for place in places if place.is_file()), None)
+
+
 def compile_commands(machine: str) -> list[dict[str, str | list[str]]]:
-    """How each source is compiled for a processor, in the form that editors and clang-tidy read (compile_commands.json)."""
+    """How each source is compiled for a processor, in the form that editors and clang-tidy read (compile_commands.json).
+
+    Those of the C++ tests are among them where their header is installed.
+    """
     commands: list[dict[str, str | list[str]]] = []
-    for source in sources(sorted({folder for product in PRODUCTS for folder in product.folders})):
+    listed = PRODUCTS if framework_header() is None else (*PRODUCTS, KERNEL_TESTS)
+    for source in sources(sorted({folder for product in listed for folder in product.folders})):
         name = str(source.relative_to(NATIVE))
         flags = [*COMPILE, *instruction_flags(source, machine), *RULES["folders"].get(source.parent.name, [])]
         commands.append({"directory": str(NATIVE), "file": name, "arguments": ["c++", *flags, "-c", name]})
@@ -214,7 +225,7 @@ def build(target: str | None = None, out: Path = LIB, cache: Path = CACHE) -> li
         raise BuildError("the compiler is missing; install it with: pip install ziglang==0.17.1") from error
 
     with _alone(cache):
-        made = [_build_one(product, target, cache) for product in products(target)]
+        made = [build_one(product, target, cache) for product in products(target)]
         used = {file for objects, linked in made for file in (*objects, linked)}
         for old in cache.iterdir():
             if old.is_dir():
@@ -227,14 +238,30 @@ def build(target: str | None = None, out: Path = LIB, cache: Path = CACHE) -> li
     return files
 
 
-def _build_one(product: Product, target: str, cache: Path) -> tuple[list[Path], Path]:
-    """The objects of a product, and what they were linked into, in the cache."""
+def build_one(
+    product: Product, target: str, cache: Path, system: Path | None = None
+) -> tuple[list[Path], Path]:
+    """Compiles what has changed of one product and links it.
+
+    Args:
+        product: of this target's machine.
+        target: As `build` takes it.
+        cache: Folder for objects and what they are linked into.
+        system: a folder of headers that are not ours.
+
+    Returns:
+        The objects of the product, and what they were linked into, in the cache.
+
+    Raises:
+        BuildError: an error in the sources.
+    """
     machine = target.split("-", maxsplit=1)[0]
 
     def compiled(source: Path) -> Path:
         name = source.relative_to(NATIVE)
         command = ["c++", "-target", target, *COMPILE, *instruction_flags(source, machine), "-c", str(name)]
         command += RULES["folders"].get(source.parent.name, [])
+        command += ["-isystem", str(system)] if system is not None else []
         key = _digest(command, [source, *sorted(_headers(source, set()))])
         path = cache / f"{name.parent.name}-{name.stem}.{key}.o"
         _make(path, path.name, command, f"compiling {name}")

@@ -14,8 +14,8 @@
 #include <thread>
 #include <vector>
 
+#include "kernel_tests/drawn.h"
 #include "kernels/quantize.h"
-#include "tests/drawn.h"
 
 namespace fdabnn {
 namespace {

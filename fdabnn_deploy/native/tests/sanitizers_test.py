@@ -56,16 +56,16 @@ def drivers(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
         )
 
     parts = {
-        "kernels_driver": ["drawn", "kernels_driver"],
-        "delegate_driver": ["delegate_case", "delegate_runtime", "delegate_driver"],
-        "custom_ops_driver": ["custom_ops_case", "custom_ops_runtime", "custom_ops_driver"],
+        "kernels_driver": ["kernel_tests/drawn", "tests/kernels_driver"],
+        "delegate_driver": ["tests/delegate_case", "tests/delegate_runtime", "tests/delegate_driver"],
+        "custom_ops_driver": ["tests/custom_ops_case", "tests/custom_ops_runtime", "tests/custom_ops_driver"],
     }
-    own = [NATIVE / "tests" / f"{name}.cc" for names in parts.values() for name in names]
+    own = [NATIVE / f"{name}.cc" for names in parts.values() for name in names]
     library = build.sources(["kernels", "litert", "onnxruntime"])
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         list(pool.map(compile_one, [*library, *own]))
     for driver, names in parts.items():
-        objects = [str(folder / f"{name}.o") for name in (*(source.stem for source in library), *names)]
+        objects = [str(folder / f"{Path(name).stem}.o") for name in (*map(str, library), *names)]
         subprocess.run([compiler, *flags, *objects, "-o", str(folder / driver)], check=True)
     return request.param, folder
 

@@ -1,4 +1,4 @@
-#include "tests/drawn.h"
+#include "kernel_tests/drawn.h"
 
 #include <climits>
 
