@@ -35,7 +35,7 @@ from fdabnn_deploy.ir.reference import evaluate
 from fdabnn_deploy.runtimes.base import Session
 from fdabnn_deploy.runtimes.torch_graph import TorchGraphSession
 from fdabnn_onnx.build_model import build_model
-from fdabnn_onnx.pack import pack_model
+from fdabnn_onnx.packed import build_packed
 from fdabnn_onnx.runtime.onnxruntime import OPTIMIZATIONS, OnnxRuntime
 from fdabnn_onnx.verify import check_model
 from fdabnn_tflite.convert import check_counts
@@ -59,10 +59,11 @@ BATCHES = (slice(0, 4), slice(4, 8), slice(1, 2), slice(2, 3), slice(4, 5))
 
 @dataclass(frozen=True)
 class Network:
-    """An exact network with its inputs [8, ...] and what the reference makes of them."""
+    """An exact network, also with its exact layers as one operator each, its inputs [8, ...] and what the reference makes of them."""
 
     seed: int
     graph: Graph
+    composed: Graph
     inputs: list[FloatArray]
     expected: list[FloatArray]
 
@@ -94,11 +95,12 @@ class Tally:
         kinds = {node.op.kind for node in network.graph}
         self.drawn += 1
         try:
-            graph = make_exact(network.graph, normal_inputs(network.graph, rng, SAMPLES)).graph
+            exact = make_exact(network.graph, normal_inputs(network.graph, rng, SAMPLES))
         except ModelRefusedError as error:
             self.refused[re.sub(r"\S*\d\S*", "...", str(error))[:110]] += 1
             self.occurs.update(kinds | set(network.tags))
             return None
+        graph = exact.graph
         self.occurs.update(kinds | {node.op.kind for node in graph} | set(network.tags))
         inputs = [
             np.concatenate(parts)
@@ -106,7 +108,7 @@ class Tally:
         ]
         # Nothing in an exact graph overflows, is invalid or denormal, whatever comes in.
         with np.errstate(all="raise"):
-            return Network(seed, graph, inputs, evaluate(graph, inputs))
+            return Network(seed, graph, exact.composed, inputs, evaluate(graph, inputs))
 
     def compare(
         self,
@@ -149,7 +151,9 @@ def on_onnx_runtime(tally: Tally, networks: Sequence[Network], folder: Path) -> 
     model = onnx.load_model_from_string(content)
     check_model(model, graph, batch=None)
     simplified, _ = onnxsim.simplify(model)
-    forms = {"as written": model, "simplified": simplified, "packed": pack_model(model)}
+    composed = merged({f"seed{network.seed}": network.composed for network in networks})
+    packed = build_packed(composed, ModelInfo("networks", (1, 1, 1)), batch=None)
+    forms = {"as written": model, "simplified": simplified, "packed": packed}
     for name, file in forms.items():
         path = folder / f"{name}.onnx"
         path.write_bytes(file.SerializeToString(deterministic=True))
@@ -245,9 +249,10 @@ def test_activations_that_converters_fold_into_binary_layers(tmp_path: Path) -> 
     networks = []
     for i, (activation, pads) in enumerate(product(activations, ((0, 0), (1, 0), (1, 1)))):
         graph = _behind_binary_layer(activation, *pads)
-        exact = make_exact(graph, normal_inputs(graph, rng, SAMPLES)).graph
+        made = make_exact(graph, normal_inputs(graph, rng, SAMPLES))
+        exact = made.graph
         inputs = [np.concatenate([*hostile_inputs(exact, rng), *normal_inputs(exact, rng, 4)])]
-        networks.append(Network(i, exact, inputs, evaluate(exact, inputs)))
+        networks.append(Network(i, exact, made.composed, inputs, evaluate(exact, inputs)))
     tally = Tally()
     on_onnx_runtime(tally, networks, tmp_path)
     on_tflite(tally, networks, tmp_path)
@@ -265,10 +270,11 @@ def test_strides_that_leave_out_the_last_row(
         rng.normal(size=(8, 1, *kernel)).astype(np.float32), None, (2, 2), (kernel[0] // 2, kernel[1] // 2)
     )
     graph = Graph([Node("x", ops.Input((1, *size))), Node("conv", conv, ("x",))], ["conv"])
-    exact = make_exact(graph, normal_inputs(graph, rng, SAMPLES)).graph
+    made = make_exact(graph, normal_inputs(graph, rng, SAMPLES))
+    exact = made.graph
     inputs = [np.concatenate([*hostile_inputs(exact, rng), *normal_inputs(exact, rng, 4)])]
     tally = Tally()
-    networks = [Network(0, exact, inputs, evaluate(exact, inputs))]
+    networks = [Network(0, exact, made.composed, inputs, evaluate(exact, inputs))]
     on_onnx_runtime(tally, networks, tmp_path)
     on_tflite(tally, networks, tmp_path)
     assert tally.different == []

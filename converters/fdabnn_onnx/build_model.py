@@ -5,7 +5,8 @@ from __future__ import annotations
 from onnx import ModelProto, TensorProto, ValueInfoProto, helper
 
 from fdabnn_deploy.errors import ModelRefusedError
-from fdabnn_deploy.ir.graph import Graph
+from fdabnn_deploy.ir.composites import decompose
+from fdabnn_deploy.ir.graph import Graph, Node
 from fdabnn_deploy.ir.model_info import ModelInfo
 from fdabnn_deploy.ir.ops import BATCH, Input
 from fdabnn_onnx.emitter import Emitter
@@ -21,7 +22,7 @@ def build_model(graph: Graph, info: ModelInfo, batch: int | None) -> ModelProto:
     """Lowers a deployed graph operator by operator.
 
     Args:
-        graph: its operators are all in `fdabnn_deploy.ir.ops.DEPLOYED`.
+        graph: its operators are all in `fdabnn_deploy.ir.ops.DEPLOYED`, or composites of such.
         info: goes into the metadata; its name becomes the name of the ONNX graph.
         batch: the first dimension of every input and output, or None for a dimension called "N".
 
@@ -31,20 +32,38 @@ def build_model(graph: Graph, info: ModelInfo, batch: int | None) -> ModelProto:
     Raises:
         ModelRefusedError: an operator has no form in ONNX here.
     """
-    emitter = Emitter(graph)
-    for node in graph:
-        if isinstance(node.op, Input):
-            continue
-        lowering = LOWERINGS.get(type(node.op))
-        if lowering is None:
-            where = f" ({node.source})" if node.source else ""
-            raise ModelRefusedError(
-                f"{node.name}{where}: the operator {node.op.kind} is not a deployed one and has no ONNX form here: "
-                "the passes that lead to a deployed graph have to replace it"
-            )
-        lowering(emitter, node, node.op)
+    standard = decompose(graph)
+    emitter = Emitter(standard)
+    for node in standard:
+        lower_node(emitter, node)
+    return finish_model(emitter, info, batch)
+
+
+def lower_node(to: Emitter, node: Node) -> None:
+    """Writes what a node computes as standard operators; an input is none.
+
+    Raises:
+        ModelRefusedError: the operator has no form in ONNX here.
+    """
+    if isinstance(node.op, Input):
+        return
+    lowering = LOWERINGS.get(type(node.op))
+    if lowering is None:
+        where = f" ({node.source})" if node.source else ""
+        raise ModelRefusedError(
+            f"{node.name}{where}: the operator {node.op.kind} is not a deployed one and has no ONNX form here: "
+            "the passes that lead to a deployed graph have to replace it"
+        )
+    lowering(to, node, node.op)
+
+
+def finish_model(emitter: Emitter, info: ModelInfo, batch: int | None) -> ModelProto:
+    """The model of all nodes that were emitted; arguments as `build_model`."""
+    graph = emitter.graph
     outputs = [_output(emitter, i) for i in range(len(graph.outputs))]
     outer = {*graph.inputs, *graph.outputs}
+    made = {name for node in emitter.nodes for name in node.output}
+    inner = [node.name for node in graph if node.name in made and node.name not in outer]
     model = helper.make_model(
         helper.make_graph(
             emitter.nodes,
@@ -55,9 +74,7 @@ def build_model(graph: Graph, info: ModelInfo, batch: int | None) -> ModelProto:
                 for output, name in zip(outputs, graph.outputs, strict=True)
             ],
             emitter.initializers,
-            value_info=[
-                _value(node.name, graph.shape(node.name), batch) for node in graph if node.name not in outer
-            ],
+            value_info=[_value(name, graph.shape(name), batch) for name in inner],
         ),
         opset_imports=[helper.make_opsetid("", OPSET)],
         ir_version=IR_VERSION,

@@ -7,13 +7,14 @@ from pathlib import Path
 import onnx
 
 from fdabnn_deploy.errors import UsageError
+from fdabnn_deploy.ir.composites import decompose
 from fdabnn_deploy.ir.graph import Graph
 from fdabnn_deploy.ir.model_info import ModelInfo
 from fdabnn_deploy.system.files import write_whole
 from fdabnn_deploy.targets.converter import Artifact, ConvertOptions
 from fdabnn_onnx.build_model import build_model
 from fdabnn_onnx.op_counts import count_ops
-from fdabnn_onnx.pack import is_packed, pack_model
+from fdabnn_onnx.packed import build_packed, is_packed
 from fdabnn_onnx.registration import TARGET
 from fdabnn_onnx.runtime import checksum
 from fdabnn_onnx.verify import check_model, check_packed, check_simplified, simplified
@@ -30,7 +31,7 @@ class OnnxConverter:
     """Writes deployed graphs as ONNX files; see `fdabnn_deploy.targets.converter.Converter`."""
 
     def convert(self, graph: Graph, info: ModelInfo, path: Path, options: ConvertOptions) -> Artifact:
-        """Writes the graph as standard operators of opset 17, one or two per operator of the graph; packed, if asked for, from these.
+        """Writes the graph as standard operators of opset 17, one or two per operator of the graph, or with packed ones, if asked for.
 
         The file is written as lowered and not as onnx-simplifier leaves it: the simplifier folds multipliers into the weights of +-1,
         which makes 1-bit layers float ones, rounds anew, and drops the tensors that a comparison layer by layer needs.
@@ -46,10 +47,10 @@ class OnnxConverter:
             raise UsageError(f"batch size {options.batch}: give a positive number, or 'dynamic'")
         content = build_model(graph, info, options.batch).SerializeToString(deterministic=True)
         finished = onnx.load_model_from_string(content)
-        check_model(finished, graph, options.batch)
+        check_model(finished, decompose(graph), options.batch)
         notes = [check_simplified(finished)]
         if options.kernels == "packed":
-            finished = pack_model(finished)
+            finished = build_packed(graph, info, options.batch)
             content = finished.SerializeToString(deterministic=True)
             check_packed(finished)
             notes = [PACKED_NOTE]
@@ -61,10 +62,10 @@ class OnnxConverter:
 
         onnx-simplifier does not know packed operators: of such a file there is no simplified form.
         """
-        several = build_model(graph, info, BATCH_VARIANT)
         if is_packed(onnx.load(artifact.path)):
-            forms = {f"batch {BATCH_VARIANT}": pack_model(several)}
+            forms = {f"batch {BATCH_VARIANT}": build_packed(graph, info, BATCH_VARIANT)}
             return self._write_variants(forms, artifact, folder)
+        several = build_model(graph, info, BATCH_VARIANT)
         forms = {
             "simplified": simplified(onnx.load(artifact.path)),
             f"batch {BATCH_VARIANT}": several,

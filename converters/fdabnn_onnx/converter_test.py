@@ -14,7 +14,7 @@ from fdabnn_deploy.targets.converter import ConvertOptions
 from fdabnn_deploy.targets.installed import find_converter
 from fdabnn_onnx.converter import CONVERTER
 from fdabnn_onnx.op_counts import ONE_BIT, count_ops
-from fdabnn_onnx.pack import is_packed
+from fdabnn_onnx.packed import is_packed
 
 pytestmark = pytest.mark.runtimes
 

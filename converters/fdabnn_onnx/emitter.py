@@ -64,6 +64,10 @@ class Emitter:
         self.nodes.append(helper.make_node(op_type, list(inputs), [output], name=output, **present))
         return output
 
+    def standard(self, op_type: str, inputs: Sequence[str], output: str) -> None:
+        """Adds an ONNX node that belongs to no graph node, under the name of the tensor that it makes."""
+        self.nodes.append(helper.make_node(op_type, list(inputs), [output], name=output))
+
     def parameter(self, node: Node, part: str, value: NDArray[Any]) -> str:
         """Adds an initialiser `<node>/<part>` and returns its name, or the name of a large one with the same content."""
         tensor = numpy_helper.from_array(np.asarray(value, order="C"))

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from fdabnn_deploy.errors import FdabnnError, UsageError
+from fdabnn_deploy.ir.composites import decompose
 from fdabnn_deploy.ir.graph import Graph
 from fdabnn_deploy.ir.model_info import ModelInfo
 from fdabnn_deploy.system.files import write_whole
@@ -38,6 +39,7 @@ class TfliteConverter:
         """
         if options.batch is not None and options.batch < 1:
             raise UsageError(f"batch size {options.batch}: give a positive number, or 'dynamic'")
+        graph = decompose(graph)
         data, emitter, results = build_flatbuffer(graph, choose_flipped(graph), options.batch)
         finished = finish_file(data, emitter, info.name, info.metadata(), resizable=options.batch is None)
         file = parse_tflite(finished)

@@ -6,14 +6,13 @@ every machine and for any number of threads, and so is everything chosen from it
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 import numpy as np
 
 from fdabnn_deploy.errors import ModelRefusedError
 from fdabnn_deploy.exact.plan import Observed
+from fdabnn_deploy.ir.composites import ExactLayer
 from fdabnn_deploy.ir.graph import Graph, Node
 from fdabnn_deploy.ir.ops import FloatArray, GraphError, Input, Op, Shape, Sign
 from fdabnn_deploy.ir.ranges import Values
@@ -60,8 +59,9 @@ class Workbench:
         self._substitute[original] = name
 
     def op(self, name: str) -> Op:
-        """The operator that makes a tensor of the exact graph."""
-        return self._made[name].op
+        """The standard operator that makes a tensor of the exact graph."""
+        op = self._made[name].op
+        return op.last if isinstance(op, ExactLayer) else op
 
     def op_before(self, name: str) -> Op | None:
         """The operator that makes the first operand of the one that makes a tensor; None where it has none."""
@@ -82,9 +82,7 @@ class Workbench:
         if node.name in self._fed:
             self._samples[node.name] = self._fed.pop(node.name)
 
-    def add(
-        self, origin: Node, op: Op, inputs: Sequence[str], part: str = "", within: float = math.inf
-    ) -> str:
+    def add(self, origin: Node, op: Op, inputs: Sequence[str], part: str = "") -> str:
         """Adds an operator and returns the name of its tensor.
 
         Args:
@@ -92,7 +90,6 @@ class Workbench:
             op: the operator.
             inputs: names in the exact graph.
             part: empty for the operator that makes the origin's own tensor, else what this tensor is of it.
-            within: magnitude that no value exceeds, where more is known of it than of the operands.
         """
         name = f"{origin.name}/{part}" if part else origin.name
         count = 1
@@ -102,9 +99,7 @@ class Workbench:
         shapes = [self._shapes[i] for i in inputs]
         trained = "" if part else origin.trained
         node = Node(name, op, tuple(inputs), origin.module, origin.source, origin.text, trained)
-        bounds = op.bounds([self._bounds[i] for i in inputs], shapes, op.infer(*shapes))
-        bounds = replace(bounds, low=np.maximum(bounds.low, -within), high=np.minimum(bounds.high, within))
-        self._append(node, bounds)
+        self._append(node, op.bounds([self._bounds[i] for i in inputs], shapes, op.infer(*shapes)))
         if all(i in self._samples for i in inputs):
             self._samples[name] = run_operator(op, [self._samples[i] for i in inputs])
         return name

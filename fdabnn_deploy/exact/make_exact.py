@@ -20,6 +20,7 @@ from fdabnn_deploy.exact.grid_row import GridRow
 from fdabnn_deploy.exact.guard_sums import guard_sums
 from fdabnn_deploy.exact.operand_grids import Cutter
 from fdabnn_deploy.exact.record import Numerics
+from fdabnn_deploy.ir.composites import decompose
 from fdabnn_deploy.ir.graph import Graph
 from fdabnn_deploy.ir.ops import FloatArray
 from fdabnn_deploy.transforms.deploy import PassReport
@@ -31,12 +32,14 @@ class Exact:
     """An exact graph and how it came about.
 
     Attributes:
-        graph: computes the same bits on every runtime that meets docs/assumptions.md.
+        composed: the exact graph, every exact float layer one operator of `fdabnn_deploy.ir.composites`.
+        graph: the same of standard operators; computes the same bits on every runtime that meets docs/assumptions.md.
         numerics: what was chosen; with it the same graph can be made again without samples.
         passes: what each step did.
         grids: per reduction, its grids.
     """
 
+    composed: Graph
     graph: Graph
     numerics: Numerics
     passes: tuple[PassReport, ...]
@@ -76,4 +79,6 @@ def make_exact(
         bench.done(node)
     cutter.check_finished()
     reports.append(PassReport("exact_grids", len(cutter.rows), (), ()))
-    return Exact(bench.finish(), Numerics("exact", cutter.cuts), tuple(reports), tuple(cutter.rows))
+    composed = bench.finish()
+    numerics = Numerics("exact", cutter.cuts)
+    return Exact(composed, decompose(composed), numerics, tuple(reports), tuple(cutter.rows))

@@ -18,6 +18,12 @@ MARGIN = 1.5
 """By which seen ranges are widened: unseen images go a little further."""
 
 
+def limits_of(cut: Cut, values: Values) -> tuple[float, float] | None:
+    """The limits of a cut, None where the values are proven to lie within them."""
+    outside = np.any(values.low < cut.low) or np.any(values.high > cut.high)
+    return (cut.low, cut.high) if outside else None
+
+
 class Cutter:
     """Puts limits and grids in front of reductions, chosen here or taken from a record.
 
@@ -69,10 +75,8 @@ class Cutter:
     def limit(self, node: Node, cut: Cut) -> str:
         """Emits the limits of a reduction's operand where they are not proven anyway; returns the limited tensor."""
         bench, name = self.bench, self.bench.name(node.inputs[0])
-        bounds = bench.bounds(name)
-        if np.any(bounds.low < cut.low) or np.any(bounds.high > cut.high):
-            return bench.add(node, Clamp(cut.low, cut.high), [name], "limited")
-        return name
+        limits = limits_of(cut, bench.bounds(name))
+        return name if limits is None else bench.add(node, Clamp(*limits), [name], "limited")
 
     def round(self, node: Node, cut: Cut, limited: str) -> str:
         """Emits the rounding of a limited operand; returns the tensor on the grid."""

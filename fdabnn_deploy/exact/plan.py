@@ -72,14 +72,14 @@ def limits(seen: Observed, values: Values, margin: float) -> tuple[float, float]
     return max(-limit, min(low, 0.0)), min(limit, max(high, 0.0))
 
 
-def digit_counts(parts: int) -> tuple[int, int]:
-    """How many digits of the operand and of the weights a number of parts uses."""
+def slice_counts(parts: int) -> tuple[int, int]:
+    """How many slices of the operand and of the weights a number of parts uses."""
     operand, weight = zip(*PRODUCTS[parts], strict=True)
     return 1 + max(operand), 1 + max(weight)
 
 
-def digit_exponents(magnitude: float, exponent: int, count: int) -> list[int]:
-    """The exponents of an operand's digits: each remainder has as many units of its grid as the first digit has, or fewer."""
+def slice_exponents(magnitude: float, exponent: int, count: int) -> list[int]:
+    """The exponents of an operand's slices: each remainder has as many units of its grid as the first slice has, or fewer."""
     return [
         exponent + index * math.ceil(math.ldexp(magnitude, exponent)).bit_length() for index in range(count)
     ]
@@ -154,20 +154,20 @@ def _error(
     used = rows.squares > 0
     if not np.any(used):
         return 0.0
-    operand_digits, weight_digits = digit_counts(parts)
-    left = digit_exponents(magnitude, grid, operand_digits)
+    operand_slices, weight_slices = slice_counts(parts)
+    left = slice_exponents(magnitude, grid, operand_slices)
     operand = [power, *(4.0**-finest / 12 if finest < values.grid else 0.0 for finest in left)]
     squares = rows.squares[used] / rows.taps
     weight = [squares]
     total = rows.absolute[used] * units + np.ldexp(rows.bias[used], grid)
-    for _ in range(weight_digits):
+    for _ in range(weight_slices):
         finest = np.floor(np.log2(EXACT_UNITS / total))
         weight.append(4.0**-finest / 12)
         # What rounding leaves of a weight is a quarter of a step on average.
         total = rows.taps * 2.0 ** (-finest - 2) * units
     noise = operand[0] * weight[-1] + operand[-1] * weight[0]
-    for a in range(operand_digits):
-        for b in range(weight_digits):
+    for a in range(operand_slices):
+        for b in range(weight_slices):
             if (a, b) not in PRODUCTS[parts]:
                 noise = noise + operand[a] * weight[b]
     return float(np.sqrt(np.mean(noise / (squares * power))))

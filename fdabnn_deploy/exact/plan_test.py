@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fdabnn_deploy.exact.plan import PRODUCTS, Observed, choose, digit_exponents, limits
-from fdabnn_deploy.exact.weight_grids import digits_of
+from fdabnn_deploy.exact.plan import PRODUCTS, Observed, choose, limits, slice_exponents
+from fdabnn_deploy.exact.weight_grids import slices_of
 from fdabnn_deploy.ir.ranges import uniform
 
 WIDE = uniform(-1e6, 1e6, 60, 3)
@@ -56,17 +56,17 @@ def test_the_predicted_error_is_that_of_an_emulated_sum(tolerance: float) -> Non
     x = np.clip(RNG.normal(size=(20_000, 27)), cut.low, cut.high)
     rows = WEIGHT.reshape(8, -1)
     operand, rest = [], x
-    for exponent in digit_exponents(max(-cut.low, cut.high), cut.exponent, 3):
+    for exponent in slice_exponents(max(-cut.low, cut.high), cut.exponent, 3):
         operand.append(np.rint(np.ldexp(rest, exponent)) * 2.0**-exponent)
         rest = rest - operand[-1]
-    weights = digits_of(rows, BIAS, cut.high, cut.exponent, 3)
+    weights = slices_of(rows, BIAS, cut.high, cut.exponent, 3)
     computed = sum(operand[a] @ weights[b].weight.T for a, b in PRODUCTS[cut.parts])
     exact = x @ rows.T
     relative = np.sqrt(np.mean(np.square(computed - exact)) / np.mean(np.square(exact)))
     assert error / 4 < relative < error * 2
 
 
-def test_an_exact_operand_needs_no_digits_and_its_weights_may() -> None:
+def test_an_exact_operand_needs_no_slices_and_its_weights_may() -> None:
     cut, error = choose(WEIGHT, BIAS, uniform(-1, 1, 0, 3), Observed(-1, 1, 1.0), 1.5, 1e-12)
     assert (cut.exponent, cut.parts) == (None, 2)
     assert error < 1e-12

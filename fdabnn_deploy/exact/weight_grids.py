@@ -5,8 +5,8 @@ With operands x on the grid of exponent i, `|x| <= M`, and the weights and bias 
 
     sum_k |w_ok| M + |b_o|  <  2^24 units.
 
-`j_o` is the largest exponent that keeps this bound after rounding. Where that leaves the weights too coarse, they are cut into digits,
-`w = w0 + w1 + ...`, with w0 on the grid above and each further digit on the finest grid that its own, much smaller, sum allows: an exact
+`j_o` is the largest exponent that keeps this bound after rounding. Where that leaves the weights too coarse, they are split into slices,
+`w = w0 + w1 + ...`, with w0 on the grid above and each further slice on the finest grid that its own, much smaller, sum allows: an exact
 sum for each, and rounded additions of their results.
 """
 
@@ -65,19 +65,19 @@ def to_grid(weight: DoubleArray, bias: DoubleArray, magnitude: float, exponent: 
         chosen = chosen - over
 
 
-def digits_of(
+def slices_of(
     weight: DoubleArray, bias: DoubleArray, magnitude: float, exponent: int, count: int
 ) -> list[Gridded]:
-    """Cuts weights [O, ...] and bias [O] into `count` digits, each on its own grid; arguments as `to_grid`.
+    """Splits weights [O, ...] and bias [O] into `count` slices, each on its own grid; arguments as `to_grid`.
 
-    Digits that have nothing left to hold are zeros.
+    Slices that have nothing left to hold are zeros.
     """
-    digits = []
+    slices = []
     for _ in range(count):
-        digit = to_grid(weight, bias, magnitude, exponent)
-        weight, bias = weight - digit.weight, bias - digit.bias
-        digits.append(digit)
-    return digits
+        part = to_grid(weight, bias, magnitude, exponent)
+        weight, bias = weight - part.weight, bias - part.bias
+        slices.append(part)
+    return slices
 
 
 def _round(weight: DoubleArray, bias: DoubleArray, exponents: Exponents, exponent: int) -> Gridded:

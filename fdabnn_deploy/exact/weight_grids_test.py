@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fdabnn_deploy.exact.weight_grids import Gridded, digits_of, to_grid
+from fdabnn_deploy.exact.weight_grids import Gridded, slices_of, to_grid
 from fdabnn_deploy.ir.ranges import EXACT_UNITS, grid_of
 
 
@@ -65,19 +65,19 @@ def test_zero_weights_and_zero_operands() -> None:
     assert not np.any(np.signbit(to_grid(np.array([[-1e-30, 1.0]]), np.array([-0.0]), 1.0, 4).weight))
 
 
-def test_every_digit_is_far_closer_than_those_in_front_of_it() -> None:
+def test_every_slice_is_far_closer_than_those_in_front_of_it() -> None:
     rng = np.random.default_rng(0)
     weight, bias = rng.normal(size=(10, 512)), rng.normal(size=10)
-    digits = digits_of(weight, bias, 8.0, 8, 3)
-    assert all(bound < EXACT_UNITS for digit in digits for bound in in_units(digit, 8.0, 8))
-    sums = [sum(digit.weight for digit in digits[: count + 1]) for count in range(3)]
+    slices = slices_of(weight, bias, 8.0, 8, 3)
+    assert all(bound < EXACT_UNITS for part in slices for bound in in_units(part, 8.0, 8))
+    sums = [sum(part.weight for part in slices[: count + 1]) for count in range(3)]
     errors = [float(np.abs(total - weight).max()) for total in sums]
     assert all(less < error / 30 for error, less in pairwise(errors))
     assert np.array_equal(sums[0], to_grid(weight, bias, 8.0, 8).weight)
 
 
-def test_digits_of_what_fits_into_one_are_zeros() -> None:
-    digits = digits_of(np.array([[0.5, -0.25]]), np.array([1.5]), 1.0, 0, 2)
-    assert digits[0].weight.tolist() == [[0.5, -0.25]]
-    assert not np.any(digits[1].weight)
-    assert not np.any(digits[1].bias)
+def test_slices_of_what_fits_into_one_are_zeros() -> None:
+    slices = slices_of(np.array([[0.5, -0.25]]), np.array([1.5]), 1.0, 0, 2)
+    assert slices[0].weight.tolist() == [[0.5, -0.25]]
+    assert not np.any(slices[1].weight)
+    assert not np.any(slices[1].bias)

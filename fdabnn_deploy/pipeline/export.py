@@ -156,6 +156,7 @@ def export(
         limits = input_limits.limits(network, inputs, cut, looked_at)
         warnings = input_limits.warnings(network, inputs)
         graph = deployed.graph if exact is None else exact.graph
+        composed = deployed.graph if exact is None else exact.composed
         grids = None if exact is None else exact.grids
         truth = verification.reference(
             network.module, captured, deployed, graph, grids, inputs, stages, allow_change=allow_change
@@ -168,7 +169,7 @@ def export(
         info = replace(network.info, numerics=record.to_text(), allowed_change="; ".join(accepted))
         checked = [
             verification.convert_and_check(
-                target, graph, info, work, options_for(target, file_batch, kernels), truth, stages
+                target, composed, info, work, options_for(target, file_batch, kernels), truth, stages
             )
             for target in chosen
         ]

@@ -52,6 +52,12 @@ class Converter(Protocol):
 
         The same graph, info and options give the same bytes.
 
+        Args:
+            graph: of deployed operators and composites of them: `fdabnn_deploy.ir.composites.decompose` gives the former alone.
+            info: of the model, for the file's metadata.
+            path: of the file.
+            options: of the user.
+
         Raises:
             ModelRefusedError: the target cannot express the graph, with the node's name, the reason and the remedy.
             UsageError: the target does not have the chosen option.

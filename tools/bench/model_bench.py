@@ -12,7 +12,7 @@ import numpy as np
 
 from bench.figures import Goal
 from bench.measure import Array, Contender, Row, best, looped, pinned, ratio, run_in_turn
-from bench.model_files import Model, files, packed_file
+from bench.model_files import Model, files
 from bench.operators import OperatorResult, profile_onnx, time_operators
 from bench.peers import lce as peer_lce
 from fdabnn_deploy.ir.ops import FloatArray
@@ -72,13 +72,12 @@ def run_model(
         operators: whether to time the operators too.
         fresh: whether to export the model again.
     """
-    tflite, onnx = files(model, fresh=fresh)
+    tflite, onnx, packed = files(model, fresh=fresh)
     with pinned(cpus[:1]):
         session = LiteRtRuntime().open(tflite)
         noise = np.random.default_rng(0).normal(size=(1, *session.input_shapes[0]))
         image = (np.round(4 * noise) / 4).astype(np.float32)
         reference = OnnxRuntime().open(onnx)
-        packed = packed_file(onnx)
         rows = run_in_turn(_contenders(tflite, packed, session, reference, image), rounds)
         alone = time_operators(session, image, max(rounds // 4, 5)) if operators else []
         profile = profile_onnx(onnx, {reference.input_names[0]: image}) if operators else {}

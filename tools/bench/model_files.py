@@ -99,42 +99,38 @@ MODELS: tuple[Model, ...] = (
 )
 
 
-def files(model: Model, *, fresh: bool = False) -> tuple[Path, Path]:
-    """The model as .tflite and as .onnx, of which all runtimes have to give the same bits.
+def files(model: Model, *, fresh: bool = False) -> tuple[Path, Path, Path]:
+    """The model as .tflite, as .onnx, and as .onnx with packed kernels, of which all runtimes have to give the same bits.
 
     Args:
         model: one of `MODELS`.
         fresh: whether to export it even where it lies ready, because the exporter has changed.
     """
     folder = cache_folder() / model.name
-    found = folder / f"{model.name}.tflite", folder / f"{model.name}.onnx"
-    if fresh or not all(path.is_file() for path in found):
-        import fdabnn_deploy
-
+    names = (f"{model.name}{suffix}" for suffix in (".tflite", ".onnx", ".packed.onnx"))
+    tflite, onnx, packed = (folder / name for name in names)
+    if fresh or not all(path.is_file() for path in (tflite, onnx, packed)):
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{model.name}-", dir=folder.parent) as work:
             out = Path(work, "files")
-            fdabnn_deploy.export(
-                *model.source(),
-                targets=["onnx", "tflite"],
-                out=out,
-                samples=_SAMPLES,
-                numerics=model.numerics,
-                name=model.name,
-            )
+            # The packed file takes the name of the standard one, which then follows.
+            _export(model, out, ["onnx"], "packed")
+            (out / onnx.name).replace(out / packed.name)
+            _export(model, out, ["onnx", "tflite"], "standard")
             shutil.rmtree(folder, ignore_errors=True)
             out.replace(folder)
-    return found
+    return tflite, onnx, packed
 
 
-def packed_file(standard: Path) -> Path:
-    """The standard ONNX file with packed kernels, as `fdabnn-export --kernels packed` writes it, beside it."""
-    import onnx
+def _export(model: Model, out: Path, targets: list[str], kernels: Literal["standard", "packed"]) -> None:
+    import fdabnn_deploy
 
-    from fdabnn_deploy.system.files import write_whole
-    from fdabnn_onnx.pack import pack_model
-    from fdabnn_onnx.runtime.checksum import seal
-
-    path = standard.with_suffix(".packed.onnx")
-    write_whole(path, seal(pack_model(onnx.load(standard)).SerializeToString(deterministic=True)))
-    return path
+    fdabnn_deploy.export(
+        *model.source(),
+        targets=targets,
+        out=out,
+        samples=_SAMPLES,
+        numerics=model.numerics,
+        kernels=kernels,
+        name=model.name,
+    )

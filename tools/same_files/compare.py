@@ -10,7 +10,10 @@ Verdict = Literal["same bytes", "same but for names", "different", "missing"]
 
 
 def nameless_onnx(content: bytes) -> bytes:
-    """An ONNX model with its values numbered in order of appearance, without names of nodes, metadata and documentation."""
+    """An ONNX model with its values numbered in order of appearance, without names of nodes, metadata and documentation.
+
+    Constants stand in the order of their use.
+    """
     import onnx
 
     model = onnx.load_from_string(content)
@@ -20,6 +23,10 @@ def nameless_onnx(content: bytes) -> bytes:
         return numbers.setdefault(name, str(len(numbers))) if name else ""
 
     graph = model.graph
+    uses = {name: i for i, name in reversed([*enumerate(name for node in graph.node for name in node.input)])}
+    constants = sorted(graph.initializer, key=lambda tensor: uses[tensor.name])
+    del graph.initializer[:]
+    graph.initializer.extend(constants)
     for value in [*graph.input, *graph.initializer]:
         value.name = number(value.name)
     for node in graph.node:

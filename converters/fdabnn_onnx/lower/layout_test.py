@@ -9,6 +9,8 @@ from fdabnn_deploy.ir.ops import Input, Op, Pad, Reshape, Slice, UpsampleNearest
 from fdabnn_onnx.build_model import build_model
 from fdabnn_onnx.verify import check_model
 
+pytestmark = pytest.mark.runtimes
+
 
 def parameters(op: Op) -> dict[str, list[int]]:
     graph = Graph([Node("x", Input((2, 4, 6))), Node("y", op, ("x",))], ["y"])

@@ -26,8 +26,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from fdabnn_deploy.exact.grid_row import GridRow
-from fdabnn_deploy.exact.plan import PRODUCTS, digit_counts, digit_exponents
-from fdabnn_deploy.exact.weight_grids import digits_of
+from fdabnn_deploy.exact.plan import PRODUCTS, slice_counts, slice_exponents
+from fdabnn_deploy.exact.weight_grids import slices_of
 from fdabnn_deploy.ir import ops
 from fdabnn_deploy.ir.graph import Graph, Node
 from fdabnn_deploy.ir.ops import Op
@@ -119,7 +119,7 @@ class StatedErrors:
         if row is None:
             taps = weight[0].size
             return Error(magnitude, error + (taps + 8) * ROUNDING * magnitude)
-        return Error(magnitude, error + _left_by_digits(weight, bias, row) + 8 * ROUNDING * magnitude)
+        return Error(magnitude, error + _left_by_slices(weight, bias, row) + 8 * ROUNDING * magnitude)
 
     def _pool(self, name: str, op: Op, x: Error) -> Error:
         row = self._grids.get(name)
@@ -132,17 +132,17 @@ class StatedErrors:
         return Error(terms * x.magnitude, terms * error)
 
 
-def _left_by_digits(weight: DoubleArray, bias: DoubleArray, row: GridRow) -> DoubleArray:
+def _left_by_slices(weight: DoubleArray, bias: DoubleArray, row: GridRow) -> DoubleArray:
     """The largest error of `sum w x + b` by the slices that an exact sum leaves out, per output channel."""
     magnitude = max(abs(row.low), abs(row.high))
-    operand_count, weight_count = digit_counts(row.parts)
-    digits = digits_of(weight, bias, magnitude, row.exponent, weight_count)
-    exponents = digit_exponents(magnitude, row.exponent, operand_count)
+    operand_count, weight_count = slice_counts(row.parts)
+    slices = slices_of(weight, bias, magnitude, row.exponent, weight_count)
+    exponents = slice_exponents(magnitude, row.exponent, operand_count)
     operand = [magnitude, *(math.ldexp(1.0, -exponent - 1) if row.rounded else 0.0 for exponent in exponents)]
-    sums = [_rows(digit.weight) for digit in digits]
-    rest = _rows(weight - sum(digit.weight for digit in digits))
+    sums = [_rows(part.weight) for part in slices]
+    rest = _rows(weight - sum(part.weight for part in slices))
     left: DoubleArray = operand[-1] * _rows(weight) + magnitude * rest
-    left = left + np.abs(bias - sum(digit.bias for digit in digits))
+    left = left + np.abs(bias - sum(part.bias for part in slices))
     for a in range(operand_count):
         for b in range(weight_count):
             if (a, b) not in PRODUCTS[row.parts]:

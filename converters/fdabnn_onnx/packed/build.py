@@ -1,0 +1,46 @@
+"""A deployed graph as an ONNX model with packed operators: its composites become operators of the domain `fdabnn`.
+
+What has no packed form is written as the standard operators that it stands for.
+"""
+
+from __future__ import annotations
+
+from onnx import ModelProto, helper
+
+from fdabnn_deploy.ir.composites import BinaryBlock, ExactLayer, decompose
+from fdabnn_deploy.ir.graph import Graph
+from fdabnn_deploy.ir.model_info import ModelInfo
+from fdabnn_deploy.ir.ops import RoundToGrid
+from fdabnn_deploy.transforms.binary_blocks import binary_blocks
+from fdabnn_onnx.build_model import finish_model, lower_node
+from fdabnn_onnx.emitter import Emitter
+from fdabnn_onnx.packed.binary_layer import BlockWriter
+from fdabnn_onnx.packed.domain import DOMAIN, VERSION
+from fdabnn_onnx.packed.exact_layer import write_exact_layer
+from fdabnn_onnx.packed.fixed_point import limits_inside, write_rounding
+
+
+def build_packed(graph: Graph, info: ModelInfo, batch: int | None) -> ModelProto:
+    """Writes a graph with packed operators; arguments and errors as `fdabnn_onnx.build_model.build_model`.
+
+    Returns:
+        A model of the same inputs and outputs; float tensors between layers keep their names.
+    """
+    blocks = binary_blocks(graph).graph
+    emitter = Emitter(decompose(blocks))
+    writer, limits = BlockWriter(emitter, blocks), limits_inside(blocks)
+    inside = {node.name for node in limits.values()}
+    for node in blocks:
+        if node.name in inside:
+            continue
+        if isinstance(node.op, BinaryBlock):
+            writer.write(node, node.op)
+        elif isinstance(node.op, ExactLayer):
+            write_exact_layer(emitter, node, node.op)
+        elif isinstance(node.op, RoundToGrid):
+            write_rounding(emitter, node, node.op, limits.get(node.name))
+        else:
+            lower_node(emitter, node)
+    model = finish_model(emitter, info, batch)
+    model.opset_import.append(helper.make_opsetid(DOMAIN, VERSION))
+    return model
