@@ -63,7 +63,7 @@ def test_a_marked_file_is_not_even_imported(tmp_path: Path) -> None:
     assert "external runtime" not in done.stdout
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_fast_tests_are_at_least_60_percent_of_all() -> None:
     def count(*arguments: str) -> int:
         command = [
