@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from fdabnn_deploy.errors import ModelRefusedError
-from fdabnn_deploy.measure.baselines.float_network import Item, Layer, Network, is_exact, network_of
+from fdabnn_deploy.measure.baselines.float_network import Item, Layer, Network, network_of, record_of
 from fdabnn_deploy.prove.domain import Constants, Shape
 from fdabnn_deploy.prove.program import Step
 from fdabnn_onnx.prove.onnx import read_onnx
@@ -49,7 +49,7 @@ def read_network(model: Any) -> Network:
         [list(node.input) for node in nodes],
         [[name for name in node.output if name] for node in nodes],
         CHANNEL,
-        is_exact(metadata),
+        record_of(metadata),
     )
 
 
@@ -153,7 +153,12 @@ class _Writer:
     def _node(self, item: Item) -> Any:
         step = item.step
         if item.origin is None:
-            made = {"linear": self._layer, "add": self._arithmetic, "mul": self._arithmetic}
+            made = {
+                "linear": self._layer,
+                "add": self._arithmetic,
+                "mul": self._arithmetic,
+                "clip": self._clip,
+            }
             return made[step.kind](step)
         node = type(self._nodes[item.origin])()
         node.CopyFrom(self._nodes[item.origin])
@@ -169,7 +174,7 @@ class _Writer:
         return self._onnx.helper.make_node(kind, inputs, [output], name=output, **attributes)
 
     def _constant(self, name: str, values: Constants) -> str:
-        array = np.ascontiguousarray(values, dtype=np.float32)
+        array = np.asarray(values, dtype=np.float32)
         self._constants[name] = self._onnx.numpy_helper.from_array(array, name)
         return name
 
@@ -183,6 +188,13 @@ class _Writer:
 
     def _arithmetic(self, step: Step) -> Any:
         return self._make(step.kind.capitalize(), self._inputs(step), step.output)
+
+    def _clip(self, step: Step) -> Any:
+        limits = [
+            self._constant(f"{step.output}/{name}", np.array(step.attributes[name]))
+            for name in ("low", "high")
+        ]
+        return self._make("Clip", [*self._inputs(step), *limits], step.output)
 
     def _layer(self, step: Step) -> Any:
         assert step.activation is None

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from fdabnn_deploy.errors import ModelRefusedError, RuntimeMissingError
-from fdabnn_deploy.measure.baselines.float_network import Item, Network, is_exact, network_of
+from fdabnn_deploy.measure.baselines.float_network import Item, Network, network_of, record_of
 from fdabnn_deploy.prove.domain import Constants, Shape
 from fdabnn_deploy.prove.program import Step
 from fdabnn_tflite.prove.tflite import read_tflite
@@ -36,7 +36,7 @@ def read_network(content: bytes) -> Network:
         raise ModelRefusedError(f"it has {subgraphs} subgraphs; files with one are read")
     reads = [[str(i) if i >= 0 else "" for i in operator.inputs] for operator in file.operators]
     writes = [[str(i) for i in operator.outputs] for operator in file.operators]
-    network = network_of(read_tflite(content), reads, writes, CHANNEL, is_exact(file.metadata))
+    network = network_of(read_tflite(content), reads, writes, CHANNEL, record_of(file.metadata))
     for i, tensor in enumerate(file.tensors):
         if tensor.constant:
             # Of types that the prover has no use for; only whether they are constants matters here.

@@ -5,8 +5,9 @@ a file; a list of layers in the file's metadata would leave out other tools' fil
 that counts for speed: shapes, strides, shortcuts. So the twin is the file with three changes, each a module of its own:
 
 1. `drop_signs`: binary layers become float layers of the same shape, and signs go;
-2. `join_sums`: what exact numerics split (the sums of digits of the float layers, with their roundings and limits) is joined again. It
-   exists for the sake of equal bits and would make the twin several times slower at its first layer than any float network is;
+2. `plain_layers`: the float layers that exact numerics computes as sums of partial products, with roundings and limits, are read back as
+   one layer each. All that exists for the sake of equal bits and would make the twin several times slower at its first layer than any
+   float network is;
 3. `fold_layers`: scales and offsets right behind a layer become part of it, as every converter of float networks does.
 
 Everything else stays, operator by operator: shortcuts, PReLU, pools, the mirroring of images in TFLite files. Where a choice was open,
@@ -22,9 +23,9 @@ import math
 from fdabnn_deploy.errors import ModelRefusedError
 from fdabnn_deploy.measure.baselines.baseline import TwinLayer
 from fdabnn_deploy.measure.baselines.drop_signs import drop_signs, fill_weights
+from fdabnn_deploy.measure.baselines.exact_layers import plain_layers
 from fdabnn_deploy.measure.baselines.float_network import BINARY, Layer, Network
 from fdabnn_deploy.measure.baselines.fold_layers import fold_layers
-from fdabnn_deploy.measure.baselines.join_sums import join_sums
 from fdabnn_deploy.prove.domain import Shape
 from fdabnn_deploy.prove.program import Step
 
@@ -42,7 +43,7 @@ def rewrite(network: Network, *, activations: bool) -> None:
     drop_signs(network)
     if not network.layers:
         raise ModelRefusedError("it has no binary layer")
-    join_sums(network)
+    plain_layers(network)
     fold_layers(network, activations=activations)
     fill_weights(network)
 

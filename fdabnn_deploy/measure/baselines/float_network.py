@@ -67,7 +67,7 @@ class Network:
         reads: what the file's operators read: by index, the names of all inputs, "" where one is left out.
         writes: what they write, likewise.
         channel: the axis of channels of an image.
-        exact: whether the file says that its float layers are sums of exact ones (docs/numerics.md).
+        record: what the file says of its numerics.
         aliases: tensors that are gone, and those that stand for them.
         layers: the binary layers, by the number that their step carries.
     """
@@ -80,7 +80,7 @@ class Network:
     reads: list[list[str]]
     writes: list[list[str]]
     channel: int
-    exact: bool
+    record: Numerics
     aliases: dict[str, str] = field(default_factory=dict)
     layers: list[Layer] = field(default_factory=list)
 
@@ -126,7 +126,7 @@ class Network:
 
 
 def network_of(
-    program: Program, reads: list[list[str]], writes: list[list[str]], channel: int, exact: bool
+    program: Program, reads: list[list[str]], writes: list[list[str]], channel: int, record: Numerics
 ) -> Network:
     """The network of a file that was read; steps and operators correspond one to one."""
     return Network(
@@ -138,16 +138,16 @@ def network_of(
         reads=reads,
         writes=writes,
         channel=channel,
-        exact=exact,
+        record=record,
     )
 
 
-def is_exact(metadata: Mapping[str, str]) -> bool:
-    """Whether a file's metadata says that it has exact numerics."""
+def record_of(metadata: Mapping[str, str]) -> Numerics:
+    """What a file's metadata says of its numerics; of those of another tool, nothing."""
     try:
-        return KEY in metadata and Numerics.from_text(metadata[KEY]).mode == "exact"
+        return Numerics.from_text(metadata[KEY]) if KEY in metadata else Numerics()
     except ValueError:
-        return False
+        return Numerics()
 
 
 def changed(item: Item, output: str | None = None, **attributes: Any) -> Item:
@@ -169,3 +169,15 @@ def bias_of(step: Step) -> Constants:
     if bias is None:
         return np.zeros(outputs, dtype=np.float32)
     return np.broadcast_to(np.asarray(bias, dtype=np.float32).reshape(-1), (outputs,))
+
+
+def with_activation(layer: Item, activation: tuple[float, float] | float | None) -> Item:
+    """The layer with an activation in it, or without one."""
+    return Item(replace(layer.step, activation=activation))
+
+
+def negated(layer: Item, output: str) -> Item:
+    """The layer with the opposite result, which goes to another tensor."""
+    attributes = layer.step.attributes
+    bias = None if attributes["bias"] is None else -bias_of(layer.step)
+    return changed(layer, output, weight=-attributes["weight"], bias=bias)

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from fdabnn_deploy.exact.record import Cut, Numerics
-from fdabnn_deploy.measure.baselines.float_network import Network, bias_of, changed, is_exact, network_of
+from fdabnn_deploy.measure.baselines.float_network import Network, bias_of, changed, network_of, record_of
 from fdabnn_deploy.prove.program import Program, Step
 
 
@@ -25,7 +25,7 @@ def network() -> Network:
     )
     program = Program({"x": (1, 2)}, {"w": np.ones(1)}, steps, ("d",), {"d": "sum"})
     reads = [["x", "w"], ["a"], ["a"], ["b", "c"], ["d"]]
-    return network_of(program, reads, [[step.output] for step in steps], 1, exact=False)
+    return network_of(program, reads, [[step.output] for step in steps], 1, Numerics())
 
 
 def outputs(found: Network) -> list[str]:
@@ -68,8 +68,7 @@ def test_a_changed_layer_is_no_operator_of_the_file() -> None:
 
 
 def test_what_metadata_say_of_numerics() -> None:
-    record = Numerics("exact", {"input": Cut(-1.0, 1.0, 8)}).to_text()
-    assert is_exact({"numerics": record})
-    assert not is_exact({"numerics": Numerics().to_text()})
-    assert not is_exact({"numerics": "damaged"})
-    assert not is_exact({})
+    record = Numerics("exact", {"input": Cut(-1.0, 1.0, 8)})
+    assert record_of({"numerics": record.to_text()}) == record
+    for metadata in ({"numerics": Numerics().to_text()}, {"numerics": "damaged"}, {}):
+        assert record_of(metadata) == Numerics()

@@ -14,8 +14,16 @@ from dataclasses import replace
 
 import numpy as np
 
-from fdabnn_deploy.measure.baselines.float_network import BINARY, LAYERS, Item, Network, bias_of, changed
-from fdabnn_deploy.measure.baselines.join_sums import limited, negated
+from fdabnn_deploy.measure.baselines.float_network import (
+    BINARY,
+    LAYERS,
+    Item,
+    Network,
+    bias_of,
+    changed,
+    negated,
+    with_activation,
+)
 from fdabnn_deploy.prove.domain import Constants
 from fdabnn_deploy.prove.program import Step
 
@@ -79,7 +87,7 @@ def _fold(
     if step.kind not in ("mul", "add", "sub") or not constants:
         return item
     folded = _arithmetic(network, source, step, constants[0], from_constant=inputs[1] == tensors[0])
-    return item if folded is None else limited(folded, step)
+    return item if folded is None else with_activation(folded, step.activation)
 
 
 def _arithmetic(
