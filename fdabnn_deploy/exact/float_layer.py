@@ -11,10 +11,10 @@ from fdabnn_deploy.exact.operand_grids import MARGIN, Cutter, limits_of
 from fdabnn_deploy.exact.plan import PRODUCTS, choose, slice_counts, slice_exponents
 from fdabnn_deploy.exact.record import Cut
 from fdabnn_deploy.exact.weight_grids import Gridded, slices_of
+from fdabnn_deploy.ir.array_types import DoubleArray
 from fdabnn_deploy.ir.composites import ExactConv2d, ExactLayer, ExactLinear, OperandFormat
 from fdabnn_deploy.ir.graph import Graph, Node
 from fdabnn_deploy.ir.ops import Clamp, Conv2d, Linear, Shape
-from fdabnn_deploy.ir.ops.base import DoubleArray
 from fdabnn_deploy.ir.ranges import Values
 
 SIGN_ERROR = 2.0**-23

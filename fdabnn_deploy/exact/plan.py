@@ -28,7 +28,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fdabnn_deploy.exact.record import Cut
-from fdabnn_deploy.ir.ops.base import DoubleArray
+from fdabnn_deploy.ir.array_types import DoubleArray
 from fdabnn_deploy.ir.ranges import EXACT_UNITS, Values
 
 PRODUCTS: dict[int, tuple[tuple[int, int], ...]] = {

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from fdabnn_deploy.ir.ops.base import DoubleArray
+from fdabnn_deploy.ir.array_types import DoubleArray
 from fdabnn_deploy.ir.ranges import EXACT_UNITS
 
 MAX_EXPONENT = 100

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-DoubleArray = NDArray[np.float64]
+from fdabnn_deploy.ir.array_types import DoubleArray
 
 EXACT_UNITS = 2**24
 """float32 holds every integer up to this magnitude."""

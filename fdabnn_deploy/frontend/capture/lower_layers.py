@@ -12,8 +12,8 @@ from fdabnn_deploy.frontend.capture.lowering import Lowering, constant_of, lower
 from fdabnn_deploy.frontend.capture.traced_value import Tensor, Value, pair, refuse
 from fdabnn_deploy.frontend.lint.remedies import remedy_for
 from fdabnn_deploy.ir import ops
+from fdabnn_deploy.ir.array_types import DoubleArray, FloatArray
 from fdabnn_deploy.ir.expression import Expression
-from fdabnn_deploy.ir.ops.base import DoubleArray, FloatArray
 
 
 def _bias(node: torch.fx.Node, bias: Any) -> FloatArray | None:

@@ -1,16 +1,7 @@
 """The operators of the graph, one family per file, each with its shape rule and its NumPy meaning."""
 
-from fdabnn_deploy.ir.ops.base import (
-    BATCH,
-    REGISTRY,
-    Array,
-    FloatArray,
-    GraphError,
-    Mover,
-    Op,
-    Registered,
-    Shape,
-)
+from fdabnn_deploy.ir.array_types import Array, FloatArray, Shape
+from fdabnn_deploy.ir.ops.base import BATCH, REGISTRY, GraphError, Mover, Op, Registered
 from fdabnn_deploy.ir.ops.binary import BinaryConv2d, BinaryLinear, Sign
 from fdabnn_deploy.ir.ops.captured import (
     BatchNorm,

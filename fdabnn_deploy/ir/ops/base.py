@@ -16,15 +16,11 @@ from dataclasses import dataclass, fields
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
+from fdabnn_deploy.ir.array_types import Array, DoubleArray, FloatArray, Shape
 from fdabnn_deploy.ir.ranges import Values
 
 BATCH = -1
-Shape = tuple[int, ...]
-FloatArray = NDArray[np.float32]
-DoubleArray = NDArray[np.float64]
-Array = NDArray[Any]
 TorchKernel = Callable[..., Any]
 """Takes the operands as PyTorch tensors and returns the result: untyped, since nothing here imports PyTorch before it is needed."""
 

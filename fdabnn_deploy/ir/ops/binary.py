@@ -8,7 +8,8 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from fdabnn_deploy.ir.ops.base import Array, Corner, Drawn, Op, Shape, TorchKernel, deployed, require
+from fdabnn_deploy.ir.array_types import Array, Pair, Shape
+from fdabnn_deploy.ir.ops.base import Corner, Drawn, Op, TorchKernel, deployed, require
 from fdabnn_deploy.ir.ops.conv import conv2d_reference, conv2d_shape, linear_reference, linear_shape
 from fdabnn_deploy.ir.ops.conv_cases import CONVOLUTIONS, draw_convolution
 from fdabnn_deploy.ir.ops.drawing import image, signs
@@ -56,9 +57,9 @@ class BinaryConv2d(Op):
     """
 
     weight: NDArray[np.int8]
-    stride: tuple[int, int] = (1, 1)
-    padding: tuple[int, int] = (0, 0)
-    dilation: tuple[int, int] = (1, 1)
+    stride: Pair = (1, 1)
+    padding: Pair = (0, 0)
+    dilation: Pair = (1, 1)
     groups: int = 1
     padding_value: int = 0
 

@@ -9,17 +9,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from fdabnn_deploy.ir.array_types import Array, DoubleArray, FloatArray, Shape
 from fdabnn_deploy.ir.expression import Expression
-from fdabnn_deploy.ir.ops.base import (
-    Array,
-    DoubleArray,
-    FloatArray,
-    Op,
-    Shape,
-    broadcast,
-    per_channel,
-    require,
-)
+from fdabnn_deploy.ir.ops.base import Op, broadcast, per_channel, require
 from fdabnn_deploy.ir.ops.conv import conv2d_reference, conv2d_shape
 
 COMPARISONS: dict[str, Callable[[Any, Any], Any]] = {

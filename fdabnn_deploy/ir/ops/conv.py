@@ -6,19 +6,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from fdabnn_deploy.ir.ops.base import (
-    Array,
-    Corner,
-    DoubleArray,
-    Drawn,
-    FloatArray,
-    Op,
-    Shape,
-    TorchKernel,
-    deployed,
-    per_channel,
-    require,
-)
+from fdabnn_deploy.ir.array_types import Array, DoubleArray, FloatArray, Pair, Shape
+from fdabnn_deploy.ir.ops.base import Corner, Drawn, Op, TorchKernel, deployed, per_channel, require
 from fdabnn_deploy.ir.ops.conv_cases import CONVOLUTIONS, draw_convolution
 from fdabnn_deploy.ir.ops.drawing import floats
 from fdabnn_deploy.ir.ranges import Values, grid_of
@@ -32,14 +21,7 @@ def conv_size(size: int, kernel: int, stride: int, padding: int, dilation: int) 
     return (size + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1
 
 
-def conv2d_shape(
-    x: Shape,
-    weight: Shape,
-    stride: tuple[int, int],
-    padding: tuple[int, int],
-    dilation: tuple[int, int],
-    groups: int,
-) -> Shape:
+def conv2d_shape(x: Shape, weight: Shape, stride: Pair, padding: Pair, dilation: Pair, groups: int) -> Shape:
     """The output shape of a convolution of x [N, C, H, W] with weight [O, C/groups, kh, kw].
 
     Raises:
@@ -72,9 +54,9 @@ def linear_reference(x: Array, weight: Array) -> FloatArray:
 def conv2d_reference(
     x: Array,
     weight: Array,
-    stride: tuple[int, int],
-    padding: tuple[int, int],
-    dilation: tuple[int, int],
+    stride: Pair,
+    padding: Pair,
+    dilation: Pair,
     groups: int,
     padding_value: float = 0.0,
 ) -> FloatArray:
@@ -149,9 +131,9 @@ class Conv2d(Op):
 
     weight: FloatArray
     bias: FloatArray | None = None
-    stride: tuple[int, int] = (1, 1)
-    padding: tuple[int, int] = (0, 0)
-    dilation: tuple[int, int] = (1, 1)
+    stride: Pair = (1, 1)
+    padding: Pair = (0, 0)
+    dilation: Pair = (1, 1)
     groups: int = 1
 
     def __post_init__(self) -> None:

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fdabnn_deploy.ir.ops.base import Array, Corner, Drawn, Op, Shape, TorchKernel, deployed, require
+from fdabnn_deploy.ir.array_types import Array, Shape
+from fdabnn_deploy.ir.ops.base import Corner, Drawn, Op, TorchKernel, deployed, require
 from fdabnn_deploy.ir.ops.drawing import image, limits
 from fdabnn_deploy.ir.ranges import Values, clipped
 

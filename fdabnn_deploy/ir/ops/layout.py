@@ -8,19 +8,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from fdabnn_deploy.ir.ops.base import (
-    BATCH,
-    Array,
-    Corner,
-    DoubleArray,
-    Drawn,
-    Mover,
-    Op,
-    Shape,
-    TorchKernel,
-    deployed,
-    require,
-)
+from fdabnn_deploy.ir.array_types import Array, DoubleArray, Shape
+from fdabnn_deploy.ir.ops.base import BATCH, Corner, Drawn, Mover, Op, TorchKernel, deployed, require
 from fdabnn_deploy.ir.ops.drawing import image, pair
 from fdabnn_deploy.ir.ranges import Values, grid_of
 

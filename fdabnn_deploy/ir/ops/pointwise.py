@@ -7,14 +7,11 @@ from typing import ClassVar
 
 import numpy as np
 
+from fdabnn_deploy.ir.array_types import Array, DoubleArray, FloatArray, Shape
 from fdabnn_deploy.ir.ops.base import (
-    Array,
     Corner,
-    DoubleArray,
     Drawn,
-    FloatArray,
     Op,
-    Shape,
     TorchKernel,
     broadcast,
     deployed,

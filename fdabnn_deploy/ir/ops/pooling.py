@@ -4,21 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from fdabnn_deploy.ir.ops.base import (
-    Array,
-    Corner,
-    Drawn,
-    FloatArray,
-    Op,
-    Shape,
-    TorchKernel,
-    deployed,
-    require,
-)
+from fdabnn_deploy.ir.array_types import Array, FloatArray, Pair, Shape
+from fdabnn_deploy.ir.ops.base import Corner, Drawn, Op, TorchKernel, deployed, require
 from fdabnn_deploy.ir.ops.conv import ROUNDING, conv_size
 from fdabnn_deploy.ir.ops.drawing import image, pair
 from fdabnn_deploy.ir.ranges import Values
@@ -38,9 +30,7 @@ def pool_size(size: int, kernel: int, stride: int, padding: int, ceil_mode: bool
     return count
 
 
-def _pool_shape(
-    x: Shape, kernel: tuple[int, int], stride: tuple[int, int], padding: tuple[int, int], ceil_mode: bool
-) -> Shape:
+def _pool_shape(x: Shape, kernel: Pair, stride: Pair, padding: Pair, ceil_mode: bool) -> Shape:
     require(len(x) == 4, f"pooling takes [N, C, H, W], not {x}")
     require(
         all(2 * p <= k for p, k in zip(padding, kernel, strict=True)),
@@ -51,14 +41,7 @@ def _pool_shape(
     return (x[0], x[1], height, width)
 
 
-def _windows(
-    x: Array,
-    out: Shape,
-    kernel: tuple[int, int],
-    stride: tuple[int, int],
-    padding: tuple[int, int],
-    fill: float,
-) -> Array:
+def _windows(x: Array, out: Shape, kernel: Pair, stride: Pair, padding: Pair, fill: float) -> Array:
     """The windows [N, C, H', W', kh, kw], taps outside the image filled."""
     pads = [(0, 0), (0, 0)]
     for axis in (0, 1):
@@ -79,7 +62,7 @@ def _sum_error(op: Op, x: FloatArray, terms: int) -> FloatArray:
     return np.asarray(op.reference(np.abs(x)) * (terms + 3) * ROUNDING)
 
 
-def _draw_windows(rng: np.random.Generator) -> tuple[tuple[int, int], tuple[int, int], tuple[int, int]]:
+def _draw_windows(rng: np.random.Generator) -> tuple[Pair, Pair, Pair]:
     """Kernel, stride and padding."""
     kernel = pair(rng, 1, 4)
     stride = pair(rng, 1, 4)
@@ -91,9 +74,9 @@ def _draw_windows(rng: np.random.Generator) -> tuple[tuple[int, int], tuple[int,
 class MaxPool2d(Op):
     """Largest value of each window; padding counts as minus infinity. Commutes with `Sign`, which is monotone."""
 
-    kernel: tuple[int, int]
-    stride: tuple[int, int]
-    padding: tuple[int, int] = (0, 0)
+    kernel: Pair
+    stride: Pair
+    padding: Pair = (0, 0)
     ceil_mode: bool = False
 
     def infer(self, *inputs: Shape) -> Shape:
@@ -137,9 +120,9 @@ class AvgPool2d(Op):
     PyTorch's `ceil_mode` is not covered for averages: capture refuses it where it would change the output size.
     """
 
-    kernel: tuple[int, int]
-    stride: tuple[int, int]
-    padding: tuple[int, int] = (0, 0)
+    kernel: Pair
+    stride: Pair
+    padding: Pair = (0, 0)
     count_include_pad: bool = True
 
     def infer(self, *inputs: Shape) -> Shape:
@@ -183,20 +166,42 @@ class AvgPool2d(Op):
         return cls(*_draw_windows(rng), count_include_pad=bool(rng.random() < 0.5)), [image(rng, 4)]
 
 
+@dataclass(frozen=True, eq=False)
+class _GlobalPool(Op):
+    """An operator over height and width: x [N, C, H, W] -> y [N, C] (or [N, C, 1, 1] with `keepdims`)."""
+
+    keepdims: bool = False
+    title: ClassVar[str]
+
+    def infer(self, *inputs: Shape) -> Shape:
+        require(len(inputs[0]) == 4, f"global pooling takes [N, C, H, W], not {inputs[0]}")
+        return (*inputs[0][:2], 1, 1) if self.keepdims else inputs[0][:2]
+
+    def allowed_error(self, *inputs: FloatArray) -> FloatArray | float:
+        return _sum_error(self, inputs[0], math.prod(inputs[0].shape[2:]))
+
+    @classmethod
+    def corners(cls, rng: np.random.Generator) -> list[Corner]:
+        return [
+            (cls.title, cls(), [(3, 7, 7)]),
+            (f"{cls.title} with dimensions", cls(keepdims=True), [(3, 8, 8)]),
+        ]
+
+    @classmethod
+    def draw(cls, rng: np.random.Generator) -> Drawn:
+        return cls(bool(rng.random() < 0.5)), [image(rng)]
+
+
 @deployed("pooling")
 @dataclass(frozen=True, eq=False)
-class GlobalSum(Op):
+class GlobalSum(_GlobalPool):
     """Sum over height and width: x [N, C, H, W] -> y [N, C] (or [N, C, 1, 1] with `keepdims`).
 
     A mean that divides by another number than a power of two is this sum, exact on a grid, and one rounded product: runtimes disagree
     on whether a mean divides or multiplies by the reciprocal.
     """
 
-    keepdims: bool = False
-
-    def infer(self, *inputs: Shape) -> Shape:
-        require(len(inputs[0]) == 4, f"global pooling takes [N, C, H, W], not {inputs[0]}")
-        return (*inputs[0][:2], 1, 1) if self.keepdims else inputs[0][:2]
+    title = "global sum"
 
     def reference(self, *inputs: Array) -> Array:
         total = inputs[0].astype(np.float64).sum(axis=(2, 3), keepdims=self.keepdims)
@@ -209,31 +214,13 @@ class GlobalSum(Op):
     def torch_kernel(self, rank: int) -> TorchKernel:
         return lambda x: x.sum(dim=(2, 3), keepdim=self.keepdims)
 
-    def allowed_error(self, *inputs: FloatArray) -> FloatArray | float:
-        return _sum_error(self, inputs[0], math.prod(inputs[0].shape[2:]))
-
-    @classmethod
-    def corners(cls, rng: np.random.Generator) -> list[Corner]:
-        return [
-            ("global sum", cls(), [(3, 7, 7)]),
-            ("global sum with dimensions", cls(keepdims=True), [(3, 8, 8)]),
-        ]
-
-    @classmethod
-    def draw(cls, rng: np.random.Generator) -> Drawn:
-        return cls(bool(rng.random() < 0.5)), [image(rng)]
-
 
 @deployed("pooling")
 @dataclass(frozen=True, eq=False)
-class GlobalAvgPool(Op):
+class GlobalAvgPool(_GlobalPool):
     """Mean over height and width: x [N, C, H, W] -> y [N, C] (or [N, C, 1, 1] with `keepdims`)."""
 
-    keepdims: bool = False
-
-    def infer(self, *inputs: Shape) -> Shape:
-        require(len(inputs[0]) == 4, f"global pooling takes [N, C, H, W], not {inputs[0]}")
-        return (*inputs[0][:2], 1, 1) if self.keepdims else inputs[0][:2]
+    title = "global pool"
 
     def reference(self, *inputs: Array) -> Array:
         mean = inputs[0].astype(np.float64).mean(axis=(2, 3), keepdims=self.keepdims)
@@ -244,17 +231,3 @@ class GlobalAvgPool(Op):
 
     def torch_kernel(self, rank: int) -> TorchKernel:
         return lambda x: x.mean(dim=(2, 3), keepdim=self.keepdims)
-
-    def allowed_error(self, *inputs: FloatArray) -> FloatArray | float:
-        return _sum_error(self, inputs[0], math.prod(inputs[0].shape[2:]))
-
-    @classmethod
-    def corners(cls, rng: np.random.Generator) -> list[Corner]:
-        return [
-            ("global pool", cls(), [(3, 7, 7)]),
-            ("global pool with dimensions", cls(keepdims=True), [(3, 8, 8)]),
-        ]
-
-    @classmethod
-    def draw(cls, rng: np.random.Generator) -> Drawn:
-        return cls(bool(rng.random() < 0.5)), [image(rng)]

@@ -6,18 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fdabnn_deploy.ir.ops.base import (
-    Array,
-    Corner,
-    DoubleArray,
-    Drawn,
-    Mover,
-    Op,
-    Shape,
-    TorchKernel,
-    deployed,
-    require,
-)
+from fdabnn_deploy.ir.array_types import Array, DoubleArray, Shape
+from fdabnn_deploy.ir.ops.base import Corner, Drawn, Mover, Op, TorchKernel, deployed, require
 from fdabnn_deploy.ir.ops.drawing import image, pair
 
 _LARGEST = 24

@@ -19,9 +19,9 @@ from dataclasses import replace
 
 import numpy as np
 
+from fdabnn_deploy.ir.array_types import DoubleArray, FloatArray
 from fdabnn_deploy.ir.graph import Editor, Graph, Node
 from fdabnn_deploy.ir.ops import Affine, Conv2d, Linear, MaxPool2d, PRelu, Relu
-from fdabnn_deploy.ir.ops.base import DoubleArray, FloatArray
 from fdabnn_deploy.transforms.base import Outcome, until_stable
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from fdabnn_deploy.ir.array_types import DoubleArray
 from fdabnn_deploy.ir.graph import Editor, Graph, Node
 from fdabnn_deploy.ir.ops import Add, Affine, Array, Clamp, Div, Maximum, Mul, Op, Shape, Sub, Unary
-from fdabnn_deploy.ir.ops.base import DoubleArray
 from fdabnn_deploy.transforms.base import Outcome
 
 

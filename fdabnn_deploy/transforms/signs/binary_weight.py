@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from fdabnn_deploy.ir.array_types import DoubleArray
 from fdabnn_deploy.ir.expression import Expression, evaluate64, simplify
-from fdabnn_deploy.ir.ops.base import DoubleArray
 
 
 @dataclass(frozen=True, eq=False)

@@ -22,9 +22,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from fdabnn_deploy.ir.array_types import DoubleArray
 from fdabnn_deploy.ir.graph import Editor, Graph, Node
 from fdabnn_deploy.ir.ops import Add, Affine, Constant, Op, Sign, Sub, TorchSign, Unary
-from fdabnn_deploy.ir.ops.base import DoubleArray
 from fdabnn_deploy.ir.sign_zero import SignZero
 from fdabnn_deploy.transforms.base import Outcome
 from fdabnn_deploy.transforms.signs.step_functions import Step, outermost

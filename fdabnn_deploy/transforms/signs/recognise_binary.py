@@ -20,10 +20,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fdabnn_deploy.ir import ops
+from fdabnn_deploy.ir.array_types import DoubleArray
 from fdabnn_deploy.ir.expression import evaluate64, simplify
 from fdabnn_deploy.ir.graph import Editor, Graph, Node
 from fdabnn_deploy.ir.ops import Op
-from fdabnn_deploy.ir.ops.base import DoubleArray
 from fdabnn_deploy.ir.sign_zero import SignZero
 from fdabnn_deploy.transforms.base import Outcome
 from fdabnn_deploy.transforms.signs.binary_weight import BinaryWeight, binary_weight

@@ -15,9 +15,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from fdabnn_deploy.ir import ops
+from fdabnn_deploy.ir.array_types import DoubleArray
 from fdabnn_deploy.ir.graph import Graph, Node
 from fdabnn_deploy.ir.ops import Array, Shape
-from fdabnn_deploy.ir.ops.base import DoubleArray, broadcast
+from fdabnn_deploy.ir.ops.base import broadcast
 
 _POINTWISE = (
     ops.Add,

@@ -12,8 +12,8 @@ from torch.utils import _pytree
 
 from fdabnn_deploy.frontend.capture import Captured
 from fdabnn_deploy.frontend.capture.traced_value import CAPTURE_BATCH, function_name
+from fdabnn_deploy.ir.array_types import DoubleArray
 from fdabnn_deploy.ir.ops import FloatArray
-from fdabnn_deploy.ir.ops.base import DoubleArray
 
 Seen = Callable[[str, torch.Tensor], None]
 

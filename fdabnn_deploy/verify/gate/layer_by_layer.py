@@ -26,9 +26,9 @@ from fdabnn_deploy.exact.grid_row import GridRow
 from fdabnn_deploy.frontend.capture import Captured
 from fdabnn_deploy.frontend.capture.traced_value import CAPTURE_BATCH
 from fdabnn_deploy.ir import ops
+from fdabnn_deploy.ir.array_types import DoubleArray
 from fdabnn_deploy.ir.graph import Graph, Node
 from fdabnn_deploy.ir.ops import FloatArray
-from fdabnn_deploy.ir.ops.base import DoubleArray
 from fdabnn_deploy.transforms.deploy import Deployed
 from fdabnn_deploy.verify.gate.float64_program import DoubleProgram, InFloat32
 from fdabnn_deploy.verify.gate.near_ties import NearTies

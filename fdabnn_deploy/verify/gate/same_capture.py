@@ -17,8 +17,8 @@ import torch
 from fdabnn_deploy.errors import ModelRefusedError
 from fdabnn_deploy.frontend.capture import Captured
 from fdabnn_deploy.frontend.capture.traced_value import CAPTURE_BATCH
+from fdabnn_deploy.ir.array_types import DoubleArray
 from fdabnn_deploy.ir.ops import FloatArray
-from fdabnn_deploy.ir.ops.base import DoubleArray
 from fdabnn_deploy.runtimes.torch_module import run_module
 from fdabnn_deploy.verify.gate.float32_program import SingleProgram, repeated
 from fdabnn_deploy.verify.gate.float64_program import DoubleProgram

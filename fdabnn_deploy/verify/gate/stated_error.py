@@ -29,9 +29,9 @@ from fdabnn_deploy.exact.grid_row import GridRow
 from fdabnn_deploy.exact.plan import PRODUCTS, slice_counts, slice_exponents
 from fdabnn_deploy.exact.weight_grids import slices_of
 from fdabnn_deploy.ir import ops
+from fdabnn_deploy.ir.array_types import DoubleArray
 from fdabnn_deploy.ir.graph import Graph, Node
 from fdabnn_deploy.ir.ops import Op
-from fdabnn_deploy.ir.ops.base import DoubleArray
 
 ROUNDING = 2.0**-24
 """Relative error of one rounding to float32."""

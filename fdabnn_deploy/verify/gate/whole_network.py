@@ -18,8 +18,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from fdabnn_deploy.frontend.capture.traced_value import CAPTURE_BATCH
+from fdabnn_deploy.ir.array_types import DoubleArray
 from fdabnn_deploy.ir.ops import FloatArray
-from fdabnn_deploy.ir.ops.base import DoubleArray
 from fdabnn_deploy.verify import metrics
 from fdabnn_deploy.verify.gate.float32_program import SingleProgram
 from fdabnn_deploy.verify.gate.float64_program import DoubleProgram

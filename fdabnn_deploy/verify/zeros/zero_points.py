@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from fdabnn_deploy.ir import ops
+from fdabnn_deploy.ir.array_types import DoubleArray
 from fdabnn_deploy.ir.graph import Graph
 from fdabnn_deploy.ir.ops import FloatArray
-from fdabnn_deploy.ir.ops.base import DoubleArray
 
 _SAME = (ops.MaxPool2d, ops.AvgPool2d, ops.GlobalAvgPool)
 """Operators whose result is z where all their operands are z."""
