@@ -1,0 +1,96 @@
+"""Files, reports and capsules of an earlier version are read, and what is written now has all fields that they have."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import onnx
+import pytest
+
+from fdabnn_deploy.cli import export, parity, profile
+
+pytestmark = pytest.mark.runtimes
+
+FOLDER = Path(__file__).parent / "fixtures" / "written_before"
+NETWORK = ("--model", "small_network:network", "--input-shape", "3,8,8")
+SAMPLES = str(FOLDER / "samples.npz")
+FREE = {
+    "packages",
+    "counts",
+    "op_counts",
+    "facts",
+    "zeros",
+    "structural",
+    "weight_zeros",
+    "training",
+    "metadata",
+}
+"""Tables whose keys are no fields: names of packages, operators and layers."""
+
+
+@pytest.fixture(autouse=True)
+def _network_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(FOLDER))
+
+
+def fields(value: Any, path: str = "") -> Iterator[str]:
+    """Every field of a report, entries of lists under one path."""
+    if isinstance(value, list):
+        for entry in value:
+            yield from fields(entry, f"{path}[]")
+    elif isinstance(value, dict):
+        for name, entry in value.items():
+            yield f"{path}.{name}"
+            if name not in FREE:
+                yield from fields(entry, f"{path}.{name}")
+
+
+def old_report(name: str) -> Any:
+    return json.loads((FOLDER / name).read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("name", ["small.onnx", "small.packed.onnx", "small.tflite"])
+def test_a_file_gives_the_bits_of_its_checkpoint(name: str) -> None:
+    assert parity.main([str(FOLDER / "small.pt"), str(FOLDER / name), "--inputs", SAMPLES, *NETWORK]) == 0
+
+
+def test_files_are_compared_and_no_field_of_the_report_is_lost(tmp_path: Path) -> None:
+    found = tmp_path / "parity.json"
+    files = [str(FOLDER / name) for name in ("small.onnx", "small.tflite")]
+    assert parity.main([*files, "--inputs", SAMPLES, "--per-layer", "--json", str(found)]) == 0
+    assert set(fields(old_report("parity.json"))) <= set(fields(json.loads(found.read_text())))
+
+
+def test_an_export_writes_the_same_files_and_no_field_of_the_report_is_lost(tmp_path: Path) -> None:
+    found = tmp_path / "export.json"
+    arguments = [str(FOLDER / "small.pt"), *NETWORK, "--samples", SAMPLES, "--out", str(tmp_path)]
+    assert export.main([*arguments, "--json", str(found)]) == 0
+    assert set(fields(old_report("export.json"))) <= set(fields(json.loads(found.read_text())))
+    assert (tmp_path / "small.tflite").read_bytes() == (FOLDER / "small.tflite").read_bytes()
+    assert _without_checksum(tmp_path / "small.onnx") == _without_checksum(FOLDER / "small.onnx")
+
+
+def _without_checksum(path: Path) -> bytes:
+    """An ONNX file without the record that earlier versions did not write."""
+    model = onnx.load(path)
+    kept = [record for record in model.metadata_props if record.key != "fdabnn_sha256"]
+    del model.metadata_props[:]
+    model.metadata_props.extend(kept)
+    content: bytes = model.SerializeToString(deterministic=True)
+    return content
+
+
+def test_a_capsule_is_replayed_and_no_field_of_the_profile_is_lost(tmp_path: Path) -> None:
+    found = tmp_path / "profile.json"
+    capsule = str(FOLDER / "small.capsule")
+    assert profile.main([str(FOLDER / "small.tflite"), "--capsule", capsule, "--json", str(found)]) == 0
+    assert set(fields(old_report("profile.json"))) <= set(fields(json.loads(found.read_text())))
+
+
+def test_a_profile_is_compared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    old = str(FOLDER / "profile.json")
+    assert profile.main(["--compare", old, old]) == 0
+    assert "the same within noise" in capsys.readouterr().out
