@@ -32,7 +32,14 @@ from fdabnn_deploy.cli.export_tables import (
     print_truth,
     runtime_title,
 )
-from fdabnn_deploy.cli.options import as_typed, reading_arguments, reading_options, samples_path
+from fdabnn_deploy.cli.options import (
+    as_typed,
+    file_option,
+    reading_arguments,
+    reading_options,
+    samples_path,
+    version_option,
+)
 from fdabnn_deploy.cli.sign_notes import describe_zeros
 from fdabnn_deploy.errors import NotWrittenError, UsageError
 from fdabnn_deploy.exact.record import Mode
@@ -89,13 +96,7 @@ class _Batch(click.ParamType[Any]):
     help="Of ONNX files. standard: operators of ONNX, which every runtime has. packed: this package's 1-bit operators for "
     "ONNX Runtime, many times smaller and faster. TFLite files are always packed.",
 )
-@click.option(
-    "--json",
-    "json_path",
-    type=click.Path(path_type=Path),
-    metavar="PATH",
-    help="Write the whole report as JSON.",
-)
+@file_option("--json", "json_path", text="Write the whole report as JSON.")
 @click.option("--name", metavar="NAME", help="Of the files, without ending.  [default: the checkpoint's]")
 @click.option(
     "--allow-float",
@@ -123,14 +124,12 @@ class _Batch(click.ParamType[Any]):
     help="What a zero counts as at a sign that keeps it 0, such as torch.sign. plus: +1. minus: -1. exact: 0, as the mean of two "
     "signs, with two binary layers for one; it takes weights with zeros, too.",
 )
-@click.option(
+@file_option(
     "--capsule",
-    type=click.Path(path_type=Path),
-    metavar="PATH",
-    help="Write a golden capsule: model, inputs, outputs and hashes in one file, to be replayed on a device.",
+    text="Write a golden capsule: model, inputs, outputs and hashes in one file, to be replayed on a device.",
 )
 @reading_options
-@click.version_option(package_name="fdabnn-deploy", message="%(prog)s %(version)s")
+@version_option
 def _export(
     checkpoint: Path,
     targets: tuple[str, ...],

@@ -1,4 +1,4 @@
-"""Options that both tools have: how to read a checkpoint, and which inputs it takes."""
+"""Options that several tools have: files, how to read a checkpoint, and which inputs it takes."""
 
 from __future__ import annotations
 
@@ -26,6 +26,15 @@ class MemorySize(click.ParamType[Any]):
             self.fail(str(error), param, ctx)
 
 
+def file_option(*names: str, text: str, metavar: str = "PATH", **settings: Any) -> Callable[..., Any]:
+    """An option that names a file, with its help; further settings are those of `click.Path`."""
+    return click.option(*names, type=click.Path(path_type=Path, **settings), metavar=metavar, help=text)
+
+
+debug_option = click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+version_option = click.version_option(package_name="fdabnn-deploy", message="%(prog)s %(version)s")
+
+
 _OPTIONS = (
     click.option("--arch", metavar="NAME", help="Architecture of a bare state_dict, for example resnet20."),
     click.option("--model", metavar="P:F", help="Your own network: package.module:factory. Its code runs."),
@@ -42,7 +51,7 @@ _OPTIONS = (
                  help="Smallest and largest normalised input value."),
     click.option("--memory-limit", type=MemorySize(), metavar="SIZE",
                  help="What compressed files and images may expand to, such as 8G.  [default: 4G]"),
-    click.option("--debug", is_flag=True, help="Show the traceback of an error."),
+    debug_option,
 )  # fmt: skip
 NAMES = (
     "arch",

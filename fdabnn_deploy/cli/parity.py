@@ -22,7 +22,13 @@ from fdabnn_deploy.cli.console import (
     print_table,
     run_command,
 )
-from fdabnn_deploy.cli.options import reading_arguments, reading_options, samples_path
+from fdabnn_deploy.cli.options import (
+    file_option,
+    reading_arguments,
+    reading_options,
+    samples_path,
+    version_option,
+)
 from fdabnn_deploy.errors import ParityError
 from fdabnn_deploy.runtimes import registry
 from fdabnn_deploy.system.files import check_outputs
@@ -53,11 +59,10 @@ _CHECKSUMS = {
     help=f"Run the files on this runtime too, and compare each with itself: {', '.join(registry.names())}; repeatable.",
 )
 @click.option("--per-layer", is_flag=True, help="Compare the inner tensors, and name the first that differs.")
-@click.option(
+@file_option(
     "--reproduce",
-    type=click.Path(path_type=Path),
     metavar="FOLDER",
-    help="Write the first layer that differs, with what it reads, into a new folder; needs a checkpoint as A or B.",
+    text="Write the first layer that differs, with what it reads, into a new folder; needs a checkpoint as A or B.",
 )
 @click.option(
     "--atol",
@@ -65,15 +70,9 @@ _CHECKSUMS = {
     metavar="X",
     help="Let values pass that differ by at most X; the verdict says how many did.",
 )
-@click.option(
-    "--json",
-    "json_path",
-    type=click.Path(path_type=Path),
-    metavar="PATH",
-    help="Write the result as JSON.",
-)
+@file_option("--json", "json_path", text="Write the result as JSON.")
 @reading_options
-@click.version_option(package_name="fdabnn-deploy", message="%(prog)s %(version)s")
+@version_option
 def _parity(
     a: Path,
     b: Path,

@@ -12,6 +12,7 @@ import click
 import fdabnn_deploy
 from fdabnn_deploy.cli.console import Numbers, console_beside, make_console, run_command
 from fdabnn_deploy.cli.device_progress import DeviceProgress
+from fdabnn_deploy.cli.options import debug_option, file_option, version_option
 from fdabnn_deploy.cli.profile_tables import print_changes, print_profile
 from fdabnn_deploy.errors import FdabnnError, NotWrittenError, SlowerError, UsageError
 from fdabnn_deploy.measure.profile_report import html
@@ -56,47 +57,23 @@ NAME = "fdabnn-profile"
     metavar="fp32|int8|MODEL2",
     help="Compare with the full-precision or 8-bit network of the same layers, or with another model.",
 )
-@click.option(
+@file_option(
     "--capsule",
-    type=click.Path(path_type=Path, dir_okay=False, readable=False),
-    metavar="PATH",
-    help="Of the self-test; by default one is made with this machine's runtime.",
+    text="Of the self-test; by default one is made with this machine's runtime.",
+    dir_okay=False,
+    readable=False,
 )
-@click.option(
-    "--ssh-identity", type=click.Path(path_type=Path), metavar="PATH", help="Private key to log in with."
-)
-@click.option(
-    "--ssh-known-hosts",
-    type=click.Path(path_type=Path),
-    metavar="PATH",
-    help="Host keys, instead of ~/.ssh/known_hosts.",
-)
-@click.option(
-    "--ssh-config",
-    type=click.Path(path_type=Path),
-    metavar="PATH",
-    help="The client's configuration, instead of ~/.ssh/config.",
-)
+@file_option("--ssh-identity", text="Private key to log in with.")
+@file_option("--ssh-known-hosts", text="Host keys, instead of ~/.ssh/known_hosts.")
+@file_option("--ssh-config", text="The client's configuration, instead of ~/.ssh/config.")
 @click.option(
     "--clean", is_flag=True, help="Leave nothing on the devices, not even what saves the next push."
 )
 @click.option(
     "--ignore-checksum", is_flag=True, help="Measure an ONNX file that has changed since its export, too."
 )
-@click.option(
-    "--json",
-    "json_path",
-    type=click.Path(path_type=Path),
-    metavar="PATH",
-    help="Write everything as JSON.",
-)
-@click.option(
-    "--html",
-    "html_path",
-    type=click.Path(path_type=Path),
-    metavar="PATH",
-    help="Write a report to look at: one file, no network.",
-)
+@file_option("--json", "json_path", text="Write everything as JSON.")
+@file_option("--html", "html_path", text="Write a report to look at: one file, no network.")
 @click.option(
     "--compare",
     "compared",
@@ -105,8 +82,8 @@ NAME = "fdabnn-profile"
     metavar="OLD NEW",
     help="Compare two files of --json instead: which layers changed beyond noise.",
 )
-@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
-@click.version_option(package_name="fdabnn-deploy", message="%(prog)s %(version)s")  # fmt: skip
+@debug_option
+@version_option
 def _profile(
     model: Path | None,
     devices: tuple[str, ...],
