@@ -9,15 +9,7 @@ import pytest
 
 from fdabnn_deploy.errors import ModelRefusedError
 from fdabnn_deploy.ir.ops import Add, PRelu, Relu
-from fdabnn_deploy.measure.baselines.small_files_testing import (
-    conv,
-    floats,
-    operators,
-    read_network,
-    run,
-    write,
-    write_network,
-)
+from fdabnn_deploy.measure.baselines import small_files_testing as small
 from fdabnn_deploy.transforms.pass_testing import Build
 from fdabnn_onnx.measure import float_onnx
 
@@ -28,33 +20,33 @@ onnx = pytest.importorskip("onnx")
 
 def file(folder: Path, slope: Any) -> Path:
     build = Build(3, 8, 8)
-    y = build(PRelu(slope), build(conv(3, 6, stride=2), "x"))
-    return write(build.graph(build(Relu(), build(Add(), y, y))), folder / "model.onnx")
+    y = build(PRelu(slope), build(small.conv(3, 6, stride=2), "x"))
+    return small.write(build.graph(build(Relu(), build(Add(), y, y))), folder / "model.onnx")
 
 
 def test_a_network_that_no_rule_touched_is_the_file(tmp_path: Path) -> None:
     path = file(tmp_path, np.linspace(0.1, 0.5, 6, dtype=np.float32))
-    again = write_network(read_network(path), path, tmp_path / "again.onnx")
-    assert operators(again) == operators(path) == Counter(Conv=1, PRelu=1, Add=1, Relu=1)
-    x = floats(2, 3, 8, 8)
-    assert np.array_equal(run(again, x)[0], run(path, x)[0])
+    again = small.write_network(small.read_network(path), path, tmp_path / "again.onnx")
+    assert small.operators(again) == small.operators(path) == Counter(Conv=1, PRelu=1, Add=1, Relu=1)
+    x = small.floats(2, 3, 8, 8)
+    assert np.array_equal(small.run(again, x)[0], small.run(path, x)[0])
 
 
 def test_a_prelu_of_one_slope_is_a_leaky_relu(tmp_path: Path) -> None:
     path = file(tmp_path, np.array(0.25, dtype=np.float32))
-    again = write_network(read_network(path), path, tmp_path / "again.onnx")
-    assert operators(again) == Counter(Conv=1, LeakyRelu=1, Add=1, Relu=1)
-    x = floats(2, 3, 8, 8)
-    assert np.array_equal(run(again, x)[0], run(path, x)[0])
+    again = small.write_network(small.read_network(path), path, tmp_path / "again.onnx")
+    assert small.operators(again) == Counter(Conv=1, LeakyRelu=1, Add=1, Relu=1)
+    x = small.floats(2, 3, 8, 8)
+    assert np.array_equal(small.run(again, x)[0], small.run(path, x)[0])
 
 
 def test_outputs_keep_their_names(tmp_path: Path) -> None:
     path = file(tmp_path, np.array(0.25, dtype=np.float32))
-    network = read_network(path)
+    network = small.read_network(path)
     (name,) = network.outputs
     network.aliases[name] = network.items[0].step.output
     network.drop_dead()
-    model = onnx.load(write_network(network, path, tmp_path / "again.onnx"))
+    model = onnx.load(small.write_network(network, path, tmp_path / "again.onnx"))
     assert [node.op_type for node in model.graph.node] == ["Conv", "Identity"]
     assert model.graph.output[0].name == name
 
@@ -74,10 +66,10 @@ def test_constants_of_nodes_are_kept(tmp_path: Path) -> None:
     listed = helper.make_tensor_value_info("three", onnx.TensorProto.FLOAT, [3])
     graph = helper.make_graph(nodes, "constant", [values[0], listed], values[1:], [three])
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
-    again = write_network(read_network(path), path, tmp_path / "again.onnx")
+    again = small.write_network(small.read_network(path), path, tmp_path / "again.onnx")
     assert [node.op_type for node in onnx.load(again).graph.node] == ["Add", "Mul"]
-    x = floats(1, 3)
-    assert np.array_equal(run(again, x)[0], 2 * (x + 3))
+    x = small.floats(1, 3)
+    assert np.array_equal(small.run(again, x)[0], 2 * (x + 3))
 
 
 def test_files_that_onnx_runtime_does_not_take_are_refused() -> None:

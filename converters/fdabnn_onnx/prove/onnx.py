@@ -15,6 +15,7 @@ import numpy as np
 from fdabnn_deploy.prove import refusals
 from fdabnn_deploy.prove.domain import Constants, Shape
 from fdabnn_deploy.prove.geometry import Windows
+from fdabnn_deploy.prove.operator import Operator
 from fdabnn_deploy.prove.program import Program, Step
 from fdabnn_deploy.prove.rows import UnprovedError
 from fdabnn_onnx.prove import onnx_blocked
@@ -63,47 +64,19 @@ def _shape(value: Any) -> Shape:
     return tuple(dim.dim_value or 1 for dim in value.type.tensor_type.shape.dim)
 
 
-class _Node:
+class _Node(Operator):
     """One node with its attributes and the constants it may read."""
 
     def __init__(self, node: Any, attributes: dict[str, Any], constants: dict[str, Constants]) -> None:
-        self.op: str = node.op_type
+        super().__init__(node.op_type, list(node.input), [name for name in node.output if name], constants)
         self.domain: str = node.domain
-        self.inputs = list(node.input)
-        self.output: str = node.output[0]
-        self.outputs = [name for name in node.output if name]
         self.attributes = attributes
-        self._constants = constants
 
-    def step(self) -> Step:
-        try:
-            if self.domain not in _DOMAINS or self.op not in _READERS:
-                raise UnprovedError(refusals.reason(self.op))
-            if len(self.outputs) > 1:
-                raise UnprovedError("it has several outputs")
-            return _READERS[self.op](self)
-        except UnprovedError as error:
-            return self.make("unknown", self.inputs, reason=str(error))
-
-    def make(
-        self, kind: str, inputs: list[str] | None = None, activation: Any = None, **attributes: Any
-    ) -> Step:
-        chosen = self.inputs if inputs is None else inputs
-        return Step(self.op, kind, tuple(filter(None, chosen)), self.output, attributes, activation)
+    def reader(self) -> Callable[[_Node], Step] | None:
+        return _READERS.get(self.op) if self.domain in _DOMAINS else None
 
     def get(self, name: str, default: Any) -> Any:
         return self.attributes.get(name, default)
-
-    def has(self, index: int) -> bool:
-        return index < len(self.inputs) and bool(self.inputs[index])
-
-    def constant(self, index: int) -> Constants:
-        if not self.has(index) or self.inputs[index] not in self._constants:
-            raise UnprovedError(f"its input {index} is not a constant of the file")
-        return self._constants[self.inputs[index]]
-
-    def optional(self, index: int) -> Constants | None:
-        return self.constant(index) if self.has(index) else None
 
     def integers(self, index: int, attribute: str) -> list[int] | None:
         """Parameters that newer operator sets take as an input and older ones as an attribute."""

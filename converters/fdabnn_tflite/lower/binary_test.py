@@ -17,7 +17,6 @@ from fdabnn_deploy.ir.ops import (
     BinaryLinear,
     Input,
     MaxPool2d,
-    Op,
     Pad,
     PRelu,
     Relu,
@@ -26,6 +25,7 @@ from fdabnn_deploy.ir.ops import (
     Slice,
 )
 from fdabnn_tflite.lower.binary import is_binary
+from fdabnn_tflite.lower.chain_testing import chain
 from fdabnn_tflite.saved_model import build_flatbuffer
 
 pytestmark = pytest.mark.runtimes
@@ -42,14 +42,6 @@ def affine(channels: int, grid: float | None = None) -> Affine:
     if grid is not None:
         scale, offset = np.round(scale / grid) * grid, np.round(offset / grid) * grid
     return Affine(scale, offset)
-
-
-def chain(shape: tuple[int, ...], *ops: Op, outputs: tuple[str, ...] = ()) -> Graph:
-    """x -> ops in a row, named y0, y1, ..."""
-    nodes = [Node("x", Input(shape))]
-    for i, op in enumerate(ops):
-        nodes.append(Node(f"y{i}", op, (nodes[-1].name,)))
-    return Graph(nodes, outputs or [nodes[-1].name])
 
 
 def padded(weight: Any, padding: int, stride: int = 1, value: int = 0, dilation: int = 1) -> BinaryConv2d:

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fdabnn_deploy.ir.graph import Graph, Node
-from fdabnn_deploy.ir.ops import Affine, Conv2d, Input, Linear, Op, Relu, Reshape
+from fdabnn_deploy.ir.graph import Graph
+from fdabnn_deploy.ir.ops import Affine, Conv2d, Linear, Relu, Reshape
+from fdabnn_tflite.lower.chain_testing import chain
 
 pytestmark = pytest.mark.runtimes
 
@@ -18,13 +19,6 @@ RNG = np.random.default_rng(1)
 
 def floats(*shape: int) -> Any:
     return RNG.standard_normal(shape, dtype=np.float32)
-
-
-def chain(shape: tuple[int, ...], *ops: Op) -> Graph:
-    nodes = [Node("x", Input(shape))]
-    for i, op in enumerate(ops):
-        nodes.append(Node(f"y{i}", op, (nodes[-1].name,)))
-    return Graph(nodes, [nodes[-1].name])
 
 
 GRAPHS: dict[str, Graph] = {

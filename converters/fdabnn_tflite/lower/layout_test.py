@@ -9,18 +9,12 @@ import numpy as np
 import pytest
 
 from fdabnn_deploy.ir.graph import Graph, Node
-from fdabnn_deploy.ir.ops import Add, Affine, Concat, Input, Op, Pad, Permute, Relu, Reshape, Slice
+from fdabnn_deploy.ir.ops import Add, Affine, Concat, Input, Pad, Permute, Relu, Reshape, Slice
+from fdabnn_tflite.lower.chain_testing import chain
 
 pytestmark = pytest.mark.runtimes
 
 SCALE = Affine(np.arange(1.0, 7.0), np.arange(6.0) / 2)
-
-
-def chain(shape: tuple[int, ...], *ops: Op) -> Graph:
-    nodes = [Node("x", Input(shape))]
-    for i, op in enumerate(ops):
-        nodes.append(Node(f"y{i}", op, (nodes[-1].name,)))
-    return Graph(nodes, [nodes[-1].name])
 
 
 GRAPHS: dict[str, Graph] = {

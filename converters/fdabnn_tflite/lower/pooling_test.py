@@ -8,19 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fdabnn_deploy.ir.graph import Graph, Node
-from fdabnn_deploy.ir.ops import AvgPool2d, BinaryConv2d, GlobalAvgPool, Input, MaxPool2d, Op, Sign
+from fdabnn_deploy.ir.graph import Graph
+from fdabnn_deploy.ir.ops import AvgPool2d, BinaryConv2d, GlobalAvgPool, MaxPool2d, Sign
+from fdabnn_tflite.lower.chain_testing import chain
 
 pytestmark = pytest.mark.runtimes
 
 RNG = np.random.default_rng(2)
-
-
-def chain(shape: tuple[int, ...], *ops: Op, outputs: tuple[str, ...] = ()) -> Graph:
-    nodes = [Node("x", Input(shape))]
-    for i, op in enumerate(ops):
-        nodes.append(Node(f"y{i}", op, (nodes[-1].name,)))
-    return Graph(nodes, outputs or [nodes[-1].name])
 
 
 def conv(channels: int) -> BinaryConv2d:

@@ -8,17 +8,8 @@ import pytest
 
 from fdabnn_deploy.errors import ModelRefusedError
 from fdabnn_deploy.ir.ops import Add, Clamp, MaxPool2d, PRelu, Relu, Sign
+from fdabnn_deploy.measure.baselines import small_files_testing as small
 from fdabnn_deploy.measure.baselines.drop_signs import drop_signs, fill_weights
-from fdabnn_deploy.measure.baselines.small_files_testing import (
-    binary,
-    conv,
-    floats,
-    operators,
-    read_network,
-    run,
-    write,
-    write_network,
-)
 from fdabnn_deploy.transforms.pass_testing import Build
 from fdabnn_tflite.measure import float_tflite
 from fdabnn_tflite.runtime.pack import pack_tflite
@@ -33,27 +24,27 @@ pytest.importorskip("larq_compute_engine")
 def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A file whose binary layers are read as packed signs, too, and pooled as such."""
     build = Build(3, 8, 8)
-    stem = build(PRelu(floats(64)), build(conv(3, 64), "x"))
-    y = build(binary(64, 64, padding_value=1), build(Sign(), build(Add(), stem, build(Relu(), stem))))
+    stem = build(PRelu(small.floats(64)), build(small.conv(3, 64), "x"))
+    y = build(small.binary(64, 64, padding_value=1), build(Sign(), build(Add(), stem, build(Relu(), stem))))
     y = build(MaxPool2d((2, 2), (2, 2)), build(Sign(), y))
-    y = build(Clamp(-1.0, 1.0), build(binary(64, 8), y))
-    return write(build.graph(y), tmp_path_factory.mktemp("tflite") / "model.tflite")
+    y = build(Clamp(-1.0, 1.0), build(small.binary(64, 8), y))
+    return small.write(build.graph(y), tmp_path_factory.mktemp("tflite") / "model.tflite")
 
 
 def test_binary_operators_cannot_stay(path: Path) -> None:
     with pytest.raises(ModelRefusedError, match="its operator LceQuantize has no float form"):
-        float_tflite.write_network(read_network(path), path.read_bytes())
+        float_tflite.write_network(small.read_network(path), path.read_bytes())
 
 
 def test_a_network_without_them_is_written_and_read_again(path: Path, tmp_path: Path) -> None:
-    network = read_network(path)
+    network = small.read_network(path)
     drop_signs(network)
     fill_weights(network)
-    first = write_network(network, path, tmp_path / "first.tflite")
-    second = write_network(read_network(first), first, tmp_path / "second.tflite")
-    assert operators(second) == operators(first)
-    x = floats(2, 3, 8, 8)
-    (found,), (again,) = run(first, x), run(second, x)
+    first = small.write_network(network, path, tmp_path / "first.tflite")
+    second = small.write_network(small.read_network(first), first, tmp_path / "second.tflite")
+    assert small.operators(second) == small.operators(first)
+    x = small.floats(2, 3, 8, 8)
+    (found,), (again,) = small.run(first, x), small.run(second, x)
     assert found.shape == (2, 8, 4, 4)
     assert np.isfinite(found).all()
     assert np.array_equal(found, again)
@@ -61,20 +52,20 @@ def test_a_network_without_them_is_written_and_read_again(path: Path, tmp_path: 
 
 def test_packed_tensors_become_floats_of_all_channels(path: Path, tmp_path: Path) -> None:
     assert {"LceBMaxPool2d", "LceBconv2d"} <= set(read_tflite(path).op_counts())
-    network = read_network(path)
+    network = small.read_network(path)
     drop_signs(network)
     fill_weights(network)
-    file = read_tflite(write_network(network, path, tmp_path / "float.tflite"))
+    file = read_tflite(small.write_network(network, path, tmp_path / "float.tflite"))
     pool = next(operator for operator in file.operators if operator.name == "MAX_POOL_2D")
     assert [file.tensors[i].shape for i in (*pool.inputs, *pool.outputs)] == [(1, 8, 8, 64), (1, 4, 4, 64)]
     assert {file.tensors[i].type for operator in file.operators for i in operator.outputs} == {FLOAT32}
 
 
 def test_nothing_unused_is_left_in_the_file(path: Path, tmp_path: Path) -> None:
-    network = read_network(path)
+    network = small.read_network(path)
     drop_signs(network)
     fill_weights(network)
-    file = read_tflite(write_network(network, path, tmp_path / "float.tflite"))
+    file = read_tflite(small.write_network(network, path, tmp_path / "float.tflite"))
     used = {i for operator in file.operators for i in (*operator.inputs, *operator.outputs)}
     assert used == set(range(len(file.tensors)))
     assert file.metadata == {}

@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from fdabnn_deploy.prove import refusals
 from fdabnn_deploy.prove.domain import Constants, Shape
 from fdabnn_deploy.prove.geometry import Windows
+from fdabnn_deploy.prove.operator import Operator
 from fdabnn_deploy.prove.program import Program, Step
 from fdabnn_deploy.prove.rows import UnprovedError
 from fdabnn_tflite.prove.flexbuffer import integer_map
@@ -72,7 +72,7 @@ def _code(code: Table) -> int | str:
     return code.string(1) if number == _CUSTOM else number
 
 
-class _Operator:
+class _Operator(Operator):
     """One operator with its options and the constants it may read."""
 
     def __init__(
@@ -83,31 +83,19 @@ class _Operator:
         shapes: dict[str, Shape],
         types: dict[str, int],
     ) -> None:
-        self._code = code
-        self._constants = constants
+        super().__init__(
+            code if isinstance(code, str) else BUILTIN_OPERATORS.get(code, f"builtin {code}"),
+            [str(i) if i >= 0 else "" for i in table.numbers(1, "<i")],
+            [str(i) for i in table.numbers(2, "<i")],
+            constants,
+        )
         self._shapes = shapes
         self._types = types
-        self.op = code if isinstance(code, str) else BUILTIN_OPERATORS.get(code, f"builtin {code}")
-        self.inputs = [str(i) if i >= 0 else "" for i in table.numbers(1, "<i")]
-        self.outputs = [str(i) for i in table.numbers(2, "<i")]
         self.options = table.table(4)
         self.custom = table.octets(5)
 
-    def step(self) -> Step:
-        try:
-            if self.op not in _READERS:
-                raise UnprovedError(refusals.reason(self.op))
-            if len(self.outputs) != 1:
-                raise UnprovedError("it has several outputs")
-            return _READERS[self.op](self)
-        except UnprovedError as error:
-            return self.make("unknown", self.inputs, reason=str(error))
-
-    def make(
-        self, kind: str, inputs: list[str] | None = None, activation: Any = None, **attributes: Any
-    ) -> Step:
-        chosen = self.inputs if inputs is None else inputs
-        return Step(self.op, kind, tuple(filter(None, chosen)), self.outputs[0], attributes, activation)
+    def reader(self) -> Callable[[_Operator], Step] | None:
+        return _READERS.get(self.op)
 
     def number(self, field: int, default: int = 0, kind: str = "<i") -> int:
         return default if self.options is None else self.options.number(field, kind, default)
@@ -127,14 +115,6 @@ class _Operator:
     def type(self, index: int) -> int:
         return self._types[self.inputs[index]]
 
-    def constant(self, index: int) -> Constants:
-        if self.inputs[index] not in self._constants:
-            raise UnprovedError(f"its input {index} is not a constant of the file")
-        return self._constants[self.inputs[index]]
-
-    def optional(self, index: int) -> Constants | None:
-        return self.constant(index) if index < len(self.inputs) and self.inputs[index] else None
-
     def integers(self, index: int) -> list[int]:
         return [int(i) for i in self.constant(index).reshape(-1)]
 
@@ -148,32 +128,31 @@ class _Operator:
 def _conv(operator: _Operator) -> Step:
     weight = operator.constant(1)
     outputs, height, width, group_inputs = weight.shape
-    dilation = (operator.number(5, 1), operator.number(4, 1))
-    return operator.make(
-        "linear",
-        operator.inputs[:1],
-        operator.activation(3),
-        weight=weight.transpose(0, 3, 1, 2).reshape(outputs, group_inputs, height * width),
-        bias=operator.optional(2),
-        groups=operator.shape(0)[3] // group_inputs,
-        axis=3,
-        windows=operator.windows((height, width), dilation),
-    )
+    taps = weight.transpose(0, 3, 1, 2).reshape(outputs, group_inputs, height * width)
+    return _sliding(operator, taps, (height, width), operator.shape(0)[3] // group_inputs, 3)
 
 
 def _depthwise(operator: _Operator) -> Step:
     weight = operator.constant(1)
     _, height, width, outputs = weight.shape
-    dilation = (operator.number(6, 1), operator.number(5, 1))
+    taps = weight.transpose(3, 0, 1, 2).reshape(outputs, 1, height * width)
+    return _sliding(operator, taps, (height, width), operator.shape(0)[3], 4)
+
+
+def _sliding(
+    operator: _Operator, weight: Constants, size: tuple[int, int], groups: int, activation: int
+) -> Step:
+    """A convolution; behind the option of its activation stand those of width's and height's dilation."""
+    dilation = (operator.number(activation + 2, 1), operator.number(activation + 1, 1))
     return operator.make(
         "linear",
         operator.inputs[:1],
-        operator.activation(4),
-        weight=weight.transpose(3, 0, 1, 2).reshape(outputs, 1, height * width),
+        operator.activation(activation),
+        weight=weight,
         bias=operator.optional(2),
-        groups=operator.shape(0)[3],
+        groups=groups,
         axis=3,
-        windows=operator.windows((height, width), dilation),
+        windows=operator.windows(size, dilation),
     )
 
 

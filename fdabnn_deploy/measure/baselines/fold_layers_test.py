@@ -8,20 +8,9 @@ import pytest
 
 from fdabnn_deploy.ir.graph import Graph
 from fdabnn_deploy.ir.ops import Clamp, PRelu, Relu, Sign, Sub
+from fdabnn_deploy.measure.baselines import small_files_testing as small
 from fdabnn_deploy.measure.baselines.drop_signs import drop_signs
 from fdabnn_deploy.measure.baselines.fold_layers import fold_layers
-from fdabnn_deploy.measure.baselines.small_files_testing import (
-    affine,
-    binary,
-    conv,
-    dense,
-    floats,
-    operators,
-    read_network,
-    run,
-    write,
-    write_network,
-)
 from fdabnn_deploy.transforms.pass_testing import Build
 
 pytestmark = pytest.mark.runtimes
@@ -31,44 +20,44 @@ pytest.importorskip("onnx")
 
 def folded(graph: Graph, folder: Path, *, activations: bool = False) -> tuple[Path, Path]:
     """A file as exported, and folded."""
-    before = write(graph, folder / "before.onnx")
-    network = read_network(before)
+    before = small.write(graph, folder / "before.onnx")
+    network = small.read_network(before)
     fold_layers(network, activations=activations)
-    return before, write_network(network, before, folder / "after.onnx")
+    return before, small.write_network(network, before, folder / "after.onnx")
 
 
 def test_scales_and_offsets_become_part_of_the_layer(tmp_path: Path) -> None:
     build = Build(3, 8, 8)
-    y = build(Relu(), build(affine(6), build(conv(3, 6), "x")))
+    y = build(Relu(), build(small.affine(6), build(small.conv(3, 6), "x")))
     before, after = folded(build.graph(y), tmp_path)
-    assert operators(after) == Counter({"Conv": 1, "Relu": 1})
-    x = floats(3, 3, 8, 8)
-    np.testing.assert_allclose(run(after, x)[0], run(before, x)[0], rtol=1e-4, atol=1e-5)
+    assert small.operators(after) == Counter({"Conv": 1, "Relu": 1})
+    x = small.floats(3, 3, 8, 8)
+    np.testing.assert_allclose(small.run(after, x)[0], small.run(before, x)[0], rtol=1e-4, atol=1e-5)
 
 
 def test_so_they_do_behind_a_dense_layer(tmp_path: Path) -> None:
     build = Build(12)
-    before, after = folded(build.graph(build(affine(5), build(dense(12, 5), "x"))), tmp_path)
-    assert operators(after) == Counter({"Gemm": 1})
-    x = floats(3, 12)
-    np.testing.assert_allclose(run(after, x)[0], run(before, x)[0], rtol=1e-4, atol=1e-5)
+    before, after = folded(build.graph(build(small.affine(5), build(small.dense(12, 5), "x"))), tmp_path)
+    assert small.operators(after) == Counter({"Gemm": 1})
+    x = small.floats(3, 12)
+    np.testing.assert_allclose(small.run(after, x)[0], small.run(before, x)[0], rtol=1e-4, atol=1e-5)
 
 
 def test_what_others_read_too_stays(tmp_path: Path) -> None:
     build = Build(3, 8, 8)
-    layer = build(conv(3, 6), "x")
-    before, after = folded(build.graph(build(affine(6), layer), layer), tmp_path)
-    assert operators(after) == operators(before)
-    x = floats(2, 3, 8, 8)
-    for found, expected in zip(run(after, x), run(before, x), strict=True):
+    layer = build(small.conv(3, 6), "x")
+    before, after = folded(build.graph(build(small.affine(6), layer), layer), tmp_path)
+    assert small.operators(after) == small.operators(before)
+    x = small.floats(2, 3, 8, 8)
+    for found, expected in zip(small.run(after, x), small.run(before, x), strict=True):
         assert np.array_equal(found, expected)
 
 
 def test_a_difference_of_two_tensors_stays(tmp_path: Path) -> None:
     build = Build(3, 8, 8)
-    y = build(Sub(), build(conv(3, 6), "x"), build(conv(3, 6), "x"))
+    y = build(Sub(), build(small.conv(3, 6), "x"), build(small.conv(3, 6), "x"))
     before, after = folded(build.graph(y), tmp_path)
-    assert operators(after) == operators(before)
+    assert small.operators(after) == small.operators(before)
 
 
 @pytest.mark.parametrize(
@@ -76,7 +65,9 @@ def test_a_difference_of_two_tensors_stays(tmp_path: Path) -> None:
 )  # fmt: skip
 def test_activations_that_a_layer_can_have(op: Relu | Clamp, limits: object, tmp_path: Path) -> None:
     build = Build(3, 8, 8)
-    network = read_network(write(build.graph(build(op, build(conv(3, 6), "x"))), tmp_path / "model.onnx"))
+    network = small.read_network(
+        small.write(build.graph(build(op, build(small.conv(3, 6), "x"))), tmp_path / "model.onnx")
+    )
     fold_layers(network, activations=True)
     assert [item.step.kind for item in network.items] == ["linear"] if limits else ["linear", "clip"]
     assert network.items[0].step.activation == limits
@@ -85,9 +76,9 @@ def test_activations_that_a_layer_can_have(op: Relu | Clamp, limits: object, tmp
 def test_a_scale_behind_a_prelu_goes_where_the_weights_are_free(tmp_path: Path) -> None:
     build = Build(4, 8, 8)
     slope = PRelu(np.full(6, 0.25, dtype=np.float32))
-    y = build(affine(6), build(slope, build(binary(4, 6), build(Sign(), "x"))))
-    y = build(affine(6), build(slope, build(conv(6, 6), y)))
-    network = read_network(write(build.graph(y), tmp_path / "model.onnx"))
+    y = build(small.affine(6), build(slope, build(small.binary(4, 6), build(Sign(), "x"))))
+    y = build(small.affine(6), build(slope, build(small.conv(6, 6), y)))
+    network = small.read_network(small.write(build.graph(y), tmp_path / "model.onnx"))
     drop_signs(network)
     fold_layers(network, activations=False)
     kinds = [item.step.kind for item in network.items]
