@@ -215,8 +215,9 @@ def export(
             seconds=time.perf_counter() - begin,
         )
         if failures:
-            hint = "; --allow-change exports it all the same, and says so in every file" if refused else ""
-            raise ExportParityError("; ".join(failures) + f"; no file was written{hint}", result)
+            raise ExportParityError(
+                "; ".join(failures) + f"; no file was written{_remedy(result, refused)}", result
+            )
         if capsule is not None:
             with stages.run("capsule", str(capsule)) as stage:
                 files = [file.artifact.path for file in checked]
@@ -225,6 +226,17 @@ def export(
         for file in checked:
             move_whole(file.artifact.path, out / file.artifact.path.name)
     return result
+
+
+def _remedy(failed: Report, refused: Sequence[str]) -> str:
+    """A remedy for an export that failed, where there is one."""
+    if refused:
+        return "; --allow-change exports it all the same, and says so in every file"
+    if failed.numerics.mode == "float" and not all(row.passed for row in failed.parity):
+        return (
+            "; exact numerics, the default, give the same bits on every runtime: leave out --numerics float"
+        )
+    return ""
 
 
 def _check_choices(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import fcntl
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +18,23 @@ with alone(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(60)
 """
+
+
+def test_a_lock_of_a_file_that_is_gone_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another process ends, and takes the file away, between the opening and the locking of this one."""
+    path, place = tmp_path / "net.pt.state", tmp_path / ".net.pt.state.lock"
+    lock, gone = fcntl.flock, list[int]()
+
+    def late(handle: int, operation: int) -> None:
+        if not gone:
+            gone.append(place.stat().st_ino)
+            place.unlink()
+        lock(handle, operation)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    with alone(path), pytest.raises(UsageError), alone(path):
+        pass
+    assert gone
 
 
 def test_second_process_is_refused_until_the_first_is_killed(tmp_path: Path) -> None:
