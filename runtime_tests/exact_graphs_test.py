@@ -40,12 +40,12 @@ from fdabnn_onnx.runtime.onnxruntime import OPTIMIZATIONS, OnnxRuntime
 from fdabnn_onnx.verify import check_model
 from fdabnn_tflite.convert import check_counts
 from fdabnn_tflite.finish import finish_file
-from fdabnn_tflite.layout import choose_flipped
 from fdabnn_tflite.runtime.lce import Kernels, LceRuntime
 from fdabnn_tflite.runtime.litert import LiteRtRuntime
 from fdabnn_tflite.runtime.tensorflow_lite import TfliteRuntime
 from fdabnn_tflite.runtime.tflite_file import parse_tflite
 from fdabnn_tflite.saved_model import build_flatbuffer
+from fdabnn_tflite.tensor_layout import choose_flipped
 
 TOGETHER = 50
 """Networks per file: a conversion takes seconds, and TensorFlow never gives back the memory it took for one."""

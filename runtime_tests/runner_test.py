@@ -38,7 +38,7 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture(scope="module")
-def beside(runtime_libraries: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+def libraries(runtime_libraries: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The runner in a folder with what it needs, as on a device."""
     folder = tmp_path_factory.mktemp("device")
     for path in (Path(runner_path()), Path(delegate_path()), *runtime_libraries.values()):
@@ -51,10 +51,10 @@ def beside(runtime_libraries: dict[str, Path], tmp_path_factory: pytest.TempPath
 
 
 @pytest.fixture(scope="module")
-def run(beside: Path) -> Run:
+def run(libraries: Path) -> Run:
     def run_one(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [str(beside / "fdabnn-runner"), *map(str, arguments)],
+            [str(libraries / "fdabnn-runner"), *map(str, arguments)],
             env=os.environ | environment,
             capture_output=True,
             text=True,
@@ -238,7 +238,7 @@ def test_every_operator_is_timed(kind: str, run: Run, resnet20_capsules: dict[st
 
 
 def test_the_report_says_what_ran(
-    run: Run, resnet20_capsules: dict[str, Any], tmp_path: Path, beside: Path
+    run: Run, resnet20_capsules: dict[str, Any], tmp_path: Path, libraries: Path
 ) -> None:
     files, path = resnet20_capsules["tflite"], tmp_path / "report.json"
     done = run(
@@ -314,9 +314,9 @@ def test_files_that_cannot_be_written(run: Run, resnet20_capsules: dict[str, Any
 
 
 def test_a_closed_standard_output_is_told(
-    run: Run, beside: Path, resnet20_capsules: dict[str, Any], tmp_path: Path
+    run: Run, libraries: Path, resnet20_capsules: dict[str, Any], tmp_path: Path
 ) -> None:
-    command = [str(beside / "fdabnn-runner"), str(resnet20_capsules["onnx"].model), "--runs", "1"]
+    command = [str(libraries / "fdabnn-runner"), str(resnet20_capsules["onnx"].model), "--runs", "1"]
     for closed in (">&-", "<&- >&-"):
         done = subprocess.run(
             ["/bin/sh", "-c", f'exec "$0" "$@" {closed}', *command],
@@ -344,7 +344,7 @@ def test_links_are_written_through(run: Run, resnet20_capsules: dict[str, Any], 
 
 
 def test_outputs_replace_no_socket_and_are_alone_on_the_standard_output(
-    run: Run, beside: Path, resnet20_capsules: dict[str, Any], tmp_path: Path
+    run: Run, libraries: Path, resnet20_capsules: dict[str, Any], tmp_path: Path
 ) -> None:
     files = resnet20_capsules["packed"]
     with socket.socket(socket.AF_UNIX) as server:
@@ -353,7 +353,7 @@ def test_outputs_replace_no_socket_and_are_alone_on_the_standard_output(
             said = failed(run(files.model, "--inputs", files.capsule, option, tmp_path / "socket"), 2)
             assert "it is a socket" in said
     assert (tmp_path / "socket").is_socket()
-    command = [str(beside / "fdabnn-runner"), str(files.model), "--runs", "1", "--json", "/dev/stdout"]
+    command = [str(libraries / "fdabnn-runner"), str(files.model), "--runs", "1", "--json", "/dev/stdout"]
     for mode in ("wb", "ab"):
         with (tmp_path / "out").open(mode) as file:
             subprocess.run(command, stdout=file, check=True)
@@ -395,12 +395,12 @@ def test_more_runs_than_the_profile_of_onnx_runtime_holds(run: Run, tmp_path: Pa
 
 
 def test_a_profile_does_not_outlive_who_is_told_to_end(
-    run: Run, beside: Path, resnet20_capsules: dict[str, Any], tmp_path: Path
+    run: Run, libraries: Path, resnet20_capsules: dict[str, Any], tmp_path: Path
 ) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         process = subprocess.Popen(
             [
-                *(str(beside / "fdabnn-runner"), str(resnet20_capsules["onnx"].model), "--per-op"),
+                *(str(libraries / "fdabnn-runner"), str(resnet20_capsules["onnx"].model), "--per-op"),
                 *("--seconds", "3", "--warmup", "0"),
             ],
             env=os.environ | {"TMPDIR": str(tmp_path)},
@@ -423,7 +423,7 @@ def test_the_profile_of_onnx_runtime_does_not_stay(
 
 
 def test_our_operators_without_their_library(
-    run: Run, resnet20_capsules: dict[str, Any], beside: Path, tmp_path: Path
+    run: Run, resnet20_capsules: dict[str, Any], libraries: Path, tmp_path: Path
 ) -> None:
     assert "operators of the domain fdabnn" in failed(
         run(resnet20_capsules["packed"].model, "--delegate", tmp_path / "none"), 6
@@ -435,7 +435,7 @@ def test_our_operators_without_their_library(
 
 
 def test_a_system_that_is_too_old(
-    run: Run, resnet20_capsules: dict[str, Any], beside: Path, tmp_path: Path
+    run: Run, resnet20_capsules: dict[str, Any], libraries: Path, tmp_path: Path
 ) -> None:
     """A C++ library that is none, and a C library that lacks a version that is asked for."""
     model = resnet20_capsules["tflite"].model
@@ -443,7 +443,7 @@ def test_a_system_that_is_too_old(
     said = failed(run(model, LD_LIBRARY_PATH=str(tmp_path)), 6)
     assert "cannot load libLiteRt.so" in said
     assert "apt install libstdc++6" in said
-    content = (beside / "libLiteRt.so").read_bytes()
+    content = (libraries / "libLiteRt.so").read_bytes()
     newest = max(re.findall(rb"\0(GLIBC_2\.\d\d)\0", content))
     library = tmp_path / "libLiteRt.so"
     library.write_bytes(content.replace(b"\0" + newest + b"\0", b"\0GLIBC_9.99\0"))
@@ -470,11 +470,11 @@ def task_count(arguments: list[str]) -> int:
     ("kind", "xnnpack", "pools"), [("tflite", "off", 1), ("tflite", "on", 2), ("packed", "on", 1)]
 )
 def test_the_number_of_threads_reaches_everybody(
-    kind: str, xnnpack: str, pools: int, beside: Path, resnet20_capsules: dict[str, Any]
+    kind: str, xnnpack: str, pools: int, libraries: Path, resnet20_capsules: dict[str, Any]
 ) -> None:
     """XNNPACK has a pool of its own; our operators share that of ONNX Runtime, but not of LiteRT."""
     command = [
-        *(str(beside / "fdabnn-runner"), str(resnet20_capsules[kind].model)),
+        *(str(libraries / "fdabnn-runner"), str(resnet20_capsules[kind].model)),
         *("--seconds", "60", "--xnnpack", xnnpack, "--threads"),
     ]
     one, three = (task_count([*command, threads]) for threads in ("1", "3"))

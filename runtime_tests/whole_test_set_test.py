@@ -84,7 +84,7 @@ def test_10000_images_under_every_setting(
         ):
             found[name] += compare_outputs(wanted, list(outputs)).differing
     for file, form in forms.items():
-        for runtime in (registry.for_file(file), *map(registry.get, registry.beside(file))):
+        for runtime in (registry.for_file(file), *map(registry.get, registry.further(file))):
             for setting, session in runtime.settings(file):
                 outputs = run_in_batches(session, images)
                 found[f"{runtime.name}, {form}, {setting}"] = compare_outputs(expected, outputs).differing

@@ -11,7 +11,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from fdabnn_deploy.conformance import KINDS, Case, chosen_cases, random_case
-from fdabnn_tflite.layout import extra_work
+from fdabnn_tflite.tensor_layout import extra_work
 
 pytestmark = pytest.mark.runtimes
 

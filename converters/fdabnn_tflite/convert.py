@@ -14,10 +14,10 @@ from fdabnn_deploy.system.files import write_whole
 from fdabnn_deploy.targets.converter import Artifact, ConvertOptions
 from fdabnn_tflite.emitter import Emitter
 from fdabnn_tflite.finish import finish_file
-from fdabnn_tflite.layout import choose_flipped
 from fdabnn_tflite.registration import TARGET
 from fdabnn_tflite.runtime.tflite_file import INT32, TfliteFile, parse_tflite
 from fdabnn_tflite.saved_model import build_flatbuffer
+from fdabnn_tflite.tensor_layout import choose_flipped
 
 
 class TfliteConverter:

@@ -14,8 +14,8 @@ import numpy as np
 
 from fdabnn_deploy.ir.graph import Graph, Node
 from fdabnn_deploy.ir.ops import BATCH, Array, Input, Shape
-from fdabnn_tflite.layout import NHWC, Form, Pair, natural_form, stored_shape
 from fdabnn_tflite.runtime.tensors import Layout
+from fdabnn_tflite.tensor_layout import NHWC, Form, Pair, natural_form, stored_shape
 
 Tensor = Any
 """A symbolic `tf.Tensor`: TensorFlow has no type information."""

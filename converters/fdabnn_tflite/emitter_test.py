@@ -8,9 +8,9 @@ import pytest
 from fdabnn_deploy.ir.graph import Graph, Node
 from fdabnn_deploy.ir.ops import Input, Relu, Reshape
 from fdabnn_tflite.emitter import Emitter, op_names
-from fdabnn_tflite.layout import FLAT, NHWC, Form
 from fdabnn_tflite.runtime.tensors import Layout
 from fdabnn_tflite.saved_model import import_tensorflow
+from fdabnn_tflite.tensor_layout import FLAT, NHWC, Form
 
 pytestmark = pytest.mark.runtimes
 

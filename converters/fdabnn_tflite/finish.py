@@ -16,11 +16,11 @@ import numpy as np
 from fdabnn_deploy.ir.graph import Graph
 from fdabnn_deploy.ir.ops import BATCH, BinaryConv2d, BinaryLinear, Conv2d, Linear, Shape, Sign
 from fdabnn_tflite.emitter import Emitter, op_names
-from fdabnn_tflite.layout import Form, natural_form, stored_shape
 from fdabnn_tflite.runtime.pack import pack_tflite
 from fdabnn_tflite.runtime.tensors import TENSORS_KEY, Layout, TensorMap, TensorPlace
 from fdabnn_tflite.runtime.tflite_file import DIGEST_KEY, FLOAT32, INT32, digest, digest_place
 from fdabnn_tflite.saved_model import INPUT, OUTPUT
+from fdabnn_tflite.tensor_layout import Form, natural_form, stored_shape
 
 _ROLES = {
     "LceBconv2d": ("input", "weight", "multiplier", "bias", "threshold"),

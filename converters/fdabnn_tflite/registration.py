@@ -11,7 +11,7 @@ TARGET = Target(
     writer="fdabnn_tflite.convert:CONVERTER",
     runtimes=(
         RuntimeEntry("litert", "LiteRT", "fdabnn_tflite.runtime.litert:LiteRtRuntime"),
-        RuntimeEntry("lce", "LCE interpreter", "fdabnn_tflite.runtime.lce:LceRuntime", "beside"),
+        RuntimeEntry("lce", "LCE interpreter", "fdabnn_tflite.runtime.lce:LceRuntime", "further"),
         RuntimeEntry("tflite", "tflite", "fdabnn_tflite.runtime.tensorflow_lite:TfliteRuntime", "named"),
     ),
     checksum="fdabnn_tflite.runtime.tflite_file:status_of_file",

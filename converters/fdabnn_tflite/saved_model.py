@@ -10,9 +10,9 @@ from fdabnn_deploy.ir.graph import Graph
 from fdabnn_deploy.ir.ops import BATCH, Array
 from fdabnn_deploy.system.scratch import ScratchFolder
 from fdabnn_tflite.emitter import Emitter
-from fdabnn_tflite.layout import natural_form, stored_shape
 from fdabnn_tflite.lower.table import lower_graph
 from fdabnn_tflite.runtime.native_stderr import native_stderr
+from fdabnn_tflite.tensor_layout import natural_form, stored_shape
 
 INPUT, OUTPUT = "in_{:04}", "out_{:04}"
 """Names of the signature's tensors: TensorFlow sorts them by name, so the numbers have leading zeros."""

@@ -42,7 +42,7 @@ def make_console(*, stderr: bool = False) -> Console:
     return console
 
 
-def console_beside(*outputs: Path | None) -> Console:
+def console_for(*outputs: Path | None) -> Console:
     """The console of a command that also writes files: on stderr where one of them goes to the standard output, to be alone there."""
     return make_console(stderr=any(path is not None and is_standard_output(path) for path in outputs))
 

@@ -15,7 +15,7 @@ from rich.text import Text
 import fdabnn_deploy
 from fdabnn_deploy.cli.console import (
     StagePrinter,
-    console_beside,
+    console_for,
     format_bytes,
     format_number,
     format_share,
@@ -152,7 +152,7 @@ def _export(
     Exit codes: 0 done, 1 a bug, 2 wrong usage, 3 model refused, 4 parity or gate failed, 6 a package is missing,
     or a file cannot be written.
     """
-    console = console_beside(json_path)
+    console = console_for(json_path)
     _check_outputs(json_path, capsule, out, checkpoint, samples)
     progress = StagePrinter(console)
     asked = [part for target in targets for part in target.split(",") if part] or ["all"]
@@ -217,7 +217,7 @@ def print_report(console: Console, report: Report) -> None:
     print_gate(console, report)
     print_parity(console, report)
     print_proofs(console, report)
-    _print_twins(console, report)
+    _print_layer_checks(console, report)
     _print_latency(console, report)
     _print_sizes(console, report)
 
@@ -265,7 +265,7 @@ def _print_notes(console: Console, report: Report) -> None:
         console.print(Text.assemble(("note: ", "yellow"), line), soft_wrap=not console.is_terminal)
 
 
-def _print_twins(console: Console, report: Report) -> None:
+def _print_layer_checks(console: Console, report: Report) -> None:
     rows = []
     for row in report.twins:
         equal = sum(layer.passed for layer in row.layers)

@@ -15,7 +15,7 @@ from rich.text import Text
 import fdabnn_deploy
 from fdabnn_deploy.cli.console import (
     StagePrinter,
-    console_beside,
+    console_for,
     format_number,
     format_share,
     mark,
@@ -95,7 +95,7 @@ def _parity(
     Exit codes: 0 they agree or are only reported, 4 they do not agree, 1 a bug, 2 wrong usage, 3 model refused,
     6 a package is missing, or a file cannot be written.
     """
-    console = console_beside(json_path)
+    console = console_for(json_path)
     check_outputs({"--json": json_path}, {"A": a, "B": b, "--inputs": samples_path(inputs)})
     progress = StagePrinter(console)
     try:

@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 import fdabnn_deploy
-from fdabnn_deploy.cli.console import Numbers, console_beside, make_console, run_command
+from fdabnn_deploy.cli.console import Numbers, console_for, make_console, run_command
 from fdabnn_deploy.cli.device_progress import DeviceProgress
 from fdabnn_deploy.cli.options import debug_option, file_option, version_option
 from fdabnn_deploy.cli.profile_tables import print_changes, print_profile
@@ -109,7 +109,7 @@ def _profile(
     Exit codes: 0 done, 1 a bug, 2 wrong usage, 3 model refused, 4 self-test failed, 5 a layer got slower (--compare),
     6 a device or runtime is missing, or a file cannot be written.
     """
-    console = console_beside(json_path, html_path)
+    console = console_for(json_path, html_path)
     if compared is not None:
         if model is not None:
             raise UsageError("--compare takes two files of --json and no model")

@@ -11,11 +11,11 @@ from fdabnn_deploy.data.labels import LARGEST_FILE, check_labels, labels_of_subf
 CLASSES = ("cat", "dog", "owl")
 
 
-def folder_of(root: Path, text: str | bytes | None, beside: bool = False) -> tuple[Path, list[Path]]:
+def folder_of(root: Path, text: str | bytes | None, outside: bool = False) -> tuple[Path, list[Path]]:
     folder = root / "val"
     folder.mkdir()
     if text is not None:
-        path = (root if beside else folder) / "labels.csv"
+        path = (root if outside else folder) / "labels.csv"
         path.write_bytes(text.encode() if isinstance(text, str) else text)
     return folder, [folder / "a.png", folder / "b.png"]
 
@@ -36,9 +36,9 @@ def folder_of(root: Path, text: str | bytes | None, beside: bool = False) -> tup
         "file\tclass\na.png\t2\nb.png\t1\n".encode("utf-16"),
     ],
 )
-@pytest.mark.parametrize("beside", [False, True])
-def test_labels_of_every_image(tmp_path: Path, text: str | bytes, beside: bool) -> None:
-    found = read_labels(*folder_of(tmp_path, text, beside), CLASSES)
+@pytest.mark.parametrize("outside", [False, True])
+def test_labels_of_every_image(tmp_path: Path, text: str | bytes, outside: bool) -> None:
+    found = read_labels(*folder_of(tmp_path, text, outside), CLASSES)
     assert found.values is not None
     assert found.values.tolist() == [2, 1]
     assert not found.notes
@@ -75,7 +75,7 @@ def test_what_is_wrong_is_said(tmp_path: Path, text: str | bytes, message: str) 
 
 
 def test_a_file_beside_the_folder_that_is_of_others_is_said(tmp_path: Path) -> None:
-    found = read_labels(*folder_of(tmp_path, "c.png,1\n", beside=True))
+    found = read_labels(*folder_of(tmp_path, "c.png,1\n", outside=True))
     assert found.values is None
     assert len(found.notes) == 1
     assert "names none of the images" in found.notes[0]
@@ -83,7 +83,7 @@ def test_a_file_beside_the_folder_that_is_of_others_is_said(tmp_path: Path) -> N
 
 def test_a_file_beside_the_folder_that_is_incomplete_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="has no label for 1 of 2"):
-        read_labels(*folder_of(tmp_path, "a.png,1\n", beside=True))
+        read_labels(*folder_of(tmp_path, "a.png,1\n", outside=True))
 
 
 def test_an_endless_or_oversized_file_is_not_read(tmp_path: Path) -> None:

@@ -73,7 +73,9 @@ def _matches(name: str, pattern: str) -> bool:
     return name == pattern or fnmatchcase(name, pattern)
 
 
-def check_coverage(coverage: Sequence[LayerCoverage], allowed: AllowedFloat) -> tuple[report.Layer, ...]:
+def check_coverage(
+    coverage: Sequence[LayerCoverage], allowed: AllowedFloat
+) -> tuple[report.CoverageRow, ...]:
     """The layers for the report.
 
     Raises:
@@ -91,7 +93,7 @@ def check_coverage(coverage: Sequence[LayerCoverage], allowed: AllowedFloat) -> 
     if not meant and not all(module in allowed for module in _named(coverage)):
         raise ModelRefusedError(_not_binary(coverage))
     return tuple(
-        report.Layer(
+        report.CoverageRow(
             module=layer.module,
             kind=layer.kind,
             weight_shape=tuple(layer.weight_shape),

@@ -205,7 +205,7 @@ def export(
             parity=(*truth.parity, *(row for file in checked for row in file.parity)),
             absent=tuple(row for file in checked for row in file.absent),
             proofs=tuple(proof for file in checked for proof in file.proofs),
-            twins=tuple(row for file in checked for row in file.twins),
+            twins=tuple(row for file in checked for row in file.layer_checks),
             latency=latency,
             sizes=_sizes(deployed.graph, network.bytes),
             notes=(*network.notes, *captured.notes, *warnings, *inputs.notes),

@@ -22,7 +22,7 @@ from fdabnn_deploy.system.environment import Environment
 from fdabnn_deploy.system.json_file import json_value, write_json
 from fdabnn_deploy.system.progress import Stage
 from fdabnn_deploy.verify.gate.results import TEXTS, Gate, Verdict
-from fdabnn_deploy.verify.layer_checks import TwinResult
+from fdabnn_deploy.verify.layer_checks import LayerCheckResult
 from fdabnn_deploy.verify.metrics import Agreement, Comparison
 
 SCHEMA_VERSION = 3
@@ -58,7 +58,7 @@ class InputLimits:
 
 
 @dataclass(frozen=True)
-class Layer:
+class CoverageRow:
     """A convolution or dense layer: whether it is 1-bit, and if not, why and what would change it.
 
     `binary_layers` says how many binary operators compute it: 1 for a 1-bit layer, 0 for a float one, 2 or 4 where zeros of a side are the
@@ -221,13 +221,13 @@ class NumericsTable:
 
 
 @dataclass(frozen=True)
-class TwinRow:
+class LayerCheckRow:
     """All binary layers, each alone, on a runtime."""
 
     runtime: str
     target: str
     images: int
-    layers: tuple[TwinResult, ...]
+    layers: tuple[LayerCheckResult, ...]
 
     @property
     def passed(self) -> bool:
@@ -278,7 +278,7 @@ class Report:
         parity: one row per file, runtime and setting.
         absent: optional runtimes that are not installed.
         proofs: with exact numerics, one table per file and form that a runtime gives it.
-        twins: every binary layer alone, one row per file and runtime.
+        twins: the layer checks: every binary layer alone, one row per file and runtime. The name is that of the JSON field.
         latency: one row per file and runtime.
         sizes: in bytes.
         notes: what was assumed when the network was read and samples were chosen, the warnings included.
@@ -294,7 +294,7 @@ class Report:
     samples: SampleSet
     input_limits: InputLimits | None
     stages: tuple[Stage, ...]
-    coverage: tuple[Layer, ...]
+    coverage: tuple[CoverageRow, ...]
     passes: tuple[Pass, ...]
     sign_zeros: SignZeros
     weight_zeros: dict[str, int]
@@ -306,7 +306,7 @@ class Report:
     parity: tuple[ParityRow, ...]
     absent: tuple[AbsentRuntime, ...]
     proofs: tuple[ProofTable, ...]
-    twins: tuple[TwinRow, ...]
+    twins: tuple[LayerCheckRow, ...]
     latency: tuple[LatencyRow, ...]
     sizes: Sizes
     notes: tuple[str, ...]
@@ -355,8 +355,8 @@ class Report:
         content["truth"]["agreement"]["share"] = self.truth.agreement.share
         for table, proof in zip(content["proofs"], self.proofs, strict=True):
             table["proved"] = proof.proved
-        for twin, source_twin in zip(content["twins"], self.twins, strict=True):
-            twin["passed"] = source_twin.passed
+        for checked, source_row in zip(content["twins"], self.twins, strict=True):
+            checked["passed"] = source_row.passed
         plain = json_value(content)
         assert isinstance(plain, dict)
         return plain

@@ -21,7 +21,7 @@ from fdabnn_deploy.prove import Row
 from fdabnn_deploy.system.environment import environment
 from fdabnn_deploy.system.progress import Stage
 from fdabnn_deploy.verify.gate.results import Gate, LayerCheck, LayerTable, OutputCheck
-from fdabnn_deploy.verify.layer_checks import TwinResult
+from fdabnn_deploy.verify.layer_checks import LayerCheckResult
 from fdabnn_deploy.verify.metrics import Agreement, Comparison, Difference
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -43,7 +43,7 @@ def example(*, passed: bool = True) -> Report:
         ),
         () if passed else ("sum (add): its operands are on no grid",),
     )
-    twin = TwinResult("conv/binary_conv", "conv", "BinaryConv2d", 27, 100, 0 if passed else 1, first)
+    check = LayerCheckResult("conv/binary_conv", "conv", "BinaryConv2d", 27, 100, 0 if passed else 1, first)
     return Report(
         created="2026-01-01T00:00:00+00:00",
         environment=environment(),
@@ -56,8 +56,8 @@ def example(*, passed: bool = True) -> Report:
         input_limits=reports.InputLimits(-2.0, 2.5, "mean and std, and 8 inputs", True),
         stages=(Stage("read", "resnet20", 0.5, 1000), Stage("capture", "5 operators", 1.5)),
         coverage=(
-            reports.Layer("conv", "conv2d", (4, 3, 3, 3), True, True, False, "", "", "conv/binary_conv", 1),
-            reports.Layer("fc", "linear", (2, 4), False, True, True, "its weight is float", "binarise it", "", 0),
+            reports.CoverageRow("conv", "conv2d", (4, 3, 3, 3), True, True, False, "", "", "conv/binary_conv", 1),
+            reports.CoverageRow("fc", "linear", (2, 4), False, True, True, "its weight is float", "binarise it", "", 0),
         ),
         passes=(reports.Pass("fold_norm", 2, ("two folded",), ("conv: no",)),),
         sign_zeros=reports.SignZeros(8, 100, {"conv": 3}, 0.875, 0.5, "plus", 3, {"conv": "behind a ReLU"}),
@@ -92,7 +92,7 @@ def example(*, passed: bool = True) -> Report:
         ),
         absent=(reports.AbsentRuntime("lce", "tflite", "larq-compute-engine is not installed"),),
         proofs=(proof,),
-        twins=(reports.TwinRow("onnxruntime", "onnx", 8, (twin,)),),
+        twins=(reports.LayerCheckRow("onnxruntime", "onnx", 8, (check,)),),
         latency=(reports.LatencyRow("onnxruntime", "1.32", "onnx", Latency(1.0, 0.9, 1.2, 50, 1)),),
         sizes=reports.Sizes(1000, 2000, 108, 392),
         notes=("bireal was assumed", "nobody says which values the inputs take"),

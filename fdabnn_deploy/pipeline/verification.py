@@ -28,10 +28,10 @@ from fdabnn_deploy.pipeline.report import (
     AbsentRuntime,
     ArtifactFile,
     LatencyRow,
+    LayerCheckRow,
     ParityRow,
     ProofTable,
     Truth,
-    TwinRow,
 )
 from fdabnn_deploy.pipeline.target_checks import installed_runtimes
 from fdabnn_deploy.prove import prove_forms
@@ -42,7 +42,7 @@ from fdabnn_deploy.system.progress import Stages
 from fdabnn_deploy.targets.converter import Artifact, ConvertOptions
 from fdabnn_deploy.targets.target import Target
 from fdabnn_deploy.transforms.deploy import Deployed
-from fdabnn_deploy.verify import layer_checks as twins
+from fdabnn_deploy.verify import layer_checks
 from fdabnn_deploy.verify import metrics as parity
 from fdabnn_deploy.verify.gate.judge import judge
 from fdabnn_deploy.verify.gate.results import Gate
@@ -69,7 +69,7 @@ class Reference:
         truth: the deployed graph against the module: what the passes changed, before any converter.
         gate: the verdict on that.
         parity: the deployed graph on other executors than the one that gave `expected`.
-        twins: every binary layer alone, with the tensors recorded in the deployed graph.
+        layer_checks: every binary layer alone, with the tensors recorded in the deployed graph.
     """
 
     samples: Samples
@@ -79,7 +79,7 @@ class Reference:
     truth: Truth
     gate: Gate
     parity: tuple[ParityRow, ...]
-    twins: twins.Twins | None
+    layer_checks: layer_checks.LayerChecks | None
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ class CheckedFile:
     artifact: Artifact
     sessions: tuple[tuple[Runtime, Session], ...]
     parity: tuple[ParityRow, ...]
-    twins: tuple[TwinRow, ...]
+    layer_checks: tuple[LayerCheckRow, ...]
     proofs: tuple[ProofTable, ...] = field(default=())
     absent: tuple[AbsentRuntime, ...] = field(default=())
 
@@ -132,7 +132,7 @@ def reference(
             accuracy_trained=parity.accuracy(trained, samples.labels),
             accuracy_deployed=parity.accuracy(computed, samples.labels),
         )
-        built = twins.build(graph, session.run_all([samples.images[: twins.MAX_IMAGES]]))
+        built = layer_checks.build(graph, session.run_all([samples.images[: layer_checks.MAX_IMAGES]]))
         rows = () if grids is None else _other_executors(graph, session, samples, computed)
     with stages.run("gate") as stage:
         gate = judge(captured, deployed, graph, grids or (), samples.images, trained, computed)
@@ -168,7 +168,7 @@ def convert_and_check(
     truth: Reference,
     stages: Stages,
 ) -> CheckedFile:
-    """Writes one target's file and its twins into a folder, runs both on each of the target's runtimes, and proves the file."""
+    """Writes one target's file and that of its layer checks, runs both on each of the target's runtimes, and proves the file."""
     path = folder / f"{info.name}{target.suffix}"
     with stages.run("convert", target.name) as stage:
         artifact = target.converter().convert(graph, info, path, options)
@@ -199,7 +199,8 @@ def convert_and_check(
         sessions.append((runtime, session))
     if truth.exact:
         rows += _check_settings(target, runtimes, graph, info, artifact, folder, truth, stages)
-    alone = _check_twins(target, runtimes, info, folder, options, truth.twins, stages) if truth.twins else ()
+    checks = truth.layer_checks
+    alone = _check_layers(target, runtimes, info, folder, options, checks, stages) if checks else ()
     return CheckedFile(artifact, tuple(sessions), tuple(rows), alone, proofs, absent)
 
 
@@ -249,24 +250,24 @@ def _check_settings(
     return rows
 
 
-def _check_twins(
+def _check_layers(
     target: Target,
     runtimes: Sequence[Runtime],
     info: ModelInfo,
     folder: Path,
     options: ConvertOptions,
-    built: twins.Twins,
+    built: layer_checks.LayerChecks,
     stages: Stages,
-) -> tuple[TwinRow, ...]:
-    path = folder / f"{info.name}.twins{target.suffix}"
+) -> tuple[LayerCheckRow, ...]:
+    path = folder / f"{info.name}.layers{target.suffix}"
     rows = []
-    with stages.run("twins", f"{target.name}: {len(built.layers)} binary layers, each alone") as stage:
+    with stages.run("layers", f"{target.name}: {len(built.layers)} binary layers, each alone") as stage:
         target.converter().convert(built.graph, info, path, replace(options, batch=1))
         stage.bytes = path.stat().st_size
         for runtime in runtimes:
             session = runtime.open(path)
             rows.append(
-                TwinRow(runtime.name, target.name, len(built.layers[0].recorded), built.check(session))
+                LayerCheckRow(runtime.name, target.name, len(built.layers[0].recorded), built.check(session))
             )
     path.unlink()
     return tuple(rows)
@@ -305,12 +306,12 @@ def failures(truth: Reference, files: Sequence[CheckedFile]) -> tuple[str, ...]:
     for proof in (proof for file in files for proof in file.proofs):
         form = f" ({proof.form})" if proof.form else ""
         found += [f"{proof.target}{form}: cannot be proved: {failure}" for failure in proof.failures]
-    for twin_row in (twin for file in files for twin in file.twins):
-        for layer in twin_row.layers:
+    for checked in (row for file in files for row in file.layer_checks):
+        for layer in checked.layers:
             if layer.first is not None:
                 first = layer.first
                 found.append(
-                    f"{twin_row.target} on {twin_row.runtime}: binary layer {layer.module or layer.node} alone differs in "
+                    f"{checked.target} on {checked.runtime}: binary layer {layer.module or layer.node} alone differs in "
                     f"{layer.differing} of {layer.values} accumulators, first at {list(first.index)}: "
                     f"{first.a:g} expected, {first.b:g} computed"
                 )

@@ -65,8 +65,8 @@ def for_file(path: Path) -> Runtime:
     return get(target.default_runtime.name)
 
 
-def beside(path: Path) -> list[str]:
-    """The names of runtimes, installed or not, that check files with this path's suffix beside the one of `for_file`."""
+def further(path: Path) -> list[str]:
+    """The names of runtimes, installed or not, that check files with this path's suffix after the one of `for_file`."""
     target = targets.for_suffix(path)
     return [] if target is None else [entry.name for entry in target.verifying[1:]]
 

@@ -23,8 +23,8 @@ def test_every_runtime_carries_its_name_and_opens_its_suffixes(name: str) -> Non
 def test_both_targets_have_a_runtime() -> None:
     assert registry.for_file(Path("a/model.onnx")).name == "onnxruntime"
     assert registry.for_file(Path("a/model.tflite")).name == "litert"
-    assert registry.beside(Path("a/model.onnx")) == []
-    assert registry.beside(Path("a/MODEL.TFLITE")) == ["lce"]
+    assert registry.further(Path("a/model.onnx")) == []
+    assert registry.further(Path("a/MODEL.TFLITE")) == ["lce"]
 
 
 def test_an_unknown_suffix_names_the_known_ones() -> None:
@@ -42,7 +42,7 @@ def test_an_unknown_name_suggests_the_nearest() -> None:
 def test_looking_one_up_loads_no_framework() -> None:
     program = (
         "import sys; from pathlib import Path; from fdabnn_deploy.runtimes import registry;"
-        "registry.for_file(Path('a.onnx')); registry.beside(Path('a.tflite'));"
+        "registry.for_file(Path('a.onnx')); registry.further(Path('a.tflite'));"
         "[registry.get(name) for name in registry.names()];"
         "assert not {'ai_edge_litert', 'onnxruntime', 'tensorflow', 'torch', 'onnx'} & set(sys.modules)"
     )

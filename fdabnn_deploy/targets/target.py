@@ -14,7 +14,7 @@ from fdabnn_deploy.system.plugins import INSTALL, resolve
 from fdabnn_deploy.system.read_file import read_whole
 from fdabnn_deploy.targets.converter import Converter, Kernels
 
-Role = Literal["default", "beside", "named"]
+Role = Literal["default", "further", "named"]
 Checksum = Literal["fits", "changed", "none", ""]
 
 
@@ -26,8 +26,8 @@ class RuntimeEntry:
         name: as users type it and reports print it.
         title: its name in tables.
         runtime: a class that takes no arguments and meets `fdabnn_deploy.runtimes.base.Runtime`.
-        role: `default` opens such files and has to be installed; `beside` checks them too, where it is installed; `named` runs them where a
-            user names it. Exports are verified on the first two.
+        role: `default` opens such files and has to be installed; `further` checks them too, where it is installed; `named` runs them where
+            a user names it. Exports are verified on the first two.
     """
 
     name: str
@@ -68,7 +68,7 @@ class Target:
         reader: for the prover: a function (bytes) that yields, per form that a runtime gives the file, its name ("" for the file
             itself) and its `fdabnn_deploy.prove.program.Program`.
             None where there is no prover: such files are written with float numerics only.
-        kernels: choices of `--kernels` beside "standard".
+        kernels: choices of `--kernels` other than "standard".
         contents: a function (path) that gives a file's bytes with all that belongs to it; None where that is the file alone.
         packed_signs: whether its sessions give packed signs, which a capsule then checks.
         device: how the default runtime gets onto devices; None where `fdabnn-profile` does not take such files.
@@ -104,8 +104,8 @@ class Target:
     @property
     def verifying(self) -> tuple[RuntimeEntry, ...]:
         """The runtimes that exports are verified on, the default first."""
-        beside = (entry for entry in self.runtimes if entry.role == "beside")
-        return self.default_runtime, *beside
+        further = (entry for entry in self.runtimes if entry.role == "further")
+        return self.default_runtime, *further
 
     def converter(self) -> Converter:
         """The converter that writes its files.

@@ -42,7 +42,7 @@ from fdabnn_deploy.system import choices
 from fdabnn_deploy.system.progress import Progress, Stages
 from fdabnn_deploy.verify import metrics, opened_models, reproducer
 from fdabnn_deploy.verify.comparison_report import ComparisonReport, LayerRow, SideReport
-from fdabnn_deploy.verify.cross_runtime import RuntimeRow, compare_beside
+from fdabnn_deploy.verify.cross_runtime import RuntimeRow, compare_across_runtimes
 from fdabnn_deploy.verify.opened_models import Side
 
 if TYPE_CHECKING:
@@ -226,12 +226,14 @@ def _open(
 def _on_other_runtimes(
     side: Side, images: FloatArray, outputs: list[FloatArray], atol: float | None, stages: Stages
 ) -> list[RuntimeRow]:
-    if not side.beside:
+    if not side.further:
         return []
     exact = side.numerics is not None and side.numerics.mode == "exact"
-    names = ", ".join(f"{beside.runtime} {beside.version}" for beside in side.beside if beside.session)
+    names = ", ".join(f"{other.runtime} {other.version}" for other in side.further if other.session)
     with stages.run("run", f"{side.name} on {names} too"):
-        return list(compare_beside(side.name, side.runtime, exact, side.beside, images, outputs, atol))
+        return list(
+            compare_across_runtimes(side.name, side.runtime, exact, side.further, images, outputs, atol)
+        )
 
 
 def _not_judged(a: Side, b: Side, atol: float | None) -> str:

@@ -1,4 +1,4 @@
-"""A file on further runtimes, beside the one that opens it by default: exact files promise the same bits on all of them."""
+"""Cross-runtime comparison: a file on further runtimes than its default one. Exact files promise the same bits on all of them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from fdabnn_deploy.verify.metrics import Comparison
 
 
 @dataclass(frozen=True)
-class Beside:
+class FurtherRuntime:
     """A further runtime: `session` runs the file there.
 
     It is None where the runtime refuses the file, for the reason `refused`, or is not installed, as `absent` says.
@@ -59,7 +59,7 @@ class RuntimeRow:
         return self.judged and self.comparison is not None and not self.comparison.passed
 
 
-def open_beside(path: Path, asked_for: Sequence[str] = ()) -> Iterator[Beside]:
+def open_further(path: Path, asked_for: Sequence[str] = ()) -> Iterator[FurtherRuntime]:
     """Opens a file on the further runtimes for its suffix.
 
     Args:
@@ -72,35 +72,35 @@ def open_beside(path: Path, asked_for: Sequence[str] = ()) -> Iterator[Beside]:
     """
     default, suffix = registry.for_file(path).name, path.suffix.lower()
     named = [name for name in asked_for if name != default and suffix in registry.get(name).suffixes]
-    for name in dict.fromkeys((*registry.beside(path), *named)):
+    for name in dict.fromkeys((*registry.further(path), *named)):
         version = ""
         try:
             runtime = registry.get(name)
             version = runtime.version()
-            yield Beside(name, version, runtime.open(path))
+            yield FurtherRuntime(name, version, runtime.open(path))
         except RuntimeMissingError as error:
             if name in named:
                 raise
-            yield Beside(name, "", None, absent=str(error))
+            yield FurtherRuntime(name, "", None, absent=str(error))
         except ModelRefusedError as error:
-            yield Beside(name, version, None, str(error))
+            yield FurtherRuntime(name, version, None, str(error))
 
 
-def compare_beside(
+def compare_across_runtimes(
     path: str,
     against: str,
     judged: bool,
-    runtimes: Sequence[Beside],
+    runtimes: Sequence[FurtherRuntime],
     images: FloatArray,
     outputs: list[Array],
     atol: float | None,
 ) -> Iterator[RuntimeRow]:
     """Runs a file on the further runtimes and compares with the outputs on its default one; see `RuntimeRow`."""
-    for beside in runtimes:
-        comparison, refused = None, beside.refused
-        if beside.session is not None:
+    for other in runtimes:
+        comparison, refused = None, other.refused
+        if other.session is not None:
             try:
-                computed = run_in_batches(beside.session, images)
+                computed = run_in_batches(other.session, images)
             except ModelRefusedError as error:
                 if judged:
                     raise
@@ -108,5 +108,5 @@ def compare_beside(
             else:
                 comparison = metrics.compare_outputs(outputs, computed, atol)
         yield RuntimeRow(
-            path, beside.runtime, beside.version, against, judged, refused, comparison, beside.absent
+            path, other.runtime, other.version, against, judged, refused, comparison, other.absent
         )

@@ -16,7 +16,7 @@ from fdabnn_deploy.targets.converter import ConvertOptions
 from fdabnn_deploy.targets.installed import find_converter
 from fdabnn_deploy.verify.comparison import compare_models
 from fdabnn_deploy.verify.comparison_report import SCHEMA_FILE
-from fdabnn_deploy.verify.cross_runtime import open_beside
+from fdabnn_deploy.verify.cross_runtime import open_further
 from fdabnn_tflite.runtime.lce import LceRuntime, LceSession
 from fdabnn_tflite.runtime.tensorflow_lite import TfliteRuntime
 
@@ -41,7 +41,7 @@ def write(path: Path, numerics: Numerics) -> Path:
 
 @pytest.fixture(scope="module")
 def exact(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write(tmp_path_factory.mktemp("beside") / "exact.tflite", EXACT)
+    return write(tmp_path_factory.mktemp("further") / "exact.tflite", EXACT)
 
 
 def one_more(self: LceSession, inputs: list[FloatArray]) -> list[FloatArray]:
@@ -99,14 +99,14 @@ def test_what_is_missing_is_absent_and_what_refuses_says_why(
         raise ModelRefusedError("not this one")
 
     monkeypatch.setattr(LceRuntime, "open", missing)
-    (beside,) = open_beside(exact)
-    assert (beside.runtime, beside.version, beside.session, beside.absent) == ("lce", "", None, "not here")
+    (other,) = open_further(exact)
+    assert (other.runtime, other.version, other.session, other.absent) == ("lce", "", None, "not here")
     (row,) = compare_models(exact, exact, "random:2").runtimes[:1]
     assert (row.absent, row.refused, row.comparison, row.failed) == ("not here", "", None, False)
     monkeypatch.setattr(LceRuntime, "open", refuse)
     (row,) = compare_models(exact, exact, "random:2").runtimes[:1]
     assert (row.refused, row.comparison, row.failed) == ("not this one", None, False)
-    assert list(open_beside(Path("model.onnx"))) == []
+    assert list(open_further(Path("model.onnx"))) == []
 
 
 def test_a_runtime_that_was_asked_for_has_to_be_there(exact: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -119,7 +119,7 @@ def test_a_runtime_that_was_asked_for_has_to_be_there(exact: Path, monkeypatch: 
 
     monkeypatch.setattr(TfliteRuntime, "open", missing)
     with pytest.raises(RuntimeMissingError, match="not here"):
-        list(open_beside(exact, ["tflite"]))
+        list(open_further(exact, ["tflite"]))
     with pytest.raises(UsageError, match="unknown runtime 'tflit': did you mean 'tflite'"):
         compare_models(exact, exact, "random:2", runtimes=["tflit"])
     with pytest.raises(

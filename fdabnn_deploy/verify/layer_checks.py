@@ -1,9 +1,9 @@
-"""One-layer twins: every binary layer alone, sign in front, nothing behind (multiplier 1, bias 0).
+"""Layer checks: every binary layer alone, sign in front, nothing behind (multiplier 1, bias 0).
 
 In a whole network a wrong binary layer can hide behind float rounding. Alone it cannot: its outputs are the
 integer accumulators, magnitude at most K = kh*kw*C/groups < 2^24, which float32 holds exactly whatever the
-order of the sum. So a twin, run on the tensor that the layer really gets, must equal the reference operator
-in every value. All twins of a network share one graph, hence one file: `in_<i>` -> sign -> binary layer ->
+order of the sum. So a layer, run on the tensor that the layer really gets, must equal the reference operator
+in every value. All checks of a network share one graph, hence one file: `in_<i>` -> sign -> binary layer ->
 `out_<i>`.
 """
 
@@ -23,7 +23,7 @@ MAX_IMAGES = 8
 
 
 @dataclass(frozen=True)
-class Twin:
+class LayerCheck:
     """One binary layer and the tensors recorded around it.
 
     Attributes:
@@ -44,8 +44,8 @@ class Twin:
 
 
 @dataclass(frozen=True)
-class TwinResult:
-    """How a twin came out on a runtime.
+class LayerCheckResult:
+    """How a layer check came out on a runtime.
 
     Attributes:
         node: name of the binary layer.
@@ -72,27 +72,33 @@ class TwinResult:
 
 
 @dataclass(frozen=True)
-class Twins:
+class LayerChecks:
     """All binary layers of a network; `graph` has one input and one output per layer, in their order."""
 
     graph: Graph
-    layers: tuple[Twin, ...]
+    layers: tuple[LayerCheck, ...]
 
-    def check(self, session: Session) -> tuple[TwinResult, ...]:
-        """Runs the twins' file on a runtime and compares every accumulator with `==`."""
-        outputs = session.run([twin.recorded for twin in self.layers])
+    def check(self, session: Session) -> tuple[LayerCheckResult, ...]:
+        """Runs the checks' file on a runtime and compares every accumulator with `==`."""
+        outputs = session.run([check.recorded for check in self.layers])
         results = []
-        for twin, output in zip(self.layers, outputs, strict=True):
-            found = compare(twin.expected, output)
+        for check, output in zip(self.layers, outputs, strict=True):
+            found = compare(check.expected, output)
             results.append(
-                TwinResult(
-                    twin.node, twin.module, twin.kind, twin.taps, found.values, found.differing, found.first
+                LayerCheckResult(
+                    check.node,
+                    check.module,
+                    check.kind,
+                    check.taps,
+                    found.values,
+                    found.differing,
+                    found.first,
                 )
             )
         return tuple(results)
 
 
-def build(graph: Graph, tensors: Mapping[str, FloatArray]) -> Twins | None:
+def build(graph: Graph, tensors: Mapping[str, FloatArray]) -> LayerChecks | None:
     """Takes every binary layer out of a deployed graph.
 
     Args:
@@ -101,11 +107,11 @@ def build(graph: Graph, tensors: Mapping[str, FloatArray]) -> Twins | None:
             used.
 
     Returns:
-        The twins, or None where the graph has no binary layer.
+        The checks, or None where the graph has no binary layer.
     """
     nodes: list[Node] = []
     outputs: list[str] = []
-    layers: list[Twin] = []
+    layers: list[LayerCheck] = []
     inputs: list[Node] = []
     for i, node in enumerate(graph.nodes_of(BinaryConv2d, BinaryLinear)):
         (sign,) = graph.producers(node)
@@ -118,7 +124,7 @@ def build(graph: Graph, tensors: Mapping[str, FloatArray]) -> Twins | None:
         recorded = np.ascontiguousarray(tensors[source][:MAX_IMAGES])
         expected = node.op.reference(sign.op.reference(recorded))
         taps = node.op.taps  # type: ignore[attr-defined]
-        layers.append(Twin(node.name, node.module, node.op.kind, taps, recorded, expected))
+        layers.append(LayerCheck(node.name, node.module, node.op.kind, taps, recorded, expected))
     if not layers:
         return None
-    return Twins(Graph([*inputs, *nodes], outputs), tuple(layers))
+    return LayerChecks(Graph([*inputs, *nodes], outputs), tuple(layers))

@@ -62,7 +62,7 @@ class ReferenceSession(Session):
         raise NotImplementedError
 
 
-def build() -> layer_checks.Twins:
+def build() -> layer_checks.LayerChecks:
     graph = network()
     images = RNG.standard_normal((layer_checks.MAX_IMAGES + 3, 3, 6, 6)).astype(np.float32)
     built = layer_checks.build(graph, evaluate_all(graph, [images]))
@@ -72,7 +72,7 @@ def build() -> layer_checks.Twins:
 
 def test_every_binary_layer_stands_alone() -> None:
     built = build()
-    assert [(twin.node, twin.module, twin.kind, twin.taps) for twin in built.layers] == [
+    assert [(check.node, check.module, check.kind, check.taps) for check in built.layers] == [
         ("conv", "a.conv", "BinaryConv2d", 27),
         ("fc", "fc", "BinaryLinear", 4),
     ]
@@ -81,11 +81,11 @@ def test_every_binary_layer_stands_alone() -> None:
 
 
 def test_it_reads_what_the_layer_read_and_gives_integers() -> None:
-    for twin in build().layers:
-        assert len(twin.recorded) == layer_checks.MAX_IMAGES
-        assert twin.recorded.std() > 0
-        np.testing.assert_array_equal(twin.expected, np.rint(twin.expected))
-        assert 0 < np.abs(twin.expected).max() <= twin.taps
+    for check in build().layers:
+        assert len(check.recorded) == layer_checks.MAX_IMAGES
+        assert check.recorded.std() > 0
+        np.testing.assert_array_equal(check.expected, np.rint(check.expected))
+        assert 0 < np.abs(check.expected).max() <= check.taps
 
 
 def test_equal_accumulators_pass() -> None:
@@ -106,6 +106,6 @@ def test_one_wrong_accumulator_is_found() -> None:
     assert first.b - first.a == 2
 
 
-def test_a_network_without_binary_layers_has_no_twins() -> None:
+def test_a_network_without_binary_layers_has_no_layer_checks() -> None:
     graph = Graph([Node("x", Input((3, 4, 4))), Node("y", GlobalAvgPool(), ("x",))], ["y"])
     assert layer_checks.build(graph, {}) is None

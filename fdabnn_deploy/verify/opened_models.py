@@ -23,7 +23,7 @@ from fdabnn_deploy.runtimes.base import Session
 from fdabnn_deploy.system.read_file import exists
 from fdabnn_deploy.targets import installed as targets
 from fdabnn_deploy.targets.target import Checksum
-from fdabnn_deploy.verify.cross_runtime import Beside, open_beside
+from fdabnn_deploy.verify.cross_runtime import FurtherRuntime, open_further
 
 if TYPE_CHECKING:
     from fdabnn_deploy.frontend.checkpoint import Source
@@ -49,7 +49,7 @@ class Side:
         run_all: computes every tensor of the deployed graph that this side has.
         graph: the deployed graph, where it is known.
         trained: whether it is the trained model, before any pass.
-        beside: the further runtimes that are installed for this file.
+        further: the further runtimes that are installed for this file.
         checksum: whether the file is the one that was exported; see `fdabnn_deploy.verify.comparison_report.SideReport`.
         notes: what was assumed about a checkpoint, and left out of it.
     """
@@ -65,7 +65,7 @@ class Side:
     run_all: Callable[[FloatArray], Mapping[str, FloatArray]]
     graph: Graph | None = None
     trained: bool = False
-    beside: tuple[Beside, ...] = ()
+    further: tuple[FurtherRuntime, ...] = ()
     checksum: Checksum = ""
     notes: tuple[str, ...] = ()
 
@@ -116,7 +116,7 @@ def open_file(path: Path, runtimes: Sequence[str] = ()) -> Side:
         numerics=_numerics(path, metadata),
         run=lambda images: run_in_batches(session, images),
         run_all=lambda images: session.run_all([images]),
-        beside=tuple(open_beside(path, runtimes)),
+        further=tuple(open_further(path, runtimes)),
         checksum=target.status(path, metadata),
     )
 

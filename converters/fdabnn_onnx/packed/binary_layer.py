@@ -17,7 +17,7 @@ from fdabnn_deploy.ir.graph import Graph, Node
 from fdabnn_deploy.ir.ops import Add, Affine, BinaryConv2d, BinaryLinear, FloatArray, PRelu
 from fdabnn_onnx.emitter import Emitter
 from fdabnn_onnx.lower import LOWERINGS
-from fdabnn_onnx.packed.domain import constant, emit
+from fdabnn_onnx.packed.operator_domain import constant, emit
 
 WORD = 32
 PARTS = ("slope", "scale", "offset")

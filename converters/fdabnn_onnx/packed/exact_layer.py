@@ -9,8 +9,8 @@ from fdabnn_deploy.ir.graph import Node
 from fdabnn_deploy.ir.ops import Conv2d, FloatArray
 from fdabnn_onnx.emitter import Emitter
 from fdabnn_onnx.lower import LOWERINGS
-from fdabnn_onnx.packed.domain import constant, emit
 from fdabnn_onnx.packed.fixed_point import write_slices
+from fdabnn_onnx.packed.operator_domain import constant, emit
 
 SUBTRACT = -1
 """In an expression: the difference of the two results in front of it."""

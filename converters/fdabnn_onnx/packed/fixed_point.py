@@ -11,7 +11,7 @@ from fdabnn_deploy.ir.graph import Graph, Node
 from fdabnn_deploy.ir.ops import Clamp, RoundToGrid, Saturate
 from fdabnn_onnx.emitter import Emitter
 from fdabnn_onnx.lower import LOWERINGS
-from fdabnn_onnx.packed.domain import constant, emit
+from fdabnn_onnx.packed.operator_domain import constant, emit
 
 
 def limits_inside(graph: Graph) -> dict[str, Node]:

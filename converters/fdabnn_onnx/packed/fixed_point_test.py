@@ -12,7 +12,7 @@ from fdabnn_deploy.ir.graph import Graph, Node
 from fdabnn_deploy.ir.model_info import ModelInfo
 from fdabnn_deploy.ir.ops import Op
 from fdabnn_onnx.build_model import build_model
-from fdabnn_onnx.packed.build import build_packed
+from fdabnn_onnx.packed.build_packed import build_packed
 from fdabnn_onnx.runtime.onnxruntime import OnnxRuntimeSession
 
 pytestmark = pytest.mark.runtimes

@@ -23,9 +23,9 @@ from fdabnn_deploy.ir.graph import Graph, Node
 from fdabnn_deploy.ir.ops import FloatArray
 from fdabnn_deploy.ir.ops.conv import conv2d_reference
 from fdabnn_tflite.emitter import Emitter, Tensor
-from fdabnn_tflite.layout import NHWC, Form, Pair, in_order, op_windows, pads_before_sign
 from fdabnn_tflite.lower.lowerings import lowers
 from fdabnn_tflite.runtime.tensors import Layout
+from fdabnn_tflite.tensor_layout import NHWC, Form, Pair, in_order, op_windows, pads_before_sign
 
 
 @lowers(ops.Sign)

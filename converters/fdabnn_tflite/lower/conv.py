@@ -9,8 +9,8 @@ import numpy as np
 from fdabnn_deploy.ir.graph import Node
 from fdabnn_deploy.ir.ops import Conv2d, FloatArray, Linear
 from fdabnn_tflite.emitter import Emitter, Tensor
-from fdabnn_tflite.layout import FLAT, NHWC, Padding, in_order, op_windows
 from fdabnn_tflite.lower.lowerings import lowers
+from fdabnn_tflite.tensor_layout import FLAT, NHWC, Padding, in_order, op_windows
 
 
 @lowers(Conv2d)

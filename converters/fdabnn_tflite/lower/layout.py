@@ -9,9 +9,9 @@ import numpy as np
 from fdabnn_deploy.ir.graph import Node
 from fdabnn_deploy.ir.ops import Concat, DepthToSpace, Pad, Permute, Reshape, Slice, UpsampleNearest
 from fdabnn_tflite.emitter import Emitter, Tensor
-from fdabnn_tflite.layout import NHWC, Form, natural_form
 from fdabnn_tflite.lower.lowerings import lowers
 from fdabnn_tflite.runtime.tensors import Layout
+from fdabnn_tflite.tensor_layout import NHWC, Form, natural_form
 
 
 def _natural(emitter: Emitter, name: str) -> tuple[Tensor, Form]:

@@ -9,8 +9,8 @@ import numpy as np
 from fdabnn_deploy.ir.graph import Node
 from fdabnn_deploy.ir.ops import Add, Affine, Array, Clamp, Maximum, Mul, Op, PRelu, Relu, Softmax, Sub
 from fdabnn_tflite.emitter import Emitter
-from fdabnn_tflite.layout import FLAT, channel_values, natural_form
 from fdabnn_tflite.lower.lowerings import lowers
+from fdabnn_tflite.tensor_layout import FLAT, channel_values, natural_form
 
 _BINARY: dict[type[Op], str] = {Add: "AddV2", Sub: "Sub", Mul: "Mul", Maximum: "Maximum"}
 

@@ -10,8 +10,8 @@ from fdabnn_deploy.ir.graph import Node
 from fdabnn_deploy.ir.ops import AvgPool2d, FloatArray, GlobalAvgPool, GlobalSum, MaxPool2d
 from fdabnn_deploy.ir.ops.conv import conv2d_reference
 from fdabnn_tflite.emitter import Emitter
-from fdabnn_tflite.layout import FLAT, NHWC, Padding, Pair, op_windows
 from fdabnn_tflite.lower.lowerings import lowers
+from fdabnn_tflite.tensor_layout import FLAT, NHWC, Padding, Pair, op_windows
 
 
 @lowers(MaxPool2d)

@@ -6,8 +6,8 @@ from fdabnn_deploy.errors import ModelRefusedError
 from fdabnn_deploy.ir.graph import Node
 from fdabnn_deploy.ir.ops import BinaryConv2d, BinaryLinear, Input, Sign
 from fdabnn_tflite.emitter import Emitter, Tensor
-from fdabnn_tflite.layout import natural_form
 from fdabnn_tflite.lower import LOWERINGS
+from fdabnn_tflite.tensor_layout import natural_form
 
 
 def lower_graph(emitter: Emitter, inputs: tuple[Tensor, ...]) -> list[Tensor]:

@@ -69,7 +69,7 @@ def test_state_is_refused_by_name(forward: Forward) -> None:
         capture(Stateful(forward).eval(), (2, 1, 1))
 
 
-def beside(own: Any, x: Tensor) -> Tensor:
+def counted_only(own: Any, x: Tensor) -> Tensor:
     own.count += 1
     return signs(x)
 
@@ -86,6 +86,6 @@ def without_a_number(own: Any, x: Tensor) -> Tensor:
     return result
 
 
-@pytest.mark.parametrize("forward", [beside, written_before_it_is_read, without_a_number])
+@pytest.mark.parametrize("forward", [counted_only, written_before_it_is_read, without_a_number])
 def test_what_repeats_itself_is_no_state(forward: Forward) -> None:
     assert capture(Stateful(forward).eval(), (2, 1, 1)).outputs == (0,)

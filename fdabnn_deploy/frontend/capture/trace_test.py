@@ -20,7 +20,7 @@ from fdabnn_deploy.ir.reference import evaluate
 SHAPE = (3, 6, 6)
 
 
-class Layer(nn.Module):
+class CustomLayer(nn.Module):
     """A binary convolution whose forward does something of its own, given as a function of (self, x)."""
 
     def __init__(self, forward: Callable[[Any, Tensor], Any]) -> None:
@@ -48,7 +48,7 @@ def plain(layer: Any, x: Tensor) -> Tensor:
 
 def module(forward: Callable[[Any, Tensor], Any], **attributes: Any) -> nn.Module:
     torch.manual_seed(0)
-    layer = Layer(forward)
+    layer = CustomLayer(forward)
     for name, value in attributes.items():
         setattr(layer, name, value)
     return nn.Sequential(nn.Conv2d(3, 3, 1), layer).eval().requires_grad_(False)

@@ -65,19 +65,19 @@ def fit_keys(state: StateDict, wanted: Collection[str], what: str = "the checkpo
         notes.append(left_out_note(what, prefix, averages, _alone(averages[0])))
     if prefix:
         inside = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
-        beside = {key: value for key, value in state.items() if not key.startswith(prefix)}
-        clash = inside.keys() & beside.keys()
-        state = {**inside, **{(f"(beside) {key}" if key in clash else key): v for key, v in beside.items()}}
+        outside = {key: value for key, value in state.items() if not key.startswith(prefix)}
+        clash = inside.keys() & outside.keys()
+        state = {**inside, **{(f"(outside) {key}" if key in clash else key): v for key, v in outside.items()}}
     missing = [key for key in wanted - state.keys() if not key.endswith(_COUNTER)]
     left = [
-        key for key in state if key not in wanted and _TRAINING_ONLY.search(key.removeprefix("(beside) "))
+        key for key in state if key not in wanted and _TRAINING_ONLY.search(key.removeprefix("(outside) "))
     ]
     if left and not missing:
         state = {key: value for key, value in state.items() if key not in left}
         told = [
             key
             for key in left
-            if key != "n_averaged" and not key.removeprefix("(beside) ").startswith(averages or ("\0",))
+            if key != "n_averaged" and not key.removeprefix("(outside) ").startswith(averages or ("\0",))
         ]
         if told:
             notes.append(f"left out of {what}, as it belongs to the training only: {shorten(told)}")

@@ -63,7 +63,7 @@ def test_a_module_of_the_networks_own_that_is_called_so_stays() -> None:
 
 
 @pytest.mark.parametrize(
-    ("prefix", "beside"),
+    ("prefix", "others"),
     [
         (
             "model.",
@@ -77,12 +77,12 @@ def test_a_module_of_the_networks_own_that_is_called_so_stays() -> None:
         ("student.", ["teacher.conv.weight", "teacher.bn.weight"]),
     ],
 )
-def test_what_belongs_to_the_training_is_left_out_and_said(prefix: str, beside: list[str]) -> None:
-    state = {**{name: torch.ones(1) for name in beside}, **under(prefix)}
+def test_what_belongs_to_the_training_is_left_out_and_said(prefix: str, others: list[str]) -> None:
+    state = {**{name: torch.ones(1) for name in others}, **under(prefix)}
     fitted = fit_keys(state, STATE.keys(), "a.pt")
     assert fitted.state.keys() == STATE.keys()
     assert all(torch.equal(fitted.state[key], STATE[key]) for key in STATE)
-    told = [name for name in beside if name != "n_averaged"]
+    told = [name for name in others if name != "n_averaged"]
     assert bool(fitted.notes) == bool(told)
     assert all(name in fitted.notes[0] for name in told)
 
@@ -102,7 +102,7 @@ def test_another_layer_is_not_left_out() -> None:
 def test_a_key_beside_the_prefix_never_replaces_one_under_it() -> None:
     fitted = fit_keys({**under("a.b."), "fc.weight": torch.ones(5)}, STATE.keys())
     assert torch.equal(fitted.state["fc.weight"], STATE["fc.weight"])
-    assert "(beside) fc.weight" in fitted.state
+    assert "(outside) fc.weight" in fitted.state
 
 
 def test_the_same_network_twice_is_not_guessed_at() -> None:

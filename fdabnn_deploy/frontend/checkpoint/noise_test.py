@@ -14,8 +14,8 @@ from fdabnn_deploy.frontend.checkpoint.noise import (
 )
 
 
-class Layer(nn.Module):
-    """Alpha and what may stand beside it."""
+class NoisyLayer(nn.Module):
+    """A layer with alpha, and the parts that go with it in FDA layers."""
 
     def __init__(self, alpha: torch.Tensor | float, *, n: bool = True, noise: bool = True) -> None:
         super().__init__()
@@ -32,10 +32,10 @@ class Layer(nn.Module):
 def test_layers_of_a_state_dict() -> None:
     network = nn.ModuleDict(
         {
-            "fda": Layer(torch.tensor(0.1)),
-            "no_n": Layer(torch.tensor(0.1), n=False),
-            "sine_only": Layer(torch.tensor(0.1), noise=False),
-            "recu": Layer(nn.Parameter(torch.ones(4)), n=False, noise=False),
+            "fda": NoisyLayer(torch.tensor(0.1)),
+            "no_n": NoisyLayer(torch.tensor(0.1), n=False),
+            "sine_only": NoisyLayer(torch.tensor(0.1), noise=False),
+            "recu": NoisyLayer(nn.Parameter(torch.ones(4)), n=False, noise=False),
         }
     )
     assert fda_layer_names(network.state_dict()) == ["fda", "no_n", "sine_only"]
@@ -47,7 +47,7 @@ def test_layers_of_a_state_dict() -> None:
     [torch.tensor(0.05), torch.tensor([1e-8]), nn.Parameter(torch.tensor(-0.05)), 0.05, torch.tensor(5e-40)],
 )
 def test_any_alpha_but_zero_is_noise(alpha: torch.Tensor | float) -> None:
-    network = nn.Sequential(Layer(alpha), Layer(torch.tensor(0.0)))
+    network = nn.Sequential(NoisyLayer(alpha), NoisyLayer(torch.tensor(0.0)))
     report = find_noise(network)
     assert [layer.name for layer in report.noisy] == ["0"]
     with pytest.raises(ModelRefusedError, match="1 of 2 FDA layers") as error:
@@ -62,18 +62,18 @@ def test_any_alpha_but_zero_is_noise(alpha: torch.Tensor | float) -> None:
 
 @pytest.mark.parametrize("alpha", [torch.tensor(0.0), torch.tensor(-0.0), 0.0])
 def test_zero_is_binary(alpha: torch.Tensor | float) -> None:
-    report = find_noise(Layer(alpha))
+    report = find_noise(NoisyLayer(alpha))
     assert len(report.layers) == 1
     refuse_noise("a.pt", report)
-    assert not drop_noise(Layer(alpha), report).dropped
+    assert not drop_noise(NoisyLayer(alpha), report).dropped
 
 
 def test_many_layers_are_listed_in_part() -> None:
-    network = nn.Sequential(*(Layer(torch.tensor(0.1)) for _ in range(9)))
+    network = nn.Sequential(*(NoisyLayer(torch.tensor(0.1)) for _ in range(9)))
     with pytest.raises(ModelRefusedError, match="9 of 9") as error:
         refuse_noise("a.pt", find_noise(network))
     assert "... and 3 more" in str(error.value)
 
 
 def test_the_largest_of_several_alphas_counts() -> None:
-    assert find_noise(Layer(torch.tensor([0.0, -0.2, 0.1]))).layers[0].alpha == pytest.approx(-0.2)
+    assert find_noise(NoisyLayer(torch.tensor([0.0, -0.2, 0.1]))).layers[0].alpha == pytest.approx(-0.2)

@@ -279,10 +279,10 @@ def test_what_frameworks_save_beside_the_weights(
         monkeypatch.setitem(sys.modules, module.__name__, module)
     setattr(module, kind.__name__, kind)
     monkeypatch.setattr(kind, "__module__", name)
-    beside = kind()
-    if isinstance(beside, dict):
-        beside.update(lr=0.1, layers=[1, 2])
-    (tmp_path / "a.pt").write_bytes(saved({"state_dict": {"a.b": torch.ones(1)}, "x": beside}, legacy=legacy))
+    other = kind()
+    if isinstance(other, dict):
+        other.update(lr=0.1, layers=[1, 2])
+    (tmp_path / "a.pt").write_bytes(saved({"state_dict": {"a.b": torch.ones(1)}, "x": other}, legacy=legacy))
     monkeypatch.undo()
     content = load_file(tmp_path / "a.pt").content
     assert torch.equal(content["state_dict"]["a.b"], torch.ones(1))

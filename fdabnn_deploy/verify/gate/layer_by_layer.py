@@ -64,8 +64,8 @@ def check_layers(
 
     def compare(in_float32: bool) -> LayerTable:
         walk = _Walk(captured, deployed, exact, errors)
-        beside = InFloat32(walk.wanted, walk.seen_in_float32) if in_float32 else None
-        program = DoubleProgram(captured, beside)
+        float32 = InFloat32(walk.wanted, walk.seen_in_float32) if in_float32 else None
+        program = DoubleProgram(captured, float32)
         for start in range(0, count, CAPTURE_BATCH):
             batch = images[start : min(start + CAPTURE_BATCH, count)]
             walk.begin(len(batch))

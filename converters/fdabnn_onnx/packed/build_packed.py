@@ -15,9 +15,9 @@ from fdabnn_deploy.transforms.binary_blocks import binary_blocks
 from fdabnn_onnx.build_model import finish_model, lower_node
 from fdabnn_onnx.emitter import Emitter
 from fdabnn_onnx.packed.binary_layer import BlockWriter
-from fdabnn_onnx.packed.domain import DOMAIN, VERSION
 from fdabnn_onnx.packed.exact_layer import write_exact_layer
 from fdabnn_onnx.packed.fixed_point import limits_inside, write_rounding
+from fdabnn_onnx.packed.operator_domain import DOMAIN, VERSION
 
 
 def build_packed(graph: Graph, info: ModelInfo, batch: int | None) -> ModelProto:

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from fdabnn_deploy.ir.graph import Graph, Node
 from fdabnn_deploy.ir.ops import Add, BinaryConv2d, Conv2d, Input, MaxPool2d, Sign
 from fdabnn_deploy.ir.ops.conv import conv_size
-from fdabnn_tflite.layout import (
+from fdabnn_tflite.runtime.tensors import Layout
+from fdabnn_tflite.tensor_layout import (
     FLAT,
     NHWC,
     PLAIN,
@@ -27,7 +28,6 @@ from fdabnn_tflite.layout import (
     stored_shape,
     windows,
 )
-from fdabnn_tflite.runtime.tensors import Layout
 
 OUTSIDE = -1
 
