@@ -1,4 +1,4 @@
-"""What an export costs: ResNet-20 to both targets in under 20 s on 2 idle cores, and under 2 GB."""
+"""The cost of an export: ResNet-20 to both targets in under 20 s on 2 idle cores, and under 2 GB."""
 
 from __future__ import annotations
 

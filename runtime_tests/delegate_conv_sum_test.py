@@ -164,7 +164,7 @@ CASES = {
 
 @pytest.fixture(scope="module")
 def files() -> dict[str, bytes]:
-    """What TensorFlow's converter makes of the cases, by name."""
+    """The files that TensorFlow's converter makes of the cases, by name."""
     tf, _ = import_tensorflow()
     made = {}
     with native_stderr(), warnings.catch_warnings():

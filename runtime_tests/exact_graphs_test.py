@@ -70,7 +70,7 @@ class Network:
 
 @dataclass
 class Tally:
-    """What happened so far.
+    """Counts of the networks so far.
 
     Attributes:
         drawn: networks.

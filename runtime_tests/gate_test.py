@@ -1,4 +1,4 @@
-"""What the gate makes of whole exports: networks that are changed on the way, not binary, or have inputs that nobody knows."""
+"""The gate's verdict on whole exports: networks that are changed on the way, that are not binary, or whose inputs are unknown."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the aarch64 kernels and whole models execute, against the table in tools/instruction_counts."""
+"""Instructions that the aarch64 kernels and whole models execute, against the table in tools/instruction_counts."""
 
 from __future__ import annotations
 

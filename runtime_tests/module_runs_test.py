@@ -1,4 +1,4 @@
-"""What a module's forward does to its input, and what it returns, from export() to the finished files."""
+"""Modules that change their input or return structures, from export() to the finished files."""
 
 from __future__ import annotations
 

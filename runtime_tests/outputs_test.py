@@ -1,4 +1,4 @@
-"""What the command line tools do to what their outputs are named after, and what they leave where they are stopped."""
+"""Command line tools never overwrite their inputs, and leave whole files or none where they are stopped."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ from fdabnn_tflite.runtime.tflite_file import parse_tflite
 
 @pytest.fixture(autouse=True)
 def every_run_is_quiet(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is compared must not depend on the machine's other business."""
+    """Lifts the bound of noise: the comparison must not depend on the machine's load."""
     monkeypatch.setattr(figures, "NOISE_BOUND", 1e6)
 
 

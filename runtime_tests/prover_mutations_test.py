@@ -1,4 +1,4 @@
-"""What makes a network inexact is caught by the prover, by name; and runtimes or the reference really differ there, or the reason why not.
+"""Changes that make a network inexact: the prover names each, and runtimes or the reference really differ, or it is said why they do not.
 
 Each mutation breaks one thing in a network that is proved exact, in the graph or in the finished file. Its witness is a batch of inputs on
 which ONNX Runtime at some level, PyTorch on the graph, LCE, and the NumPy reference do not all give the same bits.

@@ -1,4 +1,4 @@
-"""What must not pass: a wrong file, a layer that lost its bit. Nothing is written then."""
+"""Exports that must not pass: a wrong file, a layer that is no longer binary. Nothing is written then."""
 
 from __future__ import annotations
 

@@ -84,7 +84,7 @@ def without_checksum(path: Path, folder: Path) -> Path:
 
 
 def profile(model: Path, folder: Path) -> Path:
-    """What ONNX Runtime writes about two runs of a file."""
+    """The profile that ONNX Runtime writes of two runs of a file."""
     options = onnxruntime.SessionOptions()
     options.enable_profiling = True
     options.profile_file_prefix = str(folder / "profile")

@@ -265,7 +265,7 @@ def test_the_report_says_what_ran(
 @pytest.mark.filterwarnings("ignore:Statistics for quantized inputs")
 @pytest.mark.parametrize("kind", ["float", "int8 inside", "int8"])
 def test_files_without_binary_layers(kind: str, run: Run, tmp_path: Path) -> None:
-    """What a binary network is compared with, exported by TensorFlow itself."""
+    """A float network, as a baseline, exported by TensorFlow itself."""
     import tensorflow as tf
 
     rng = np.random.default_rng(0)

@@ -33,7 +33,7 @@ def plus_minus(x: Tensor) -> Tensor:
 
 
 class Binary(nn.Module):
-    """What a spelling makes of its input, convolved with weights of +-1, or of {-1, 0, 1}; padded with zeros."""
+    """The sign of the input in one spelling, convolved with weights of +-1, or of {-1, 0, 1}; padded with zeros."""
 
     def __init__(self, spell: Callable[[Tensor], Tensor], ternary: bool = False, stride: int = 1) -> None:
         super().__init__()
@@ -287,7 +287,7 @@ def test_a_checkpoint_is_compared_by_the_rule_of_the_file(tmp_path: Path) -> Non
 
 
 class Values(nn.Module):
-    """What spellings make of each value, without a layer behind them."""
+    """The signs of the input in several spellings, without a layer behind them."""
 
     def __init__(self, spellings: Sequence[Callable[[Tensor], Tensor]]) -> None:
         super().__init__()

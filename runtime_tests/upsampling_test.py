@@ -53,7 +53,7 @@ ENLARGING: dict[str, tuple[Callable[[], nn.Module], int, str, str]] = {
         "RESIZE_NEAREST_NEIGHBOR",
     ),
 }
-"""What makes the operator, the channels it leaves of 16, and its names in ONNX and TFLite files."""
+"""For each kind: its constructor, the channels it leaves of 16, and its names in ONNX and TFLite files."""
 
 
 @pytest.mark.parametrize("kind", ENLARGING)

@@ -44,7 +44,7 @@ class Installed:
     folder: Path
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """What Python does with these arguments."""
+        """Runs Python with these arguments."""
         return subprocess.run(
             [*self.python, *arguments],
             cwd=self.folder,
@@ -55,7 +55,7 @@ class Installed:
         )
 
     def prints(self, *arguments: str) -> str:
-        """What Python prints, if nothing goes wrong."""
+        """Runs Python and returns its output; fails where it fails."""
         done = self.run(*arguments)
         assert done.returncode == 0, f"{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
         return done.stdout

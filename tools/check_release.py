@@ -28,7 +28,7 @@ def newest(changelog: str) -> str | None:
 
 
 def changelog_problems(version: str, changelog: str) -> list[str]:
-    """What keeps the changelog from being that of a release.
+    """Lists why the changelog is not that of a release.
 
     Args:
         version: of the release.
@@ -58,7 +58,7 @@ def changelog_problems(version: str, changelog: str) -> list[str]:
 
 
 def repository_problems(version: str, root: Path = ROOT) -> list[str]:
-    """What keeps the checkout from being tagged."""
+    """Lists why the checkout must not be tagged."""
 
     def git(*arguments: str) -> str:
         done = subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True, check=True)

@@ -17,7 +17,7 @@ WORTH_SHARING = 1024
 
 
 class Emitter:
-    """What a lowering writes to.
+    """Collects the nodes and constants of the ONNX model that lowerings write.
 
     The tensor that a graph node makes keeps its name. Everything else that a node needs is called `<node>/<part>`, with a number behind
     it in the rare case that the graph has a tensor of that name itself.

@@ -124,7 +124,7 @@ def check_simplified(model: ModelProto) -> str:
 
 
 def simplified(model: ModelProto, skipped: tuple[str, ...] = ()) -> ModelProto:
-    """What onnx-simplifier makes of a model, without the passes named.
+    """Simplifies a model with onnx-simplifier, without the passes named.
 
     Raises:
         RuntimeMissingError: onnx-simplifier is not installed.

@@ -22,7 +22,7 @@ from fdabnn_tflite.saved_model import build_flatbuffer
 
 @dataclass(frozen=True)
 class OnLce:
-    """What LCE and the reference make of some graphs.
+    """Some graphs, with the outputs of LCE and of the reference.
 
     Attributes:
         file: all graphs together.

@@ -24,7 +24,7 @@ def runtime_title(name: str) -> str:
 
 
 def print_inputs(console: Console, report: Report) -> None:
-    """What inputs are: the normalisation of pixels, and what they are limited to, with where that comes from."""
+    """Prints the input contract: the normalisation of pixels, and the limits of the inputs with their source."""
     parts = []
     model, limits = report.model, report.input_limits
     if model.mean is not None and model.std is not None:

@@ -34,7 +34,7 @@ _ENDS = frozenset({"--help", "-h", "--version"})
 
 @dataclass
 class _Given:
-    """What decides which libraries are needed.
+    """The arguments that decide which libraries are needed.
 
     Attributes:
         options: the last value of every option in `WITH_VALUE` that was given.

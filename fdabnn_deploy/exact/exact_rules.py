@@ -10,7 +10,7 @@ import numpy as np
 from fdabnn_deploy.errors import ModelRefusedError
 from fdabnn_deploy.exact.float_layer import float_layer
 from fdabnn_deploy.exact.fusion_hazards import ACTIVATIONS, BINARY_LAYERS, LAYERS
-from fdabnn_deploy.exact.graph_builder import Workbench
+from fdabnn_deploy.exact.graph_builder import GraphBuilder
 from fdabnn_deploy.exact.operand_grids import MARGIN, Cutter
 from fdabnn_deploy.exact.plan import Observed, limits
 from fdabnn_deploy.exact.record import Cut
@@ -50,73 +50,73 @@ def rule_for(op: Op) -> Rule:
 
 
 def _input(cutter: Cutter, node: Node) -> None:
-    bench = cutter.bench
+    builder = cutter.builder
     assert isinstance(node.op, ops.Input)
     # Nothing is known of an input but that it is float32, and not even that it is a number.
     largest = float(np.finfo(np.float32).max)
-    bench.feed(node, uniform(-largest, largest, 149, node.op.shape[0]))
+    builder.feed(node, uniform(-largest, largest, 149, node.op.shape[0]))
 
     def choice() -> tuple[Cut, float]:
-        margin = 1.0 if bench.has_range("input") else MARGIN
-        low, high = limits(bench.observed(node.name), bench.bounds(node.name), margin)
+        margin = 1.0 if builder.has_range("input") else MARGIN
+        low, high = limits(builder.observed(node.name), builder.bounds(node.name), margin)
         low, high = max(low, -LARGEST_INPUT), min(high, LARGEST_INPUT)
         return Cut(low, high, INPUT_BITS - math.frexp(max(abs(low), abs(high)))[1]), 0.0
 
     cut, _ = cutter.decide(node, choice)
-    limited = bench.add(node, ops.Saturate(cut.low, cut.high), [node.name], "limited")
+    limited = builder.add(node, ops.Saturate(cut.low, cut.high), [node.name], "limited")
     assert cut.exponent is not None
-    bench.stand_in(node.name, bench.add(node, ops.RoundToGrid(cut.exponent), [limited], "on_grid"))
+    builder.stand_in(node.name, builder.add(node, ops.RoundToGrid(cut.exponent), [limited], "on_grid"))
 
 
 def _affine(cutter: Cutter, node: Node) -> None:
-    bench, op = cutter.bench, node.op
+    builder, op = cutter.builder, node.op
     assert isinstance(op, ops.Affine)
-    source = bench.name(node.inputs[0])
+    source = builder.name(node.inputs[0])
     scale, offset = (np.where(np.abs(v) < NEGLIGIBLE, 0.0, v) for v in (op.scale, op.offset))
-    layer = bench.op(source)
+    layer = builder.op(source)
     if isinstance(layer, BINARY_LAYERS):
         # FOLD_BINARY_AFFINE: the folded weights m w are on the grid of m, and `K |m| + |b|` bounds every partial sum.
         gridded = to_grid(scale[:, None], offset, layer.taps, 0)
         if not (np.array_equal(gridded.weight[:, 0], scale) and np.array_equal(gridded.bias, offset)):
             # The grid leaves `24 - log2 K` bits.
-            source = _barrier(bench, node, source, math.inf)
-    elif isinstance(layer, ACTIVATIONS) and isinstance(bench.op_before(source), LAYERS):
+            source = _barrier(builder, node, source, math.inf)
+    elif isinstance(layer, ACTIVATIONS) and isinstance(builder.op_before(source), LAYERS):
         # FOLD_ACTIVATION
-        source = _barrier(bench, node, source, 1.0)
+        source = _barrier(builder, node, source, 1.0)
     _pointwise(cutter, node, ops.Affine(scale, offset), [source])
 
 
-def _barrier(bench: Workbench, node: Node, name: str, above: float) -> str:
+def _barrier(builder: GraphBuilder, node: Node, name: str, above: float) -> str:
     """Adds a fusion barrier: a clamp that changes no value, so that no runtime folds what follows into the layer in front.
 
     A limit below all values does; `above` is infinite, or 1 for an upper limit as well. Limits are powers of two from 8 on, which no
     runtime has an activation for.
     """
-    limit = 2.0 ** max(3, math.frexp(bench.bounds(name).magnitude)[1])
-    return bench.add(node, ops.Clamp(-limit, above * limit), [name], "held")
+    limit = 2.0 ** max(3, math.frexp(builder.bounds(name).magnitude)[1])
+    return builder.add(node, ops.Clamp(-limit, above * limit), [name], "held")
 
 
 def _prelu(cutter: Cutter, node: Node) -> None:
     assert isinstance(node.op, ops.PRelu)
     if np.all(node.op.slope == 1):
         # It changes nothing, and TensorFlow drops it: what stands behind it has to know what stands in front.
-        cutter.bench.stand_in(node.name, cutter.bench.name(node.inputs[0]))
+        cutter.builder.stand_in(node.name, cutter.builder.name(node.inputs[0]))
         return
     slope = np.where(np.abs(node.op.slope) < NEGLIGIBLE, np.float32(0), node.op.slope)
-    _pointwise(cutter, node, ops.PRelu(slope), [cutter.bench.name(node.inputs[0])])
+    _pointwise(cutter, node, ops.PRelu(slope), [cutter.builder.name(node.inputs[0])])
 
 
 def _keep(cutter: Cutter, node: Node) -> None:
-    _pointwise(cutter, node, node.op, [cutter.bench.name(name) for name in node.inputs])
+    _pointwise(cutter, node, node.op, [cutter.builder.name(name) for name in node.inputs])
 
 
 def _pointwise(cutter: Cutter, node: Node, op: Op, inputs: list[str]) -> None:
     """Adds an operator that rounds once or not at all, with what keeps its values within float32's normal numbers."""
-    bench = cutter.bench
-    bounds = _bounds(bench, op, inputs)
+    builder = cutter.builder
+    bounds = _bounds(builder, op, inputs)
     if bounds.grid > FINEST_GRID:
-        inputs = [_coarser(bench, node, name) for name in inputs]
-        bounds = _bounds(bench, op, inputs)
+        inputs = [_coarser(builder, node, name) for name in inputs]
+        bounds = _bounds(builder, op, inputs)
     if bounds.grid > FINEST_GRID or bounds.magnitude > LARGEST * 2**20:
         raise ModelRefusedError(
             f"{node.name} ({op.kind} in module '{node.module}'): its values may be as small as 2^-{bounds.grid} and as large as "
@@ -124,35 +124,35 @@ def _pointwise(cutter: Cutter, node: Node, op: Op, inputs: list[str]) -> None:
             + OTHERWISE
         )
     if bounds.magnitude > LARGEST:
-        inner = bench.add(node, op, inputs, "unlimited")
-        bench.add(node, ops.Clamp(-LARGEST, LARGEST), [inner])
+        inner = builder.add(node, op, inputs, "unlimited")
+        builder.add(node, ops.Clamp(-LARGEST, LARGEST), [inner])
     else:
-        bench.add(node, op, inputs)
+        builder.add(node, op, inputs)
 
 
-def _bounds(bench: Workbench, op: Op, inputs: list[str]) -> Values:
-    shapes = [bench.shape(name) for name in inputs]
-    return op.bounds([bench.bounds(name) for name in inputs], shapes, op.infer(*shapes))
+def _bounds(builder: GraphBuilder, op: Op, inputs: list[str]) -> Values:
+    shapes = [builder.shape(name) for name in inputs]
+    return op.bounds([builder.bounds(name) for name in inputs], shapes, op.infer(*shapes))
 
 
-def _coarser(bench: Workbench, node: Node, name: str) -> str:
+def _coarser(builder: GraphBuilder, node: Node, name: str) -> str:
     """Rounds a tensor whose grid is finer than `KEPT_BITS` below its largest magnitude."""
-    bounds = bench.bounds(name)
+    bounds = builder.bounds(name)
     exponent = KEPT_BITS - math.frexp(bounds.magnitude)[1]
     if bounds.grid <= exponent:
         return name
-    return bench.add(node, ops.RoundToGrid(exponent), [name], "coarser")
+    return builder.add(node, ops.RoundToGrid(exponent), [name], "coarser")
 
 
 def _pool_operand(cutter: Cutter, node: Node, area: int) -> str:
     """The operand of a pool on a grid on which a sum of `area` values is exact."""
-    bench = cutter.bench
-    bounds = bench.bounds(bench.name(node.inputs[0]))
+    builder = cutter.builder
+    bounds = builder.bounds(builder.name(node.inputs[0]))
 
     def choice() -> tuple[Cut, float]:
         if bounds.units * area < EXACT_UNITS:
             return Cut(float(bounds.low.min()), float(bounds.high.max()), None), 0.0
-        seen: Observed = bench.observed(node.inputs[0])
+        seen: Observed = builder.observed(node.inputs[0])
         low, high = limits(seen, bounds, MARGIN)
         largest = max(abs(low), abs(high))
         exponent = math.floor(math.log2((EXACT_UNITS - 1) / area / largest))
@@ -162,14 +162,14 @@ def _pool_operand(cutter: Cutter, node: Node, area: int) -> str:
         return Cut(math.floor(low / step) * step, math.ceil(high / step) * step, exponent), 0.0
 
     cut, error = cutter.decide(node, choice)
-    clipped = bench.clipped(bench.name(node.inputs[0]), cut.low, cut.high)
+    clipped = builder.clipped(builder.name(node.inputs[0]), cut.low, cut.high)
     operand = cutter.round(node, cut, cutter.limit(node, cut))
-    cutter.note(node, cut, bench.bounds(operand), error, clipped, None)
+    cutter.note(node, cut, builder.bounds(operand), error, clipped, None)
     return operand
 
 
 def _avg_pool(cutter: Cutter, node: Node) -> None:
-    bench, op = cutter.bench, node.op
+    builder, op = cutter.builder, node.op
     assert isinstance(op, ops.AvgPool2d)
     area = math.prod(op.kernel)
     if not op.count_include_pad and any(op.padding):
@@ -179,24 +179,26 @@ def _avg_pool(cutter: Cutter, node: Node) -> None:
         )
     operand = _pool_operand(cutter, node, area)
     if area & (area - 1) == 0:
-        bench.add(node, op, [operand])
+        builder.add(node, op, [operand])
         return
-    channels = bench.shape(operand)[1]
+    channels = builder.shape(operand)[1]
     ones = np.ones((channels, 1, *op.kernel), dtype=np.float32)
-    sums = bench.add(node, ops.Conv2d(ones, None, op.stride, op.padding, groups=channels), [operand], "sums")
-    bench.add(node, _divided(area, channels), [_barrier(bench, node, sums, math.inf)])
+    sums = builder.add(
+        node, ops.Conv2d(ones, None, op.stride, op.padding, groups=channels), [operand], "sums"
+    )
+    builder.add(node, _divided(area, channels), [_barrier(builder, node, sums, math.inf)])
 
 
 def _global_avg_pool(cutter: Cutter, node: Node) -> None:
-    bench, op = cutter.bench, node.op
+    builder, op = cutter.builder, node.op
     assert isinstance(op, ops.GlobalAvgPool)
-    area = math.prod(bench.shape(bench.name(node.inputs[0]))[2:])
+    area = math.prod(builder.shape(builder.name(node.inputs[0]))[2:])
     operand = _pool_operand(cutter, node, area)
     if area & (area - 1) == 0:
-        bench.add(node, op, [operand])
+        builder.add(node, op, [operand])
         return
-    total = bench.add(node, ops.GlobalSum(op.keepdims), [operand], "sum")
-    bench.add(node, _divided(area, bench.shape(total)[1]), [total])
+    total = builder.add(node, ops.GlobalSum(op.keepdims), [operand], "sum")
+    builder.add(node, _divided(area, builder.shape(total)[1]), [total])
 
 
 def _divided(area: int, channels: int) -> ops.Affine:

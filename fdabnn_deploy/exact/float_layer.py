@@ -26,25 +26,25 @@ LOGIT_ERROR = 2.0**-11
 
 def float_layer(cutter: Cutter, node: Node) -> None:
     """Adds the exact layer that stands for a float one."""
-    bench, op = cutter.bench, node.op
+    builder, op = cutter.builder, node.op
     assert isinstance(op, Conv2d | Linear)
     weight, bias = _parameters(op)
     original = node.inputs[0]
-    operand = bench.name(original)
+    operand = builder.name(original)
 
     def choice() -> tuple[Cut, float]:
-        tolerance = SIGN_ERROR if bench.leads_to_sign(node.name) else LOGIT_ERROR
-        return choose(weight, bias, bench.bounds(operand), bench.observed(original), MARGIN, tolerance)
+        tolerance = SIGN_ERROR if builder.leads_to_sign(node.name) else LOGIT_ERROR
+        return choose(weight, bias, builder.bounds(operand), builder.observed(original), MARGIN, tolerance)
 
     cut, error = cutter.decide(node, choice)
-    clipped = bench.clipped(operand, cut.low, cut.high)
+    clipped = builder.clipped(operand, cut.low, cut.high)
     operand_slices, weight_slices = slice_counts(cut.parts)
-    values = bench.bounds(operand)
-    operand_format = fixed_point(cut, values, bench.shape(operand), operand_slices)
-    bounds = operand_format.bounds(values, bench.shape(operand))[0]
+    values = builder.bounds(operand)
+    operand_format = fixed_point(cut, values, builder.shape(operand), operand_slices)
+    bounds = operand_format.bounds(values, builder.shape(operand))[0]
     weights = slices_of(weight, bias, bounds.magnitude, bounds.grid, weight_slices)
     exact = _exact(op, operand_format, weights, cut.parts)
-    bench.add(node, _with_free_names(bench.graph, node, exact), [operand])
+    builder.add(node, _with_free_names(builder.graph, node, exact), [operand])
     cutter.note(node, cut, bounds, error, clipped, _bits(weight, weights))
 
 

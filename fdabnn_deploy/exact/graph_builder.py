@@ -22,8 +22,8 @@ UNSEEN_INPUT = 16.0
 """Limit of an input that nobody knows anything of: normalised images stay far below."""
 
 
-class Workbench:
-    """Collects the exact graph.
+class GraphBuilder:
+    """Builds the exact graph, operator by operator.
 
     Args:
         graph: the float graph that it replaces.

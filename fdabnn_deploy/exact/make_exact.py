@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from fdabnn_deploy.exact.exact_rules import rule_for
-from fdabnn_deploy.exact.graph_builder import Workbench
+from fdabnn_deploy.exact.graph_builder import GraphBuilder
 from fdabnn_deploy.exact.grid_row import GridRow
 from fdabnn_deploy.exact.guard_sums import guard_sums
 from fdabnn_deploy.exact.operand_grids import Cutter
@@ -72,13 +72,13 @@ def make_exact(
         outcome = rewrite(graph)
         graph = outcome.graph
         reports.append(PassReport(name, outcome.applied, outcome.notes, outcome.skipped))
-    bench = Workbench(graph, samples, ranges or {})
-    cutter = Cutter(bench, None if record is None else dict(record.cuts))
+    builder = GraphBuilder(graph, samples, ranges or {})
+    cutter = Cutter(builder, None if record is None else dict(record.cuts))
     for node in graph:
         rule_for(node.op)(cutter, node)
-        bench.done(node)
+        builder.done(node)
     cutter.check_finished()
     reports.append(PassReport("exact_grids", len(cutter.rows), (), ()))
-    composed = bench.finish()
+    composed = builder.finish()
     numerics = Numerics("exact", cutter.cuts)
     return Exact(composed, decompose(composed), numerics, tuple(reports), tuple(cutter.rows))

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from fdabnn_deploy.errors import ModelRefusedError
-from fdabnn_deploy.exact.graph_builder import Workbench
+from fdabnn_deploy.exact.graph_builder import GraphBuilder
 from fdabnn_deploy.exact.grid_row import GridRow
 from fdabnn_deploy.exact.record import Cut
 from fdabnn_deploy.ir.graph import Node
@@ -28,7 +28,7 @@ class Cutter:
     """Puts limits and grids in front of reductions, chosen here or taken from a record.
 
     Args:
-        bench: the graph under construction.
+        builder: the graph under construction.
         recorded: cuts to take instead of choosing, or None.
 
     Attributes:
@@ -36,8 +36,8 @@ class Cutter:
         rows: for reports.
     """
 
-    def __init__(self, bench: Workbench, recorded: dict[str, Cut] | None) -> None:
-        self.bench = bench
+    def __init__(self, builder: GraphBuilder, recorded: dict[str, Cut] | None) -> None:
+        self.builder = builder
         self.cuts: dict[str, Cut] = {}
         self.rows: list[GridRow] = []
         self._recorded = recorded
@@ -74,14 +74,14 @@ class Cutter:
 
     def limit(self, node: Node, cut: Cut) -> str:
         """Emits the limits of a reduction's operand where they are not proven anyway; returns the limited tensor."""
-        bench, name = self.bench, self.bench.name(node.inputs[0])
-        limits = limits_of(cut, bench.bounds(name))
-        return name if limits is None else bench.add(node, Clamp(*limits), [name], "limited")
+        builder, name = self.builder, self.builder.name(node.inputs[0])
+        limits = limits_of(cut, builder.bounds(name))
+        return name if limits is None else builder.add(node, Clamp(*limits), [name], "limited")
 
     def round(self, node: Node, cut: Cut, limited: str) -> str:
         """Emits the rounding of a limited operand; returns the tensor on the grid."""
-        if cut.exponent is not None and self.bench.bounds(limited).grid > cut.exponent:
-            return self.bench.add(node, RoundToGrid(cut.exponent), [limited], "on_grid")
+        if cut.exponent is not None and self.builder.bounds(limited).grid > cut.exponent:
+            return self.builder.add(node, RoundToGrid(cut.exponent), [limited], "on_grid")
         return limited
 
     def note(

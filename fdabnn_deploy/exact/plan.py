@@ -138,7 +138,7 @@ def _on_grid(low: float, high: float, exponent: int | None) -> tuple[float, floa
 
 @dataclass(frozen=True)
 class _Rows:
-    """What the prediction needs of the parameters: sums per output channel."""
+    """Sums of the parameters per output channel, from which the error is predicted."""
 
     taps: int
     absolute: DoubleArray

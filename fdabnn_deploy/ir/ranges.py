@@ -1,4 +1,4 @@
-"""What is known of a tensor for every possible input: an interval per channel, and the grid that all values lie on.
+"""Bounds of a tensor that hold for every possible input: an interval per channel, and the grid that all values lie on.
 
 A tensor on the grid of exponent g holds multiples of `2^-g` only. Sums of such values are exact in float32 while they stay below `2^24`
 units; nonzero values are at least `2^-g`, so with g <= 126 no value is ever denormal.

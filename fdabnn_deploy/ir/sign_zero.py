@@ -1,4 +1,4 @@
-"""What a zero at `torch.sign` counts as in the deployed network: one bit has no 0."""
+"""The choices of a sign for zeros at `torch.sign` in the deployed network: one bit has no 0."""
 
 from __future__ import annotations
 

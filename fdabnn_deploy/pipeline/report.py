@@ -49,7 +49,10 @@ class Model:
 
 @dataclass(frozen=True)
 class InputLimits:
-    """What an exact graph cuts its inputs to, where that comes from, and whether anybody knows it: else samples were made up."""
+    """The interval to which an exact graph clamps its inputs.
+
+    `source` says in words where it comes from; `known` is False where it was guessed, because the samples were made up.
+    """
 
     low: float
     high: float
@@ -317,7 +320,7 @@ class Report:
 
     @property
     def verdict(self) -> Verdict:
-        """What is known of the files (docs/gate.md)."""
+        """The verdict on the files (docs/gate.md)."""
         if self.failures:
             return "failed"
         if self.allowed_changes:

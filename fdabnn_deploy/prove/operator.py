@@ -32,7 +32,7 @@ class Operator(ABC):
 
     @abstractmethod
     def reader(self) -> Callable[[Any], Step] | None:
-        """What makes a step of this operator; None where it has no neutral form."""
+        """The function that makes a step of this operator; None where it has no neutral form."""
 
     def step(self) -> Step:
         """The operator in neutral form; of kind `unknown`, with the reason, where it has none."""

@@ -23,7 +23,7 @@ def names(folder: Path) -> list[str]:
 
 
 def refusal(path: Path) -> str:
-    """What is said before the work, and again when it is written all the same; nothing changes."""
+    """Checks the message before the work and at writing, and that nothing changes."""
     before = path.lstat()
     with pytest.raises(UsageError, match=f"^cannot write {path}: ") as early:
         check_writable(path)

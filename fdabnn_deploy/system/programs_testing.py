@@ -82,7 +82,7 @@ def wanted_compiler(name: str, flags: Sequence[str] = ()) -> str:
 
 @cache
 def _trouble(path: str, suffix: str, flags: tuple[str, ...]) -> str:
-    """What goes wrong with the smallest program; empty if nothing does."""
+    """The error of compiling and running the smallest program; empty where there is none."""
     with tempfile.TemporaryDirectory() as folder:
         source, program = Path(folder) / f"smallest{suffix}", Path(folder) / "smallest"
         source.write_text("int main(void) { return 0; }\n")

@@ -59,7 +59,7 @@ def test_it_goes_with_its_context_its_object_and_its_process(tmp_path: Path) -> 
 
 
 def test_what_a_kill_leaves_goes_with_the_next_run(tmp_path: Path) -> None:
-    """What still runs keeps its own, and so does every other prefix."""
+    """Folders of running processes and of other prefixes are kept."""
     killed, left = hold(tmp_path)
     running, held = hold(tmp_path)
     others = [

@@ -50,7 +50,7 @@ def registered() -> tuple[Target, ...]:
 
 
 def unusable() -> dict[str, str]:
-    """What is wrong with installed targets that are left out of `registered`, by name."""
+    """Why installed targets are left out of `registered`, by their names."""
     return _load_all()[1]
 
 

@@ -122,7 +122,7 @@ def follow(layer: Layer, level: str, driver: Path, file: Path) -> list[int]:
 
 
 def straight(instructions: list[str]) -> list[str]:
-    """What a model of one long run can take: a call or return is a jump, and an address relative to the counter a constant."""
+    """Instructions for a model of one long run: calls and returns become jumps, addresses relative to the counter become constants."""
     jump = re.compile(r"^(blr?|br|ret)\b.*")
     address = re.compile(r"^adrp?\t(x\d+),.*")
     return [address.sub(r"mov \1, #0", jump.sub("b #0", text)) for text in instructions]

@@ -12,7 +12,7 @@ from arm_root.release import Release
 from fdabnn_deploy.errors import RuntimeMissingError
 
 LIBRARIES = ("libstdc++6", "libgomp1", "zlib1g")
-"""What the wheels load besides the C library."""
+"""Libraries that the wheels load besides the C library."""
 PYTHONS = ("3.12", "3.11", "3.13", "3.14")
 """In the order of choice: those that the project is tested with come first."""
 
@@ -117,7 +117,7 @@ def _environment() -> dict[str, str]:
 
 
 def _configuration(state: Path) -> str:
-    """What is set after the system's own configuration, whose proxies hold. Its hooks (desktops, containers) are for its own packages.
+    """Settings after the system's own configuration, whose proxies stay valid. Its hooks (desktops, containers) are for its own packages.
 
     Any error in fetching lists is one: by default apt goes on with what it has.
     """

@@ -85,7 +85,7 @@ def find_proot() -> str:
 
 
 def key(release: Release) -> str:
-    """What a device is made of, as 16 hexadecimal digits."""
+    """A hash of all that a device is made of, 16 hexadecimal digits."""
     parts = [str(FORMAT), release.name, release.codename, *apt.PYTHONS, *apt.LIBRARIES, *PACKAGES]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
 

@@ -42,7 +42,7 @@ MODEL = "Model\t\t: emulated by qemu-user\n"
 
 
 def key(release: Release) -> str:
-    """What a root is made of, as 16 hexadecimal digits."""
+    """A hash of all that a root is made of, 16 hexadecimal digits."""
     parts = [
         str(FORMAT),
         release.name,

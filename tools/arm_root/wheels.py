@@ -18,7 +18,7 @@ _OLDEST_GLIBC = 17
 
 
 def base_requirements(pyproject: Path = CHECKOUT / "pyproject.toml") -> tuple[str, ...]:
-    """What the package installs on a device."""
+    """The requirements of the package on a device."""
     content = tomllib.loads(pyproject.read_text())
     return tuple(content["project"]["dependencies"])
 

@@ -1,4 +1,4 @@
-"""What is expected of each case, from a TOML file; docs/cases.md describes it."""
+"""Reads the expected outcome of each case from a TOML file (docs/cases.md)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ OUTCOMES = ("exported", "refused", "passes")
 
 @dataclass(frozen=True)
 class Expected:
-    """What is expected of a case.
+    """The expected outcome of a case.
 
     Attributes:
         outcome: `exported`: its `run()` gives a report; `refused`: its `run()` raises an error of this package, or its last command ends

@@ -28,7 +28,7 @@ def run(args: Sequence[str] | None = None) -> int:
 
 
 def versions(guest: Guest) -> dict[str, str]:
-    """What the counts depend on besides the checkout."""
+    """Versions of all that the counts depend on besides the checkout."""
     packages = {name: guest.package_version(package) for name, package in _PACKAGES.items()}
     return {"processor": CPU, **packages}
 

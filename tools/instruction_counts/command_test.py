@@ -1,4 +1,4 @@
-"""What the command line says about counts, and how it ends."""
+"""Messages and exit codes of the command."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from unittest.mock import patch
 from fdabnn_deploy.native import library
 
 _RUNS = ("_run", "quantize_", "pack_planes")
-"""What the names of the functions that compute end or begin with."""
+"""Endings and beginnings of the names of the functions that compute."""
 _PLACES = 12
 _WORD = 2**64
 

@@ -83,7 +83,7 @@ def _run(guest: Guest, module: str, arguments: Sequence[str], level: str | None 
 
 
 def _sections(run: CountedRun) -> Iterator[tuple[dict[str, Any], Counts]]:
-    """What was printed for each section, and its counts."""
+    """Pairs of the line printed for each section and its counts."""
     # The runtimes greet, too.
     printed = [json.loads(line) for line in run.stdout.splitlines() if line.startswith("{")]
     return zip(printed, (section.counts for section in run.sections), strict=True)

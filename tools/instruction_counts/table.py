@@ -119,7 +119,7 @@ def write(entries: Entries, versions: Mapping[str, str], path: Path = TABLE) -> 
 
 
 def read_versions(path: Path = TABLE) -> dict[str, str]:
-    """What the rows of a table that can be read were counted with."""
+    """The versions of the tools with which the rows of a table were counted."""
     versions: dict[str, str] = json.loads(path.read_text())["versions"]
     return versions
 

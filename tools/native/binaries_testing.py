@@ -1,4 +1,4 @@
-"""What compiled files say of themselves: 64-bit little-endian ELF (System V ABI, chapters 4 and 5) and Mach-O (Apple's mach-o/loader.h)."""
+"""Reads compiled files: 64-bit little-endian ELF (System V ABI, chapters 4 and 5) and Mach-O (Apple's mach-o/loader.h)."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ MACOS = "aarch64-macos.11.0"
 """Linked only: nothing of it has run."""
 
 RULES: dict[str, Any] = json.loads((NATIVE / "build.json").read_text(encoding="utf-8"))
-"""What is compiled with which flags; CMakeLists.txt beside it reads the same file."""
+"""Sources, flags and ISA levels; CMakeLists.txt reads the same file."""
 EXPORTS = NATIVE / "exports.map"
 COMPILE = [f"-std=c++{RULES['standard']}", *RULES["compile"], "-I."]
 
@@ -76,13 +76,13 @@ KERNEL_TESTS = _product(RULES["tests"])
 
 
 def products(target: str) -> tuple[Product, ...]:
-    """What is linked for a target."""
+    """The products that are linked for a target."""
     machine = "macos" if "-macos" in target else target.split("-", 1)[0]
     return tuple(product for product in PRODUCTS if machine in product.machines)
 
 
 class Wheel(NamedTuple):
-    """What a wheel is built for.
+    """A platform that wheels are built for.
 
     Attributes:
         platform: the tag that installers choose it by (PEP 600).

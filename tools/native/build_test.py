@@ -1,4 +1,4 @@
-"""What the built library asks for and shows, read from its ELF tables."""
+"""Imported and exported symbols of the built library, read from its ELF tables."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_exports_nothing_but_its_interfaces(build: ModuleType) -> None:
 
 
 def test_the_plugin_takes_from_qemu_what_is_qemus(build: ModuleType) -> None:
-    """What the linker cannot check: it leaves open all that the emulator brings."""
+    """Checks undefined symbols, which the linker cannot: it leaves open all that the emulator provides."""
     if build.supported_machine() != "x86_64":
         pytest.skip("the plugin is for emulators that run on x86-64")
     table = list(symbols((build.LIB / build.INSTRUCTION_COUNT.name).read_bytes(), DYNSYM))

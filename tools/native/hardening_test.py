@@ -40,7 +40,7 @@ def built(machine: str) -> Path:
 
 
 def read(readelf: str, machine: str, name: str, *options: str) -> str:
-    """What readelf says of a file."""
+    """The output of readelf for a file."""
     return listed(readelf, built(machine) / name, *options)
 
 
@@ -71,7 +71,7 @@ def test_nothing_is_writable_and_executable(readelf: str, machine: str, name: st
 
 
 GUARD = bytes.fromhex("0000000000000aff")
-"""What zig's own library puts between a function's arrays and its return address, on aarch64 (lib/compiler_rt/ssp.zig)."""
+"""Stack canary of zig's own library on aarch64: stands between a function's arrays and its return address (lib/compiler_rt/ssp.zig)."""
 
 
 @pytest.mark.parametrize(("machine", "name"), FILES)

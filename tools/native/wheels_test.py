@@ -1,4 +1,4 @@
-"""What is in the wheels, and that they are the same bytes wherever they are built."""
+"""Contents of the wheels, and that they are the same bytes wherever they are built."""
 
 from __future__ import annotations
 

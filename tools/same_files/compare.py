@@ -42,7 +42,7 @@ def nameless_onnx(content: bytes) -> bytes:
 
 
 def nameless_tflite(content: bytes) -> list[Any]:
-    """What a TFLite file computes: operators, tensors and constants in order, without names and metadata."""
+    """The computation of a TFLite file: operators, tensors and constants in order, without names and metadata."""
     schema: Any = importlib.import_module("ai_edge_litert.schema_py_generated")
     model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
 

@@ -1,4 +1,4 @@
-"""What a command sees of the optional programs."""
+"""The optional programs that a command finds."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ from fdabnn_tflite.runtime.session import TfliteSession
 from fdabnn_tflite.runtime.tflite_file import TfliteFile, read_tflite
 
 FloatKernels = Literal["XNNPACK", "new XNNPACK", "built-in"]
-"""What computes the operators on floats: XNNPACK, the default; XNNPACK with the features that are still behind a flag; TensorFlow Lite's
+"""The kernels for operators on floats: XNNPACK, the default; XNNPACK with the features that are still behind a flag; TensorFlow Lite's
 own kernels. Its reference kernels are no choice: they lack ROUND, which exact files use."""
 
 _RESOLVERS: dict[FloatKernels, str] = {

@@ -111,7 +111,7 @@ class TfliteSession(Session):
     def _all(
         self, interpreter: Any, places: Sequence[TensorPlace], inputs: Sequence[FloatArray]
     ) -> list[Array]:
-        """What the interpreter computes for all of its outputs.
+        """Runs the interpreter and returns all of its outputs.
 
         Raises:
             ModelRefusedError: one of them cannot be split into images.

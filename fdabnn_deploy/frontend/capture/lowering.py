@@ -111,7 +111,7 @@ class Lowering:
 
 
 def owner(weight: Expression, module: str) -> str:
-    """What a layer is called by: the module that calls it, or, where that is a part of it only, the owner of its weight.
+    """The name of a layer: the module that calls it, or, where that module only contains it, the owner of its weight.
 
     `F.conv2d(x, sign(self.conv1.weight))` in the top module is `conv1`; without this all such layers would be nameless.
     """

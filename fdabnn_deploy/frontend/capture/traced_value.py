@@ -1,4 +1,4 @@
-"""What a value is during capture, and how a node of the exported program is read."""
+"""The values that capture computes with, and how it reads a node of the exported program."""
 
 from __future__ import annotations
 

@@ -61,7 +61,7 @@ def describe(data: bytes) -> str:
 
 
 def describe_zip(data: bytes) -> str | None:
-    """What a readable zip archive is if `torch.save` did not write it (a noun phrase), else None.
+    """A noun phrase for the kind of a readable zip archive, None if `torch.save` wrote it.
 
     Raises:
         zipfile.BadZipFile: the archive is damaged.

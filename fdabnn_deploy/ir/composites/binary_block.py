@@ -27,7 +27,7 @@ from fdabnn_deploy.ir.ranges import Values
 T = TypeVar("T")
 
 EPILOGUE: tuple[type[Op], ...] = (PRelu, Affine, Clamp, Add)
-"""What an epilogue may consist of, `Add` being the addition of a shortcut."""
+"""The operators of which an epilogue may consist; `Add` is the addition of a shortcut."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,4 +1,4 @@
-"""What is known of each single value moves with it."""
+"""Bounds of single values move with the values."""
 
 from __future__ import annotations
 

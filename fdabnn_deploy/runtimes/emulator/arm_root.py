@@ -21,7 +21,7 @@ RECORD = "fdabnn-arm-root.json"
 CURRENT = "current"
 """In the cache, a link to the root that was made last."""
 CPU = "cortex-a72"
-"""What the emulator shows programs, unless QEMU_CPU names another: the processor that the root's /proc/cpuinfo describes."""
+"""The processor that the emulator shows to programs, unless QEMU_CPU names another: the one of the root's /proc/cpuinfo."""
 _HOW_TO_MAKE = "make one with  python tools/arm_root  in a checkout of fdabnn-deploy"
 _PASSED_ON = ("HOME", "LANG", "LC_ALL", "PATH", "TMPDIR", "TZ", "USER", "CI", "FDABNN_KERNELS", "QEMU_CPU")
 

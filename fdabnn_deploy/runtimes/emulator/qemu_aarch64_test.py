@@ -1,4 +1,4 @@
-"""What is said where something is missing; runtime_tests/qemu_aarch64_test.py runs models."""
+"""Messages where a part of the emulator is missing; runtime_tests/qemu_aarch64_test.py runs models."""
 
 from __future__ import annotations
 

@@ -61,7 +61,7 @@ def _affine(graph: Graph, node: Node) -> tuple[Affine | Clamp, str] | str | None
 
 
 def _operator(op: Op, vector: DoubleArray, first: bool) -> Affine | Clamp | str:
-    """What an operator with a constant vector is; `first` says that the constant is its first operand."""
+    """The affine operator that equals an operator with a constant vector; `first` says that the constant is its first operand."""
     ones, zeros = np.ones_like(vector), np.zeros_like(vector)
     if isinstance(op, Add):
         return Affine(ones, vector)

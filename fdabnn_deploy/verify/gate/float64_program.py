@@ -20,7 +20,7 @@ Seen = Callable[[str, torch.Tensor], None]
 
 @dataclass(frozen=True)
 class InFloat32:
-    """What is wanted of the same program in float32, as it is written, in step with that in float64.
+    """Asks for the same program in float32, as it is written, in step with that in float64.
 
     So that no error travels, float32 starts anew from the values of some tensors in float64.
 

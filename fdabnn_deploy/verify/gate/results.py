@@ -124,7 +124,7 @@ class Gate:
 
     @property
     def file_limits(self) -> tuple[float, ...]:
-        """What each output of a file with float numerics may change, from the trained network's.
+        """The largest change of each output that a file with float numerics may have against the trained network.
 
         Where the network is not judged for what arithmetic does to it, three times that.
         """

@@ -166,7 +166,7 @@ def _is_three_valued(graph: Graph, name: str, step: Step) -> bool:
 
 
 def _resolved(graph: Graph, name: str, step: Step, sign_zero: SignZero) -> torch.Tensor | None:
-    """What a three-valued sign gives at 0 when deployed, per channel; None where that is what is written."""
+    """The value at 0, per channel, of a three-valued sign as it is deployed; None where it is 0 as in the network."""
     levels = step.levels(graph.shape(name))
     assert levels is not None
     if sign_zero == "exact":

@@ -89,7 +89,7 @@ def serves(t: Tensor, channels: int) -> bool:
 
 
 def result_type(t: Tensor) -> torch.dtype:
-    """What the convolution behind ``t`` computes in: autocast's type, or that of ``t``."""
+    """The type in which the convolution that reads ``t`` computes: autocast's, or that of ``t``."""
     return torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else t.dtype
 
 

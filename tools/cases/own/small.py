@@ -1,4 +1,4 @@
-"""What the cases share: binary layers as people write them, and the call of the export. No case itself."""
+"""Shared by the cases: binary layers as people write them, and the call of the export. Not a case itself."""
 
 from __future__ import annotations
 
