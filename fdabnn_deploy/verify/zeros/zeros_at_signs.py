@@ -166,7 +166,7 @@ def _is_three_valued(graph: Graph, name: str, step: Step) -> bool:
 
 
 def _resolved(graph: Graph, name: str, step: Step, sign_zero: SignZero) -> torch.Tensor | None:
-    """The value at 0, per channel, of a three-valued sign as it is deployed; None where it is 0 as in the network."""
+    """The value at 0, per channel, of a three-valued sign as it is deployed; None where it is the value as written."""
     levels = step.levels(graph.shape(name))
     assert levels is not None
     if sign_zero == "exact":
