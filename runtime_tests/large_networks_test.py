@@ -87,7 +87,9 @@ def test_every_bit_is_equal_and_the_network_is_still_itself(
     assert report.samples.images == len(images)
     assert all(row.comparison.differing == 0 for row in report.parity)
     assert all(proof.proved for proof in report.proofs)
-    assert report.truth.agreement.share >= LEAST_AGREEMENT
+    # Untrained networks may waver so much that their decisions say nothing; the layers do.
+    assert report.gate.layers.layers
+    assert not report.gate.judged or report.truth.agreement.share >= LEAST_AGREEMENT
     assert report.truth.comparison.mean_abs <= LARGEST_MEAN_CHANGE * report.truth.output_range
     # Negative gammas are among the scales, or this says nothing about them.
     gammas = [m.weight for m in network.modules() if isinstance(m, nn.BatchNorm2d)]
