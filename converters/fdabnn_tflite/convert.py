@@ -23,8 +23,8 @@ from fdabnn_tflite.tensor_layout import choose_flipped
 class TfliteConverter:
     """Writes TFLite files with the binary operators of Larq Compute Engine; implements `fdabnn_deploy.targets.converter.Converter`.
 
-    Images are NHWC in the file. `fdabnn_tflite.runtime.tensors` describes the metadata that leads from the file's tensors back
-    to the graph's.
+    Images are NHWC in the file. `fdabnn_tflite.runtime.tensors` describes the metadata by which a tensor of the file is found in
+    the graph.
     """
 
     def convert(self, graph: Graph, info: ModelInfo, path: Path, options: ConvertOptions) -> Artifact:
@@ -32,10 +32,10 @@ class TfliteConverter:
 
         Raises:
             ModelRefusedError: an operator has no TFLite form.
-            UsageError: the batch size is no positive number.
+            UsageError: the batch size is not a positive number.
             NotWrittenError: the file cannot be written.
             RuntimeMissingError: TensorFlow or LCE is not installed.
-            FdabnnError: a binary layer came out as a float one.
+            FdabnnError: the file has a float layer where the graph has a binary one.
         """
         if options.batch is not None and options.batch < 1:
             raise UsageError(f"batch size {options.batch}: give a positive number, or 'dynamic'")
@@ -48,7 +48,7 @@ class TfliteConverter:
         return Artifact(TARGET.name, path, file.op_counts(), _notes(emitter, options))
 
     def variants(self, graph: Graph, info: ModelInfo, artifact: Artifact, folder: Path) -> dict[str, Path]:
-        """None: nothing rewrites TFLite files, and LCE's interpreter takes one image at a time."""
+        """No variants: there is no optimiser of TFLite files to try, and LCE's interpreter takes one image at a time."""
         return {}
 
 
@@ -59,19 +59,19 @@ def check_counts(file: TfliteFile, emitter: Emitter, results: Sequence[Any]) -> 
     """Compares the binary operators of the finished file with what was emitted.
 
     - `LceBconv2d`: one per binary layer; one per group of a grouped convolution.
-    - `LceBMaxPool2d`: at least one per max-pool that only one sign reads, or only one such max-pool; more where TensorFlow removes
+    - `LceBMaxPool2d`: at least one per max-pool whose only reader is a sign or another such max-pool; more where TensorFlow removes
       reshapes in between.
-    - `LceQuantize`: one per sign, except those that the binary layer in front of them computes itself: its file operator then writes
-      packed int32 instead of floats. LCE does this where the layer's accumulator, after scale and offset, goes to this sign (or to
+    - `LceQuantize`: one per sign, except those that the binary layer in front of them computes itself: its `LceBconv2d` then writes
+      signs packed into int32 instead of floats. LCE does this where the layer's accumulator, after scale and offset, goes to this sign (or to
       this sign through a max-pool) and nowhere else, and the layer does not pad zeros.
 
     Args:
-        file: finished.
-        emitter: that lowered the graph.
-        results: the function's outputs.
+        file: the finished file.
+        emitter: the one that lowered the graph.
+        results: outputs of the TensorFlow function that was converted.
 
     Raises:
-        FdabnnError: the file lacks a binary operator, or has a layer or sign too many.
+        FdabnnError: a number differs.
     """
     counts = file.op_counts()
     returned = {result.op.name for result in results}
@@ -79,7 +79,7 @@ def check_counts(file: TfliteFile, emitter: Emitter, results: Sequence[Any]) -> 
     packing = [operator for operator in binary if file.tensors[operator.outputs[0]].type == INT32]
     expected = {
         "LceBconv2d": len(emitter.binary_layers),
-        "LceBMaxPool2d": sum(_works_on_bits(pool, returned) for pool in emitter.pools),
+        "LceBMaxPool2d": sum(_pools_signs(pool, returned) for pool in emitter.pools),
         "LceQuantize": len(emitter.signs) - len(packing),
     }
     wrong = [
@@ -96,13 +96,13 @@ def check_counts(file: TfliteFile, emitter: Emitter, results: Sequence[Any]) -> 
         )
 
 
-def _works_on_bits(pool: Any, returned: set[str]) -> bool:
-    """Whether LCE packs signs in front of a max-pool's result."""
+def _pools_signs(pool: Any, returned: set[str]) -> bool:
+    """Whether LCE packs the signs before this max-pool: its only reader is a sign or another such max-pool."""
     readers = pool.consumers()
     if pool.op.name in returned or len(readers) != 1:
         return False
     return readers[0].type == "Less" or (
-        readers[0].type == "MaxPool" and _works_on_bits(readers[0].outputs[0], returned)
+        readers[0].type == "MaxPool" and _pools_signs(readers[0].outputs[0], returned)
     )
 
 

@@ -1,7 +1,7 @@
 """The native kernels over NumPy arrays, by way of `c_api/fdabnn.h`; for tests and benchmarks.
 
 Packed tensors are uint32 [..., ceil(channels / 32)]; see `kernels/words.h`. All arrays are checked before the library sees them. Calls
-leave Python's lock, and may be made from any number of threads with a pool each.
+release Python's interpreter lock; several threads may call at the same time, each with a pool of its own.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def function(name: str) -> Callable[..., Any]:
 
 
 def call(name: str, *arguments: Any) -> Any:
-    """Calls a function whose last argument is the text of an error.
+    """Calls a function whose last argument is a buffer for the text of an error.
 
     Raises:
         UsageError: the library refuses.
@@ -88,7 +88,7 @@ def call(name: str, *arguments: Any) -> Any:
 
 
 def levels() -> tuple[str, ...]:
-    """The names of the levels that this processor supports, slowest first."""
+    """The names of the ISA levels that this processor supports, slowest first."""
     return tuple(function("level_name")(i).decode() for i in range(_LEVELS) if function("level_supported")(i))
 
 
@@ -107,7 +107,7 @@ def arm_cores(folder: Path = Path("/sys/devices/system/cpu")) -> tuple[int, ...]
     """The register MIDR_EL1 of every core of an ARM processor, by which `chosen_level` decides; see `kernels/arm_cores.h`.
 
     Args:
-        folder: Where Linux describes the processor; the core that this runs on where it names none.
+        folder: where Linux describes the processor. Where it has no description, the result is the core that this runs on.
     """
     cores, count = (ctypes.c_uint64 * 4096)(), ctypes.c_int()
     call("arm_cores", str(folder).encode(), cores, len(cores), ctypes.byref(count))
@@ -115,14 +115,14 @@ def arm_cores(folder: Path = Path("/sys/devices/system/cpu")) -> tuple[int, ...]
 
 
 def arm_level(cores: Sequence[int]) -> str:
-    """The level that is chosen for a processor with these cores."""
+    """The ISA level that is chosen for a processor with these cores."""
     level = ctypes.c_int()
     call("arm_level", (ctypes.c_uint64 * len(cores))(*cores), len(cores), ctypes.byref(level))
     return str(function("level_name")(level.value).decode())
 
 
 def level_number(level: str | None) -> int:
-    """The number of a level in the C interface; without a name, that of the fastest."""
+    """The number of an ISA level in the C interface; without a name, that of `chosen_level`."""
     level = chosen_level() if level is None else level
     for i in range(_LEVELS):
         if function("level_name")(i) == level.encode():
@@ -145,10 +145,10 @@ def ceiling(level: str | None = None) -> float:
 
 
 class Pool:
-    """Threads for the kernels.
+    """A pool of threads for the kernels.
 
     Args:
-        threads: How many, the calling one included.
+        threads: their number, the calling one included.
     """
 
     def __init__(self, threads: int = 1) -> None:
@@ -159,7 +159,7 @@ class Pool:
 
 @functools.cache
 def one_thread() -> Pool:
-    """The calling thread alone."""
+    """The pool that has the calling thread only."""
     return Pool(1)
 
 
@@ -168,7 +168,7 @@ def _handle(pool: Pool | None) -> int:
 
 
 def checked(name: str, array: NDArray[Any], dtype: DTypeLike, shape: tuple[int | None, ...]) -> NDArray[Any]:
-    """The array, without gaps, if it has the type and shape (None: any size)."""
+    """The array in C order, checked for type and shape (None: any size)."""
     fits = len(array.shape) == len(shape) and all(
         want in {None, is_} for want, is_ in zip(shape, array.shape, strict=True)
     )
@@ -253,7 +253,7 @@ def bmaxpool(
     level: str | None = None,
     pool: Pool | None = None,
 ) -> Words:
-    """The largest sign in each window of words [batch, height, width, words]."""
+    """Max-pooling of packed signs [batch, height, width, words]: the largest sign of each window."""
     words = checked("words", words, np.uint32, (None,) * 4)
     params = ctypes.byref(_CBmaxpool(*kernel, *stride, padding == "same", *words.shape[1:]))
     height, width = ctypes.c_int(), ctypes.c_int()

@@ -1,7 +1,7 @@
-"""The report of an export: what was read, what was made of it, and how it was verified.
+"""The report of an export: the model, the files made of it, and how they were verified.
 
-`docs/report.md` describes the JSON form; `schemas/report.schema.json` is its schema. A new key raises
-nothing; a changed or removed one raises `SCHEMA_VERSION`.
+`docs/report.md` describes the JSON form; `schemas/report.schema.json` is its schema. `SCHEMA_VERSION` is
+raised where a key changes or goes, not where one is added.
 """
 
 from __future__ import annotations
@@ -92,10 +92,18 @@ class Pass:
 
 @dataclass(frozen=True)
 class SignZeros:
-    """Zeros met at signs on the samples, per module, and what they count as.
+    """Zeros met at signs on the samples, per module, and the sign that the deployed network gives them.
 
-    `changed` of them count as something else than in the network as written, by the rule `sign_zero`; `top1_agreement` and `max_abs` say
-    what that changes. `structural` says of which modules' three-valued signs zeros are the rule, and why.
+    Attributes:
+        images: samples that were looked at.
+        sign_values: values that the signs read, in all.
+        zeros: how many of them are zeros, by module.
+        top1_agreement: share of samples whose largest output is the same with zeros as written and with zeros as deployed.
+        max_abs: the largest change of an output between the two.
+        sign_zero: the rule: `plus`, `minus` or `exact`.
+        changed: zeros that the rule makes another value than the network as written does.
+        structural: modules whose three-valued signs read zeros by construction, for instance behind a ReLU, with the reason.
+
     """
 
     images: int
@@ -110,7 +118,7 @@ class SignZeros:
 
 @dataclass(frozen=True)
 class DroppedNoise:
-    """The change on the samples by setting alpha to 0: the network as trained against the binary one."""
+    """The network as trained, with its noise, against the network with alpha set to 0, on the samples."""
 
     alpha: dict[str, float]
     top1_agreement: float
@@ -152,7 +160,7 @@ class Truth:
 
 @dataclass(frozen=True)
 class ParityRow:
-    """Outputs of one file on one runtime under one setting against what they should be.
+    """Outputs of one file on one runtime under one setting against the expected ones.
 
     Attributes:
         runtime: its name.
@@ -160,11 +168,11 @@ class ParityRow:
         target: of the file, None for the deployed graph itself.
         setting: of runtime and file, empty for the default ones.
         judged_by: `bits` against the exact graph, or `decisions` against the trained network.
-        images: how many were compared.
+        images: number of inputs compared.
         comparison: of the outputs.
         agreement: of the decisions.
         accuracy: where the samples have labels.
-        within: with float numerics, whether no output changes more than the gate lets the deployed graph's change; None by bits.
+        within: with `decisions`, whether every output stays within the change that the gate allows the deployed graph; None with `bits`.
     """
 
     runtime: str
@@ -180,7 +188,7 @@ class ParityRow:
 
     @property
     def passed(self) -> bool:
-        """Whether all bits are the same, or enough decisions."""
+        """Whether all bits are equal; with float numerics, whether all changes are within the allowed ones."""
         return self.comparison.equal if self.within is None else self.within
 
 
@@ -195,11 +203,11 @@ class AbsentRuntime:
 
 @dataclass(frozen=True)
 class ProofTable:
-    """The result of the prover for a finished file, or of what a runtime makes of it when it loads it.
+    """The result of the prover for a finished file, or for the graph that a runtime makes of the file when it loads it.
 
     Attributes:
         target: of the file.
-        form: what was judged: empty for the file itself, else the form the runtime gives it.
+        form: empty for the file itself, else the name of the form that a runtime gives it.
         rows: one per operator.
         failures: what could not be proved.
     """
@@ -217,7 +225,7 @@ class ProofTable:
 
 @dataclass(frozen=True)
 class NumericsTable:
-    """How the graph was made exact: the grids of its reductions; none with `float`."""
+    """The grids of the reductions in an exact graph; none with `float`."""
 
     mode: Mode
     grids: tuple[GridRow, ...]
@@ -225,7 +233,7 @@ class NumericsTable:
 
 @dataclass(frozen=True)
 class LayerCheckRow:
-    """All binary layers, each alone, on a runtime."""
+    """The layer checks on one runtime: every binary layer in a file of its own."""
 
     runtime: str
     target: str
@@ -240,7 +248,7 @@ class LayerCheckRow:
 
 @dataclass(frozen=True)
 class LatencyRow:
-    """One image on a runtime."""
+    """The time that a runtime takes for one image."""
 
     runtime: str
     version: str
@@ -264,31 +272,31 @@ class Report:
 
     Attributes:
         created: date and time, UTC.
-        environment: where it ran.
-        model: what was read.
-        samples: what everything was verified on.
-        input_limits: what inputs are cut to; None with float numerics.
+        environment: the machine and its software.
+        model: the one that was read.
+        samples: the inputs of every comparison.
+        input_limits: to which inputs are clamped; None with float numerics.
         stages: the steps with their times.
         coverage: every convolution and dense layer.
-        passes: what was done to the graph.
+        passes: the rewrites of the graph, in order.
         sign_zeros: zeros at signs, where a sign that is written with three values and a 1-bit one differ.
-        weight_zeros: per module of two or four binary layers, exact zeros among its weights.
+        weight_zeros: exact zeros among the weights, for modules that are deployed as two or four binary layers.
         dropped_noise: with `--drop-noise` on a checkpoint that has noise.
         artifacts: the files.
         numerics: of the deployed graph.
         truth: the deployed graph against the trained network.
-        gate: whether it is the trained network: layer by layer, and as a whole.
+        gate: the verdict on that change: layer by layer, and of the outputs (docs/gate.md).
         parity: one row per file, runtime and setting.
         absent: optional runtimes that are not installed.
         proofs: with exact numerics, one table per file and form that a runtime gives it.
-        twins: the layer checks: every binary layer alone, one row per file and runtime. The name is that of the JSON field.
+        twins: the layer checks, one row per file and runtime; named as in the JSON form.
         latency: one row per file and runtime.
         sizes: in bytes.
-        notes: what was assumed when the network was read and samples were chosen, the warnings included.
-        warnings: what the user has to know before a file is used.
-        allowed_changes: what did not pass the gate, and was accepted by `--allow-change`, one sentence each.
-        failures: what did not pass; nothing was written.
-        seconds: that it took in all.
+        notes: assumptions made in reading the network and choosing samples; the warnings are among them.
+        warnings: notes that the user has to read before using a file.
+        allowed_changes: failures of the gate that `--allow-change` accepted, one sentence each.
+        failures: checks that did not pass, one sentence each; nothing was written.
+        seconds: of the whole export.
     """
 
     created: str
@@ -335,7 +343,7 @@ class Report:
 
     @property
     def verified(self) -> bool:
-        """Whether every check passed, and the decisions were among them."""
+        """Whether every check passed, those of the decisions included."""
         return self.verdict == "verified"
 
     def to_json(self) -> dict[str, Any]:

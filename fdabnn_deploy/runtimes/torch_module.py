@@ -1,4 +1,4 @@
-"""Runs the user's PyTorch module, with which every exported file is compared. Imports PyTorch."""
+"""Runs the user's PyTorch module; its outputs are those that every exported file is compared with."""
 
 from __future__ import annotations
 
@@ -21,13 +21,14 @@ def run_module(
 ) -> list[FloatArray]:
     """The module's outputs for images [N, C, H, W], computed in batches.
 
-    The module gets a copy of every batch, which it may write into. NNPACK is kept out: its Winograd convolution is off by up to 1e-3.
+    The module gets a copy of every batch, because it may write into its input. NNPACK is switched off: its Winograd convolutions err by
+    up to 1e-3.
 
     Args:
         module: in eval mode.
         images: normalised.
-        outputs: which ones, by their position among all that stand in tuples, lists and dicts (`Captured.outputs`); by default those
-            that are tensors.
+        outputs: positions of the outputs to return, counted through nested tuples, lists and dicts (`Captured.outputs`); by default all
+            tensors.
 
     Raises:
         ModelRefusedError: an output is not a float tensor with the batch in front.
@@ -49,7 +50,8 @@ def run_module(
 def run_as_it_is(module: torch.nn.Module, images: FloatArray) -> list[Array]:
     """All tensors that the module returns, each in its own type, whether the batch stands in front or not.
 
-    Every batch is a copy and NNPACK is kept out, as in `run_module`. What belongs to which image: `fdabnn_deploy.runtimes.batches`.
+    Every batch is a copy and NNPACK is switched off, as in `run_module`. `fdabnn_deploy.runtimes.batches` says how values are assigned to
+    images.
 
     Args:
         module: in eval mode.
@@ -70,7 +72,7 @@ def run_as_it_is(module: torch.nn.Module, images: FloatArray) -> list[Array]:
 
     parts: list[list[Array]] = []
     with torch.inference_mode(), torch.backends.nnpack.flags(enabled=False):
-        # Of two numbers of images, one may be the length of an axis by chance.
+        # An axis may be as long as a batch of 2 by chance, but not as one of 2 and as one of 3.
         by_row = all(batches.is_by_row(call([images[:1].repeat(count, 0)]), count) for count in (2, 3))
         for start in range(0, len(images), BATCH_SIZE):
             piece = [images[start : start + BATCH_SIZE]]
@@ -80,12 +82,12 @@ def run_as_it_is(module: torch.nn.Module, images: FloatArray) -> list[Array]:
 
 
 def own_tensor(images: FloatArray) -> torch.Tensor:
-    """A tensor of copied values: a module that writes into its input changes nobody else's."""
+    """A tensor with a copy of the values, so that a module that writes into its input does not change the caller's array."""
     return torch.from_numpy(np.array(images, order="C"))
 
 
 def _in_own_type(output: torch.Tensor) -> Array:
-    # NumPy has no bfloat16; float32 has all of its values. The next batch may write into what this one returned.
+    # NumPy has no bfloat16; float32 holds all of its values. The copy is for modules that return the same buffer for every batch.
     return np.array((output.float() if output.dtype == torch.bfloat16 else output).numpy())
 
 

@@ -1,7 +1,8 @@
-"""How much memory there is, control groups counted, and the refusal of work that needs too much of it.
+"""The available memory, limits of control groups included, and the refusal of work that needs more.
 
-A container sees the machine's memory in /proc/meminfo, and is killed at the limit of its own control group. So the smallest of these
-counts: what the kernel calls available, and per control group that the process is in, the limit less what is in use and cannot be dropped.
+A container sees the machine's memory in /proc/meminfo, and is killed at the limit of its own control group. So the smallest of
+these counts: `MemAvailable` of the kernel, and for each control group of the process its limit minus its memory in use, without the file
+cache that the kernel can drop.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from pathlib import Path
 from fdabnn_deploy.errors import FdabnnError, UsageError
 
 SHARE = 0.8
-"""Of the available memory that one piece of work may need."""
+"""The share of the available memory that one piece of work may take."""
 
 EXPANDED = 4 << 30
 """Bytes that a compressed file (npz, zip, images) may expand to, unless the user allows more: 4 GiB."""
@@ -23,10 +24,10 @@ _UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 
 
 def available_bytes(root: Path = Path("/")) -> int | None:
-    """Bytes that can be had, or None where the system does not say.
+    """Available bytes; None where the system does not say.
 
     Args:
-        root: of the file system, for tests.
+        root: of the file system; tests give another one.
     """
     found = [value for value in (_meminfo(root), *_cgroups(root)) if value is not None]
     if found:
@@ -43,7 +44,7 @@ def check_memory(
     """Does nothing where the work fits into `SHARE` of the available memory.
 
     Raises:
-        FdabnnError: of the class `blame`: it does not; the message has both numbers.
+        FdabnnError: it does not fit; the class is `blame`, the message has both numbers.
     """
     available = available_bytes(root)
     if available is not None and needed > SHARE * available:
@@ -69,7 +70,7 @@ def check_expanded(size: int, limit: int | None, what: str) -> None:
 
 
 def parse_memory(text: str) -> int:
-    """A size as it is typed: `6G`, `500M`, or a number of bytes; units are powers of 1024.
+    """The number of bytes in a text such as `6G` or `500M`, or a plain number; units are powers of 1024.
 
     Raises:
         UsageError: it has another form.

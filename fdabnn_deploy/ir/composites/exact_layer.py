@@ -2,7 +2,7 @@
 
 This is the Ozaki scheme (Ozaki et al. 2012, "Error-free transformations of matrix multiplication", docs/numerics.md). The operand is
 brought into a fixed-point format and split into slices `x = x0 + x1 + x2` without error, the weights into `w = w0 + w1 + w2`; every
-partial product `xa wb` is a sum that float32 computes without rounding in any order, and they are combined in a written order.
+partial product `xa wb` is a sum that float32 computes without rounding in any order, and they are combined in the order that `terms` gives.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ class OperandFormat:
     """Fixed-point format of an operand and of its slices.
 
         v = min(max(x, low), high)            where there are limits
-        x_k = round(v 2^e_k) 2^-e_k           halves to even; v itself where e_k is None
-        v = v - x_k                           without error
+        x_k = round(v 2^e_k) 2^-e_k           ties to even; v itself where e_k is None
+        v = v - x_k                           exact in float32; then the next slice
 
     Attributes:
         limits: low and high, None where the operand is proven to lie within them.
-        exponents: fractional bits e_k of each slice; None takes what is left as it is.
+        exponents: fractional bits e_k of each slice; None is for a last slice that is the remainder, not rounded.
     """
 
     limits: tuple[float, float] | None
@@ -59,7 +59,7 @@ class OperandFormat:
                 found.append(rest)
                 break
             found.append(RoundToGrid(exponent).bounds([rest], [shape], shape))
-            # What rounding leaves is half a step at most.
+            # Rounding leaves a remainder of half a step at most.
             half = 2.0 ** -(exponent + 1)
             left = Sub().bounds([rest, found[-1]], [shape, shape], shape)
             rest = Values(np.maximum(left.low, -half), np.minimum(left.high, half), left.grid)
@@ -70,15 +70,16 @@ class OperandFormat:
 class ExactLayer(Composite):
     """`y = x0 w0 - (((-xn wm) - ...) - xa wb)`, every partial product exact, every difference rounded once.
 
-    The partial products beside the first are added from the least significant one on. They are subtracted, because runtimes fuse additions
-    into convolutions (`fdabnn_deploy.exact.fusion_hazards`). The bias of slice b goes with the product `x0 wb`.
+    `xa wb` is the partial product of slice a of the operand and slice b of the weights. All but the first are combined from the least
+    significant one on. They are subtracted, not added, because runtimes fuse additions into convolutions
+    (`fdabnn_deploy.exact.fusion_hazards`). The slice b of the bias is a part of the product `x0 wb`.
 
     Attributes:
         operand: format of the operand.
         weights: slices of the weights.
-        biases: slice of the bias that goes with each, float32 [O].
+        biases: slices of the bias, one for each slice of the weights, float32 [O].
         products: (slice of the operand, slice of the weights), the most significant one first.
-        suffix: of the node's name in the names of inner tensors, `<name><suffix>/<part>`.
+        suffix: put behind the node's name in the names of inner tensors, `<name><suffix>/<part>`.
     """
 
     operand: OperandFormat
@@ -89,8 +90,8 @@ class ExactLayer(Composite):
 
     def __post_init__(self) -> None:
         require(len(self.weights) == len(self.biases), "every slice of the weights has one of the bias")
-        whole = [k for k, exponent in enumerate(self.operand.exponents) if exponent is None]
-        require(whole in ([], [len(self.operand.exponents) - 1]), "only the last slice takes what is left")
+        remainders = [k for k, exponent in enumerate(self.operand.exponents) if exponent is None]
+        require(remainders in ([], [len(self.operand.exponents) - 1]), "only the last slice is the remainder")
         for a, b in self.products:
             require(
                 a < len(self.operand.exponents) and b < len(self.weights), f"no slices for product {a, b}"
@@ -99,14 +100,14 @@ class ExactLayer(Composite):
 
     @abstractmethod
     def layer(self, weight: FloatArray, bias: FloatArray | None) -> Conv2d | Linear:
-        """The layer of this geometry with other parameters."""
+        """The standard layer of the same stride, padding, dilation and groups with the given parameters."""
 
     def term(self, product: tuple[int, int], *, negative: bool = False) -> Conv2d | Linear:
         """A partial product as a layer of its slice of the operand.
 
         Args:
             product: of `products`.
-            negative: whether it is taken with the opposite sign; `0 -` keeps zeros positive.
+            negative: whether its sign is changed. Parameters become `0 - p`, which is +0 for p = 0 where `-p` is -0.
         """
         a, b = product
         weight, bias = self.weights[b], self.biases[b]
@@ -117,7 +118,7 @@ class ExactLayer(Composite):
     def terms(self) -> list[tuple[int, Conv2d | Linear]]:
         """Slice of the operand and layer of each partial product, in the order in which they are combined.
 
-        The second one holds the opposite of the least significant product, so that the result is `t0 - ((t1 - t2) - ...)`.
+        The second one is the least significant product with its sign changed, so that the result is `t0 - ((t1 - t2) - ...)`.
         """
         first, *others = self.products
         found = [(first[0], self.term(first))]

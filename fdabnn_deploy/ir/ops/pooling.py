@@ -42,7 +42,7 @@ def _pool_shape(x: Shape, kernel: Pair, stride: Pair, padding: Pair, ceil_mode: 
 
 
 def _windows(x: Array, out: Shape, kernel: Pair, stride: Pair, padding: Pair, fill: float) -> Array:
-    """The windows [N, C, H', W', kh, kw], taps outside the image filled."""
+    """The windows [N, C, H', W', kh, kw], with `fill` for taps outside the image."""
     pads = [(0, 0), (0, 0)]
     for axis in (0, 1):
         needed = (out[2 + axis] - 1) * stride[axis] + kernel[axis]
@@ -58,12 +58,12 @@ def _mean_bounds(x: Values, area: int) -> Values:
 
 
 def _sum_error(op: Op, x: FloatArray, terms: int) -> FloatArray:
-    """The largest error of a sum of so many terms in any order with a division or a reciprocal; see `Conv2d.allowed_error`."""
+    """The largest rounding error of a sum of `terms` values in any order and a division or reciprocal; see `Conv2d.allowed_error`."""
     return np.asarray(op.reference(np.abs(x)) * (terms + 3) * ROUNDING)
 
 
 def _draw_windows(rng: np.random.Generator) -> tuple[Pair, Pair, Pair]:
-    """Kernel, stride and padding."""
+    """Draws kernel, stride and padding of a window."""
     kernel = pair(rng, 1, 4)
     stride = pair(rng, 1, 4)
     return kernel, stride, (int(rng.integers(kernel[0] // 2 + 1)), int(rng.integers(kernel[1] // 2 + 1)))
@@ -72,7 +72,7 @@ def _draw_windows(rng: np.random.Generator) -> tuple[Pair, Pair, Pair]:
 @deployed("pooling")
 @dataclass(frozen=True, eq=False)
 class MaxPool2d(Op):
-    """Largest value of each window; padding counts as minus infinity. Commutes with `Sign`, which is monotone."""
+    """Largest value of each window; padding counts as minus infinity. It commutes with `Sign`, because `Sign` is monotone."""
 
     kernel: Pair
     stride: Pair
@@ -197,8 +197,8 @@ class _GlobalPool(Op):
 class GlobalSum(_GlobalPool):
     """Sum over height and width: x [N, C, H, W] -> y [N, C] (or [N, C, 1, 1] with `keepdims`).
 
-    A mean that divides by another number than a power of two is this sum, exact on a grid, and one rounded product: runtimes disagree
-    on whether a mean divides or multiplies by the reciprocal.
+    Exact numerics write a mean as this sum, exact for values on a grid, and one rounded product with `1 / area`, unless the area is a power
+    of two: some runtimes divide and others multiply by the reciprocal, which rounds differently.
     """
 
     title = "global sum"

@@ -1,8 +1,8 @@
 """Figures from the times of one model, and the conditions under which none are given.
 
-A run whose times spread wide, or during which the processor was throttled, tells of the machine's other business and not of the model.
-Its figures are not given out. The spread is `(p90 - p10) / median`, where p10 and p90 are the times that a tenth of the runs undercut
-and exceed; above `NOISE_BOUND` a run is called noisy. Less than `MIN_RUNS` times have no tenth, and say nothing of the spread.
+A run whose times spread wide, or during which the processor was throttled, measures other work of the machine and not the model.
+Its figures are not reported. The spread is `(p90 - p10) / median`, where p10 and p90 are the 10th and the 90th percentile;
+above `NOISE_BOUND` a run is called noisy. Fewer than `MIN_RUNS` times give no such percentiles, hence no spread.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ _PI_NAMES = {0: "voltage too low", 1: "frequency capped", 2: "throttled", 3: "so
 
 @dataclass(frozen=True)
 class Statistics:
-    """Of the times of the runs, in ns; percentiles are interpolated linearly.
+    """Statistics of the times of the runs, in ns; percentiles are interpolated linearly.
 
     Attributes:
-        runs: how many.
-        median: of all.
-        min: the fastest.
-        p10: a tenth was faster.
-        p90: a tenth was slower.
-        p99: a hundredth was slower.
+        runs: number of times.
+        median: of the times.
+        min: the shortest time.
+        p10: the 10th percentile.
+        p90: the 90th percentile.
+        p99: the 99th percentile.
         spread: `(p90 - p10) / median`.
     """
 
@@ -57,8 +57,8 @@ class Judgement:
     """Whether a run's times are a result.
 
     Attributes:
-        verdict: `quiet` where they are.
-        reasons: why not, in words, with the remedy.
+        verdict: `quiet` where they are a result.
+        reasons: why they are not, in words, with the remedy.
     """
 
     verdict: Verdict
@@ -69,28 +69,30 @@ def judge(samples: Sequence[int], before: dict[str, Any], after: dict[str, Any])
     """Judges a run by its times and by the device's state before and after, as the runner reports it (docs/runner.md)."""
     throttled = throttling(before, after)
     if throttled:
-        way_out = "cool it, or give it a stronger power supply, and wait a minute"
-        return Judgement("throttled", (f"the processor was throttled ({throttled}): {way_out}",))
+        remedy = "cool it, or give it a stronger power supply, and wait a minute"
+        return Judgement("throttled", (f"the processor was throttled ({throttled}): {remedy}",))
     if len(samples) < MIN_RUNS:
         return Judgement(
             "too few runs",
-            (f"{len(samples)} do not tell how far times spread: set --runs to {MIN_RUNS} or more",),
+            (
+                f"{len(samples)} are too few to know the spread of the times: set --runs to {MIN_RUNS} or more",
+            ),
         )
     spread = summarise(samples).spread
     if spread > NOISE_BOUND:
         reason = f"(p90 - p10) / median is {spread:.0%}, the bound is {NOISE_BOUND:.0%}"
-        return Judgement("noisy", (f"{reason}: {_way_out(before)}",))
+        return Judgement("noisy", (f"{reason}: {_remedy(before)}",))
     return Judgement("quiet")
 
 
 def throttling(before: dict[str, Any], after: dict[str, Any]) -> str:
-    """What throttled the processor between two states, in words; empty where nothing did or nothing is known of it."""
+    """The causes of throttling between two states, in words; empty where there was none or the device does not say."""
     flags = [_flags(state) for state in (before, after)]
     source = str((after.get("throttled") or {}).get("source") or "")
     if None in flags or flags[0] is None or flags[1] is None:
         return ""
     if source == "raspberrypi":
-        # Bits 16 to 19 remember since the start of the system what bits 0 to 3 say of now.
+        # Bits 0 to 3 are the state now; bits 16 to 19 the same, at any time since the system started.
         found = (flags[0] | flags[1]) & _PI_NOW | (flags[1] & ~flags[0]) >> 16 & _PI_NOW
         return ", ".join(name for bit, name in _PI_NAMES.items() if found >> bit & 1)
     return f"{flags[1] - flags[0]} events" if flags[1] > flags[0] else ""
@@ -104,8 +106,8 @@ def _flags(state: dict[str, Any]) -> int | None:
         return None
 
 
-def _way_out(state: dict[str, Any]) -> str:
-    """What makes a noisy machine quiet, as far as its state tells."""
+def _remedy(state: dict[str, Any]) -> str:
+    """Advice on how to make a noisy machine quiet, from its state."""
     advice = []
     governors = {name for name in state.get("governor") or () if name}
     if governors and governors != {"performance"}:

@@ -1,4 +1,4 @@
-"""fdabnn-runner as this side calls it: its command line, its JSON and its exit codes (docs/runner.md)."""
+"""Calls the program `fdabnn-runner` on a device: command line, JSON result and exit codes (docs/runner.md)."""
 
 from __future__ import annotations
 
@@ -15,14 +15,17 @@ _SECONDS = 600.0
 
 
 class RunnerFailedError(FdabnnError):
-    """The runner crashed, or ended in a way that it should not: a bug, of which other devices know nothing."""
+    """The runner crashed, or ended with a code that is none of its own: a bug. Other devices are measured all the same."""
 
     exit_code = 1
 
 
 @dataclass(frozen=True)
 class Placed:
-    """The paths of what a run needs, on the device, and whether an ONNX file may have changed since it was exported."""
+    """The paths, on the device, of the runner, the libraries and the model.
+
+    `ignore_checksum` accepts an ONNX file that has changed since it was exported.
+    """
 
     runner: str
     delegate: str
@@ -42,12 +45,12 @@ class Measuring:
     """How to measure.
 
     Attributes:
-        threads: that the runtime computes with.
-        runs: that are timed.
-        warmup: runs before them.
-        cpus: to pin the threads to, in the form `0,2-3`; empty for wherever the system puts them.
-        xnnpack: whether a TFLite runtime's own fast kernels take the float operators.
-        per_op: whether each operator is timed, too.
+        threads: number of the runtime's threads.
+        runs: number of timed runs.
+        warmup: number of runs before them, not timed.
+        cpus: to pin the threads to, in the form `0,2-3`; empty to let the system place them.
+        xnnpack: whether XNNPACK computes the float operators of a TFLite file.
+        per_op: whether each operator is timed as well, and the peak of a core measured.
     """
 
     threads: int = 1
@@ -58,7 +61,7 @@ class Measuring:
     per_op: bool = True
 
     def options(self) -> list[str]:
-        """For the runner's command line."""
+        """The same as options of the runner."""
         pinned = ["--cpus", self.cpus] if self.cpus else []
         per_op = ["--per-op", "--ceiling"] if self.per_op else []
         xnnpack = [] if self.xnnpack else ["--xnnpack", "off"]
@@ -67,20 +70,20 @@ class Measuring:
 
 
 def selftest(device: Device, placed: Placed, capsule: str) -> dict[str, Any]:
-    """Replays a capsule on the device; the result may be that it failed.
+    """Replays a golden capsule on the device: the model with recorded inputs and outputs. Its result is returned, passed or failed.
 
     Raises:
-        FdabnnError: the runner could not.
+        FdabnnError: the runner ended with an error, in the class for its exit code.
     """
     command = placed.command("--selftest", capsule, "--selftest-only")
     return _answer(device, device.run(command, _SECONDS), failed_selftest=True)
 
 
 def measure(device: Device, placed: Placed, capsule: str | None, how: Measuring) -> dict[str, Any]:
-    """Measures the model on the inputs of a capsule, or on some that the runner makes up.
+    """Measures the model on the inputs of a golden capsule, or on inputs that the runner generates.
 
     Raises:
-        FdabnnError: the runner could not.
+        FdabnnError: the runner ended with an error, in the class for its exit code.
     """
     inputs = [] if capsule is None else ["--inputs", capsule]
     command = placed.command(*inputs, *how.options())
@@ -91,8 +94,8 @@ def _answer(device: Device, done: Completed, *, failed_selftest: bool = False) -
     """The JSON that the runner printed.
 
     Raises:
-        FdabnnError: it ended with an error, which is raised again here.
-        RuntimeMissingError: it printed something else.
+        FdabnnError: the runner ended with an error; the class is that of its exit code.
+        RuntimeMissingError: it printed no JSON, or that of another version.
     """
     where = device.address.text
     if done.status != 0 and not (failed_selftest and done.status == _FAILED_SELFTEST and done.stdout):
@@ -110,7 +113,7 @@ def _answer(device: Device, done: Completed, *, failed_selftest: bool = False) -
 
 
 def _error(where: str, done: Completed) -> FdabnnError:
-    """The runner's exit codes are those of `fdabnn_deploy.errors`."""
+    """The exception for a run that failed: the class of `fdabnn_deploy.errors` with its exit code, else a bug of the runner."""
     said = done.last_line.removeprefix("fdabnn-runner: ") or f"it ended with status {done.status}"
     for kind in FdabnnError.__subclasses__():
         if kind.exit_code == done.status and kind is not RunnerFailedError:

@@ -7,15 +7,15 @@ A tensor that is constant below, at and above a threshold t of x (`steps`) becom
 | `b == c`                 | `x >= t`, `where(x < t, a, c)`             | `Affine(Sign(x - t))` with values a and c                 |
 | `a == b`                 | `x > t`, `where(x <= t, a, c)`             | `Affine(-Sign(t - x))`: `-Sign(t - x)` is +1 where x > t  |
 | `b == (a + c) / 2`       | `torch.sign(x)`, `(x > 0) - (x < 0)`       | by the choice of `sign_zero`, see below                   |
-| others                   | `x == t`, `x != t`                         | the sum of two signs, with three scales                   |
+| anything else            | `x == t`, `x != t`                         | the sum of two signs, with three scales                   |
 
 A sign that is 0 at 0 has three values and one bit has two: with `sign_zero` "plus" b becomes c, with "minus" a, and with "exact" it stays:
-`TorchSign` is kept, for later passes to write as the mean of two signs.
+it becomes `TorchSign`, which a later pass writes as the mean of two signs.
 
-A comparison of two tensors is one of their difference with 0, which float32 rounds to 0 only where they are equal. The affine of a
-two-valued tensor is folded by later passes: `2 * (x >= 0).float() - 1` is `Sign(x)` at once. Booleans become the numbers 0 and 1. NaN is
-false in `x < t` and `x > t`, as in PyTorch, and true in `x <= t`, `x >= t` and `x == t`; no exact graph lets it
-arrive there.
+A comparison of two tensors is a comparison of their difference with 0; in float32 the difference is 0 only where they are equal. Affine
+operators on a two-valued tensor are part of its values: `2 * (x >= 0).float() - 1` has the values -1 and 1, so it is `Sign(x)`. Booleans
+become the numbers 0 and 1. NaN is false in `x < t` and `x > t`, as in PyTorch, but true in `x <= t`, `x >= t` and `x == t`, unlike in
+PyTorch; in an exact graph no NaN reaches a comparison.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _WORDS = {"plus": "+1", "minus": "-1"}
 
 
 def canonical_sign(graph: Graph, sign_zero: SignZero = "plus") -> Outcome:
-    """Rewrites every step function that something else reads."""
+    """Rewrites every step function that an operator other than a step function reads, or that the graph returns."""
     steps = outermost(graph)
     rewriting = _Rewriting(graph, sign_zero)
     for name, step in steps.items():
@@ -54,7 +54,7 @@ def is_three_valued(levels: tuple[DoubleArray, DoubleArray, DoubleArray]) -> boo
 
 
 class _Rewriting:
-    """The graph under change. Equal comparisons become one sign."""
+    """Edits the graph; comparisons of the same tensors with the same threshold share one difference."""
 
     def __init__(self, graph: Graph, sign_zero: SignZero) -> None:
         self.graph = graph
@@ -64,7 +64,7 @@ class _Rewriting:
         self._made: dict[tuple[object, ...], str] = {}
 
     def replace(self, node: Node, step: Step) -> None:
-        """Replaces what makes a step function."""
+        """Replaces the node that computes a step function."""
         shape = self.graph.shape(node.name)
         levels = step.levels(shape)
         assert levels is not None
@@ -83,7 +83,7 @@ class _Rewriting:
             self._both(node, step, below, at, above)
 
     def _both(self, node: Node, step: Step, below: DoubleArray, at: DoubleArray, above: DoubleArray) -> None:
-        """All three values, by two signs that are equal at the threshold only, where both are +1."""
+        """Three values from the sum of two signs: `Sign(x - t)` and `Sign(t - x)` are both +1 at the threshold, and opposite elsewhere."""
         rising = self._add(node, Sign(), (self._difference(node, step),), "sign")
         falling = self._add(node, Sign(), (self._difference(node, step, negated=True),), "sign")
         sum_of_both = self._add(node, Add(), (rising, falling), "equal")
@@ -92,12 +92,12 @@ class _Rewriting:
         if np.array_equal(below, above) and np.array_equal(doubled, at):
             self.editor.set(node.name, Affine(half, below), (sum_of_both,))
             return
-        outer = self._sum(node, _only_minus(below), rising, _only_minus(above), falling)
+        outer = self._sum(node, _value_at_minus(below), rising, _value_at_minus(above), falling)
         middle = self._add(node, Affine(at / 2, np.zeros_like(at)), (sum_of_both,), "scaled")
         self.editor.set(node.name, Add(), (outer, middle))
 
     def _scaled(self, node: Node, sign: Op, x: str, minus: DoubleArray, plus: DoubleArray) -> None:
-        """A sign whose -1 and +1 are other values."""
+        """A sign with the values `minus` and `plus` instead of -1 and +1."""
         half, middle = (plus - minus) / 2, (plus + minus) / 2
         if np.all(half == 1) and not np.any(middle):
             self.editor.set(node.name, sign, (x,))
@@ -106,9 +106,9 @@ class _Rewriting:
         if _exact(half, middle, minus, plus):
             self.editor.set(node.name, Affine(half, middle), (name,))
             return
-        # The middle of two numbers is rounded; half a number plus or minus half of it is not.
+        # float32 rounds the mean of `minus` and `plus`. `v / 2 + v / 2` and `v / 2 - v / 2` are exact: each value gets its own affine.
         self.editor.set(node.name, Add(), (
-            self._add(node, _only_minus(minus), (name,), "scaled"),
+            self._add(node, _value_at_minus(minus), (name,), "scaled"),
             self._add(node, Affine(plus / 2, plus / 2), (name,), "scaled"),
         ))  # fmt: skip
 
@@ -139,12 +139,12 @@ class _Rewriting:
         return name
 
 
-def _only_minus(value: DoubleArray) -> Affine:
-    """A value where a sign is -1, and 0 where it is +1."""
+def _value_at_minus(value: DoubleArray) -> Affine:
+    """The affine that maps a sign of -1 to the value, and +1 to 0."""
     return Affine(-value / 2, value / 2)
 
 
 def _exact(half: DoubleArray, middle: DoubleArray, minus: DoubleArray, plus: DoubleArray) -> bool:
-    """Whether `half s + middle` in float32 is exactly one of the two values."""
+    """Whether `half s + middle` in float32 is exactly `minus` for s = -1 and `plus` for s = +1."""
     scale, offset = half.astype(np.float32), middle.astype(np.float32)
     return bool(np.all(scale + offset == plus) and np.all(offset - scale == minus))
