@@ -62,8 +62,8 @@ def check_counts(file: TfliteFile, emitter: Emitter, results: Sequence[Any]) -> 
     - `LceBMaxPool2d`: at least one per max-pool whose only reader is a sign or another such max-pool; more where TensorFlow removes
       reshapes in between.
     - `LceQuantize`: one per sign, except those that the binary layer in front of them computes itself: its `LceBconv2d` then writes
-      signs packed into int32 instead of floats. LCE does this where the layer's accumulator, after scale and offset, goes to this sign (or to
-      this sign through a max-pool) and nowhere else, and the layer does not pad zeros.
+      signs packed into int32 instead of floats. LCE does this where the layer's accumulator, after scale and offset, goes to this sign
+      (or to this sign through a max-pool) and nowhere else, and the layer does not pad zeros.
 
     Args:
         file: the finished file.

@@ -24,7 +24,7 @@ class Cut:
     Attributes:
         low: smallest value kept, as are the others a float32 value.
         high: largest value kept.
-        exponent: the operand, or its first digit, is rounded to multiples of `2^-exponent`; None where it stays as it comes.
+        exponent: the operand, or its first slice, is rounded to multiples of `2^-exponent`; None where it stays as it comes.
         parts: exact sums that make the result, a key of `plan.PRODUCTS`.
     """
 

@@ -101,7 +101,7 @@ def make_device(mirror: str | None = None) -> Device:
     """
     qemu, proot, release = arm_root.find_qemu(), find_proot(), read_release()
     folder = arm_root.cache_folder() / f"device-{key(release)}"
-    with make.alone():
+    with make.one_process_at_a_time():
         if not (folder / arm_root.RECORD).is_file():
             _assemble(folder, release, mirror)
     record = json.loads((folder / arm_root.RECORD).read_text())

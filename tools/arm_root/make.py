@@ -80,7 +80,7 @@ def make_root(
     name = key(release)
     parent = arm_root.cache_folder() if out is None else out.absolute().parent
     folder = parent / name if out is None else out.absolute()
-    with alone():
+    with one_process_at_a_time():
         if fresh or not _is_made_of(folder, name):
             _check_replaceable(folder)
             _assemble(folder, release, name, mirror, tell)
@@ -175,7 +175,7 @@ def _point(link: Path, name: str) -> None:
 
 
 @contextmanager
-def alone() -> Iterator[None]:
+def one_process_at_a_time() -> Iterator[None]:
     """Lets one process at a time make roots."""
     folder = arm_root.cache_folder()
     try:

@@ -2,7 +2,7 @@
 
 Their documents promise the roundings of `Conv`, `PRelu`, `Mul`, `Add` and `Add` in this order, on signs that are +1 and -1 as floats; and
 of `ConvDifference` those of its `Sub`, where the sums of the convolutions are exact, which the prover has to find of each; of `Digits`
-those of two comparisons and choices, and of `Mul`, `Round`, `Mul` and `Sub` for every digit.
+those of two comparisons and choices, and of `Mul`, `Round`, `Mul` and `Sub` for every slice.
 """
 
 from __future__ import annotations
@@ -151,18 +151,18 @@ class _Expansion:
                 inside = self._emit(op, [value, limit], f"{name}/{part}_inside")
                 value = self._emit("Where", [inside, value, limit], f"{name}/limited/{part}")
         for k, exponent in enumerate(exponents):
-            digit = outputs[k] or f"{name}/digit{k}"
+            sliced = outputs[k] or f"{name}/slice{k}"
             units, step = (
-                self._new(f"{digit}/{part}", np.array(2.0**power, np.float32))
+                self._new(f"{sliced}/{part}", np.array(2.0**power, np.float32))
                 for part, power in (("units", exponent), ("step", -exponent))
             )
-            scaled = self._emit("Mul", [value, units], f"{digit}/in_units")
-            rounded = self._emit("Round", [scaled], f"{digit}/rounded")
-            self._emit("Mul", [rounded, step], digit)
+            scaled = self._emit("Mul", [value, units], f"{sliced}/in_units")
+            rounded = self._emit("Round", [scaled], f"{sliced}/rounded")
+            self._emit("Mul", [rounded, step], sliced)
             last = k == len(exponents) - 1
             if not last or outputs[-1]:
-                rest = outputs[-1] if last else f"{digit}/rest"
-                value = self._emit("Sub", [value, digit], rest)
+                rest = outputs[-1] if last else f"{sliced}/rest"
+                value = self._emit("Sub", [value, sliced], rest)
 
     def _conv_difference(self, node: Any) -> None:
         values = {a.name: self._onnx.helper.get_attribute_value(a) for a in node.attribute}

@@ -12,7 +12,7 @@ from fdabnn_deploy.errors import UsageError
 
 
 @contextlib.contextmanager
-def alone(path: Path) -> Iterator[None]:
+def lock_for_writing(path: Path) -> Iterator[None]:
     """Hold the right to write ``path``: a lock on a hidden file beside it, which ends with the process, however that ends.
 
     Raises:

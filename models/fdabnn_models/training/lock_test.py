@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from fdabnn_deploy.errors import UsageError
-from fdabnn_models.training.lock import alone
+from fdabnn_models.training.lock import lock_for_writing
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from fdabnn_models.training.lock import alone
-with alone(Path(sys.argv[1])):
+from fdabnn_models.training.lock import lock_for_writing
+with lock_for_writing(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(60)
 """
@@ -32,7 +32,7 @@ def test_a_lock_of_a_file_that_is_gone_is_none(tmp_path: Path, monkeypatch: pyte
         lock(handle, operation)
 
     monkeypatch.setattr(fcntl, "flock", late)
-    with alone(path), pytest.raises(UsageError), alone(path):
+    with lock_for_writing(path), pytest.raises(UsageError), lock_for_writing(path):
         pass
     assert gone
 
@@ -46,10 +46,10 @@ def test_second_process_is_refused_until_the_first_is_killed(tmp_path: Path) -> 
         assert first.stdout.readline() == "held\n"
         with (
             pytest.raises(UsageError, match=r"another process trains to .*net\.pt\.state: wait"),
-            alone(path),
+            lock_for_writing(path),
         ):
             pass
         first.kill()
-    with alone(path):
+    with lock_for_writing(path):
         pass
     assert list(tmp_path.iterdir()) == []

@@ -24,7 +24,7 @@ from fdabnn_models.ranges import record_ranges
 from fdabnn_models.training.board import Board, board_path
 from fdabnn_models.training.distributed import Ranks
 from fdabnn_models.training.initial import initialise
-from fdabnn_models.training.lock import alone
+from fdabnn_models.training.lock import lock_for_writing
 from fdabnn_models.training.recipe import MOMENTUM, Recipe
 from fdabnn_models.training.schedules import alpha_at, learning_rate_at, series_length_at, set_epoch
 from fdabnn_models.training.state import ADVICE, is_sound, read_state, write_state
@@ -200,7 +200,11 @@ class Trainer:
         """
         self.check_outputs()
         # Where links lead: under two names, it is one file.
-        with alone(state_path(Path(os.path.realpath(self.out)))) if self.ranks.first else nullcontext():
+        with (
+            lock_for_writing(state_path(Path(os.path.realpath(self.out))))
+            if self.ranks.first
+            else nullcontext()
+        ):
             return self._run()
 
     def _run(self) -> float:
