@@ -14,7 +14,7 @@ import torch
 from fdabnn_models import cli
 from fdabnn_models.architectures import registry
 from fdabnn_models.data.image_folder_test import write as write_images
-from fdabnn_models.training.lock import alone
+from fdabnn_models.training.lock import lock_for_writing
 from fdabnn_models.training.train_test import Tiny
 
 
@@ -118,7 +118,7 @@ def test_a_file_that_is_trained_to_is_nobody_elses_through_a_link_either(
     link.parent.mkdir()
     link.symlink_to(tmp_path / "net.pt")
     for out in (tmp_path / "net.pt", link, link.parent / ".." / "net.pt"):
-        with alone(tmp_path / "net.pt.state"):
+        with lock_for_writing(tmp_path / "net.pt.state"):
             assert cli.main(arguments(tiny_cifar, out, epochs="1")) == 2
         assert f"another process trains to {tmp_path / 'net.pt.state'}: wait" in capsys.readouterr().err
     assert cli.main(arguments(tiny_cifar, link, epochs="1")) == 0
