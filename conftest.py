@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import random
 import sys
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -134,3 +136,16 @@ def tflite_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     info = ModelInfo("network", (3, 9, 9), mean=(0.5, 0.25, 0.125), classes=("ä", "b"))
     find_converter("tflite").convert(network(), info, path, ConvertOptions())
     return path
+
+
+@pytest.fixture(scope="session")
+def bibench_fda() -> ModuleType:
+    """`runtime_tests/fixtures/bibench_fda.py`: plain PyTorch that imports nothing of this project, and no import path leads to."""
+    path = ROOT / "runtime_tests" / "fixtures" / "bibench_fda.py"
+    spec = importlib.util.spec_from_file_location("bibench_fda", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["bibench_fda"] = module
+    spec.loader.exec_module(module)
+    return module

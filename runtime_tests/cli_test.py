@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import jsonschema
@@ -16,22 +17,6 @@ import pytest
 from fdabnn_deploy.pipeline import report
 from fdabnn_deploy.verify import comparison_report
 
-NETWORK = """
-import torch
-from torch import nn
-
-class Small(nn.Module):
-    def __init__(self, classes: int = 10) -> None:
-        super().__init__()
-        self.stem = nn.Conv2d(3, 32, 3, padding=1)
-        self.conv = nn.Conv2d(32, 32, 3, padding=1, bias=False)
-        self.fc = nn.Linear(32, classes)
-
-    def forward(self, x):
-        weight = torch.where(self.conv.weight < 0, -1.0, 1.0)
-        x = torch.conv2d(torch.where(self.stem(x) < 0, -1.0, 1.0), weight, padding=1)
-        return self.fc(x.mean(dim=(2, 3)))
-"""
 SHAPE = ["--input-shape", "3,8,8"]
 
 
@@ -53,18 +38,9 @@ def run(*arguments: str | Path, cwd: Path, before: str = "") -> subprocess.Compl
 
 
 @pytest.fixture(scope="module")
-def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def workplace(tmp_path_factory: pytest.TempPathFactory, write_network: Callable[..., Path]) -> Path:
     """A user's folder: a network in a file, two state dicts for it."""
-    import torch
-
-    folder = tmp_path_factory.mktemp("user")
-    (folder / "nets.py").write_text(NETWORK)
-    space: dict[str, type[torch.nn.Module]] = {}
-    exec(compile(NETWORK, "nets.py", "exec"), space)
-    for seed in (0, 1):
-        torch.manual_seed(seed)
-        torch.save(space["Small"]().state_dict(), folder / f"weights{seed}.pt")
-    return folder
+    return write_network(tmp_path_factory.mktemp("user"), "weights0.pt", "weights1.pt")
 
 
 @pytest.fixture(scope="module")

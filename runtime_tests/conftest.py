@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import importlib.util
-import sys
-from collections.abc import Iterator
+import runpy
+import shutil
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 import torch
@@ -94,16 +94,22 @@ def cifar10_folder(data_dir: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def bibench_fda() -> ModuleType:
-    """`fixtures/bibench_fda.py`: plain PyTorch that imports nothing of this project."""
-    path = Path(__file__).parent / "fixtures" / "bibench_fda.py"
-    spec = importlib.util.spec_from_file_location("bibench_fda", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["bibench_fda"] = module
-    spec.loader.exec_module(module)
-    return module
+def write_network() -> Callable[..., Path]:
+    """`write_network(folder, "a.pt", ...)` writes `fixtures/nets.py` and state dicts of its `Small`, with the seeds 0, 1, ...
+
+    Keywords are the network's; it returns the folder.
+    """
+
+    def write(folder: Path, *names: str, **arguments: int) -> Path:
+        path = Path(__file__).parent / "fixtures" / "nets.py"
+        shutil.copy(path, folder)
+        network = runpy.run_path(str(path))["Small"]
+        for seed, name in enumerate(names):
+            torch.manual_seed(seed)
+            torch.save(network(**arguments).state_dict(), folder / name)
+        return folder
+
+    return write
 
 
 @dataclass(frozen=True)

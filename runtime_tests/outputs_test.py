@@ -11,27 +11,11 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-NETWORK = """
-import torch
-from torch import nn
-
-class Small(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.stem = nn.Conv2d(3, 32, 3, padding=1)
-        self.conv = nn.Conv2d(32, 32, 3, padding=1, bias=False)
-        self.fc = nn.Linear(32, 10)
-
-    def forward(self, x):
-        weight = torch.where(self.conv.weight < 0, -1.0, 1.0)
-        x = torch.conv2d(torch.where(self.stem(x) < 0, -1.0, 1.0), weight, padding=1)
-        return self.fc(x.mean(dim=(2, 3)))
-"""
 READING = [
     "--model",
     "nets:Small",
@@ -46,16 +30,9 @@ EXPORT = [*READING, "--target", "onnx", "--samples", "random:8"]
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Path:
+def place(tmp_path: Path, write_network: Callable[..., Path]) -> Path:
     """A user's folder: a network in a file, its checkpoint."""
-    import torch
-
-    (tmp_path / "nets.py").write_text(NETWORK)
-    space: dict[str, type[torch.nn.Module]] = {}
-    exec(compile(NETWORK, "nets.py", "exec"), space)
-    torch.manual_seed(0)
-    torch.save(space["Small"]().state_dict(), tmp_path / "a.pt")
-    return tmp_path
+    return write_network(tmp_path, "a.pt")
 
 
 def start(place: Path, tool: str, *arguments: str, before: str = "") -> subprocess.Popen[str]:

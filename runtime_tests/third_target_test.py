@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import jsonschema
@@ -17,23 +18,9 @@ from fdabnn_deploy.pipeline import report
 from fdabnn_deploy.verify import comparison_report
 
 TARGETS = Path(__file__).parent / "fixtures" / "tiny_target"
-NETWORK = """
-import torch
-from torch import nn
-
-class Small(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.stem = nn.Conv2d(3, 8, 3, padding=1)
-        self.conv = nn.Conv2d(8, 8, 3, padding=1, bias=False)
-        self.fc = nn.Linear(8, 4)
-
-    def forward(self, x):
-        weight = torch.where(self.conv.weight < 0, -1.0, 1.0)
-        x = torch.conv2d(torch.where(self.stem(x) < 0, -1.0, 1.0), weight, padding=1)
-        return self.fc(x.mean(dim=(2, 3)))
-"""
+NETWORK = {"classes": 4, "width": 8}
 MODEL = ["weights.pt", "--model", "nets:Small", "--input-shape", "3,8,8"]
+MODEL += [word for name, value in NETWORK.items() for word in ("--arch-arg", f"{name}={value}")]
 
 
 def run(tool: str, *arguments: str | Path, cwd: Path, known: bool = True) -> subprocess.CompletedProcess[str]:
@@ -57,17 +44,9 @@ def export(folder: Path, target: str, *more: str, known: bool = True) -> subproc
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(tmp_path_factory: pytest.TempPathFactory, write_network: Callable[..., Path]) -> Path:
     """A user's folder."""
-    import torch
-
-    folder = tmp_path_factory.mktemp("third")
-    (folder / "nets.py").write_text(NETWORK)
-    space: dict[str, type[torch.nn.Module]] = {}
-    exec(compile(NETWORK, "nets.py", "exec"), space)
-    torch.manual_seed(0)
-    torch.save(space["Small"]().state_dict(), folder / "weights.pt")
-    return folder
+    return write_network(tmp_path_factory.mktemp("third"), "weights.pt", **NETWORK)
 
 
 @pytest.fixture(scope="module")

@@ -50,28 +50,10 @@ def lower_clamp(to: Emitter, node: Node, op: Clamp) -> None:
     to.emit("Clip", node, [node.inputs[0], low, high])
 
 
-@lowers(Add)
-def lower_add(to: Emitter, node: Node, op: Add) -> None:
-    """`Add`."""
-    to.emit("Add", node, node.inputs)
-
-
-@lowers(Sub)
-def lower_sub(to: Emitter, node: Node, op: Sub) -> None:
-    """`Sub`."""
-    to.emit("Sub", node, node.inputs)
-
-
-@lowers(Mul)
-def lower_mul(to: Emitter, node: Node, op: Mul) -> None:
-    """`Mul`."""
-    to.emit("Mul", node, node.inputs)
-
-
-@lowers(Maximum)
-def lower_maximum(to: Emitter, node: Node, op: Maximum) -> None:
-    """`Max`."""
-    to.emit("Max", node, node.inputs)
+@lowers(Add, Sub, Mul, Maximum)
+def lower_elementwise(to: Emitter, node: Node, op: Add | Sub | Mul | Maximum) -> None:
+    """`Add`, `Sub`, `Mul` or `Max`."""
+    to.emit("Max" if isinstance(op, Maximum) else op.kind, node, node.inputs)
 
 
 @lowers(Softmax)

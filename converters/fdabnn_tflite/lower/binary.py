@@ -29,7 +29,7 @@ from fdabnn_tflite.tensor_layout import NHWC, Form, Pair, in_order, op_windows, 
 
 
 @lowers(ops.Sign)
-def lower_sign(emitter: Emitter, node: Node) -> None:
+def lower_sign(emitter: Emitter, node: Node, op: ops.Op) -> None:
     """`where(x < 0, -1, 1)`; what only binary dense layers read is given its shape before the sign."""
     source = node.inputs[0]
     if any(isinstance(reader.op, ops.BinaryLinear) for reader in emitter.graph.consumers(node.name)):
@@ -40,10 +40,8 @@ def lower_sign(emitter: Emitter, node: Node) -> None:
 
 
 @lowers(ops.BinaryConv2d)
-def lower_binary_conv2d(emitter: Emitter, node: Node) -> None:
+def lower_binary_conv2d(emitter: Emitter, node: Node, op: ops.BinaryConv2d) -> None:
     """A `Conv2D` of signs with weights +-1; groups are split, because LCE's default kernels refuse grouped convolutions."""
-    op = node.op
-    assert isinstance(op, ops.BinaryConv2d)
     graph = emitter.graph
     place = op_windows(op, graph.shape(node.inputs[0]), graph.shape(node.name), emitter.flipped)
     before_sign = pads_before_sign(op, place)
@@ -81,10 +79,8 @@ def lower_binary_conv2d(emitter: Emitter, node: Node) -> None:
 
 
 @lowers(ops.BinaryLinear)
-def lower_binary_linear(emitter: Emitter, node: Node) -> None:
+def lower_binary_linear(emitter: Emitter, node: Node, op: ops.BinaryLinear) -> None:
     """A 1x1 convolution of [N, 1, 1, C]: LCE knows no other binary dense layer."""
-    op = node.op
-    assert isinstance(op, ops.BinaryLinear)
     sign = _sign_in_front(emitter, node)
     if sign is not None:
         _emit_sign(emitter, sign)
@@ -159,7 +155,7 @@ def _sign_in_front(emitter: Emitter, node: Node) -> Node | None:
 def _emit_sign(emitter: Emitter, sign: Node) -> None:
     if not emitter.is_defined(sign.name):
         previous = emitter.begin(sign)
-        lower_sign(emitter, sign)
+        lower_sign(emitter, sign, sign.op)
         emitter.begin(previous)
 
 

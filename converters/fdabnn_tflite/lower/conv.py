@@ -14,10 +14,8 @@ from fdabnn_tflite.tensor_layout import FLAT, NHWC, Padding, in_order, op_window
 
 
 @lowers(Conv2d)
-def lower_conv2d(emitter: Emitter, node: Node) -> None:
+def lower_conv2d(emitter: Emitter, node: Node, op: Conv2d) -> None:
     """`Conv2D`, or `DepthwiseConv2dNative` where each channel is a group; zero padding that SAME cannot express is a `Pad`."""
-    op = node.op
-    assert isinstance(op, Conv2d)
     graph = emitter.graph
     place = op_windows(op, graph.shape(node.inputs[0]), graph.shape(node.name), emitter.flipped)
     image = emitter.crop(emitter.nhwc(node.inputs[0]), place.crop)
@@ -69,10 +67,8 @@ def _convolve(emitter: Emitter, image: Tensor, kernels: FloatArray, op: Conv2d, 
 
 
 @lowers(Linear)
-def lower_linear(emitter: Emitter, node: Node) -> None:
+def lower_linear(emitter: Emitter, node: Node, op: Linear) -> None:
     """`MatMul`; the weights take the order of a flattened image, so that nothing has to be transposed."""
-    op = node.op
-    assert isinstance(op, Linear)
     tensor, form = emitter.flat(node.inputs[0])
     weight = np.ascontiguousarray(in_order(op.weight, form, emitter.flipped).T)
     result = emitter.emit("MatMul", a=tensor, b=weight)

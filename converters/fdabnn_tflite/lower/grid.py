@@ -11,10 +11,8 @@ from fdabnn_tflite.lower.lowerings import lowers
 
 
 @lowers(Saturate)
-def lower_saturate(emitter: Emitter, node: Node) -> None:
+def lower_saturate(emitter: Emitter, node: Node, op: Saturate) -> None:
     """Two comparisons and two `SelectV2`: `Minimum` and `Maximum` of NaN depend on the kernel."""
-    op = node.op
-    assert isinstance(op, Saturate)
     tensor, form = emitter.stored(node.inputs[0])
     low, high = np.float32(op.low), np.float32(op.high)
     inside = emitter.emit("Less", x=tensor, y=high)
@@ -24,10 +22,8 @@ def lower_saturate(emitter: Emitter, node: Node) -> None:
 
 
 @lowers(RoundToGrid)
-def lower_round_to_grid(emitter: Emitter, node: Node) -> None:
+def lower_round_to_grid(emitter: Emitter, node: Node, op: RoundToGrid) -> None:
     """`Mul`, `Round` (halves to even), `Mul`; the products by 1 of a grid of integers are left out."""
-    op = node.op
-    assert isinstance(op, RoundToGrid)
     tensor, form = emitter.stored(node.inputs[0])
     if op.exponent == 0:
         emitter.define(node.name, emitter.emit("Round", x=tensor), form)

@@ -27,10 +27,8 @@ def _mirrored_range(size: int, begin: int, end: int, step: int) -> tuple[int, in
 
 
 @lowers(Pad)
-def lower_pad(emitter: Emitter, node: Node) -> None:
+def lower_pad(emitter: Emitter, node: Node, op: Pad) -> None:
     """`Pad` or `PadV2`; mirrored images swap the sides of height and width."""
-    op = node.op
-    assert isinstance(op, Pad)
     tensor, form = _natural(emitter, node.inputs[0])
     pads = list(op.pads)
     if form == NHWC:
@@ -45,10 +43,8 @@ def lower_pad(emitter: Emitter, node: Node) -> None:
 
 
 @lowers(Slice)
-def lower_slice(emitter: Emitter, node: Node) -> None:
+def lower_slice(emitter: Emitter, node: Node, op: Slice) -> None:
     """`StridedSlice`; on a mirrored image of even size `::2` becomes `1::2`."""
-    op = node.op
-    assert isinstance(op, Slice)
     tensor, form = _natural(emitter, node.inputs[0])
     ranges = list(op.ranges)
     if form == NHWC:
@@ -61,7 +57,7 @@ def lower_slice(emitter: Emitter, node: Node) -> None:
 
 
 @lowers(Concat)
-def lower_concat(emitter: Emitter, node: Node) -> None:
+def lower_concat(emitter: Emitter, node: Node, op: Concat) -> None:
     """`ConcatV2` of channels."""
     parts = [_natural(emitter, name) for name in node.inputs]
     form = parts[0][1]
@@ -73,12 +69,11 @@ def lower_concat(emitter: Emitter, node: Node) -> None:
 
 
 @lowers(Reshape)
-def lower_reshape(emitter: Emitter, node: Node) -> None:
+def lower_reshape(emitter: Emitter, node: Node, op: Reshape) -> None:
     """`Reshape`. A flattened image keeps its order, and what reads it permutes its parameters instead."""
     graph, source = emitter.graph, node.inputs[0]
     before, after = graph.shape(source), graph.shape(node.name)
     tensor, form = emitter.stored(source)
-    assert isinstance(node.op, Reshape)
     if before == after:
         emitter.define(node.name, tensor, form)
     elif form == NHWC and len(after) == 2:
@@ -94,10 +89,8 @@ def lower_reshape(emitter: Emitter, node: Node) -> None:
 
 
 @lowers(Permute)
-def lower_permute(emitter: Emitter, node: Node) -> None:
+def lower_permute(emitter: Emitter, node: Node, op: Permute) -> None:
     """`Transpose`, in the graph's order of dimensions; the converter merges the transposes that follow one another."""
-    op = node.op
-    assert isinstance(op, Permute)
     graph, source = emitter.graph, node.inputs[0]
     tensor, form = emitter.stored(source)
     plain = emitter.to_graph_order(tensor, graph.shape(source), form)
@@ -108,13 +101,11 @@ def lower_permute(emitter: Emitter, node: Node) -> None:
 
 
 @lowers(DepthToSpace)
-def lower_depth_to_space(emitter: Emitter, node: Node) -> None:
+def lower_depth_to_space(emitter: Emitter, node: Node, op: DepthToSpace) -> None:
     """`DepthToSpace`. TensorFlow takes channel c of pixel p of a block from channel p C + c, the graph from channel c r^2 + p.
 
     `GatherV2` brings the channels into TensorFlow's order. A mirrored image has mirrored blocks: pixel p is r^2 - 1 - p.
     """
-    op = node.op
-    assert isinstance(op, DepthToSpace)
     image = emitter.nhwc(node.inputs[0])
     if op.factor == 1:
         emitter.define(node.name, image, NHWC)
@@ -128,10 +119,8 @@ def lower_depth_to_space(emitter: Emitter, node: Node) -> None:
 
 
 @lowers(UpsampleNearest)
-def lower_upsample_nearest(emitter: Emitter, node: Node) -> None:
+def lower_upsample_nearest(emitter: Emitter, node: Node, op: UpsampleNearest) -> None:
     """`ResizeNearestNeighbor`, which is the same on a mirrored image; nothing where the size stays."""
-    op = node.op
-    assert isinstance(op, UpsampleNearest)
     image = emitter.nhwc(node.inputs[0])
     if op.factors != (1, 1):
         size = np.array(emitter.graph.shape(node.name)[2:], dtype=np.int32)

@@ -21,10 +21,8 @@ def _arranged(emitter: Emitter, node: Node, values: Array) -> Array:
 
 
 @lowers(Affine)
-def lower_affine(emitter: Emitter, node: Node) -> None:
+def lower_affine(emitter: Emitter, node: Node, op: Affine) -> None:
     """`Mul` and `Add` as two ops, each left out where it does nothing; LCE makes them its convolution's multiplier and bias."""
-    op = node.op
-    assert isinstance(op, Affine)
     tensor, form = emitter.stored(node.inputs[0])
     if op.has_scale:
         tensor = emitter.emit("Mul", x=tensor, y=_arranged(emitter, node, op.scale32))
@@ -34,10 +32,8 @@ def lower_affine(emitter: Emitter, node: Node) -> None:
 
 
 @lowers(PRelu)
-def lower_prelu(emitter: Emitter, node: Node) -> None:
+def lower_prelu(emitter: Emitter, node: Node, op: PRelu) -> None:
     """`LeakyRelu` where all channels share a slope; else `relu(x) + (-slope) relu(-x)`, which the converter makes one `PRELU`."""
-    op = node.op
-    assert isinstance(op, PRelu)
     tensor, form = emitter.stored(node.inputs[0])
     if np.all(op.slope == op.slope.flat[0]):
         result = emitter.emit("LeakyRelu", features=tensor, alpha=float(op.slope.flat[0]))
@@ -51,17 +47,15 @@ def lower_prelu(emitter: Emitter, node: Node) -> None:
 
 
 @lowers(Relu)
-def lower_relu(emitter: Emitter, node: Node) -> None:
+def lower_relu(emitter: Emitter, node: Node, op: Relu) -> None:
     """`Relu`."""
     tensor, form = emitter.stored(node.inputs[0])
     emitter.define(node.name, emitter.emit("Relu", features=tensor), form)
 
 
 @lowers(Clamp)
-def lower_clamp(emitter: Emitter, node: Node) -> None:
+def lower_clamp(emitter: Emitter, node: Node, op: Clamp) -> None:
     """`Maximum` and `Minimum`, each left out where its limit is infinite."""
-    op = node.op
-    assert isinstance(op, Clamp)
     tensor, form = emitter.stored(node.inputs[0])
     if op.low != -math.inf:
         tensor = emitter.emit("Maximum", x=tensor, y=np.float32(op.low))
@@ -71,7 +65,7 @@ def lower_clamp(emitter: Emitter, node: Node) -> None:
 
 
 @lowers(Add, Sub, Mul, Maximum)
-def lower_elementwise(emitter: Emitter, node: Node) -> None:
+def lower_elementwise(emitter: Emitter, node: Node, op: Add | Sub | Mul | Maximum) -> None:
     """`Add`, `Sub`, `Mul`, `Maximum` of two tensors that lie alike."""
     graph = emitter.graph
     left, right = node.inputs
@@ -83,10 +77,8 @@ def lower_elementwise(emitter: Emitter, node: Node) -> None:
 
 
 @lowers(Softmax)
-def lower_softmax(emitter: Emitter, node: Node) -> None:
+def lower_softmax(emitter: Emitter, node: Node, op: Softmax) -> None:
     """`Softmax` or `LogSoftmax` over the classes."""
-    op = node.op
-    assert isinstance(op, Softmax)
     logits = emitter.as_form(node.inputs[0], FLAT)
     result = emitter.emit("LogSoftmax" if op.log else "Softmax", logits=logits)
     emitter.define(node.name, result, FLAT)

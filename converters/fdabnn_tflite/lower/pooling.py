@@ -15,13 +15,11 @@ from fdabnn_tflite.tensor_layout import FLAT, NHWC, Padding, Pair, op_windows
 
 
 @lowers(MaxPool2d)
-def lower_max_pool2d(emitter: Emitter, node: Node) -> None:
+def lower_max_pool2d(emitter: Emitter, node: Node, op: MaxPool2d) -> None:
     """`MaxPool`; padding that SAME cannot express is a `PadV2` by minus infinity, which no maximum and no sign notices.
 
     Nothing for windows of one value side by side, whose batch XNNPACK keeps when all others are resized.
     """
-    op = node.op
-    assert isinstance(op, MaxPool2d)
     graph = emitter.graph
     if op.kernel == op.stride == (1, 1):
         emitter.define(node.name, emitter.nhwc(node.inputs[0]), NHWC)
@@ -42,14 +40,12 @@ def lower_max_pool2d(emitter: Emitter, node: Node) -> None:
 
 
 @lowers(AvgPool2d)
-def lower_avg_pool2d(emitter: Emitter, node: Node) -> None:
+def lower_avg_pool2d(emitter: Emitter, node: Node, op: AvgPool2d) -> None:
     """`AvgPool`, which with SAME counts the taps inside the image only.
 
     Where the padding is counted, zeros are padded first. Where it is not and SAME cannot express it, the mean over all taps is
     multiplied by a constant image of `kh kw / (taps inside)`.
     """
-    op = node.op
-    assert isinstance(op, AvgPool2d)
     graph = emitter.graph
     place = op_windows(op, graph.shape(node.inputs[0]), graph.shape(node.name), emitter.flipped)
     image = emitter.crop(emitter.nhwc(node.inputs[0]), place.crop)
@@ -77,10 +73,8 @@ def _shares(size: Pair, pads: tuple[Pair, Pair], op: AvgPool2d) -> FloatArray:
 
 
 @lowers(GlobalAvgPool, GlobalSum)
-def lower_global(emitter: Emitter, node: Node) -> None:
+def lower_global(emitter: Emitter, node: Node, op: GlobalAvgPool | GlobalSum) -> None:
     """`Mean` or `Sum` over height and width, which mirroring does not change."""
-    op = node.op
-    assert isinstance(op, GlobalAvgPool | GlobalSum)
     kind = "Sum" if isinstance(op, GlobalSum) else "Mean"
     image = emitter.nhwc(node.inputs[0])
     result = emitter.emit(kind, input=image, axis=np.array([1, 2], dtype=np.int32), keep_dims=op.keepdims)

@@ -48,7 +48,7 @@ def lower_graph(emitter: Emitter, inputs: tuple[Tensor, ...]) -> list[Tensor]:
             )
         if isinstance(node.op, Sign) and not _read_as_sign(emitter, node):
             continue
-        LOWERINGS[type(node.op)](emitter, node)
+        LOWERINGS[type(node.op)](emitter, node, node.op)
     results = []
     for name in graph.outputs:
         emitter.begin(graph[name])
