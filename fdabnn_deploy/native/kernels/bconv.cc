@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "kernels/counted_conv.h"
+#include "kernels/epilogue.h"
 
 namespace fdabnn {
 namespace {
@@ -57,14 +58,14 @@ class BconvImpl : public CountedConv<Bconv> {
   }
 
  private:
-  std::int64_t ValuesPerPixel() const override { return AllLanes(); }
+  std::int64_t ValuesPerPixel() const override { return shape().counts; }
 
   // Counts in memory are finished here, pixel by pixel.
   bool SharesDense() const override { return finish_ != Finish::kCounts; }
   int DenseImages() const override { return kDenseImages; }
 
   std::size_t CountBytes() const override {
-    return finish_ == Finish::kCounts ? RoundUp(std::size_t{4} * shape().out_w * AllLanes(), kCacheLine) : 0;
+    return finish_ == Finish::kCounts ? RoundUp(std::size_t{4} * shape().out_w * shape().counts, kCacheLine) : 0;
   }
 
   std::size_t RowBytes() const {
@@ -114,25 +115,35 @@ class BconvImpl : public CountedConv<Bconv> {
     auto* counts = reinterpret_cast<std::int32_t*>(workspace);
     for (int row = begin; row < end; ++row, output += RowBytes()) {
       kernel().run(job, image_data, row, row + 1, counts, workspace + CountBytes());
-      FinishRow(counts, output);
+      FinishRow(job, counts, output);
     }
   }
 
   // Finishes a row of counts for outputs that the kernels do not write themselves.
-  void FinishRow(const std::int32_t* counts, char* output) const {
-    const int words = WordsFor(params().channels_out);
-    auto* packed = reinterpret_cast<Word*>(output);
-    auto* bytes = reinterpret_cast<std::int8_t*>(output);
-    if (params().output == OutputType::kPacked) std::fill(packed, packed + std::size_t{1} * shape().out_w * words, Word{0});
-    for (int x = 0; x < shape().out_w; ++x, counts += AllLanes()) {
-      for (int c = 0; c < params().channels_out; ++c) {
-        const int lane = LaneOf(c);
-        if (params().output == OutputType::kPacked) {
-          packed[x * words + c / kWordBits] |= static_cast<Word>(counts[lane] > thresholds_[lane]) << (c % kWordBits);
-        } else {
-          const std::int32_t value = std::max(std::min(2 * counts[lane], clamp_max_), clamp_min_);
-          const float scaled = static_cast<float>(value) * multiplier_[lane];
-          bytes[std::size_t{1} * x * params().channels_out + c] = ToInt8(scaled + bias_[lane]);
+  void FinishRow(const BconvJob& job, const std::int32_t* counts, char* output) const {
+    const std::size_t channels = params().channels_out, words = WordsFor(params().channels_out);
+    if (params().output == OutputType::kPacked) {
+      auto* to = reinterpret_cast<Word*>(output);
+      std::fill_n(to, shape().out_w * words, Word{0});
+      ForCounts(counts, [&](std::size_t x, std::size_t c, std::size_t lane, std::int32_t count) {
+        to[x * words + c / kWordBits] |= static_cast<Word>(count > job.thresholds[lane]) << (c % kWordBits);
+      });
+    } else {
+      auto* to = reinterpret_cast<std::int8_t*>(output);
+      ForCounts(counts, [&](std::size_t x, std::size_t c, std::size_t lane, std::int32_t count) {
+        to[x * channels + c] = ToInt8(BconvValue<false>(job, OneInt{count}, OneFloat{job.multiplier[lane]}, OneFloat{job.bias[lane]})[0]);
+      });
+    }
+  }
+
+  // Calls use(x, channel, lane, count) for a row of counts.
+  template <class Use>
+  void ForCounts(const std::int32_t* counts, const Use& use) const {
+    const std::size_t group_lanes = std::size_t{1} * shape().blocks * kernel().lanes, group_channels = shape().group_channels;
+    for (std::size_t x = 0; x < static_cast<std::size_t>(shape().out_w); ++x, counts += shape().counts) {
+      for (std::size_t g = 0; g < static_cast<std::size_t>(params().groups); ++g) {
+        for (std::size_t i = 0; i < group_channels; ++i) {
+          use(x, g * group_channels + i, g * group_lanes + i, counts[g * group_lanes + i]);
         }
       }
     }
@@ -147,9 +158,9 @@ class BconvImpl : public CountedConv<Bconv> {
     const auto [low, high] = ActivationRange(params().activation);
     clamp_min_ = static_cast<std::int32_t>(taps - std::min<std::int64_t>(high, taps));
     clamp_max_ = static_cast<std::int32_t>(taps - std::max<std::int64_t>(low, -taps));
-    multiplier_.assign(AllLanes(), 0);
-    bias_.assign(AllLanes(), 0);
-    thresholds_.assign(AllLanes(), INT_MAX);
+    multiplier_.assign(shape().counts, 0);
+    bias_.assign(shape().counts, 0);
+    thresholds_.assign(shape().counts, INT_MAX);
     const bool int8 = params().output == OutputType::kInt8;
     const double scale = int8 ? params().output_scale : 1.0, zero_point = int8 ? params().output_zero_point : 0.0;
     for (int c = 0; c < params().channels_out; ++c) {
@@ -172,15 +183,15 @@ class BconvImpl : public CountedConv<Bconv> {
   void SetTables() override {
     correction_.clear();
     if (padding().classes() == 1) return;
-    correction_.assign(padding().classes() * AllLanes(), 0);
+    correction_.assign(padding().classes() * shape().counts, 0);
     for (std::size_t number = 0; number < padding().classes(); ++number) {
-      float* to = &correction_[number * AllLanes()];
+      float* to = &correction_[number * shape().counts];
       for (int c = 0; c < params().channels_out; ++c) {
         to[LaneOf(c)] = -raw_multiplier_[c] * static_cast<float>(padding().Outside(number, c));
       }
     }
     // The one number that changes no other one, not even -0.
-    std::fill_n(correction_.begin(), AllLanes(), -0.0f);
+    std::fill_n(correction_.begin(), shape().counts, -0.0f);
   }
 
   const Finish finish_;

@@ -23,6 +23,8 @@
 #include <cstring>
 
 #include "kernels/aligned_buffer.h"
+#include "kernels/epilogue.h"
+#include "kernels/vectors_avx2.h"
 
 namespace fdabnn {
 namespace {
@@ -236,43 +238,36 @@ inline __m256i Eight(const __m256i* sums, int eighth) {
   return _mm256_cvtepu16_epi32(_mm_load_si128(reinterpret_cast<const __m128i*>(sums + eighth % 2) + eighth / 2));
 }
 
-// Of the first `count` of eight lanes.
-inline __m256i FirstLanes(int count) { return _mm256_cmpgt_epi32(_mm256_set1_epi32(count), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7)); }
-
-template <bool Clamped, bool Corrected>
+// The first `channels` of the block's.
+template <bool Doubled>
 inline void WritePixel(const BconvJob& job, const __m256i* sums, std::size_t lane, const float* correction, int channels, float* to) {
-  __m256 y[4];
-  for (int q = 0; q < 4; ++q, lane += 8) {
-    __m256i p = Eight(sums, q);
-    if (Clamped) {
-      p = _mm256_min_epi32(_mm256_add_epi32(p, p), _mm256_set1_epi32(job.clamp_max));
-      p = _mm256_max_epi32(p, _mm256_set1_epi32(job.clamp_min));
-    }
-    y[q] = _mm256_mul_ps(_mm256_cvtepi32_ps(p), _mm256_loadu_ps((Clamped ? job.multiplier : job.doubled) + lane));
-    y[q] = _mm256_add_ps(y[q], _mm256_loadu_ps(job.bias + lane));
-    if (Corrected) y[q] = _mm256_add_ps(y[q], _mm256_loadu_ps(correction + lane));
+  Floats y[kLanes / kSide];
+  for (int h = 0; h < kLanes / kSide; ++h, lane += kSide) {
+    const __m256i counts[2] = {Eight(sums, 2 * h), Eight(sums, 2 * h + 1)};
+    const auto multiplier = Load<Floats>((Doubled ? job.doubled : job.multiplier) + lane), bias = Load<Floats>(job.bias + lane);
+    y[h] = BconvValue<Doubled>(job, Load<Ints>(counts), multiplier, bias);
+    if (correction) y[h] = y[h] + Load<Floats>(correction + lane);
   }
-#pragma GCC unroll 4
-  for (int q = 0; q < 4; ++q) {
-    if (channels >= kLanes) _mm256_storeu_ps(to + 8 * q, y[q]);
-    if (channels < kLanes && channels > 8 * q) _mm256_maskstore_ps(to + 8 * q, FirstLanes(channels - 8 * q), y[q]);
+#pragma GCC unroll 2
+  for (int h = 0; h < kLanes / kSide; ++h) {
+    if (channels > kSide * h) StoreFirst<Avx2Vectors>(to + kSide * h, y[h], Least(channels - kSide * h, kSide));
   }
 }
 
-template <bool Clamped>
+template <bool Doubled>
 void WriteFloat(const Target& t, const __m256i* sums, std::ptrdiff_t sums_step) {
   const BconvJob& job = *t.job;
   const BconvShape& s = job.shape;
-  const std::size_t lane = t.block_index() * kLanes, lanes = std::size_t{kLanes} * s.blocks * job.params->groups;
-  const int channels = s.group_channels - t.block * kLanes, row_class = job.correction ? job.row_class[t.y] * job.column_classes : 0;
+  const std::size_t lane = t.block_index() * kLanes;
+  const int channels = s.group_channels - t.block * kLanes;
   const std::ptrdiff_t all_channels = job.params->channels_out;
+  const RowCorrection corrections = CorrectionsOf(job, t.y);
   float* to = static_cast<float*>(t.row) + t.x * all_channels + t.group * s.group_channels + t.block * kLanes;
   for (int i = 0, x = t.x; i < t.count; ++i, x += t.step, to += t.step * all_channels, sums += sums_step) {
-    const int pixel_class = job.correction ? row_class + job.column_class[x] : 0;
-    if (pixel_class == 0) {
-      WritePixel<Clamped, false>(job, sums, lane, nullptr, channels, to);
+    if (const float* correction = corrections.At(x)) {
+      WritePixel<Doubled>(job, sums, lane, correction, channels, to);
     } else {
-      WritePixel<Clamped, true>(job, sums, lane, job.correction + pixel_class * lanes, channels, to);
+      WritePixel<Doubled>(job, sums, lane, nullptr, channels, to);
     }
   }
 }
@@ -295,7 +290,7 @@ void WritePacked(const Target& t, const __m256i* sums, std::ptrdiff_t sums_step)
 }
 
 void WriteCounts(const Target& t, const __m256i* sums, std::ptrdiff_t sums_step) {
-  const std::ptrdiff_t lanes = std::ptrdiff_t{kLanes} * t.job->shape.blocks * t.job->params->groups;
+  const std::ptrdiff_t lanes = t.job->shape.counts;
   std::int32_t* to = static_cast<std::int32_t*>(t.row) + t.x * lanes + t.block_index() * kLanes;
   for (int i = 0; i < t.count; ++i, to += t.step * lanes, sums += sums_step) {
     for (int q = 0; q < 4; ++q) _mm256_storeu_si256(reinterpret_cast<__m256i*>(to + 8 * q), Eight(sums, q));
@@ -307,7 +302,7 @@ using Writer = void (*)(const Target& target, const __m256i* sums, std::ptrdiff_
 Writer WriterFor(const BconvJob& job) {
   if (job.finish == Finish::kCounts) return WriteCounts;
   if (job.finish == Finish::kPacked) return WritePacked;
-  return job.doubled ? WriteFloat<false> : WriteFloat<true>;
+  return job.doubled ? WriteFloat<true> : WriteFloat<false>;
 }
 
 // The output rows y and y + 1, or y alone, `single`, for as many blocks as are counted together. row: where y goes.
@@ -354,10 +349,7 @@ void Run(const BconvJob& job, const Word* input, int begin, int end, void* outpu
       for (int w = 0; w < s.words; ++w) offsets[t++] = kPairBytes * static_cast<std::ptrdiff_t>(place + w);
     }
   }
-  const std::size_t row_bytes = sizeof(Word) * s.out_w *
-                                (job.finish == Finish::kFloat    ? p.channels_out
-                                 : job.finish == Finish::kPacked ? WordsFor(p.channels_out)
-                                                                 : kLanes * s.blocks * p.groups);
+  const std::size_t row_bytes = sizeof(Word) * s.out_w * OutputElements(job);
   for (int first = begin; first < end; first += height) {
     const int rows = end - first < height ? end - first : height, even_rows = rows / 2 * 2;
     const Band band = BandOf(p, s, rows);

@@ -226,9 +226,7 @@ void Run(const BconvJob& job, const Word* input, int begin, int end, void* outpu
   auto* offsets = reinterpret_cast<std::ptrdiff_t*>(static_cast<char*>(workspace) + Planes(p) * plane_bytes);
   const std::ptrdiff_t pitch = BandWidth(p, s);
   const Source source = MakeSource(p, s, planes, pitch, offsets);
-  const int unit = job.finish == Finish::kFloat    ? p.channels_out
-                   : job.finish == Finish::kPacked ? WordsFor(p.channels_out)
-                                                   : kLanes * s.blocks * p.groups;
+  const std::size_t unit = OutputElements(job);
   const Inside columns = InsideOf(job);
   for (int first = begin; first < end; first += height) {
     const int last = first + height < end ? first + height : end;
@@ -242,7 +240,7 @@ void Run(const BconvJob& job, const Word* input, int begin, int end, void* outpu
       const int twos = paired ? s.blocks / 2 * 2 : 0, fours = FoursPay(s.out_w) ? twos / 4 * 4 : 0;
       for (int y = first; y < last; ++y) {
         const Word* place = source.plane + std::ptrdiff_t{1} * (y - first) * p.stride_h * s.words * pitch;
-        void* row = static_cast<Word*>(output) + std::size_t{1} * (y - begin) * s.out_w * unit;
+        void* row = static_cast<Word*>(output) + (y - begin) * s.out_w * unit;
         const Inside inside = job.correction && job.row_class[y] ? Inside{0, 0} : columns;
         RunRow<4>(source, place, inside, {&job, row, y, 0, group, 0, fours, false});
         RunRow<2>(source, place, inside, {&job, row, y, 0, group, fours, twos, false});

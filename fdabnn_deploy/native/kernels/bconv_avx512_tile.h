@@ -7,11 +7,13 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "kernels/bconv_kernel.h"
+#include "kernels/epilogue.h"
 
 #if defined(__x86_64__)
 
 #include <immintrin.h>
+
+#include "kernels/vectors_avx512.h"
 
 namespace fdabnn {
 namespace {
@@ -110,22 +112,19 @@ template <int P, int V>
 void WriteFloatOdd(const Target& t, int block, const __m512i (*counts)[V]) {
   const BconvJob& job = *t.job;
   const BconvShape& s = job.shape;
-  const std::size_t all = std::size_t{kLanes} * s.blocks * job.params->groups, channels = job.params->channels_out;
-  const __m512i low = _mm512_set1_epi32(job.clamp_min), high = _mm512_set1_epi32(job.clamp_max);
+  const std::size_t channels = job.params->channels_out;
+  const RowCorrection corrections = CorrectionsOf(job, t.y);
   for (int v = 0; v < V; ++v, ++block) {
-    const int left = s.group_channels - block * kLanes;
+    const int some = Least(s.group_channels - block * kLanes, kLanes);
     const std::size_t lane = std::size_t{kLanes} * (t.group * s.blocks + block);
-    const __mmask16 mask = static_cast<__mmask16>(left >= kLanes ? 0xffff : (1u << left) - 1);
-    const __m512 multiplier = _mm512_loadu_ps((job.doubled ? job.doubled : job.multiplier) + lane), bias = _mm512_loadu_ps(job.bias + lane);
-    const float* correction = job.correction ? job.correction + job.row_class[t.y] * job.column_classes * all + lane : nullptr;
+    const auto multiplier = Load<Floats>((job.doubled ? job.doubled : job.multiplier) + lane), bias = Load<Floats>(job.bias + lane);
     float* to = static_cast<float*>(t.row) + t.x * channels + t.group * s.group_channels + block * kLanes;
 #pragma GCC unroll 1
     for (int i = 0; i < P; ++i, to += channels) {
-      __m512i x = counts[i][v];
-      if (!job.doubled) x = _mm512_max_epi32(_mm512_min_epi32(_mm512_add_epi32(x, x), high), low);
-      __m512 y = _mm512_add_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(x), multiplier), bias);
-      if (correction) y = _mm512_add_ps(y, _mm512_loadu_ps(correction + job.column_class[t.x + i] * all));
-      _mm512_mask_storeu_ps(to, mask, y);
+      const auto p = Load<Ints>(&counts[i][v]);
+      Floats y = job.doubled ? BconvValue<true>(job, p, multiplier, bias) : BconvValue<false>(job, p, multiplier, bias);
+      if (corrections.correction) y = y + Load<Floats>(corrections.InTable(t.x + i) + lane);
+      Avx512Vectors::StoreSome(to, y, some);
     }
   }
 }
@@ -135,22 +134,21 @@ inline __attribute__((always_inline)) void WriteFloat(const Target& t, int block
   const BconvJob& job = *t.job;
   const BconvShape& s = job.shape;
   const std::size_t lane = std::size_t{kLanes} * (t.group * s.blocks + block), channels = job.params->channels_out;
-  const std::size_t all = std::size_t{kLanes} * s.blocks * job.params->groups;
-  const float* correction = Inside ? nullptr : job.correction + job.row_class[t.y] * job.column_classes * all + lane;
+  const RowCorrection corrections = CorrectionsOf(job, t.y);
   float* to = static_cast<float*>(t.row) + t.x * channels + t.group * s.group_channels + block * kLanes;
-  __m512 multiplier[V], bias[V];
+  Floats multiplier[V], bias[V];
   for (int v = 0; v < V; ++v) {
-    multiplier[v] = _mm512_loadu_ps(job.doubled + lane + v * kLanes);
-    bias[v] = _mm512_loadu_ps(job.bias + lane + v * kLanes);
+    multiplier[v] = Load<Floats>(job.doubled + lane + v * kLanes);
+    bias[v] = Load<Floats>(job.bias + lane + v * kLanes);
   }
 #pragma GCC unroll 16
   for (int i = 0; i < P; ++i, to += channels) {
-    const float* add = Inside ? nullptr : correction + job.column_class[t.x + i] * all;
+    const float* correction = Inside ? nullptr : corrections.InTable(t.x + i) + lane;
 #pragma GCC unroll 4
     for (int v = 0; v < V; ++v) {
-      __m512 y = _mm512_add_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(counts[i][v]), multiplier[v]), bias[v]);
-      if (!Inside) y = _mm512_add_ps(y, _mm512_loadu_ps(add + v * kLanes));
-      _mm512_storeu_ps(to + v * kLanes, y);
+      Floats y = BconvValue<true>(job, Load<Ints>(&counts[i][v]), multiplier[v], bias[v]);
+      if (!Inside) y = y + Load<Floats>(correction + v * kLanes);
+      std::memcpy(to + v * kLanes, &y, sizeof y);
     }
   }
 }
@@ -159,13 +157,13 @@ template <int P, int V>
 inline __attribute__((always_inline)) void WritePacked(const Target& t, int block, const __m512i (*counts)[V]) {
   const BconvJob& job = *t.job;
   const int words = WordsFor(job.params->channels_out), number = t.group * job.shape.blocks + block;
-  __m512i thresholds[V];
-  for (int v = 0; v < V; ++v) thresholds[v] = _mm512_loadu_si512(job.thresholds + std::size_t{kLanes} * (number + v));
+  Ints thresholds[V];
+  for (int v = 0; v < V; ++v) thresholds[v] = Load<Ints>(job.thresholds + std::size_t{kLanes} * (number + v));
   Word* to = static_cast<Word*>(t.row) + std::size_t{1} * t.x * words + number / 2;
 #pragma GCC unroll 16
   for (int i = 0; i < P; ++i, to += words) {
-    __mmask16 bits[V];
-    for (int v = 0; v < V; ++v) bits[v] = _mm512_cmpgt_epi32_mask(counts[i][v], thresholds[v]);
+    __mmask16 bits[V];  // a whole word would be put together by the unit that counts
+    for (int v = 0; v < V; ++v) bits[v] = static_cast<__mmask16>(Avx512Vectors::Mask(Load<Ints>(&counts[i][v]) > thresholds[v]));
     // The block with the lower half of a word comes first.
     if (V == 1) *to = number % 2 ? *to | Word{bits[0]} << 16 : bits[0];
     for (int v = 1; v < V; v += 2) to[v / 2] = bits[v - 1] | Word{bits[v]} << 16;
@@ -174,7 +172,7 @@ inline __attribute__((always_inline)) void WritePacked(const Target& t, int bloc
 
 template <int P, int V>
 inline __attribute__((always_inline)) void WriteCounts(const Target& t, int block, const __m512i (*counts)[V]) {
-  const std::size_t all = std::size_t{kLanes} * t.job->shape.blocks * t.job->params->groups;
+  const std::size_t all = t.job->shape.counts;
   std::int32_t* to = static_cast<std::int32_t*>(t.row) + t.x * all + std::size_t{kLanes} * (t.group * t.job->shape.blocks + block);
   for (int i = 0; i < P; ++i, to += all) {
     for (int v = 0; v < V; ++v) _mm512_storeu_si512(to + v * kLanes, counts[i][v]);

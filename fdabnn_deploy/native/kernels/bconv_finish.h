@@ -6,7 +6,7 @@
 #include <cstdint>
 #include <cstring>
 
-#include "kernels/bconv_kernel.h"
+#include "kernels/epilogue.h"
 
 namespace fdabnn {
 namespace {
@@ -16,25 +16,17 @@ constexpr int kQuad = 4;  // values of a vector, whatever the lanes
 using Counts = std::int32_t __attribute__((vector_size(16)));
 using Values = float __attribute__((vector_size(16)));
 
-template <typename Vector>
-inline Vector LoadQuad(const void* from) {
-  Vector vector;
-  std::memcpy(&vector, from, sizeof vector);
-  return vector;
-}
-
-inline Counts LoadCounts(const std::int32_t* from) { return LoadQuad<Counts>(from); }
+inline Counts LoadCounts(const std::int32_t* from) { return Load<Counts>(from); }
 
 inline Counts LoadCounts(const std::uint16_t* from) {
   using Halves = std::uint16_t __attribute__((vector_size(8)));
-  return __builtin_convertvector(LoadQuad<Halves>(from), Counts);
+  return __builtin_convertvector(Load<Halves>(from), Counts);
 }
 
 // A block of output channels to finish.
 struct Block {
   const BconvJob* job;
   std::size_t lane;  // the first one, of all groups
-  std::size_t all;   // lanes of all groups
   int channel;       // the first one
   int valid;         // channels, the other lanes are neutral
 };
@@ -51,19 +43,6 @@ struct Scales {
   Values multiplier[Lanes / kQuad], bias[Lanes / kQuad];
 };
 
-// Doubled: the multipliers are, and nothing is clamped.
-template <int Lanes, bool Doubled, typename Count>
-inline Values FinishQuad(const BconvJob& job, const Scales<Lanes>& scales, const Count* counts, int q) {
-  Counts count = LoadCounts(counts + q * kQuad);
-  if (!Doubled) {
-    const Counts low = Counts{} + job.clamp_min, high = Counts{} + job.clamp_max;
-    count += count;
-    count = count < high ? count : high;
-    count = count > low ? count : low;
-  }
-  return __builtin_convertvector(count, Values) * scales.multiplier[q] + scales.bias[q];
-}
-
 template <int Lanes, bool Doubled, typename Count>
 inline void FinishArea(const Block& block, const Area& area, const Count* counts, float* to) {
   constexpr int kQuads = Lanes / kQuad;
@@ -71,22 +50,21 @@ inline void FinishArea(const Block& block, const Area& area, const Count* counts
   const std::size_t channels = job.params->channels_out, skipped = channels * (job.shape.out_w - area.columns);
   Scales<Lanes> scales;
   for (int q = 0; q < kQuads; ++q) {
-    scales.multiplier[q] = LoadQuad<Values>((Doubled ? job.doubled : job.multiplier) + block.lane + q * kQuad);
-    scales.bias[q] = LoadQuad<Values>(job.bias + block.lane + q * kQuad);
+    scales.multiplier[q] = Load<Values>((Doubled ? job.doubled : job.multiplier) + block.lane + q * kQuad);
+    scales.bias[q] = Load<Values>(job.bias + block.lane + q * kQuad);
   }
-  const float* const correction = job.correction;
-  const std::int32_t* const column_class = job.column_class;
   const std::size_t step = area.step;
   const int begin = area.x, end = area.x + area.columns, valid = block.valid;
   to += block.channel;
   for (int y = area.y; y < area.y + area.rows; ++y, to += skipped) {
-    const std::int32_t row_kind = correction ? job.row_class[y] * job.column_classes : 0;
+    const RowCorrection corrections = CorrectionsOf(job, y);
     for (int x = begin; x < end; ++x, counts += step, to += channels) {
-      const std::int32_t kind = correction ? row_kind + column_class[x] : 0;
       Values values[kQuads];
-      for (int q = 0; q < kQuads; ++q) values[q] = FinishQuad<Lanes, Doubled>(job, scales, counts, q);
-      if (kind) {
-        for (int q = 0; q < kQuads; ++q) values[q] += LoadQuad<Values>(correction + kind * block.all + block.lane + q * kQuad);
+      for (int q = 0; q < kQuads; ++q) {
+        values[q] = BconvValue<Doubled>(job, LoadCounts(counts + q * kQuad), scales.multiplier[q], scales.bias[q]);
+      }
+      if (const float* correction = corrections.At(x)) {
+        for (int q = 0; q < kQuads; ++q) values[q] += Load<Values>(correction + block.lane + q * kQuad);
       }
       if (valid == Lanes) {
         std::memcpy(to, values, sizeof values);
@@ -113,9 +91,10 @@ inline void FinishFloat(const Block& block, const Area& area, const Count* count
 // to: the first pixel's first lane of all.
 template <int Lanes, typename Count>
 inline void FinishCounts(const Block& block, const Area& area, const Count* counts, std::int32_t* to) {
+  const std::size_t all = block.job->shape.counts;
   to += block.lane;
-  for (int row = 0; row < area.rows; ++row, to += block.all * (block.job->shape.out_w - area.columns)) {
-    for (int x = 0; x < area.columns; ++x, counts += area.step, to += block.all) {
+  for (int row = 0; row < area.rows; ++row, to += all * (block.job->shape.out_w - area.columns)) {
+    for (int x = 0; x < area.columns; ++x, counts += area.step, to += all) {
       for (int q = 0; q < Lanes; q += kQuad) {
         const Counts quad = LoadCounts(counts + q);
         std::memcpy(to + q, &quad, sizeof quad);

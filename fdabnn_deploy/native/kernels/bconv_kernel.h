@@ -24,6 +24,7 @@ struct BconvShape : ImageSize {  // what lies outside of the image counts as wor
   int in_words = 0;              // of all groups
   int group_channels = 0;        // output channels of a group
   int blocks = 0;                // of a group
+  int counts = 0;                // of a pixel: groups * blocks * lanes
 };
 
 struct BconvJob {

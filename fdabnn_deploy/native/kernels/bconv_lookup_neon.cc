@@ -248,14 +248,14 @@ void FinishPacked(const Block& block, const Area& area, const std::uint16_t* cou
 // counts: of one row. output: where the band's first row goes.
 void FinishRow(const Block& block, const Area& area, int begin, const std::uint16_t* counts, void* output) {
   const BconvJob& job = *block.job;
-  const std::size_t pixel = std::size_t{1} * (area.y - begin) * job.shape.out_w + area.x;
+  const std::size_t place = (std::size_t{1} * (area.y - begin) * job.shape.out_w + area.x) * OutputElements(job);
   switch (job.finish) {
     case Finish::kFloat:
-      return FinishFloat<kLanes>(block, area, counts, static_cast<float*>(output) + pixel * job.params->channels_out);
+      return FinishFloat<kLanes>(block, area, counts, static_cast<float*>(output) + place);
     case Finish::kPacked:
-      return FinishPacked(block, area, counts, static_cast<Word*>(output) + pixel * WordsFor(job.params->channels_out));
+      return FinishPacked(block, area, counts, static_cast<Word*>(output) + place);
     case Finish::kCounts:
-      return FinishCounts<kLanes>(block, area, counts, static_cast<std::int32_t*>(output) + pixel * block.all);
+      return FinishCounts<kLanes>(block, area, counts, static_cast<std::int32_t*>(output) + place);
   }
 }
 
@@ -295,7 +295,6 @@ void Run(const BconvJob& job, const Word* input, int begin, int end, void* outpu
   const Layout l = LayoutOf(p, s);
   Byte* tables = static_cast<Byte*>(workspace);
   auto* sums = reinterpret_cast<std::uint16_t*>(tables + l.tables);
-  const std::size_t all = std::size_t{kLanes} * s.blocks * p.groups;
   for (int group = 0; group < p.groups; ++group) {
     const Word* image = input + std::ptrdiff_t{group} * s.words;
     for (int x = 0; x < s.out_w; x += l.columns) {
@@ -320,7 +319,7 @@ void Run(const BconvJob& job, const Word* input, int begin, int end, void* outpu
           CountStrip(strip, static_cast<const Byte*>(job.weights) + index * BlockBytes(p), blocks, sums);
           for (int v = 0; v < blocks; ++v) {
             const int channel = (b + v) * kLanes, rest = s.group_channels - channel;
-            const Block block = {&job, kLanes * (index + v), all, group * s.group_channels + channel, rest < kLanes ? rest : kLanes};
+            const Block block = {&job, kLanes * (index + v), group * s.group_channels + channel, rest < kLanes ? rest : kLanes};
             const std::uint16_t* counts = sums + v * l.block;
             if (single) {
               FinishRow(block, {y, 1, x, columns, kLanes}, begin, counts, output);

@@ -19,7 +19,7 @@ inline void FinishPacked(const Block& block, const std::int32_t* counts, std::si
   constexpr int kQuads = Isa::kLanes / kQuad;
   const int words = WordsFor(block.job->params->channels_out), shift = block.channel % kWordBits;
   Counts thresholds[kQuads];
-  for (int q = 0; q < kQuads; ++q) thresholds[q] = LoadQuad<Counts>(block.job->thresholds + block.lane + q * kQuad);
+  for (int q = 0; q < kQuads; ++q) thresholds[q] = Load<Counts>(block.job->thresholds + block.lane + q * kQuad);
   to += block.channel / kWordBits;
   for (; pixels > 0; --pixels, counts += Isa::kLanes, to += words) {
     const Word bits = Isa::Larger(counts, thresholds);
@@ -102,16 +102,13 @@ struct PatchKernel {
     const BinaryConvParams& p = *job.params;
     const BconvShape& s = job.shape;
     const StripLayout l = StripLayoutOf(p, s);
-    const std::size_t units = Units(l), height = BandRows(s, l), all = std::size_t{kLanes} * s.blocks * p.groups;
+    const std::size_t units = Units(l), height = BandRows(s, l), pixel = OutputElements(job);
     auto* counts = static_cast<std::int32_t*>(workspace);
     auto* offsets = reinterpret_cast<std::ptrdiff_t*>(static_cast<Byte*>(workspace) + CountBytes(s, height));
     Byte* strips = reinterpret_cast<Byte*>(offsets) + OffsetBytes(s, height);
     std::memset(strips + height * l.strip, 0, sizeof(Unit));
     SetPatchOffsets(p, s, l, height, offsets);
     const typename Isa::Tail tail = TailOf(l);
-    const std::size_t pixel = job.finish == Finish::kFloat    ? p.channels_out
-                              : job.finish == Finish::kPacked ? WordsFor(p.channels_out)
-                                                              : all;
     for (int first = begin; first < end; first += static_cast<int>(height)) {
       const std::size_t left = end - first, rows = left < height ? left : height;
       const std::size_t to = std::size_t{1} * (first - begin) * s.out_w * pixel;
@@ -122,7 +119,7 @@ struct PatchKernel {
         for (int b = 0; b < s.blocks; ++b) {
           const std::size_t index = std::size_t{1} * group * s.blocks + b;
           const int channel = b * kLanes, rest = s.group_channels - channel;
-          const Block block = {&job, kLanes * index, all, group * s.group_channels + channel, rest < kLanes ? rest : kLanes};
+          const Block block = {&job, kLanes * index, group * s.group_channels + channel, rest < kLanes ? rest : kLanes};
           const Unit* weights = static_cast<const Unit*>(job.weights) + kLanes * units * index;
           CountPixels<Isa, Isa::kPixels>(strips, offsets, rows * s.out_w, weights, units, tail, block.valid, counts);
           const Area area = {first, static_cast<int>(rows), 0, s.out_w, kLanes};

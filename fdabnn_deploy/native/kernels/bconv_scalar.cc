@@ -1,9 +1,8 @@
 // The specification of all binary convolution kernels, one channel at a time.
-#include <algorithm>
 #include <climits>
 #include <cstring>
 
-#include "kernels/bconv_kernel.h"
+#include "kernels/epilogue.h"
 
 namespace fdabnn {
 namespace {
@@ -42,25 +41,23 @@ std::int32_t Count(const BconvJob& job, const Word* input, int channel, int y, i
 
 void Run(const BconvJob& job, const Word* input, int begin, int end, void* output, void*) {
   const BconvShape& s = job.shape;
-  const int channels = job.params->channels_out, words = WordsFor(channels);
+  const int channels = job.params->channels_out;
+  const std::size_t elements = OutputElements(job);
   for (int y = begin; y < end; ++y) {
+    const RowCorrection corrections = CorrectionsOf(job, y);
     for (int x = 0; x < s.out_w; ++x) {
-      const std::size_t pixel = std::size_t{1} * (y - begin) * s.out_w + x;
-      if (job.finish == Finish::kPacked) std::memset(static_cast<Word*>(output) + pixel * words, 0, words * sizeof(Word));
+      auto* pixel = static_cast<Word*>(output) + (std::size_t{1} * (y - begin) * s.out_w + x) * elements;
+      if (job.finish == Finish::kPacked) std::memset(pixel, 0, elements * sizeof(Word));
       for (int c = 0; c < channels; ++c) {
         const std::int32_t count = Count(job, input, c, y, x);
         if (job.finish == Finish::kPacked) {
-          static_cast<Word*>(output)[pixel * words + c / kWordBits] |= static_cast<Word>(count > job.thresholds[c]) << (c % kWordBits);
+          pixel[c / kWordBits] |= static_cast<Word>(count > job.thresholds[c]) << (c % kWordBits);
         } else if (job.finish == Finish::kCounts) {
-          static_cast<std::int32_t*>(output)[pixel * channels + c] = count;
+          std::memcpy(pixel + c, &count, sizeof count);
         } else {
-          const float scaled = static_cast<float>(std::max(std::min(2 * count, job.clamp_max), job.clamp_min)) * job.multiplier[c];
-          float value = scaled + job.bias[c];
-          if (job.correction) {
-            const int kind = job.row_class[y] * job.column_classes + job.column_class[x];
-            if (kind) value += job.correction[std::size_t{1} * kind * channels + c];
-          }
-          static_cast<float*>(output)[pixel * channels + c] = value;
+          float value = BconvValue<false>(job, OneInt{count}, OneFloat{job.multiplier[c]}, OneFloat{job.bias[c]})[0];
+          if (const float* correction = corrections.At(x)) value += correction[c];
+          std::memcpy(pixel + c, &value, sizeof value);
         }
       }
     }

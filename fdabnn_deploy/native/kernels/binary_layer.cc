@@ -17,7 +17,7 @@ class BinaryLayerImpl : public CountedConv<BinaryLayer> {
                   const LayerLoops& loops)
       : CountedConv(params, constants.filter, kernel), loops_(loops) {
     finish_.channels = params.channels_out;
-    finish_.counts = static_cast<std::size_t>(AllLanes());
+    finish_.counts = static_cast<std::size_t>(shape().counts);
     finish_.lanes = RoundUp(params.channels_out, kWordBits);
     finish_.planes = params.planes;
     finish_.slope = Copy(constants.slope, &slope_);
@@ -45,14 +45,14 @@ class BinaryLayerImpl : public CountedConv<BinaryLayer> {
 
   // Rows whose counts are finished together, in pairs.
   int CountRows() const {
-    const std::size_t pair = 2 * sizeof(std::int32_t) * shape().out_w * AllLanes();
+    const std::size_t pair = 2 * sizeof(std::int32_t) * shape().out_w * shape().counts;
     return static_cast<int>(std::min<std::size_t>(2 * std::max<std::size_t>(kCountBytes / pair, 1), shape().out_h));
   }
 
   std::size_t CountBytes() const override {
     const int columns = dense() ? DenseImages() : shape().out_w;
     // The loops look at whole words of channels.
-    return RoundUp(sizeof(std::int32_t) * (std::size_t{1} * CountRows() * columns * AllLanes() + kWordBits), kCacheLine);
+    return RoundUp(sizeof(std::int32_t) * (std::size_t{1} * CountRows() * columns * shape().counts + kWordBits), kCacheLine);
   }
 
   void RunDensePart(const BinaryLayerTensors& t, const DensePart& part, char* workspace) const override {
@@ -62,7 +62,7 @@ class BinaryLayerImpl : public CountedConv<BinaryLayer> {
     kernel().run(job, ImageOf(t, part.image), 0, 1, counts, workspace + CountBytes());
     LayerFinish finish = finish_;
     finish.channels = part.channels;
-    finish.counts = std::size_t{1} * job.shape.blocks * kernel().lanes;
+    finish.counts = static_cast<std::size_t>(job.shape.counts);
     finish.planes = false;  // one pixel: both layouts are the same, and this one has all images in a row
     finish.base += part.channel;
     finish.offset += part.channel;
@@ -86,7 +86,7 @@ class BinaryLayerImpl : public CountedConv<BinaryLayer> {
       kernel().run(job, image_data, first, last, counts, workspace + CountBytes());
       const int pixels = (last - first) * shape().out_w;
       if (!InOrder()) PutInOrder(counts, pixels);
-      std::memset(counts + std::size_t{1} * pixels * AllLanes(), 0, sizeof(std::int32_t) * kWordBits);
+      std::memset(counts + std::size_t{1} * pixels * shape().counts, 0, sizeof(std::int32_t) * kWordBits);
       loops_.finish(finish_, counts, first * shape().out_w, pixels, t.residual ? t.residual + values : nullptr,
                     t.values ? t.values + values : nullptr, t.signs ? t.signs + words : nullptr);
     }
@@ -95,7 +95,7 @@ class BinaryLayerImpl : public CountedConv<BinaryLayer> {
   // Closes the gaps behind the last channels of the groups.
   void PutInOrder(std::int32_t* counts, int pixels) const {
     const std::size_t padded = std::size_t{1} * shape().blocks * kernel().lanes, real = shape().group_channels;
-    for (int i = 0; i < pixels; ++i, counts += AllLanes()) {
+    for (int i = 0; i < pixels; ++i, counts += shape().counts) {
       for (int g = 1; g < params().groups; ++g) std::memmove(counts + g * real, counts + g * padded, sizeof(std::int32_t) * real);
     }
   }

@@ -39,6 +39,7 @@ class CountedConv : public Interface {
     shape_.in_words = shape_.words * params.groups;
     shape_.group_channels = params.channels_out / params.groups;
     shape_.blocks = (shape_.group_channels + kernel.lanes - 1) / kernel.lanes;
+    shape_.counts = params.groups * shape_.blocks * kernel.lanes;
     weights_ = AlignedBuffer(kernel.weight_bytes(params, shape_));
     kernel.pack(params, shape_, filter, weights_.as<void>());
   }
@@ -48,9 +49,6 @@ class CountedConv : public Interface {
   const BconvShape& shape() const { return shape_; }
   const PaddingCorrection& padding() const { return padding_; }
   bool dense() const { return dense_; }
-
-  // Counts of a pixel.
-  int AllLanes() const { return params_.groups * shape_.blocks * kernel_.lanes; }
 
   // Whether a pixel's counts stand as its channels do, without gaps behind those of a group.
   bool InOrder() const { return params_.groups == 1 || shape_.group_channels % kernel_.lanes == 0; }

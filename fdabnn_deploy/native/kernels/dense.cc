@@ -22,6 +22,7 @@ BconvJob DenseJob(const BconvJob& whole, const BconvKernel& kernel, const DenseP
   const auto set_channels = [&](int channels) {
     params->channels_out = job.shape.group_channels = channels;
     job.shape.blocks = (channels + kernel.lanes - 1) / kernel.lanes;
+    job.shape.counts = job.shape.blocks * kernel.lanes;
   };
   if (part.channel > 0) {
     set_channels(part.channel);

@@ -2,7 +2,7 @@
 
 namespace fdabnn {
 
-const LayerLoops kLayerPlain = MakeLayerLoops<PlainLayer>();
+const LayerLoops kLayerPlain = MakeLayerLoops<PlainVectors>();
 
 const LayerLoops& LayerLoopsOf(Level level) {
 #if defined(__x86_64__)

@@ -1,47 +1,13 @@
-// LayerLoops in vectors of 16 values, which compilers split into what a file may use. Isa has four functions,
-//
-//   Word Mask(Ints comparison)                             bit i: element i is not 0
-//   void Transpose(const Floats* from, float* to)          16 rows of 16 values
-//   Floats LoadSome(const float* from, int count)          the first of 16 values, 0 behind them
-//   void StoreSome(float* to, Floats value, int count)     the first of 16 values
+// LayerLoops in the vectors of a level (vectors.h).
 #pragma once
 
-#include <cstring>
-
+#include "kernels/epilogue.h"
 #include "kernels/layer_finish.h"
 
 namespace fdabnn {
 namespace {  // every file has its own copy, made of its own instructions
 
-constexpr int kSide = kFinishPixels;
-
-typedef float Floats __attribute__((vector_size(4 * kSide)));
-typedef std::int32_t Ints __attribute__((vector_size(4 * kSide)));
-
-#define FDABNN_INLINE inline __attribute__((always_inline))
-
-template <class T>
-FDABNN_INLINE T Load(const void* from) {
-  T value;
-  std::memcpy(&value, from, sizeof value);
-  return value;
-}
-
-template <class Isa>
-FDABNN_INLINE Floats LoadFirst(const float* from, int count) {
-  return count == kSide ? Load<Floats>(from) : Isa::LoadSome(from, count);
-}
-
-template <class Isa>
-FDABNN_INLINE void StoreFirst(float* to, Floats value, int count) {
-  if (count == kSide) {
-    std::memcpy(to, &value, sizeof value);
-  } else {
-    Isa::StoreSome(to, value, count);
-  }
-}
-
-FDABNN_INLINE int Least(int a, int b) { return a < b ? a : b; }
+static_assert(kSide == kFinishPixels, "a vector of pixels");
 
 // A run of pixels, and its place in the tensors of the image.
 struct Run {
@@ -55,13 +21,6 @@ struct Run {
 // Slope, Scale, Residual: whether there is one. A missing offset is -0, which changes nothing.
 template <class Isa, bool Slope, bool Scale, bool Residual>
 struct LayerCode {
-  // Every statement that computes with floats rounds once, in the order of the network.
-  static FDABNN_INLINE Floats After(Floats y, Floats slope, Floats scale, Floats offset) {
-    if (Slope) y = y < 0 ? y * slope : y;
-    if (Scale) y = y * scale;
-    return y + offset;
-  }
-
   static FDABNN_INLINE Floats Sums(const std::int32_t* base, const std::int32_t* counts) {
     const Ints p = Load<Ints>(counts);
     return __builtin_convertvector(Load<Ints>(base) - (p + p), Floats);
@@ -81,8 +40,9 @@ struct LayerCode {
     std::size_t at = std::size_t{1} * run.begin * f.channels + channel;
     Word* signs = run.signs ? run.signs + std::size_t{1} * run.begin * words + channel / kWordBits : nullptr;
     for (int i = 0; i < run.count; ++i, counts += f.counts, at += f.channels) {
-      Floats y = After(Sums(Base(f, run.begin + i) + channel, counts), slope, scale, offset);
-      if (Residual) y = y + LoadFirst<Isa>(run.residual + at, some);
+      const Floats sums = Sums(Base(f, run.begin + i) + channel, counts);
+      const auto residual = [&]() __attribute__((always_inline)) { return LoadFirst<Isa>(run.residual + at, some); };
+      const Floats y = LayerValue<Slope, Scale, Residual>(sums, slope, scale, offset, residual);
       if (run.values) StoreFirst<Isa>(run.values + at, y, some);
       if (!signs) continue;
       const Word bits = Isa::Mask(y < 0) & mask;
@@ -111,9 +71,10 @@ struct LayerCode {
       Ints bits = {};
       std::size_t at = channel * f.pixels + pixel;
       for (int c = 0; c < some; ++c, at += f.pixels) {
-        Floats y = After(Load<Floats>(t + c * kSide), Slope ? Same(f.slope[channel + c]) : Floats{},
-                         Scale ? Same(f.scale[channel + c]) : Floats{}, Same(f.offset[channel + c]));
-        if (Residual) y = y + LoadFirst<Isa>(run.residual + at, left);
+        const Floats slope = Slope ? Same(f.slope[channel + c]) : Floats{}, scale = Scale ? Same(f.scale[channel + c]) : Floats{};
+        const auto residual = [&]() __attribute__((always_inline)) { return LoadFirst<Isa>(run.residual + at, left); };
+        const Floats y =
+            LayerValue<Slope, Scale, Residual>(Load<Floats>(t + c * kSide), slope, scale, Same(f.offset[channel + c]), residual);
         if (run.values) StoreFirst<Isa>(run.values + at, y, left);
         bits |= (y < 0) & static_cast<std::int32_t>(Word{1} << c);
       }
@@ -224,34 +185,6 @@ template <class Isa>
 constexpr LayerLoops MakeLayerLoops() {
   return {FinishRun<Isa>, PackPlaneRun<Isa>, TakeDigits<Isa>, TurnMatrix<Isa>};
 }
-
-// For vectors too short for a transposition in registers.
-struct PlainLayer {
-  static FDABNN_INLINE Floats LoadSome(const float* from, int count) {
-    Floats value = {};
-    std::memcpy(&value, from, sizeof(float) * count);
-    return value;
-  }
-
-  static FDABNN_INLINE void StoreSome(float* to, Floats value, int count) { std::memcpy(to, &value, sizeof(float) * count); }
-
-  static FDABNN_INLINE Word Mask(Ints comparison) {
-    const Ints bits = comparison & Ints{1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768};
-    std::int32_t each[kSide];
-    std::memcpy(each, &bits, sizeof each);
-    std::int32_t sum = 0;
-    for (int i = 0; i < kSide; ++i) sum += each[i];
-    return static_cast<Word>(sum);
-  }
-
-  static FDABNN_INLINE void Transpose(const Floats* from, float* to) {
-    float rows[kSide][kSide];
-    std::memcpy(rows, from, sizeof rows);
-    for (int c = 0; c < kSide; ++c) {
-      for (int i = 0; i < kSide; ++i) to[c * kSide + i] = rows[i][c];
-    }
-  }
-};
 
 }  // namespace
 }  // namespace fdabnn
