@@ -382,12 +382,4 @@ const BconvKernel* BconvAvx2() {
 
 }  // namespace fdabnn
 
-#else
-
-namespace fdabnn {
-
-const BconvKernel* BconvAvx2() { return nullptr; }
-
-}  // namespace fdabnn
-
 #endif

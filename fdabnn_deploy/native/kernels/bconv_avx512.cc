@@ -259,12 +259,4 @@ const BconvKernel* BconvAvx512() {
 
 }  // namespace fdabnn
 
-#else
-
-namespace fdabnn {
-
-const BconvKernel* BconvAvx512() { return nullptr; }
-
-}  // namespace fdabnn
-
 #endif

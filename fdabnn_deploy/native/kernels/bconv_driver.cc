@@ -6,20 +6,23 @@ namespace {
 
 const BconvKernel* Fastest(Level level, const BinaryConvParams& p) {
   switch (level) {
-    case Level::kScalar:
-      return BconvScalar();
+#if defined(__x86_64__)
     case Level::kPopcnt:
       return BconvPopcnt();
     case Level::kAvx2:
       return BconvAvx2();
     case Level::kAvx512:
       return BconvAvx512();
+#elif defined(__aarch64__)
     case Level::kNeon:
       return BconvNeon();
     case Level::kNeonLookup:
       return BconvNeonLookupPays(p) ? BconvNeonLookup() : BconvNeon();
+#endif
+    default:
+      static_cast<void>(p);
+      return BconvScalar();
   }
-  return nullptr;
 }
 
 }  // namespace

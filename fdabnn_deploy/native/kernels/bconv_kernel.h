@@ -58,15 +58,17 @@ struct BconvKernel {
   void (*run)(const BconvJob& job, const Word* input, int begin, int end, void* output, void* workspace);
 };
 
-// Null where this build has no such kernel.
 const BconvKernel* BconvScalar();
+#if defined(__x86_64__)
 const BconvKernel* BconvPopcnt();
 const BconvKernel* BconvAvx2();
 const BconvKernel* BconvAvx512();
+#elif defined(__aarch64__)
 const BconvKernel* BconvNeon();
 const BconvKernel* BconvNeonLookup();
 
 // Whether a convolution has enough output channels for its tables, and all within the kernel's limits.
 bool BconvNeonLookupPays(const BinaryConvParams& params);
+#endif
 
 }  // namespace fdabnn

@@ -358,14 +358,4 @@ const BconvKernel* BconvNeonLookup() {
 
 }  // namespace fdabnn
 
-#else
-
-namespace fdabnn {
-
-bool BconvNeonLookupPays(const BinaryConvParams&) { return false; }
-
-const BconvKernel* BconvNeonLookup() { return nullptr; }
-
-}  // namespace fdabnn
-
 #endif

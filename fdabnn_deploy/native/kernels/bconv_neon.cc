@@ -149,12 +149,4 @@ const BconvKernel* BconvNeon() { return PatchKernel<Neon>::Get(); }
 
 }  // namespace fdabnn
 
-#else
-
-namespace fdabnn {
-
-const BconvKernel* BconvNeon() { return nullptr; }
-
-}  // namespace fdabnn
-
 #endif

@@ -59,12 +59,4 @@ const BconvKernel* BconvPopcnt() { return PatchKernel<Popcnt>::Get(); }
 
 }  // namespace fdabnn
 
-#else
-
-namespace fdabnn {
-
-const BconvKernel* BconvPopcnt() { return nullptr; }
-
-}  // namespace fdabnn
-
 #endif

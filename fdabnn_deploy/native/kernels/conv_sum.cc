@@ -7,8 +7,8 @@
 
 #include "kernels/aligned_buffer.h"
 #include "kernels/conv_sum_band.h"
+#include "kernels/conv_sum_finish.h"
 #include "kernels/conv_sum_plan.h"
-#include "kernels/conv_sum_tile.h"
 #include "kernels/conv_sum_whole.h"
 #include "kernels/layer_finish.h"
 
@@ -263,7 +263,7 @@ class ConvSumImpl : public ConvSum {
   }
 
   static void Subtract(float* slot, const float* next, std::int64_t count, ConvSumFinish finish) {
-    for (std::int64_t i = 0; i < count; ++i) slot[i] = finish == ConvSumFinish::kSubtract ? slot[i] - next[i] : next[i] - slot[i];
+    for (std::int64_t i = 0; i < count; ++i) FinishSums(finish, next[i], slot + i);
   }
 
   // Calls compute(function, first value in the band, first value in a slot) for the tiles of a strip and a block.

@@ -14,10 +14,8 @@ struct Avx2 {
   static constexpr int kSums = 12;
 
   static inline Vector Load(const float* from) { return _mm256_loadu_ps(from); }
-  static inline void Store(float* to, Vector values) { _mm256_storeu_ps(to, values); }
   static inline Vector Spread(const float* from) { return _mm256_broadcast_ss(from); }
   static inline Vector MultiplyAdd(Vector a, Vector b, Vector sum) { return _mm256_fmadd_ps(a, b, sum); }
-  static inline Vector Subtract(Vector a, Vector b) { return _mm256_sub_ps(a, b); }
 };
 
 }  // namespace

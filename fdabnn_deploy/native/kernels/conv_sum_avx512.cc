@@ -14,10 +14,8 @@ struct Avx512 {
   static constexpr int kSums = 24;
 
   static inline Vector Load(const float* from) { return _mm512_loadu_ps(from); }
-  static inline void Store(float* to, Vector values) { _mm512_storeu_ps(to, values); }
   static inline Vector Spread(const float* from) { return _mm512_set1_ps(*from); }
   static inline Vector MultiplyAdd(Vector a, Vector b, Vector sum) { return _mm512_fmadd_ps(a, b, sum); }
-  static inline Vector Subtract(Vector a, Vector b) { return _mm512_sub_ps(a, b); }
 };
 
 }  // namespace

@@ -1,13 +1,11 @@
 // The tiles of a level from its vectors: a type Vector, constants kLanes, kMaxVectors and kSums (registers for sums), and static functions
 //
 //   Vector Load(const float* from)
-//   void Store(float* to, Vector values)
 //   Vector Spread(const float* from)                       one value in all lanes
 //   Vector MultiplyAdd(Vector a, Vector b, Vector sum)     rounded once or twice
-//   Vector Subtract(Vector a, Vector b)
 #pragma once
 
-#include "kernels/conv_sum_tile.h"
+#include "kernels/conv_sum_finish.h"
 
 namespace fdabnn {
 namespace {  // every file has its own copy, made of its own instructions
@@ -44,13 +42,7 @@ struct ConvSumLoop {
     for (int p = 0; p < pixels; ++p) {
 #pragma GCC unroll 4
       for (int v = 0; v < vectors; ++v) {
-        float* target = tile.target + p * width + v * Isa::kLanes;
-        if (tile.finish == ConvSumFinish::kSubtract) {
-          sums[p][v] = Isa::Subtract(Isa::Load(target), sums[p][v]);
-        } else if (tile.finish == ConvSumFinish::kFrom) {
-          sums[p][v] = Isa::Subtract(sums[p][v], Isa::Load(target));
-        }
-        Isa::Store(target, sums[p][v]);
+        FinishSums(tile.finish, sums[p][v], tile.target + p * width + v * Isa::kLanes);
       }
     }
   }

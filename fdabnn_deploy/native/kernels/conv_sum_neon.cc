@@ -14,10 +14,8 @@ struct Neon {
   static constexpr int kSums = 24;
 
   static inline Vector Load(const float* from) { return vld1q_f32(from); }
-  static inline void Store(float* to, Vector values) { vst1q_f32(to, values); }
   static inline Vector Spread(const float* from) { return vld1q_dup_f32(from); }
   static inline Vector MultiplyAdd(Vector a, Vector b, Vector sum) { return vfmaq_f32(sum, a, b); }
-  static inline Vector Subtract(Vector a, Vector b) { return vsubq_f32(a, b); }
 };
 
 }  // namespace

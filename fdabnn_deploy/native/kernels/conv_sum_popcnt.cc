@@ -14,10 +14,8 @@ struct Sse {
   static constexpr int kSums = 8;
 
   static inline Vector Load(const float* from) { return _mm_loadu_ps(from); }
-  static inline void Store(float* to, Vector values) { _mm_storeu_ps(to, values); }
   static inline Vector Spread(const float* from) { return _mm_set1_ps(*from); }
   static inline Vector MultiplyAdd(Vector a, Vector b, Vector sum) { return _mm_add_ps(_mm_mul_ps(a, b), sum); }
-  static inline Vector Subtract(Vector a, Vector b) { return _mm_sub_ps(a, b); }
 };
 
 }  // namespace

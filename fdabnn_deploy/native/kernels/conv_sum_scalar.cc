@@ -11,10 +11,8 @@ struct Scalar {
   static constexpr int kSums = 1;
 
   static inline Vector Load(const float* from) { return *from; }
-  static inline void Store(float* to, Vector values) { *to = values; }
   static inline Vector Spread(const float* from) { return *from; }
   static inline Vector MultiplyAdd(Vector a, Vector b, Vector sum) { return a * b + sum; }
-  static inline Vector Subtract(Vector a, Vector b) { return a - b; }
 };
 
 }  // namespace

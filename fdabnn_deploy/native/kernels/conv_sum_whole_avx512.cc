@@ -2,6 +2,7 @@
 
 #include <immintrin.h>
 
+#include "kernels/conv_sum_finish.h"
 #include "kernels/conv_sum_whole.h"
 
 namespace fdabnn {
@@ -53,14 +54,8 @@ struct Loop {
       const __m512 bias = _mm512_loadu_ps(tile.biases + v * kLanes);
 #pragma GCC unroll 8
       for (int p = 0; p < pixels; ++p) {
-        float* target = tile.target + p * width + v * kLanes;
-        __m512 result = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sums[p][v]), scale, bias);
-        if (tile.finish == ConvSumFinish::kSubtract) {
-          result = _mm512_sub_ps(_mm512_loadu_ps(target), result);
-        } else if (tile.finish == ConvSumFinish::kFrom) {
-          result = _mm512_sub_ps(result, _mm512_loadu_ps(target));
-        }
-        _mm512_storeu_ps(target, result);
+        const __m512 result = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sums[p][v]), scale, bias);
+        FinishSums(tile.finish, result, tile.target + p * width + v * kLanes);
       }
     }
   }

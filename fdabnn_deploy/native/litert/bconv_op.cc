@@ -33,11 +33,9 @@ class BconvOp : public ImageOp<Bconv> {
   explicit BconvOp(const OpInfo& info) : ImageOp({kInput}) {
     constexpr int most = std::numeric_limits<int>::max();
     options_.channels_in = info.Option("channels_in", 1, most);
-    options_.stride_h = info.Option("stride_height", 1, most);
-    options_.stride_w = info.Option("stride_width", 1, most);
+    info.ReadStrides(&options_);
     options_.dilation_h = info.Option("dilation_height_factor", 1, most);
     options_.dilation_w = info.Option("dilation_width_factor", 1, most);
-    options_.same_padding = info.Option("padding", 0, 1) == 0;
     options_.pad_value = info.Option("pad_values", 0, 1);
     // The file's numbers (none, ReLU, ReLU from -1 to 1, ReLU6) are those of the kernels.
     options_.activation = static_cast<Activation>(info.Option("fused_activation_function", 0, 3));

@@ -14,9 +14,7 @@ class BmaxpoolOp : public ImageOp<Bmaxpool> {
     constexpr int most = std::numeric_limits<int>::max();
     params_.kernel_h = info.Option("filter_height", 1, most);
     params_.kernel_w = info.Option("filter_width", 1, most);
-    params_.stride_h = info.Option("stride_height", 1, most);
-    params_.stride_w = info.Option("stride_width", 1, most);
-    params_.same_padding = info.Option("padding", 0, 1) == 0;
+    info.ReadStrides(&params_);
   }
 
  private:

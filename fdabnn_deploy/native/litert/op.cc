@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <limits>
 
 #include "litert/flexbuffer.h"
 
@@ -39,6 +40,13 @@ int OpInfo::Option(const char* name, int low, int high) const {
   }
   if (value < low || value > high) throw Refusal("the option " + std::string(name) + " is out of range: " + std::to_string(value));
   return static_cast<int>(value);
+}
+
+void OpInfo::ReadStrides(Windows* windows) const {
+  constexpr int most = std::numeric_limits<int>::max();
+  windows->stride_h = Option("stride_height", 1, most);
+  windows->stride_w = Option("stride_width", 1, most);
+  windows->same_padding = Option("padding", 0, 1) == 0;
 }
 
 void Tensors::CheckCounts(std::size_t inputs, std::size_t outputs) const {

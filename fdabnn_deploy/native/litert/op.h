@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "kernels/conv_sum.h"
+#include "kernels/windows.h"
 #include "litert/session.h"
 #include "litert/tflite_abi.h"
 #include "refusal.h"
@@ -25,6 +26,9 @@ struct OpInfo {
 
   // The option's value. Throws Refusal where it is missing, no whole number, or outside [low, high].
   int Option(const char* name, int low, int high) const;
+
+  // The options that all windows have: strides and padding. Throws Refusal.
+  void ReadStrides(Windows* windows) const;
 };
 
 // Access to an operator's tensors.
