@@ -224,44 +224,56 @@ def build(target: str | None = None, out: Path = LIB, cache: Path = CACHE) -> li
     except ModuleNotFoundError as error:
         raise BuildError("the compiler is missing; install it with: pip install ziglang==0.17.1") from error
 
+    with _built(products(target), target, cache) as made:
+        files = [out / product.name for product in products(target)]
+        for file, linked in zip(files, made, strict=True):
+            _put(linked, file)
+    return files
+
+
+def build_kernel_tests(target: str, cache: Path, headers: Path) -> Path:
+    """Compiles what has changed of the kernels and their C++ tests, and links it.
+
+    Args:
+        target: As `build` takes it.
+        cache: Folder for objects and the program.
+        headers: The folder of the framework's.
+
+    Returns:
+        The program, in the cache.
+
+    Raises:
+        BuildError: an error in the sources.
+    """
+    with _built((KERNEL_TESTS,), target, cache, headers) as made:
+        return made[0]
+
+
+@contextmanager
+def _built(
+    wanted: Sequence[Product], target: str, cache: Path, headers: Path | None = None
+) -> Iterator[list[Path]]:
+    """Products in a cache, which nobody changes meanwhile, and which holds nothing else afterwards."""
     with _alone(cache):
-        made = [build_one(product, target, cache) for product in products(target)]
+        made = [_build_one(product, target, cache, headers) for product in wanted]
         used = {file for objects, linked in made for file in (*objects, linked)}
         for old in cache.iterdir():
             if old.is_dir():
                 shutil.rmtree(old)  # of a build that was killed
             elif old not in used and old.name != "lock":
                 old.unlink()
-        files = [out / product.name for product in products(target)]
-        for file, (_, linked) in zip(files, made, strict=True):
-            _put(linked, file)
-    return files
+        yield [linked for _, linked in made]
 
 
-def build_one(
-    product: Product, target: str, cache: Path, system: Path | None = None
-) -> tuple[list[Path], Path]:
-    """Compiles what has changed of one product and links it.
-
-    Args:
-        product: of this target's machine.
-        target: As `build` takes it.
-        cache: Folder for objects and what they are linked into.
-        system: a folder of headers that are not ours.
-
-    Returns:
-        The objects of the product, and what they were linked into, in the cache.
-
-    Raises:
-        BuildError: an error in the sources.
-    """
+def _build_one(product: Product, target: str, cache: Path, headers: Path | None) -> tuple[list[Path], Path]:
+    """The objects of a product, and what they were linked into, in the cache. headers: a folder of those that are not ours."""
     machine = target.split("-", maxsplit=1)[0]
 
     def compiled(source: Path) -> Path:
         name = source.relative_to(NATIVE)
         command = ["c++", "-target", target, *COMPILE, *instruction_flags(source, machine), "-c", str(name)]
         command += RULES["folders"].get(source.parent.name, [])
-        command += ["-isystem", str(system)] if system is not None else []
+        command += ["-isystem", str(headers)] if headers is not None else []
         key = _digest(command, [source, *sorted(_headers(source, set()))])
         path = cache / f"{name.parent.name}-{name.stem}.{key}.o"
         _make(path, path.name, command, f"compiling {name}")

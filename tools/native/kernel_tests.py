@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -42,14 +43,13 @@ def build_kernel_tests(target: str | None = None) -> Path:
     if target is None and machine is None:
         raise build.BuildError("the kernels are for x86-64 and aarch64 Linux with glibc")
     target = target or build.TARGETS[str(machine)]
-    cache = build.CACHE.with_name("kernel_tests") / target.split("-")[0]
+    folder = build.CACHE.with_name("kernel_tests")
     # The compiler has headers of its own for the target; of the system's it is to see this one alone.
-    system = cache / "include"
-    link = system / header.parent.name
-    system.mkdir(parents=True, exist_ok=True)
-    if not link.is_symlink():
-        link.symlink_to(header.parent)
-    return build.build_one(build.KERNEL_TESTS, target, cache, system)[1]
+    headers = folder / "include"
+    headers.mkdir(parents=True, exist_ok=True)
+    with suppress(FileExistsError):
+        (headers / header.parent.name).symlink_to(header.parent)
+    return build.build_kernel_tests(target, folder / target.split("-")[0], headers)
 
 
 def main() -> int:
