@@ -103,7 +103,9 @@ def images(count: int = 32) -> FloatArray:
     return np.random.default_rng(0).standard_normal((count, 3, 8, 8)).astype(np.float32)
 
 
-def test_a_wrong_binary_layer_is_named_by_its_twin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wrong_binary_layer_is_named_by_its_layer_check(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     wrong(monkeypatch, BinaryConv2d)
     with pytest.raises(ExportParityError, match=r"binary layer conv alone differs in \d+ of 16384") as caught:
         export.export(Net().eval(), INPUT, targets="onnx", out=tmp_path / "out", samples=images())

@@ -108,7 +108,7 @@ def _print_layers(console: Console, device: DeviceResult, profile: Profile) -> N
         total = sum(layer.share for layer in small)
         time = texts.duration(sum(layer.median for layer in small)) if quiet else ""
         rows.append([f"{len(small)} smaller ones", texts.share(total), time, "", "", "", "", ""])
-    heads = ["time", "1-bit MAC/s", "of ceiling", "against twin"] if quiet else ["", "", "", ""]
+    heads = ["time", "1-bit MAC/s", "of ceiling", "against baseline"] if quiet else ["", "", "", ""]
     if not any(layer.speedup for layer in layers):
         heads[3] = ""
     elif profile.baseline is not None and profile.baseline.kind == "model":

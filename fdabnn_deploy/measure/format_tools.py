@@ -8,7 +8,7 @@ from pathlib import Path
 
 from fdabnn_deploy.errors import UsageError
 from fdabnn_deploy.ir.ops import FloatArray
-from fdabnn_deploy.measure.baselines.baseline import TwinLayer
+from fdabnn_deploy.measure.baselines.baseline import BaselineLayer
 from fdabnn_deploy.measure.baselines.int8 import Found
 from fdabnn_deploy.measure.profiles.operators import Operator
 from fdabnn_deploy.targets.installed import for_suffix, registered
@@ -20,16 +20,16 @@ class FormatTools:
 
     Attributes:
         operators: (path) the operators in the file's order.
-        float_twin: (content) the bytes of the float twin, and its layers in the model's order.
-        quantised_twin: (content and layers of the float twin, images float32 [N, C, H, W] or None for made-up ones) the bytes of the
-            quantised twin, its layers, and a note.
+        float_baseline: (content) the bytes of the float baseline, and its layers in the model's order.
+        quantised_baseline: (content and layers of the float baseline, images float32 [N, C, H, W] or None for made-up ones) the bytes of
+            the quantised baseline, its layers, and a note.
         cut: (content, indices of operators) a file of these operators alone, or None where what they read and write is not float32. None
             where layers of such files can be timed without being cut out.
     """
 
     operators: Callable[[Path], tuple[Operator, ...]]
-    float_twin: Callable[[bytes], tuple[bytes, list[TwinLayer]]]
-    quantised_twin: Callable[[bytes, list[TwinLayer], FloatArray | None], Found]
+    float_baseline: Callable[[bytes], tuple[bytes, list[BaselineLayer]]]
+    quantised_baseline: Callable[[bytes, list[BaselineLayer], FloatArray | None], Found]
     cut: Callable[[bytes, Sequence[int]], bytes | None] | None = None
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from fdabnn_deploy.errors import ModelRefusedError
-from fdabnn_deploy.measure.baselines.float_network import Item, Layer, Network, network_of, record_of
+from fdabnn_deploy.measure.baselines.float_network import FileLayer, Item, Network, network_of, record_of
 from fdabnn_deploy.prove.domain import Constants, Shape
 from fdabnn_deploy.prove.program import Step
 from fdabnn_onnx.prove.onnx import read_onnx
@@ -62,7 +62,7 @@ def operators(model: Any) -> list[Any]:
     ]
 
 
-def named_layers(network: Network, original: Any) -> list[Layer]:
+def named_layers(network: Network, original: Any) -> list[FileLayer]:
     """The binary layers as the file itself names them, packed or not.
 
     Args:
@@ -80,7 +80,7 @@ def named_layers(network: Network, original: Any) -> list[Layer]:
         name = layer.name
         if node.domain == DOMAIN:
             name = node.input[1].rpartition("/")[0] or tensor
-        found.append(Layer(name, place, tensor, node.name or tensor))
+        found.append(FileLayer(name, place, tensor, node.name or tensor))
     return found
 
 
@@ -139,7 +139,7 @@ class _Writer:
         return inferred, shapes
 
     def _stored(self) -> list[Any]:
-        """The file's constants; those of `Constant` nodes among them, so that every node of the twin is a step."""
+        """The file's constants; those of `Constant` nodes among them, so that every node of the baseline is a step."""
         tensors = list(self._old.graph.initializer)
         for node in self._old.graph.node:
             for attribute in node.attribute if node.op_type == "Constant" else ():

@@ -18,7 +18,7 @@ from fdabnn_tflite.runtime.pack import pack_tflite
 from fdabnn_tflite.runtime.tflite_file import FLOAT32, IDENTIFIER, INT32, parse_tflite
 
 CHANNEL = 3
-DESCRIPTION = "float twin of a binary network, for comparing speed"
+DESCRIPTION = "float baseline of a binary network, for comparing speed"
 _DEPTHWISE = "DEPTHWISE_CONV_2D"
 _LCE_POOL = "LceBMaxPool2d"
 

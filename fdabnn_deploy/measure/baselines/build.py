@@ -1,4 +1,4 @@
-"""Makes the twin of an exported file: the way into this package."""
+"""Builds the baseline of an exported file: the entry point of this package."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ from pathlib import Path
 
 from fdabnn_deploy.errors import ModelRefusedError, UsageError
 from fdabnn_deploy.ir.ops import FloatArray
-from fdabnn_deploy.measure.baselines.baseline import Kind, Twin
+from fdabnn_deploy.measure.baselines.baseline import BaselineModel, Kind
 from fdabnn_deploy.measure.format_tools import suffixes, tools_for
 from fdabnn_deploy.system.files import write_whole
 from fdabnn_deploy.targets.installed import for_suffix
 
 
-def build_twin(kind: Kind, model: Path, folder: Path, images: FloatArray | None = None) -> Twin:
-    """Makes the twin of an exported model.
+def build_baseline(kind: Kind, model: Path, folder: Path, images: FloatArray | None = None) -> BaselineModel:
+    """Builds the baseline of an exported model.
 
     Args:
         kind: "fp32" or "int8".
         model: an exported .tflite or .onnx file, packed or not, or a .tflite file of Larq Compute Engine.
-        folder: where the twin goes, as `<stem>.<kind><suffix>`; made if missing.
+        folder: where the baseline goes, as `<stem>.<kind><suffix>`; made if missing.
         images: normalised, float32 [N, C, H, W], to find the ranges of integers with; None for made-up ones.
 
     Raises:
@@ -34,14 +34,14 @@ def build_twin(kind: Kind, model: Path, folder: Path, images: FloatArray | None 
     content, tools = target.read(model), tools_for(model)
     suffix = model.suffix.lower()
     try:
-        found, layers = tools.float_twin(content)
+        found, layers = tools.float_baseline(content)
         note = "float32 layers in place of the binary ones, without signs; all else as in the model"
         if kind == "int8":
-            found, layers, note = tools.quantised_twin(found, layers, images)
+            found, layers, note = tools.quantised_baseline(found, layers, images)
     except ModelRefusedError as error:
         raise ModelRefusedError(f"{model} has no {kind} baseline: {error}") from None
     except UsageError as error:
         raise UsageError(f"{model}: {error}") from None
     path = folder / f"{model.stem}.{kind}{suffix}"
     write_whole(path, found)
-    return Twin(kind, path, tuple(layers), note)
+    return BaselineModel(kind, path, tuple(layers), note)

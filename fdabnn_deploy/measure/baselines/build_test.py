@@ -8,8 +8,8 @@ import pytest
 from fdabnn_deploy.errors import ModelRefusedError, UsageError
 from fdabnn_deploy.ir import ops
 from fdabnn_deploy.ir.graph import Graph
-from fdabnn_deploy.measure.baselines.baseline import Kind, Twin
-from fdabnn_deploy.measure.baselines.build import build_twin
+from fdabnn_deploy.measure.baselines.baseline import BaselineModel, Kind
+from fdabnn_deploy.measure.baselines.build import build_baseline
 from fdabnn_deploy.measure.baselines.small_files_testing import (
     FORMATS,
     RNG,
@@ -67,47 +67,49 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 @pytest.fixture(scope="module", params=[(kind, which) for kind in KINDS for which in (*FORMATS, "packed")])
 def built(
     request: pytest.FixtureRequest, models: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
-) -> tuple[Path, Twin]:
+) -> tuple[Path, BaselineModel]:
     kind, which = request.param
     images = floats(3, 3, 16, 16)
-    return models[which], build_twin(kind, models[which], tmp_path_factory.mktemp("twin"), images)
+    return models[which], build_baseline(kind, models[which], tmp_path_factory.mktemp("baseline"), images)
 
 
-def test_it_runs_and_gives_normal_numbers(built: tuple[Path, Twin]) -> None:
-    model, twin = built
-    assert twin.path.name == f"{model.stem}.{twin.kind}{model.suffix}"
+def test_it_runs_and_gives_normal_numbers(built: tuple[Path, BaselineModel]) -> None:
+    model, baseline = built
+    assert baseline.path.name == f"{model.stem}.{baseline.kind}{model.suffix}"
     x = floats(4, 3, 16, 16)
-    (expected,), (found,) = run(model, x), run(twin.path, x)
+    (expected,), (found,) = run(model, x), run(baseline.path, x)
     assert found.shape == expected.shape
     assert np.isfinite(found).all()
     assert 1e-6 < np.abs(found).max() < 1e6
     assert not np.array_equal(found, expected)
 
 
-def test_nothing_binary_is_left(built: tuple[Path, Twin]) -> None:
-    _, twin = built
-    if twin.path.suffix == ".tflite":
-        found = set(read_tflite(twin.path).op_counts())
+def test_nothing_binary_is_left(built: tuple[Path, BaselineModel]) -> None:
+    _, baseline = built
+    if baseline.path.suffix == ".tflite":
+        found = set(read_tflite(baseline.path).op_counts())
     else:
         import onnx
 
-        found = {node.op_type for node in onnx.load(twin.path).graph.node}
+        found = {node.op_type for node in onnx.load(baseline.path).graph.node}
     assert not BINARY_OPERATORS & found
     assert not {"ROUND", "Round"} & found
 
 
-def test_every_layer_has_its_place_in_both_files(built: tuple[Path, Twin], models: dict[str, Path]) -> None:
-    model, twin = built
+def test_every_layer_has_its_place_in_both_files(
+    built: tuple[Path, BaselineModel], models: dict[str, Path]
+) -> None:
+    model, baseline = built
     # LCE has no groups: a file holds one operator for each.
-    assert len(twin.layers) == LAYERS + (model.suffix == ".tflite")
-    assert len({layer.twin_op for layer in twin.layers}) == len(twin.layers)
-    for layer in twin.layers:
+    assert len(baseline.layers) == LAYERS + (model.suffix == ".tflite")
+    assert len({layer.baseline_op for layer in baseline.layers}) == len(baseline.layers)
+    for layer in baseline.layers:
         assert layer.model_tensor in operator(model, layer.model_op)
-        assert layer.twin_tensor in operator(twin.path, layer.twin_op)
+        assert layer.baseline_tensor in operator(baseline.path, layer.baseline_op)
     macs = {"binaryconv2d3": 16 * 16 * 32 * 32 * 9, "binaryconv2d7": 8 * 8 * 64 * 32 * 9}
     macs |= {"binaryconv2d12": 4 * 4 * 64 * 32 * 9, "binarylinear16": 8 * 1024}
     found: dict[str, int] = {}
-    for layer in twin.layers:
+    for layer in baseline.layers:
         found[layer.name] = found.get(layer.name, 0) + layer.macs
     assert found == macs
 
@@ -123,15 +125,15 @@ def operator(path: Path, index: int) -> list[str]:
 
 
 @pytest.mark.parametrize("suffix", FORMATS)
-def test_float_twins_have_the_models_shapes_layer_by_layer(
+def test_float_baselines_have_the_models_shapes_layer_by_layer(
     suffix: str, models: dict[str, Path], tmp_path: Path
 ) -> None:
-    twin = build_twin("fp32", models[suffix], tmp_path)
-    before, after = shapes(models[suffix]), shapes(twin.path)
-    for layer in twin.layers:
+    baseline = build_baseline("fp32", models[suffix], tmp_path)
+    before, after = shapes(models[suffix]), shapes(baseline.path)
+    for layer in baseline.layers:
         shape = before[layer.model_tensor]
-        packed = suffix == ".tflite" and shape[3] * 32 == after[layer.twin_tensor][3]
-        assert after[layer.twin_tensor] == ((*shape[:3], 32 * shape[3]) if packed else shape), layer
+        packed = suffix == ".tflite" and shape[3] * 32 == after[layer.baseline_tensor][3]
+        assert after[layer.baseline_tensor] == ((*shape[:3], 32 * shape[3]) if packed else shape), layer
 
 
 def shapes(path: Path) -> dict[str, tuple[int, ...]]:
@@ -145,17 +147,17 @@ def shapes(path: Path) -> dict[str, tuple[int, ...]]:
     return {v.name: tuple(dim.dim_value for dim in v.type.tensor_type.shape.dim) for v in values}
 
 
-def test_the_same_file_gives_the_same_twin(models: dict[str, Path], tmp_path: Path) -> None:
+def test_the_same_file_gives_the_same_baseline(models: dict[str, Path], tmp_path: Path) -> None:
     for kind in KINDS:
         first, second = (
-            build_twin(kind, models[".tflite"], tmp_path / name).path.read_bytes() for name in ("a", "b")
+            build_baseline(kind, models[".tflite"], tmp_path / name).path.read_bytes() for name in ("a", "b")
         )
         assert first == second
 
 
 def test_images_may_be_left_out(models: dict[str, Path], tmp_path: Path) -> None:
-    twin = build_twin("int8", models["packed"], tmp_path)
-    assert np.isfinite(run(twin.path, floats(1, 3, 16, 16))[0]).all()
+    baseline = build_baseline("int8", models["packed"], tmp_path)
+    assert np.isfinite(run(baseline.path, floats(1, 3, 16, 16))[0]).all()
 
 
 def test_what_is_refused(models: dict[str, Path], tmp_path: Path) -> None:
@@ -165,17 +167,17 @@ def test_what_is_refused(models: dict[str, Path], tmp_path: Path) -> None:
         tmp_path / "plain.onnx",
     )
     with pytest.raises(ModelRefusedError, match=r"plain\.onnx has no fp32 baseline: it has no binary layer"):
-        build_twin("fp32", plain, tmp_path)
+        build_baseline("fp32", plain, tmp_path)
     with pytest.raises(UsageError, match=r"there is no file .*missing"):
-        build_twin("fp32", tmp_path / "missing.tflite", tmp_path)
+        build_baseline("fp32", tmp_path / "missing.tflite", tmp_path)
     with pytest.raises(UsageError, match=r"end in \.onnx or \.tflite"):
-        build_twin("fp32", tmp_path / "model.pt", tmp_path)
+        build_baseline("fp32", tmp_path / "model.pt", tmp_path)
     with pytest.raises(UsageError, match="no baseline 'int4'"):
-        build_twin("int4", plain, tmp_path)  # type: ignore[arg-type]
+        build_baseline("int4", plain, tmp_path)  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="do not fit its input"):
-        build_twin("int8", models[".onnx"], tmp_path, floats(2, 3, 8, 8))
+        build_baseline("int8", models[".onnx"], tmp_path, floats(2, 3, 8, 8))
     with pytest.raises(UsageError, match="do not fit its input"):
-        build_twin("int8", models[".tflite"], tmp_path, floats(0, 3, 16, 16))
+        build_baseline("int8", models[".tflite"], tmp_path, floats(0, 3, 16, 16))
 
 
 @pytest.mark.parametrize("suffix", FORMATS)
@@ -190,7 +192,7 @@ def test_damaged_files_are_refused(suffix: str, models: dict[str, Path], tmp_pat
             changed[place] = rng.integers(0, 256)
         path.write_bytes(bytes(changed[: rng.integers(1, len(changed))] if rng.random() < 0.3 else changed))
         try:
-            build_twin("fp32", path, tmp_path)
+            build_baseline("fp32", path, tmp_path)
         except ModelRefusedError as error:
             refused += str(error).startswith(f"{path} has no fp32 baseline: ")
     assert refused > 15

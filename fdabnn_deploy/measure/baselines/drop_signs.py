@@ -15,7 +15,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from fdabnn_deploy.measure.baselines.float_network import BINARY, LAYERS, Item, Layer, Network
+from fdabnn_deploy.measure.baselines.float_network import BINARY, LAYERS, FileLayer, Item, Network
 from fdabnn_deploy.prove.domain import Constants
 from fdabnn_deploy.prove.program import Step
 
@@ -108,7 +108,7 @@ def _register(network: Network, item: Item) -> int:
     # Files of this project name a weight after its layer.
     named = _WEIGHT.fullmatch(weight)
     name = named[1] if named else tensor
-    network.layers.append(Layer(name, item.origin, tensor, tensor))
+    network.layers.append(FileLayer(name, item.origin, tensor, tensor))
     return len(network.layers) - 1
 
 

@@ -9,8 +9,8 @@ limits. So limits of the record are taken away where
   the network's;
 - they are not -1 and 1, Hardtanh's, and no activation of TFLite's, which TensorFlow makes of a ReLU of the network and a limit of 6.
 
-What is left to chance: other limits of the network's own that are exactly the record's and that only this reduction reads, go; the twin is
-the faster for it. Limits of -1 and 1 that exact numerics put in stay.
+Two cases cannot be told apart: the network's own limits are removed where they equal the record's and only this reduction reads them,
+which makes the baseline faster; and limits of -1 and 1 that exact numerics put in stay.
 
 A fusion barrier (`fdabnn_deploy.exact.exact_rules`) is a clamp to (-2^k, inf), or to (-2^k, 2^k) behind an activation, k >= 3, in front of
 a scale or an offset.

@@ -35,4 +35,4 @@ def test_what_is_no_model_is_refused(suffix: str, reason: str) -> None:
     pytest.importorskip("onnx")
     for content in (b"", b"\0" * 64, b"TFL3" * 16):
         with pytest.raises(ModelRefusedError, match=reason):
-            tools_for(Path(f"model{suffix}")).float_twin(content)
+            tools_for(Path(f"model{suffix}")).float_baseline(content)

@@ -25,7 +25,7 @@ LAYERS = ("linear", "dense")
 
 
 @dataclass(frozen=True)
-class Layer:
+class FileLayer:
     """A binary layer of the file that was read.
 
     Attributes:
@@ -82,7 +82,7 @@ class Network:
     channel: int
     record: Numerics
     aliases: dict[str, str] = field(default_factory=dict)
-    layers: list[Layer] = field(default_factory=list)
+    layers: list[FileLayer] = field(default_factory=list)
 
     def resolve(self, name: str) -> str:
         """The tensor that replaced this one; itself if none did."""

@@ -1,4 +1,4 @@
-"""The quantised twin: the float twin in 8-bit integers, by the tools that their runtimes come with.
+"""The quantised baseline: the float baseline in 8-bit integers, by the tools that their runtimes come with.
 
 TFLite files: what TensorFlow's converter does behind its conversion, with a float file at hand: calibrate it on images, quantise it
 with signed activations and weights per channel, full integer; inputs and outputs stay float32, so that it takes what the model takes.
@@ -15,11 +15,11 @@ import numpy as np
 from fdabnn_deploy.data.images import synthetic
 from fdabnn_deploy.errors import ModelRefusedError, UsageError
 from fdabnn_deploy.ir.ops import FloatArray
-from fdabnn_deploy.measure.baselines.baseline import TwinLayer
+from fdabnn_deploy.measure.baselines.baseline import BaselineLayer
 from fdabnn_deploy.prove.domain import Shape
 
 CALIBRATION_IMAGES = 8
-Found = tuple[bytes, list[TwinLayer], str]
+Found = tuple[bytes, list[BaselineLayer], str]
 
 
 def one_input(count: int) -> None:

@@ -1,4 +1,4 @@
-"""Small networks as files of both formats, for the tests of twins."""
+"""Small networks as files of both formats, for the tests of baselines."""
 
 from __future__ import annotations
 

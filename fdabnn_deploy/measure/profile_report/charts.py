@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fdabnn_deploy.measure.profile_report import texts
-from fdabnn_deploy.measure.profiles.layer_times import Layer
+from fdabnn_deploy.measure.profiles.layer_times import LayerTime
 from fdabnn_deploy.measure.profiles.result import Measurement, Timing
 
 WIDTH = 920
@@ -62,12 +62,12 @@ class Runs:
     band: tuple[float, float] | None
 
 
-def kind_of(layer: Layer) -> str:
+def kind_of(layer: LayerTime) -> str:
     """`binary`, `float` or `other`: the colour of a layer."""
     return "binary" if layer.binary_macs else "float" if layer.float_macs else "other"
 
 
-def layer_times(layers: Sequence[Layer]) -> Bars:
+def layer_times(layers: Sequence[LayerTime]) -> Bars:
     """A bar per layer, as long as its time."""
     longest = max(layer.median for layer in layers)
     ticks, scale = _scale(longest, WIDTH - _LABEL_WIDTH - _VALUE_WIDTH, texts.duration)
@@ -79,7 +79,7 @@ def layer_times(layers: Sequence[Layer]) -> Bars:
     return _bars(bars, ticks)
 
 
-def ceilings(layers: Sequence[Layer]) -> Bars | None:
+def ceilings(layers: Sequence[LayerTime]) -> Bars | None:
     """A bar per binary layer, as long as its rate is close to the ceiling; None where there is nothing to show."""
     known = [layer for layer in layers if layer.of_ceiling is not None]
     if not known:
@@ -94,7 +94,7 @@ def ceilings(layers: Sequence[Layer]) -> Bars | None:
     return _bars(bars, ticks, _LABEL_WIDTH + scale)
 
 
-def speedups(layers: Sequence[Layer]) -> Bars | None:
+def speedups(layers: Sequence[LayerTime]) -> Bars | None:
     """A bar per layer that has one in the baseline, as long as it is faster; None where there is none."""
     known = [layer for layer in layers if layer.speedup is not None]
     if not known:

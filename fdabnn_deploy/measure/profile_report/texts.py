@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from fdabnn_deploy.measure.profiles.layer_times import Layer
+from fdabnn_deploy.measure.profiles.layer_times import LayerTime
 from fdabnn_deploy.measure.profiles.result import DeviceResult, Measurement, ModelFile, Profile, Timing
 
 
@@ -84,7 +84,7 @@ def on_float_operators(profile: Profile) -> str:
     )
 
 
-def how_compared(profile: Profile, layers: Sequence[Layer]) -> str:
+def how_compared(profile: Profile, layers: Sequence[LayerTime]) -> str:
     """How those layers were timed that have a figure against the baseline; empty where none has."""
     alone, whole = (
         [layer.name for layer in layers if layer.compared_in == where]
@@ -93,7 +93,7 @@ def how_compared(profile: Profile, layers: Sequence[Layer]) -> str:
     parts = []
     if alone:
         who = f"{len(alone)} binary layer{'s' if len(alone) != 1 else ''}"
-        parts.append(f"{who} and the float twins each alone in a file of its own, with XNNPACK")
+        parts.append(f"{who} and the float baselines each alone in a file of its own, with XNNPACK")
     if whole:
         fed = profile.settings.xnnpack and profile.baseline is not None and profile.baseline.kind == "fp32"
         packed = fed and _is_tflite(profile)
@@ -112,9 +112,9 @@ _NOT_COMPARED = {
 }
 
 
-def not_compared(profile: Profile, layers: Sequence[Layer]) -> str:
-    """How many binary layers have no figure against a twin, and why; empty where all have one, or there is no twin."""
-    if not _is_twin(profile):
+def not_compared(profile: Profile, layers: Sequence[LayerTime]) -> str:
+    """How many binary layers have no figure against a built baseline, and why; empty where all have one, or there is none."""
+    if not _is_built(profile):
         return ""
     binary = [layer for layer in layers if layer.binary_macs]
     parts = []
@@ -132,7 +132,7 @@ def no_result(timing: Timing) -> str:
     return f"{timing.verdict} in {timing.attempts} attempts, no result"
 
 
-def _is_twin(profile: Profile) -> bool:
+def _is_built(profile: Profile) -> bool:
     return profile.baseline is not None and profile.baseline.kind != "model"
 
 

@@ -1,9 +1,9 @@
-"""The baseline of a model, layer by layer: its full-precision or 8-bit twin, or another model.
+"""The baseline of a model, layer by layer: its full-precision or 8-bit form, or another model.
 
-A twin has one convolution or dense layer for every binary layer of the model. What is compared is the binary layer and the packing of its
-signs with that one operator; in TFLite files with the float twin each of the two alone, in a file of its own, so that XNNPACK takes part
-(`fdabnn_tflite.measure.single_layer_files`). A layer that reads or writes packed signs cannot be fed so; it is compared operator
-by operator in the whole models, as all layers are elsewhere. With another model, layers of the same name are compared, whole.
+A built baseline has one convolution or dense layer for every binary layer of the model. The binary layer and the packing of its signs
+are compared with that one operator. In TFLite files and with `fp32` each of the two is timed in a file of its own, so that XNNPACK takes
+part (`fdabnn_tflite.measure.single_layer_files`). A layer that reads or writes packed signs has no such file; it is compared operator by
+operator in the whole models, as all layers of other files are. With another model, layers of the same name are compared, whole.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import Literal, cast
 
 from fdabnn_deploy.errors import UsageError
-from fdabnn_deploy.measure.baselines.build import build_twin
+from fdabnn_deploy.measure.baselines.build import build_baseline
 from fdabnn_deploy.measure.format_tools import suffixes, tools_for
-from fdabnn_deploy.measure.profiles.layer_times import Executed, Layer, NotCompared, time_of
+from fdabnn_deploy.measure.profiles.layer_times import Executed, LayerTime, NotCompared, time_of
 from fdabnn_deploy.measure.profiles.operators import Operator
 from fdabnn_deploy.system.files import write_whole
 
-TWINS = ("fp32", "int8")
+BUILT = ("fp32", "int8")
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class Alone:
-    """A layer of the model and its twin, each in a file of its own."""
+    """A layer of the model and that of the baseline, each in a file of its own."""
 
     layer: str
     model: Path
@@ -47,7 +47,7 @@ class Baseline:
     """A file to compare with.
 
     Attributes:
-        kind: `fp32` or `int8` for a twin, `model` for another model.
+        kind: `fp32` or `int8` for a baseline built from the model, `model` for another model.
         path: of the file.
         note: what it is, in a sentence.
         operators: of the file.
@@ -64,30 +64,30 @@ class Baseline:
 
 
 def make(text: str, model: Path, model_operators: Sequence[Operator], folder: Path) -> Baseline:
-    """Builds a twin, or opens another model.
+    """Builds a baseline, or opens another model.
 
     Args:
         text: `fp32`, `int8` or the path of a model.
         model: the file that is profiled.
         model_operators: of it.
-        folder: for a twin.
+        folder: for a built baseline.
 
     Raises:
         UsageError: no such file, or one for another runtime.
-        ModelRefusedError: the file is damaged, or the model has no twin; the message says why.
-        RuntimeMissingError: a package that builds the twin is not installed.
+        ModelRefusedError: the file is damaged, or no baseline can be built of the model; the message says why.
+        RuntimeMissingError: a package that builds the baseline is not installed.
     """
-    if text in TWINS:
+    if text in BUILT:
         kind = cast("Literal['fp32', 'int8']", text)
-        twin = build_twin(kind, model, folder)
+        built = build_baseline(kind, model, folder)
         pairs = []
-        for layer in twin.layers:
+        for layer in built.layers:
             operator = model_operators[layer.model_op]
             packer = () if operator.packer is None else (operator.packer,)
-            pairs.append(Pair(operator.layer, (*packer, layer.model_op), (layer.twin_op,)))
-        single = _alone(model, twin.path, pairs, folder) if kind == "fp32" else ()
+            pairs.append(Pair(operator.layer, (*packer, layer.model_op), (layer.baseline_op,)))
+        single = _alone(model, built.path, pairs, folder) if kind == "fp32" else ()
         return Baseline(
-            kind, twin.path, twin.note, tools_for(twin.path).operators(twin.path), tuple(pairs), single
+            kind, built.path, built.note, tools_for(built.path).operators(built.path), tuple(pairs), single
         )
     path = Path(text)
     if path.suffix.lower() not in suffixes():
@@ -98,15 +98,15 @@ def make(text: str, model: Path, model_operators: Sequence[Operator], folder: Pa
     return Baseline("model", path, f"the model {path.name}", others, tuple(pairs))
 
 
-def _alone(model: Path, twin: Path, pairs: Sequence[Pair], folder: Path) -> tuple[Alone, ...]:
+def _alone(model: Path, baseline: Path, pairs: Sequence[Pair], folder: Path) -> tuple[Alone, ...]:
     """Cuts the layers out of files of which a runtime times no single one, but for those that read or write packed signs."""
     cut, suffix = tools_for(model).cut, model.suffix.lower()
     if cut is None:
         return ()
-    contents = model.read_bytes(), twin.read_bytes()
+    contents = model.read_bytes(), baseline.read_bytes()
     found = []
     for i, pair in enumerate(pairs):
-        paths = folder / f"{i}.layer{suffix}", folder / f"{i}.twin{suffix}"
+        paths = folder / f"{i}.layer{suffix}", folder / f"{i}.baseline{suffix}"
         files = [cut(*each) for each in zip(contents, (pair.model, pair.baseline), strict=True)]
         if None in files:
             continue
@@ -122,13 +122,13 @@ def _indices(layer: str, of: Sequence[Operator]) -> tuple[int, ...]:
 
 
 def compared(
-    layers: Sequence[Layer],
+    layers: Sequence[LayerTime],
     run: Sequence[Executed],
     other: Sequence[Executed],
     baseline: Baseline,
     *,
     quiet: bool,
-) -> tuple[Layer, ...]:
+) -> tuple[LayerTime, ...]:
     """The table with the baseline's times in the whole models, or why a layer has none.
 
     Args:

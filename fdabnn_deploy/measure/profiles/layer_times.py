@@ -38,7 +38,7 @@ class Executed:
 
 
 @dataclass(frozen=True)
-class Layer:
+class LayerTime:
     """A row of the table; times in ns.
 
     Attributes:
@@ -140,7 +140,7 @@ def _by_name(text: str, names: Mapping[str, int]) -> int | None:
 
 def table(
     run: Sequence[Executed], operators: Sequence[Operator], ceiling: float | None, threads: int
-) -> tuple[Layer, ...]:
+) -> tuple[LayerTime, ...]:
     """The layers in the order in which they run.
 
     Args:
@@ -164,7 +164,7 @@ def table(
             time = _median(_sum([op for op in ops if _macs(op, operators, binary=True)]))
             rate = macs[True] / (time * 1e-9) if time else None
         layers.append(
-            Layer(
+            LayerTime(
                 name,
                 tuple(dict.fromkeys(op.type for op in ops)),
                 len(ops),

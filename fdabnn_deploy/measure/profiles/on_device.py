@@ -17,7 +17,7 @@ from fdabnn_deploy.measure.profiles import emulated, runner
 from fdabnn_deploy.measure.profiles import layer_baseline as baselines
 from fdabnn_deploy.measure.profiles.figures import Judgement, judge, summarise
 from fdabnn_deploy.measure.profiles.layer_baseline import Alone, Baseline
-from fdabnn_deploy.measure.profiles.layer_times import Executed, Layer, executed, table
+from fdabnn_deploy.measure.profiles.layer_times import Executed, LayerTime, executed, table
 from fdabnn_deploy.measure.profiles.operators import Operator
 from fdabnn_deploy.measure.profiles.result import DeviceResult, Measurement, Selftest, StaticRow, Timing
 from fdabnn_deploy.measure.profiles.runner import Measuring, Placed
@@ -139,8 +139,10 @@ class _Measurer:
         pinned = None if cpus is None else tuple(cpus)
         return Measurement(how.threads, pinned, _ceiling(answer), timing, other)
 
-    def _alone(self, layers: Sequence[Layer], files: Sequence[Alone], how: Measuring) -> tuple[Layer, ...]:
-        """The table with the times of those layers and their twins that can be measured alone, where both were quiet."""
+    def _alone(
+        self, layers: Sequence[LayerTime], files: Sequence[Alone], how: Measuring
+    ) -> tuple[LayerTime, ...]:
+        """The table with the times of those layers and their baselines that can be measured alone, where both were quiet."""
         known = {each.layer: each for each in files}
         how = replace(how, per_op=False)
         found = []
@@ -149,7 +151,7 @@ class _Measurer:
             if pair is None:
                 found.append(layer)
                 continue
-            self.tell(f"measuring {layer.name} and its twin alone")
+            self.tell(f"measuring {layer.name} and its baseline alone")
             mine, theirs = (
                 self._quietest(path, None, (), how)[0].statistics for path in (pair.model, pair.baseline)
             )

@@ -78,7 +78,7 @@ def profile(
         warmup: runs before them.
         cpus: to pin the threads to, such as `0,2-3`.
         xnnpack: whether LiteRT's own fast kernels take the float operators of a TFLite file.
-        baseline: `fp32` or `int8` for the model's twin, or another model; an emulated device leaves it out.
+        baseline: `fp32` or `int8` for the model's baseline, or another model; an emulated device leaves it out.
         capsule: for the self-test; by default one is made with this machine's runtime.
         ssh: options for ssh.
         clean: leave nothing on the devices. By default they keep the files that were pushed, by their hash, for the next time.
@@ -121,7 +121,7 @@ def profile(
         timed = any(address.kind != "qemu-aarch64" for address in addresses)
         if baseline is not None and timed:
             progress.tell(HERE, f"making the baseline {baseline}")
-            if str(baseline) not in baselines.TWINS and Path(baseline).suffix.lower() in runtimes():
+            if str(baseline) not in baselines.BUILT and Path(baseline).suffix.lower() in runtimes():
                 baseline = whole_model(Path(baseline), scratch / "baseline", ignore_checksum)
             other = baselines.make(str(baseline), path, found, scratch)
             if other.path.suffix.lower() != path.suffix.lower():

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from fdabnn_deploy.errors import FdabnnError
 from fdabnn_deploy.measure.profiles.figures import NOISE_BOUND, Statistics, Verdict
-from fdabnn_deploy.measure.profiles.layer_times import Layer
+from fdabnn_deploy.measure.profiles.layer_times import LayerTime
 from fdabnn_deploy.system.json_file import write_json
 
 SCHEMA, SCHEMA_VERSION = "fdabnn-profile", 1
@@ -102,7 +102,7 @@ class Timing:
     state: dict[str, Any]
     peak_bytes: int | None
     layers_verdict: Verdict
-    layers: tuple[Layer, ...]
+    layers: tuple[LayerTime, ...]
 
 
 @dataclass(frozen=True)

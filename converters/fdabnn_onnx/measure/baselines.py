@@ -1,4 +1,4 @@
-"""The float and the quantised twin of an ONNX file."""
+"""The float and the quantised baseline of an ONNX file."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ import numpy as np
 
 from fdabnn_deploy.errors import RuntimeMissingError
 from fdabnn_deploy.ir.ops import FloatArray
-from fdabnn_deploy.measure.baselines.baseline import TwinLayer
-from fdabnn_deploy.measure.baselines.float32 import rewrite, twin_layers
+from fdabnn_deploy.measure.baselines.baseline import BaselineLayer
+from fdabnn_deploy.measure.baselines.float32 import baseline_layers, rewrite
 from fdabnn_deploy.measure.baselines.int8 import Found, images_for, one_input
 from fdabnn_deploy.system.scratch import ScratchFolder
 from fdabnn_onnx.measure import float_onnx
 from fdabnn_onnx.prove.optimised import import_onnx
 
 
-def float_twin(content: bytes) -> tuple[bytes, list[TwinLayer]]:
-    """The float twin of a file, and its layers in the model's order; see `fdabnn_deploy.measure.baselines.float32`.
+def float_baseline(content: bytes) -> tuple[bytes, list[BaselineLayer]]:
+    """The float baseline of a file, and its layers in the model's order; see `fdabnn_deploy.measure.baselines.float32`.
 
     Raises:
         ModelRefusedError: the file is damaged, has no binary layer, or an operator that has no float form.
@@ -31,13 +31,13 @@ def float_twin(content: bytes) -> tuple[bytes, list[TwinLayer]]:
     model = float_onnx.load_model(content)
     network = float_onnx.read_network(model)
     rewrite(network, activations=False)
-    twin, shapes = float_onnx.write_network(network, model)
+    baseline, shapes = float_onnx.write_network(network, model)
     layers = float_onnx.named_layers(network, import_onnx().load_from_string(content))
-    return twin.SerializeToString(deterministic=True), twin_layers(network, layers, shapes)
+    return baseline.SerializeToString(deterministic=True), baseline_layers(network, layers, shapes)
 
 
-def quantised_twin(content: bytes, layers: list[TwinLayer], given: FloatArray | None) -> Found:
-    """The quantised twin of a float twin; see `fdabnn_deploy.measure.baselines.int8` and `FormatTools.quantised_twin`.
+def quantised_baseline(content: bytes, layers: list[BaselineLayer], given: FloatArray | None) -> Found:
+    """The quantised baseline of a float baseline; see `fdabnn_deploy.measure.baselines.int8` and `FormatTools.quantised_baseline`.
 
     Raises:
         UsageError: the images do not fit.
@@ -82,9 +82,11 @@ def quantised_twin(content: bytes, layers: list[TwinLayer], given: FloatArray | 
     makers = {name: (place, node) for place, node in enumerate(found.graph.node) for name in node.output}
     moved = []
     for layer in layers:
-        place, node = makers.get(f"{layer.twin_tensor}_quantized") or makers[layer.twin_tensor]
-        moved.append(replace(layer, twin_op=place, twin_tensor=node.output[0], twin_node=node.name))
-    note = f"the float twin in u8 x s8, by ONNX Runtime {version}'s quantiser, weights per channel"
+        place, node = makers.get(f"{layer.baseline_tensor}_quantized") or makers[layer.baseline_tensor]
+        moved.append(
+            replace(layer, baseline_op=place, baseline_tensor=node.output[0], baseline_node=node.name)
+        )
+    note = f"the float baseline in u8 x s8, by ONNX Runtime {version}'s quantiser, weights per channel"
     return found.SerializeToString(deterministic=True), moved, note
 
 

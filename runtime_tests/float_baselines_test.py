@@ -22,8 +22,8 @@ from fdabnn_deploy.data.images import synthetic
 from fdabnn_deploy.frontend import checkpoint
 from fdabnn_deploy.frontend.capture import capture
 from fdabnn_deploy.ir.graph import Graph
-from fdabnn_deploy.measure.baselines.baseline import Kind, Twin
-from fdabnn_deploy.measure.baselines.build import build_twin
+from fdabnn_deploy.measure.baselines.baseline import BaselineModel, Kind
+from fdabnn_deploy.measure.baselines.build import build_baseline
 from fdabnn_deploy.measure.baselines.small_files_testing import write
 from fdabnn_deploy.runtimes import registry
 from fdabnn_deploy.transforms.deploy import deploy
@@ -110,7 +110,7 @@ CASES = [*((name, file, "fp32") for name in LAYERS for file in FILES), *((name, 
 
 
 @pytest.mark.parametrize(("name", "file", "kind"), CASES)
-def test_a_twin_runs_as_its_model_does(
+def test_a_baseline_runs_as_its_model_does(
     name: str,
     file: str,
     kind: Kind,
@@ -119,22 +119,22 @@ def test_a_twin_runs_as_its_model_does(
     tmp_path: Path,
 ) -> None:
     model = exported(name, file)
-    twin = build_twin(kind, model, tmp_path, images_of(name, 4))
-    assert [layer.macs for layer in twin.layers] == macs(networks[name], size_of(name))
+    baseline = build_baseline(kind, model, tmp_path, images_of(name, 4))
+    assert [layer.macs for layer in baseline.layers] == macs(networks[name], size_of(name))
     x = images_of(name, 2)
-    (expected,), (found,) = (registry.for_file(p).open(p).run([x]) for p in (model, twin.path))
+    (expected,), (found,) = (registry.for_file(p).open(p).run([x]) for p in (model, baseline.path))
     assert found.shape == expected.shape
     assert np.isfinite(found).all()
     assert np.ptp(found) > 1e-3
 
 
 @pytest.mark.parametrize("name", LAYERS)
-def test_all_values_of_a_float_twin_are_ordinary_numbers(
+def test_all_values_of_a_float_baseline_are_ordinary_numbers(
     name: str, exported: Callable[[str, str], Path], tmp_path: Path
 ) -> None:
-    twin = build_twin("fp32", exported(name, "onnx"), tmp_path)
-    tensors = registry.for_file(twin.path).open(twin.path).run_all([images_of(name, 2)])
-    assert {layer.twin_tensor for layer in twin.layers} <= set(tensors)
+    baseline = build_baseline("fp32", exported(name, "onnx"), tmp_path)
+    tensors = registry.for_file(baseline.path).open(baseline.path).run_all([images_of(name, 2)])
+    assert {layer.baseline_tensor for layer in baseline.layers} <= set(tensors)
     for tensor, values in tensors.items():
         sizes = np.abs(values[values != 0])
         assert np.all((sizes >= np.finfo(np.float32).tiny) & (sizes < 1e6)), tensor
@@ -142,10 +142,10 @@ def test_all_values_of_a_float_twin_are_ordinary_numbers(
 
 
 @pytest.mark.parametrize("name", LAYERS)
-def test_a_float_twin_is_the_plain_network(
+def test_a_float_baseline_is_the_plain_network(
     name: str, exported: Callable[[str, str], Path], tmp_path: Path
 ) -> None:
-    file = read_tflite(build_twin("fp32", exported(name, "tflite"), tmp_path).path)
+    file = read_tflite(build_baseline("fp32", exported(name, "tflite"), tmp_path).path)
     found = Counter(file.op_counts())
     if name != "vgg_small":
         # Images of an even size and strides of 2: the file mirrors them, so that TensorFlow's padding is PyTorch's.
@@ -154,18 +154,18 @@ def test_a_float_twin_is_the_plain_network(
 
 
 @pytest.mark.parametrize("name", LAYERS)
-def test_an_int8_twin_is_integers_throughout(
+def test_an_int8_baseline_is_integers_throughout(
     name: str, exported: Callable[[str, str], Path], tmp_path: Path
 ) -> None:
-    twin = build_twin("int8", exported(name, "tflite"), tmp_path)
-    file = read_tflite(twin.path)
+    baseline = build_baseline("int8", exported(name, "tflite"), tmp_path)
+    file = read_tflite(baseline.path)
     int8 = 9
     floats = [op.name for op in file.operators if file.tensors[op.outputs[0]].type != int8]
     assert floats == ["DEQUANTIZE"]
-    weights = {file.operators[layer.twin_op].inputs[1] for layer in twin.layers}
+    weights = {file.operators[layer.baseline_op].inputs[1] for layer in baseline.layers}
     assert {file.tensors[index].type for index in weights} == {int8}
-    assert len(twin.layers) == LAYERS[name]
-    (found,) = registry.for_file(twin.path).open(twin.path).run([images_of(name, 2)])
+    assert len(baseline.layers) == LAYERS[name]
+    (found,) = registry.for_file(baseline.path).open(baseline.path).run([images_of(name, 2)])
     assert np.isfinite(found).all()
 
 
@@ -174,11 +174,11 @@ def test_int8_layers_of_onnx_are_unsigned_by_signed(
 ) -> None:
     import onnx
 
-    twin = build_twin("int8", exported("resnet20", "onnx"), tmp_path)
-    model = onnx.load(twin.path)
+    baseline = build_baseline("int8", exported("resnet20", "onnx"), tmp_path)
+    model = onnx.load(baseline.path)
     constants = {tensor.name: tensor for tensor in model.graph.initializer}
-    for layer in twin.layers:
-        node = model.graph.node[layer.twin_op]
+    for layer in baseline.layers:
+        node = model.graph.node[layer.baseline_op]
         assert node.op_type == "QLinearConv"
         assert constants[node.input[2]].data_type == onnx.TensorProto.UINT8
         weight = constants[node.input[3]]
@@ -240,17 +240,17 @@ def larq_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_files_of_larqs_converter_have_twins(larq_file: Path, tmp_path: Path) -> None:
+def test_files_of_larqs_converter_have_baselines(larq_file: Path, tmp_path: Path) -> None:
     counts = Counter(read_tflite(larq_file).op_counts())
     assert counts["LceBconv2d"] == 4
     assert counts["LceBMaxPool2d"] == 1
     kinds: tuple[Kind, ...] = ("fp32", "int8")
     for kind in kinds:
-        twin: Twin = build_twin(kind, larq_file, tmp_path)
-        file: TfliteFile = read_tflite(twin.path)
+        baseline: BaselineModel = build_baseline(kind, larq_file, tmp_path)
+        file: TfliteFile = read_tflite(baseline.path)
         assert not [name for name in file.op_counts() if name.startswith("Lce")]
         assert file.op_counts()["CONV_2D"] == 5
         sizes = [16 * 16 * 32 * 32, 16 * 16 * 64 * 32, 6 * 6 * 64 * 64, 6 * 6 * 32 * 64]
-        assert [layer.macs for layer in twin.layers] == [9 * size for size in sizes]
-        (found,) = registry.for_file(twin.path).open(twin.path).run([images_of("vgg_small", 2)])
+        assert [layer.macs for layer in baseline.layers] == [9 * size for size in sizes]
+        (found,) = registry.for_file(baseline.path).open(baseline.path).run([images_of("vgg_small", 2)])
         np.testing.assert_allclose(found.sum(axis=1), 1, atol=0.05)

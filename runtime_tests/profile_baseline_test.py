@@ -1,4 +1,4 @@
-"""Binary layers against their twins, on this machine."""
+"""Binary layers against their baselines, on this machine."""
 
 from __future__ import annotations
 
@@ -102,7 +102,9 @@ def test_layers_with_packed_signs_are_compared_in_the_whole_models(xnnpack: bool
     assert not any(layer.not_compared for layer in layers if layer.binary_macs)
     page, said = render(result), texts.how_compared(result, layers)
     if xnnpack:
-        assert said.startswith("compared: 1 binary layer and the float twins each alone in a file of its own")
+        assert said.startswith(
+            "compared: 1 binary layer and the float baselines each alone in a file of its own"
+        )
         assert "; second, third in the whole models, for packed signs go in or out, operator by" in said
     else:
         assert said == "compared: in the whole models, operator by operator, without XNNPACK"

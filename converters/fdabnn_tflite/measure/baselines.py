@@ -1,4 +1,4 @@
-"""The float and the quantised twin of a TFLite file."""
+"""The float and the quantised baseline of a TFLite file."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import numpy as np
 
 from fdabnn_deploy.errors import ModelRefusedError, RuntimeMissingError
 from fdabnn_deploy.ir.ops import FloatArray
-from fdabnn_deploy.measure.baselines.baseline import TwinLayer
-from fdabnn_deploy.measure.baselines.float32 import rewrite, twin_layers
+from fdabnn_deploy.measure.baselines.baseline import BaselineLayer
+from fdabnn_deploy.measure.baselines.float32 import baseline_layers, rewrite
 from fdabnn_deploy.measure.baselines.int8 import Found, images_for, one_input
 from fdabnn_tflite.measure import float_tflite
 from fdabnn_tflite.runtime.flatbuffer import DamagedError
@@ -20,8 +20,8 @@ from fdabnn_tflite.runtime.native_stderr import native_stderr
 from fdabnn_tflite.runtime.tflite_file import parse_tflite
 
 
-def float_twin(content: bytes) -> tuple[bytes, list[TwinLayer]]:
-    """The float twin of a file, and its layers in the model's order; see `fdabnn_deploy.measure.baselines.float32`.
+def float_baseline(content: bytes) -> tuple[bytes, list[BaselineLayer]]:
+    """The float baseline of a file, and its layers in the model's order; see `fdabnn_deploy.measure.baselines.float32`.
 
     Raises:
         ModelRefusedError: the file is damaged, has no binary layer, or an operator that has no float form.
@@ -35,11 +35,11 @@ def float_twin(content: bytes) -> tuple[bytes, list[TwinLayer]]:
         ) from None
     rewrite(network, activations=True)
     data, shapes = float_tflite.write_network(network, content)
-    return data, twin_layers(network, network.layers, shapes)
+    return data, baseline_layers(network, network.layers, shapes)
 
 
-def quantised_twin(content: bytes, layers: list[TwinLayer], given: FloatArray | None) -> Found:
-    """The quantised twin of a float twin; see `fdabnn_deploy.measure.baselines.int8` and `FormatTools.quantised_twin`.
+def quantised_baseline(content: bytes, layers: list[BaselineLayer], given: FloatArray | None) -> Found:
+    """The quantised baseline of a float baseline; see `fdabnn_deploy.measure.baselines.int8` and `FormatTools.quantised_baseline`.
 
     Raises:
         UsageError: the images do not fit.
@@ -76,6 +76,6 @@ def quantised_twin(content: bytes, layers: list[TwinLayer], given: FloatArray | 
         quantised.tensors[operator.outputs[0]].name: place
         for place, operator in enumerate(quantised.operators)
     }
-    moved = [replace(layer, twin_op=makers[layer.twin_tensor]) for layer in layers]
-    note = f"the float twin in int8, by TensorFlow {tf.__version__}, weights per channel"
+    moved = [replace(layer, baseline_op=makers[layer.baseline_tensor]) for layer in layers]
+    note = f"the float baseline in int8, by TensorFlow {tf.__version__}, weights per channel"
     return bytes(found), moved, note
