@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 import fdabnn_deploy
 from fdabnn_deploy.errors import ModelRefusedError
+from fdabnn_deploy.frontend.capture.function_module_testing import FunctionModule
 from fdabnn_deploy.ir.ops import FloatArray
 from fdabnn_deploy.ir.sign_zero import SignZero
 from fdabnn_deploy.pipeline.report import Report
@@ -58,17 +59,6 @@ class Branches(nn.Module):
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         integers = self.first(x)
         return tuple(branch(value).mean((2, 3)) for branch in self.branches for value in (x, integers))
-
-
-class Spelled(nn.Module):
-    """A function as a module."""
-
-    def __init__(self, spell: Callable[[Tensor], Tensor]) -> None:
-        super().__init__()
-        self.spell = spell
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.spell(x)
 
 
 class PerChannel(nn.Module):
@@ -196,7 +186,7 @@ def test_comparisons_and_signs_that_mend_zero(tmp_path: Path) -> None:
 
 def test_masks_and_constants_per_channel(tmp_path: Path) -> None:
     torch.manual_seed(1)
-    branches = {name: Spelled(spell) for name, spell in MASKS.items()}
+    branches = {name: FunctionModule(spell) for name, spell in MASKS.items()}
     shifts = {how: PerChannel(how) for how in ("expand_as", "expand", "repeat", "tile")}
     module = Branches({**branches, **shifts}).eval()
     exported(module, tmp_path, "plus", 1, 1)
@@ -219,7 +209,7 @@ def test_signs_with_three_values(tmp_path: Path) -> None:
     branches: dict[str, nn.Module] = {name: Binary(spell) for name, spell in THREE_VALUED.items()}
     branches["ternary weights"] = Binary(plus_minus, ternary=True)
     branches["both"] = Binary(torch.sign, ternary=True, stride=2)
-    branches["residual"] = Spelled(lambda x: torch.sign(x) + x)
+    branches["residual"] = FunctionModule(lambda x: torch.sign(x) + x)
     module = Branches(branches).eval()
     count = len(THREE_VALUED)
     report = exported(module, tmp_path, "exact", 1 + 2 * (count + 2), 1 + 2 * (2 * (count + 1) + 4))

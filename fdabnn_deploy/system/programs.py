@@ -10,9 +10,11 @@ import os
 import re
 import shutil
 import subprocess
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from fdabnn_deploy.errors import RuntimeMissingError
 
@@ -103,6 +105,37 @@ def find(program: Program) -> Found:
     raise errors[0] if errors else RuntimeMissingError(f"{program.names[0]} is missing: {program.install}")
 
 
+def said_by(
+    command: Sequence[str], seconds: float, *, cwd: Path | None = None, env: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Runs a program that is asked nothing, whatever its exit code, and keeps what it says.
+
+    Raises:
+        OSError: it cannot be started.
+        TimeoutExpired: it did not end within so many seconds.
+    """
+    return subprocess.run(  # noqa: S603 - found on the user's own path
+        command,
+        cwd=cwd,
+        env=env,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        timeout=seconds,
+        check=False,
+    )
+
+
+def end_or_kill(process: subprocess.Popen[Any], seconds: float) -> None:
+    """Waits so long for a process that was told to end, then kills it."""
+    try:
+        process.wait(timeout=seconds)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
 def version(path: str, program: Program) -> str:
     """The version that a program says; it is asked once as long as its file does not change.
 
@@ -129,15 +162,7 @@ def _asked(path: str, program: Program, state: tuple[int, ...]) -> tuple[str, st
     del state
     call = f"`{' '.join([Path(path).name, *program.ask])}`"
     try:
-        done = subprocess.run(  # noqa: S603 - found on the user's own path
-            [path, *program.ask],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=SECONDS,
-            check=False,
-        )
+        done = said_by([path, *program.ask], SECONDS)
     except subprocess.TimeoutExpired:
         return "", f"it does not say its version within {SECONDS:.0f} s"
     except OSError as error:

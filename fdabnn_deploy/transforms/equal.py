@@ -10,18 +10,15 @@ from fdabnn_deploy.ir import ops
 from fdabnn_deploy.ir.graph import Graph
 from fdabnn_deploy.ir.ops import Op
 
-_POINTWISE = (
+SAME_FOR_ALL_CHANNELS = (
     ops.Add,
-    ops.Affine,
     ops.Clamp,
     ops.Compare,
-    ops.Constant,
     ops.Div,
     ops.Logical,
     ops.LogicalNot,
     ops.Maximum,
     ops.Mul,
-    ops.PRelu,
     ops.Relu,
     ops.Sub,
     ops.ToFloat,
@@ -29,6 +26,9 @@ _POINTWISE = (
     ops.Unary,
     ops.Where,
 )
+"""Pointwise operators that have no parameters per channel of their own."""
+
+_POINTWISE = (*SAME_FOR_ALL_CHANNELS, ops.Affine, ops.Constant, ops.PRelu)
 
 
 def operator_key(op: Op, inputs: Sequence[str]) -> tuple[object, ...]:

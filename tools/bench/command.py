@@ -6,6 +6,7 @@ import importlib.util
 import os
 import warnings
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -58,33 +59,19 @@ def _with_options(command: Any) -> Any:
 @_with_options
 def _layers(names: tuple[str, ...], peers: bool, rounds: int, cpu: int | None, out: Path) -> None:
     """Single binary convolutions: ceilings, our kernels, LCE, float32 and int8 convolutions."""
+    _check_names("layer", names, [layer.name for layer in LAYERS])
     chosen = [layer for layer in LAYERS if not names or layer.name in names]
-    unknown = set(names) - {layer.name for layer in LAYERS}
-    if unknown:
-        known = ", ".join(layer.name for layer in LAYERS)
-        raise UsageError(f"no layer is called {', '.join(sorted(unknown))}: known are {known}")
-    cpus = _cpus(cpu)
-    _prepare()
+    bench = _Bench.start(cpu)
     from bench.layer_bench import PEERS, run_layer
 
-    console = make_console()
-    before, facts = environment.busy(), environment.describe(cpus)
-    quiet = _warn(console, facts)
-    results = []
+    console, cpus, results = bench.console, bench.cpus, []
     for layer in chosen:
         console.print(f"  {layer.name}", style="dim")
         results.append(run_layer(layer, cpus, rounds, PEERS if peers else ()))
     report.print_layers(console, results)
     report.print_untimed(console, [(result.layer.name, [*result.rows, *result.pairs]) for result in results])
     report.print_goals(console, [(result.layer.name, goal) for result in results for goal in result.goals])
-    content = report.record(
-        "layers",
-        facts,
-        {"rounds": rounds, "peers": peers},
-        report.disturbance(before, environment.busy(), *quiet),
-        [result.record() for result in results],
-    )
-    _write(console, out, "layers", content)
+    bench.write(out, "layers", {"rounds": rounds, "peers": peers}, [result.record() for result in results])
 
 
 @_main.command("models")
@@ -98,17 +85,11 @@ def _models(
     names: tuple[str, ...], operators: bool, fresh: bool, rounds: int, cpu: int | None, out: Path
 ) -> None:
     """Whole networks: LiteRT and TensorFlow Lite with the delegate, LCE's interpreter, ONNX Runtime."""
-    known = [model.name for model in MODELS]
-    if unknown := set(names) - set(known):
-        raise UsageError(f"no model is called {', '.join(sorted(unknown))}: known are {', '.join(known)}")
-    cpus = _cpus(cpu)
-    _prepare()
+    _check_names("model", names, [model.name for model in MODELS])
+    bench = _Bench.start(cpu)
     from bench.model_bench import run_model
 
-    console = make_console()
-    before, facts = environment.busy(), environment.describe(cpus)
-    quiet = _warn(console, facts)
-    results = []
+    console, cpus, results = bench.console, bench.cpus, []
     for model in MODELS:
         if not names or model.name in names:
             console.print(f"  {model.name}", style="dim")
@@ -118,14 +99,9 @@ def _models(
     untimed += [(each.name, each.rows) for result in results for each in result.operators]
     report.print_untimed(console, untimed)
     report.print_goals(console, [(result.name, goal) for result in results for goal in result.goals])
-    content = report.record(
-        "models",
-        facts,
-        {"rounds": rounds, "operators": operators},
-        report.disturbance(before, environment.busy(), *quiet),
-        [result.record() for result in results],
+    bench.write(
+        out, "models", {"rounds": rounds, "operators": operators}, [result.record() for result in results]
     )
-    _write(console, out, "models", content)
 
 
 _main.add_command(training.command)
@@ -156,6 +132,36 @@ def _prepare() -> None:
         cc.library()
     except CompileError as error:
         raise RuntimeMissingError(str(error)) from None
+
+
+def _check_names(what: str, names: Sequence[str], known: Sequence[str]) -> None:
+    if unknown := set(names) - set(known):
+        raise UsageError(f"no {what} is called {', '.join(sorted(unknown))}: known are {', '.join(known)}")
+
+
+@dataclass(frozen=True)
+class _Bench:
+    """What stands around the timing: where to run, what is printed, and what was found about the machine before."""
+
+    console: Console
+    cpus: list[int]
+    before: Any
+    facts: dict[str, Any]
+    quiet: tuple[float, int]
+
+    @classmethod
+    def start(cls, cpu: int | None) -> _Bench:
+        """Looks at what is needed, and at the machine."""
+        cpus = _cpus(cpu)
+        _prepare()
+        console = make_console()
+        before, facts = environment.busy(), environment.describe(cpus)
+        return cls(console, cpus, before, facts, _warn(console, facts))
+
+    def write(self, out: Path, name: str, settings: dict[str, Any], results: list[dict[str, Any]]) -> None:
+        """Writes the results as JSON and as a plot."""
+        disturbed = report.disturbance(self.before, environment.busy(), *self.quiet)
+        _write(self.console, out, name, report.record(name, self.facts, settings, disturbed, results))
 
 
 def _warn(console: Console, facts: dict[str, Any]) -> tuple[float, int]:

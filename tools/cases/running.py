@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from cases.expected import Expected
+from fdabnn_deploy.system.programs import said_by
 
 SECONDS = 600.0
 _ONE = Path(__file__).with_name("one.py")
@@ -108,14 +109,4 @@ def _wrong(expected: Expected, status: int, said: str) -> str:
 
 def _call(command: list[str], path: Path, folder: Path) -> subprocess.CompletedProcess[str]:
     search = os.pathsep.join(filter(None, (str(path.parent), os.environ.get("PYTHONPATH", ""))))
-    return subprocess.run(
-        command,
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": search},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        errors="replace",
-        timeout=SECONDS,
-        check=False,
-    )
+    return said_by(command, SECONDS, cwd=folder, env={**os.environ, "PYTHONPATH": search})

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 import torch
 from torch import Tensor, nn
@@ -9,18 +7,10 @@ from torch.nn import functional as F
 
 from fdabnn_deploy.errors import ModelRefusedError
 from fdabnn_deploy.frontend.capture import capture
+from fdabnn_deploy.frontend.capture.function_module_testing import FunctionModule
 from fdabnn_deploy.transforms.deploy import deploy
 
 SHAPE = (3, 8, 8)
-
-
-class Own(nn.Module):
-    def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
-        super().__init__()
-        self.function = function
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.function(x)
 
 
 def refusal(*layers: nn.Module, exact: bool = True) -> str:
@@ -36,10 +26,10 @@ def test_all_statements_are_listed_in_one_message() -> None:
 
     text = refusal(
         nn.Conv2d(3, 4, 3),
-        Own(lambda x: torch.round(x * 4) / 4),
+        FunctionModule(lambda x: torch.round(x * 4) / 4),
         nn.GELU(),
-        Own(standardised),
-        Own(lambda x: x * torch.sigmoid(x)),
+        FunctionModule(standardised),
+        FunctionModule(lambda x: x * torch.sigmoid(x)),
         nn.AvgPool2d(3, 1, 1, count_include_pad=False),
         nn.Upsample(scale_factor=2, mode="bilinear"),
         nn.Flatten(),
@@ -65,7 +55,7 @@ def test_an_operator_that_gives_no_batch_does_not_hide_the_others() -> None:
     def mixes(x: Tensor) -> Tensor:
         return x - x.amax() + torch.cumsum(x, 2)
 
-    text = refusal(Own(mixes), nn.GELU())
+    text = refusal(FunctionModule(mixes), nn.GELU())
     assert "2 statements" not in text
     for operator in ("amax", "cumsum", "gelu"):
         assert f"'{operator}'" in text
@@ -73,14 +63,16 @@ def test_an_operator_that_gives_no_batch_does_not_hide_the_others() -> None:
 
 
 def test_several_results_are_one_statement() -> None:
-    text = refusal(nn.Flatten(2), Own(lambda x: x.max(2)[0]), Own(lambda x: x.topk(2)[0]))
+    text = refusal(
+        nn.Flatten(2), FunctionModule(lambda x: x.max(2)[0]), FunctionModule(lambda x: x.topk(2)[0])
+    )
     assert text.startswith("2 statements")
     assert "F.max_pool2d(x.unsqueeze(-1)" in text
     assert "choose the largest outside" in text
 
 
 def test_what_is_listed_once_is_not_blamed_again_behind() -> None:
-    text = refusal(Own(lambda x: torch.where(torch.erf(x) > 0, 1.0, -1.0)))
+    text = refusal(FunctionModule(lambda x: torch.where(torch.erf(x) > 0, 1.0, -1.0)))
     assert "'erf'" in text
     assert "statements" not in text
 
@@ -88,7 +80,7 @@ def test_what_is_listed_once_is_not_blamed_again_behind() -> None:
 def test_a_constant_per_position_says_so() -> None:
     torch.manual_seed(0)
     scale = torch.rand(1, 1, 8, 1) + 0.5
-    text = refusal(Own(lambda x: torch.sign(x * scale)), nn.Flatten(), nn.Linear(192, 2))
+    text = refusal(FunctionModule(lambda x: torch.sign(x * scale)), nn.Flatten(), nn.Linear(192, 2))
     assert "varies within a channel" in text
     assert "one number per channel" in text
 
@@ -102,12 +94,12 @@ def test_what_has_no_exact_form_may_be_exported_in_float() -> None:
 
 @pytest.mark.parametrize("value", ["nan", "inf", "-inf"])
 def test_a_comparison_with_what_is_not_finite_says_so(value: str) -> None:
-    text = refusal(Own(lambda x: torch.where(x > float(value), 1.0, -1.0)))
+    text = refusal(FunctionModule(lambda x: torch.where(x > float(value), 1.0, -1.0)))
     assert f"compares with {value}, which is not finite" in text
 
 
 def test_tokens_that_were_joined_with_the_batch() -> None:
-    text = refusal(Own(lambda x: x.flatten(2).transpose(1, 2).reshape(-1, 3)), nn.Linear(3, 2))
+    text = refusal(FunctionModule(lambda x: x.flatten(2).transpose(1, 2).reshape(-1, 3)), nn.Linear(3, 2))
     assert (
         "reshaping [N, 64x3] joins the batch with what is behind it: each image becomes 64 rows of [128, 3]"
         in text
@@ -122,14 +114,14 @@ def test_long_lists_are_cut() -> None:
 
 
 @pytest.mark.parametrize("own", [
-    Own(lambda x: x.flatten(2).transpose(1, 2).mean(1)),
-    Own(lambda x: x.mean((1, 2, 3), keepdim=True).flatten(1)),
-    Own(lambda x: x.mean(1)),
-    Own(lambda x: x.mean((1, 3))),
-    Own(lambda x: x.flatten(1).mean(1, keepdim=True)),
-    nn.Sequential(nn.Flatten(2), Own(lambda x: x.transpose(1, 2)), nn.Linear(3, 5)),
-    nn.Sequential(Own(lambda x: x.permute(0, 2, 3, 1)), nn.Linear(3, 5)),
-    Own(lambda x: F.linear(torch.sign(x.permute(0, 2, 3, 1)), torch.ones(4, 3).sign())),
+    FunctionModule(lambda x: x.flatten(2).transpose(1, 2).mean(1)),
+    FunctionModule(lambda x: x.mean((1, 2, 3), keepdim=True).flatten(1)),
+    FunctionModule(lambda x: x.mean(1)),
+    FunctionModule(lambda x: x.mean((1, 3))),
+    FunctionModule(lambda x: x.flatten(1).mean(1, keepdim=True)),
+    nn.Sequential(nn.Flatten(2), FunctionModule(lambda x: x.transpose(1, 2)), nn.Linear(3, 5)),
+    nn.Sequential(FunctionModule(lambda x: x.permute(0, 2, 3, 1)), nn.Linear(3, 5)),
+    FunctionModule(lambda x: F.linear(torch.sign(x.permute(0, 2, 3, 1)), torch.ones(4, 3).sign())),
 ])  # fmt: skip
 def test_means_and_dense_layers_over_any_dimension(own: nn.Module) -> None:
     from fdabnn_deploy.ir.reference import evaluate

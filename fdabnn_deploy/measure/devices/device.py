@@ -20,6 +20,7 @@ from typing import IO, Literal, Self
 
 from fdabnn_deploy.errors import RuntimeMissingError
 from fdabnn_deploy.measure.devices.address import Address
+from fdabnn_deploy.system.programs import end_or_kill
 
 MACHINES = {"x86_64": "x86_64", "amd64": "x86_64", "aarch64": "aarch64", "arm64": "aarch64"}
 """Results of `uname -m`, and the processor that libraries are compiled for."""
@@ -179,11 +180,7 @@ def end_process(process: subprocess.Popen[bytes]) -> None:
     """Ends a process that may have ended already, and closes its pipes."""
     if process.poll() is None:
         process.terminate()
-        try:
-            process.wait(timeout=5)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        end_or_kill(process, 5)
     for pipe in (process.stdin, process.stdout, process.stderr):
         if pipe is not None:
             pipe.close()

@@ -27,6 +27,7 @@ from fdabnn_deploy.runtimes.emulator import arm_root
 from fdabnn_deploy.runtimes.emulator.arm_root import Guest
 from fdabnn_deploy.runtimes.emulator.qemu_server import read_arrays, write_arrays
 from fdabnn_deploy.runtimes.inputs import check_inputs
+from fdabnn_deploy.system.programs import end_or_kill
 from fdabnn_deploy.system.scratch import ScratchFolder
 from fdabnn_deploy.targets.installed import GROUP, registered
 from fdabnn_deploy.targets.target import Target
@@ -113,11 +114,7 @@ def _end(process: subprocess.Popen[str], folder: ScratchFolder) -> None:
         with contextlib.suppress(BrokenPipeError):
             if pipe is not None:
                 pipe.close()
-    try:
-        process.wait(timeout=10)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
+    end_or_kill(process, 10)
     folder.cleanup()
 
 

@@ -19,23 +19,7 @@ from fdabnn_deploy.ir.array_types import DoubleArray
 from fdabnn_deploy.ir.graph import Graph, Node
 from fdabnn_deploy.ir.ops import Array, Shape
 from fdabnn_deploy.ir.ops.base import broadcast
-
-_POINTWISE = (
-    ops.Add,
-    ops.Clamp,
-    ops.Compare,
-    ops.Div,
-    ops.Logical,
-    ops.LogicalNot,
-    ops.Maximum,
-    ops.Mul,
-    ops.Relu,
-    ops.Sub,
-    ops.ToFloat,
-    ops.TorchSign,
-    ops.Unary,
-    ops.Where,
-)
+from fdabnn_deploy.transforms.equal import SAME_FOR_ALL_CHANNELS
 
 Source = tuple[str, ...]
 """One tensor, or two that stand for their difference `a - b`."""
@@ -110,7 +94,7 @@ class _Search:
         self.found: dict[str, Step] = {}
         self.complete: dict[str, Step] = {}
         for node in graph:
-            step = self._step(node) if isinstance(node.op, _POINTWISE) else None
+            step = self._step(node) if isinstance(node.op, SAME_FOR_ALL_CHANNELS) else None
             if step is None or all(value is None for value in step.values):
                 continue
             shape = graph.shape(node.name)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from fdabnn_deploy.frontend.capture import capture
+from fdabnn_deploy.frontend.capture.function_module_testing import FunctionModule
 from fdabnn_deploy.ir.sign_zero import SignZero
 from fdabnn_deploy.verify.zeros.zeros_at_signs import count_sign_zeros
 
@@ -49,15 +50,6 @@ def test_no_zeros() -> None:
     assert report.largest_change == 0.0
 
 
-class Spelled(nn.Module):
-    def __init__(self, spell: Callable[[Tensor], Tensor]) -> None:
-        super().__init__()
-        self.spell = spell
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.spell(x)
-
-
 def mended(x: Tensor) -> Tensor:
     y = torch.sign(x)
     y[y == 0] = 1
@@ -82,7 +74,7 @@ SPELLINGS: dict[str, tuple[Callable[[Tensor], Tensor], bool]] = {
 @pytest.mark.parametrize(("sign_zero", "change"), [("plus", 1), ("minus", -1), ("exact", 0)])
 def test_every_way_of_writing_a_sign(name: str, sign_zero: SignZero, change: float) -> None:
     spell, three_valued = SPELLINGS[name]
-    captured = capture(Spelled(spell).eval(), (2, 1, 2))
+    captured = capture(FunctionModule(spell).eval(), (2, 1, 2))
     images = np.array([[1, 0, -0.0, -1], [2, 3, 4, 0]], dtype=np.float32).reshape(2, 2, 1, 2)
     report = count_sign_zeros(captured, images, sign_zero)
     assert report.zeros == {"model": 3}
@@ -101,6 +93,6 @@ def test_outputs_of_any_type_and_of_one_number_per_image() -> None:
         (lambda y: y > 0, 0.0),
         (lambda y: (y > 0).long(), 0.0),
     ):
-        network = Spelled(lambda x, after=after: after(torch.sign(x.flatten(1)))).eval()  # type: ignore[misc]
+        network = FunctionModule(lambda x, after=after: after(torch.sign(x.flatten(1)))).eval()  # type: ignore[misc]
         report = count_sign_zeros(capture(network, (2, 1, 1)), images)
         assert report.largest_change == largest

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -48,6 +49,23 @@ class BiBenchNoise(nn.Module):
         return correction + sine
 
 
+@dataclass(frozen=True)
+class BinaryForm:
+    """What the binary convolutions of a network have in common.
+
+    Attributes:
+        bias: they have one.
+        weight_noise: noise modules on weights.
+        act_noise: noise modules on activations.
+        narrow_reduction: features per hidden feature in noise modules of fewer than 64 features.
+    """
+
+    bias: bool
+    weight_noise: bool
+    act_noise: bool
+    narrow_reduction: int
+
+
 class BiBenchConv2d(nn.Module):
     """Binary convolution: `conv(sign(x) + alpha e(x), (sign(w) + alpha e(w)) * mean|w|) + bias`.
 
@@ -60,26 +78,16 @@ class BiBenchConv2d(nn.Module):
     alpha: Tensor
     n: Tensor
 
-    def __init__(
-        self,
-        inputs: int,
-        outputs: int,
-        stride: int,
-        *,
-        bias: bool,
-        weight_noise: bool,
-        act_noise: bool,
-        narrow_reduction: int,
-    ) -> None:
+    def __init__(self, inputs: int, outputs: int, stride: int, form: BinaryForm) -> None:
         super().__init__()
         self.stride = stride
         self.weight = nn.Parameter(torch.empty(outputs, inputs, 3, 3))
         nn.init.kaiming_normal_(self.weight)
-        self.bias = nn.Parameter(torch.zeros(outputs)) if bias else None
+        self.bias = nn.Parameter(torch.zeros(outputs)) if form.bias else None
         self.register_buffer("alpha", torch.tensor(0.0))
         self.register_buffer("n", torch.tensor(SERIES_START))
-        self.weight_noise = _noise(inputs * 9, narrow_reduction) if weight_noise else None
-        self.act_noise = _noise(inputs, narrow_reduction) if act_noise else None
+        self.weight_noise = _noise(inputs * 9, form.narrow_reduction) if form.weight_noise else None
+        self.act_noise = _noise(inputs, form.narrow_reduction) if form.act_noise else None
 
     def forward(self, x: Tensor) -> Tensor:
         weight, values = torch.sign(self.weight), torch.sign(x)
@@ -106,35 +114,12 @@ class BiBenchBlock(nn.Module):
     `s = downsample(x)` where the shape changes. Bi-Real form: `h = hardtanh(bn1(conv1(x)) + s)`.
     """
 
-    def __init__(
-        self,
-        inputs: int,
-        width: int,
-        stride: int,
-        *,
-        bireal: bool,
-        bias: bool,
-        weight_noise: bool,
-        act_noise: bool,
-        narrow_reduction: int,
-    ) -> None:
+    def __init__(self, inputs: int, width: int, stride: int, form: BinaryForm, *, bireal: bool) -> None:
         super().__init__()
-
-        def conv(inputs: int, stride: int) -> BiBenchConv2d:
-            return BiBenchConv2d(
-                inputs,
-                width,
-                stride,
-                bias=bias,
-                weight_noise=weight_noise,
-                act_noise=act_noise,
-                narrow_reduction=narrow_reduction,
-            )
-
         self.bireal = bireal
-        self.conv1 = conv(inputs, stride)
+        self.conv1 = BiBenchConv2d(inputs, width, stride, form)
         self.bn1 = nn.BatchNorm2d(width)
-        self.conv2 = conv(width, 1)
+        self.conv2 = BiBenchConv2d(width, width, 1, form)
         self.bn2 = nn.BatchNorm2d(width)
         self.activation = nn.Hardtanh()
         self.downsample: nn.Sequential | None = None
@@ -166,10 +151,7 @@ class BiBenchBackbone(nn.Module):
         stem_channels: int,
         in_channels: int,
         bireal: bool,
-        bias: bool,
-        weight_noise: bool,
-        act_noise: bool,
-        narrow_reduction: int,
+        form: BinaryForm,
     ) -> None:
         super().__init__()
         size, stride = (3, 1) if stem == "cifar" else (7, 2)
@@ -182,18 +164,8 @@ class BiBenchBackbone(nn.Module):
         for stage, (count, width) in enumerate(zip(blocks, widths, strict=True)):
             layers = nn.Sequential()
             for block in range(count):
-                layers.append(
-                    BiBenchBlock(
-                        inputs,
-                        width,
-                        strides[stage] if block == 0 else 1,
-                        bireal=bireal,
-                        bias=bias,
-                        weight_noise=weight_noise,
-                        act_noise=act_noise,
-                        narrow_reduction=narrow_reduction,
-                    )
-                )
+                step = strides[stage] if block == 0 else 1
+                layers.append(BiBenchBlock(inputs, width, step, form, bireal=bireal))
                 inputs = width
             self.add_module(f"layer{stage + 1}", layers)
 
@@ -283,10 +255,7 @@ def bibench_resnet(
         stem_channels=stem_channels,
         in_channels=in_channels,
         bireal=bireal,
-        bias=conv_bias,
-        weight_noise=weight_noise,
-        act_noise=act_noise,
-        narrow_reduction=narrow_reduction,
+        form=BinaryForm(conv_bias, weight_noise, act_noise, narrow_reduction),
     )
     side = 32 if stem == "cifar" else 224
     return BiBenchResNet(backbone, BiBenchHead(widths[-1], num_classes), (in_channels, side, side))

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from fdabnn_models.architectures.bibench_resnet import BiBenchConv2d, BiBenchNoise, bibench_resnet
+from fdabnn_models.architectures.bibench_resnet import BiBenchConv2d, BiBenchNoise, BinaryForm, bibench_resnet
 
 
 def test_exports_with_and_without_hidden_features() -> None:
@@ -18,7 +18,7 @@ def test_exports_with_and_without_hidden_features() -> None:
 
 def test_noise_is_a_part_of_eval_mode_until_alpha_is_zero() -> None:
     torch.manual_seed(0)
-    layer = BiBenchConv2d(64, 8, 1, bias=False, weight_noise=True, act_noise=True, narrow_reduction=64).eval()
+    layer = BiBenchConv2d(64, 8, 1, BinaryForm(False, True, True, 64)).eval()
     x = torch.randn(1, 64, 5, 5)
     binary = layer(x)
     scale = layer.weight.abs().mean((1, 2, 3)).view(1, -1, 1, 1)

@@ -7,8 +7,11 @@ behind a binary convolution is PReLU with one shared slope, then batch norm.
 
 from __future__ import annotations
 
+from functools import partial
+
 from torch import Tensor, nn
 
+from fdabnn_models.architectures.stages import make_stages
 from fdabnn_models.layers.binary import FDAConv2d, Scale
 
 WIDTHS = (64, 128, 256, 512)
@@ -44,16 +47,9 @@ class ResNet18(nn.Module):
         self.conv1 = nn.Conv2d(3, WIDTHS[0], 7, stride=2, padding=3, bias=False)
         self.bn1 = nn.BatchNorm2d(WIDTHS[0])
         self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
-        inputs = WIDTHS[0]
-        stages = []
-        for stage, channels in enumerate(WIDTHS):
-            units = []
-            for index in range(CONVS_PER_STAGE):
-                stride = 2 if stage > 0 and index == 0 else 1
-                units.append(BinaryUnit(inputs, channels, stride, scale=scale))
-                inputs = channels
-            stages.append(nn.Sequential(*units))
-        self.layer1, self.layer2, self.layer3, self.layer4 = stages
+        self.layer1, self.layer2, self.layer3, self.layer4 = make_stages(
+            WIDTHS, CONVS_PER_STAGE, partial(BinaryUnit, scale=scale)
+        )
         self.pool = nn.AdaptiveAvgPool2d(1)
         self.flatten = nn.Flatten()
         self.fc = nn.Linear(WIDTHS[-1], num_classes)

@@ -7,11 +7,13 @@ arXiv 1808.00278). In both the order is convolution, PReLU with one shared slope
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Literal
 
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from fdabnn_models.architectures.stages import make_stages
 from fdabnn_models.layers.binary import FDAConv2d, Scale
 from fdabnn_models.layers.norm import prelu_norm
 
@@ -65,16 +67,9 @@ class ResNetCifar(nn.Module):
         super().__init__()
         self.conv1 = nn.Conv2d(3, WIDTHS[0], 3, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(WIDTHS[0])
-        inputs = WIDTHS[0]
-        stages = []
-        for stage, channels in enumerate(WIDTHS):
-            blocks = []
-            for block in range(BLOCKS_PER_STAGE):
-                stride = 2 if stage > 0 and block == 0 else 1
-                blocks.append(BasicBlock(inputs, channels, stride, shortcut=shortcut, scale=scale))
-                inputs = channels
-            stages.append(nn.Sequential(*blocks))
-        self.layer1, self.layer2, self.layer3 = stages
+        self.layer1, self.layer2, self.layer3 = make_stages(
+            WIDTHS, BLOCKS_PER_STAGE, partial(BasicBlock, shortcut=shortcut, scale=scale)
+        )
         self.relu = nn.ReLU()
         self.pool = nn.AdaptiveAvgPool2d(1)
         self.linear = nn.Linear(WIDTHS[-1], num_classes)
