@@ -14,7 +14,7 @@ from fdabnn_deploy.ir.model_info import ModelInfo
 from fdabnn_deploy.measure.format_tools import tools_for
 from fdabnn_deploy.measure.profile_report import texts
 from fdabnn_deploy.measure.profile_report.html import render
-from fdabnn_deploy.measure.profiles import figures, layer_baseline
+from fdabnn_deploy.measure.profiles import judgement, layer_baseline
 from fdabnn_deploy.measure.profiles.result import Measurement, Profile
 from fdabnn_deploy.targets.converter import ConvertOptions
 from fdabnn_deploy.targets.installed import find_converter
@@ -25,7 +25,7 @@ from fdabnn_tflite.runtime.tflite_file import parse_tflite
 @pytest.fixture(autouse=True)
 def every_run_is_quiet(monkeypatch: pytest.MonkeyPatch) -> None:
     """Lifts the bound of noise: the comparison must not depend on the machine's load."""
-    monkeypatch.setattr(figures, "NOISE_BOUND", 1e6)
+    monkeypatch.setattr(judgement, "NOISE_BOUND", 1e6)
 
 
 def measured(profile: Profile) -> Measurement:
@@ -119,7 +119,7 @@ def test_runs_that_are_no_result_are_said_to_be_the_reason(
     """None is quiet by this bound; no file of a layer alone, and not the whole."""
     path = tmp_path / "network.tflite"
     find_converter("tflite").convert(network(), ModelInfo("network", (3, 9, 9)), path, ConvertOptions())
-    monkeypatch.setattr(figures, "NOISE_BOUND", -1.0)
+    monkeypatch.setattr(judgement, "NOISE_BOUND", -1.0)
     result = fdabnn_deploy.profile(path, runs=10, warmup=0, baseline="fp32")
     layers = result.devices[0].measurements[0].model.layers
     binary = [layer for layer in layers if layer.binary_macs]

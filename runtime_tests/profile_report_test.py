@@ -16,7 +16,7 @@ from fdabnn_deploy.conformance import network
 from fdabnn_deploy.ir.model_info import ModelInfo
 from fdabnn_deploy.measure.profile_report import texts
 from fdabnn_deploy.measure.profile_report.html import render
-from fdabnn_deploy.measure.profiles import figures
+from fdabnn_deploy.measure.profiles import judgement
 from fdabnn_deploy.measure.profiles.result import Counting, Profile, StaticRow
 from fdabnn_deploy.system.programs_testing import CHROMIUM, wanted
 from fdabnn_deploy.targets.converter import ConvertOptions
@@ -58,7 +58,7 @@ def profile(tmp_path_factory: pytest.TempPathFactory) -> Profile:
     info = ModelInfo("network", (3, 9, 9))
     find_converter("tflite").convert(network(), info, path, ConvertOptions())
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(figures, "NOISE_BOUND", 1e6)
+        patch.setattr(judgement, "NOISE_BOUND", 1e6)
         found = fdabnn_deploy.profile(path, threads=(1, 2), runs=30, baseline=path)
     device = found.devices[0]
     counting = Counting(123_456_789, 1000, 2000, 3000, 4000, 5, 123_456_700, 123_456_800, "qemu 7", "a72")

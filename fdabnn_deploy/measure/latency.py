@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import statistics
-import time
 from dataclasses import dataclass
 
 from fdabnn_deploy.ir.ops import FloatArray
+from fdabnn_deploy.measure import timer
+from fdabnn_deploy.measure.statistics import summarise
 from fdabnn_deploy.runtimes.base import Session
 
 MIN_RUNS = 20
@@ -43,15 +43,13 @@ def measure(session: Session, image: FloatArray, threads: int = 1) -> Latency:
         threads: for the record only.
     """
     prepared = session.native_inputs([image])
-    end = time.perf_counter() + WARM_SECONDS
     session.run_native(prepared)
-    while time.perf_counter() < end:
-        session.run_native(prepared)
-    times: list[float] = []
-    end = time.perf_counter() + MEASURE_SECONDS
-    while len(times) < MIN_RUNS or (time.perf_counter() < end and len(times) < MAX_RUNS):
-        start = time.perf_counter()
-        session.run_native(prepared)
-        times.append(1e3 * (time.perf_counter() - start))
-    deciles = statistics.quantiles(times, n=10)
-    return Latency(statistics.median(times), deciles[0], deciles[-1], len(times), threads)
+    times = timer.sample(
+        lambda: session.run_native(prepared),
+        MEASURE_SECONDS,
+        least=MIN_RUNS,
+        most=MAX_RUNS,
+        warm_seconds=WARM_SECONDS,
+    )
+    found = summarise([1e3 * seconds for seconds in times])
+    return Latency(found.median, found.p10, found.p90, found.runs, threads)

@@ -12,7 +12,7 @@
 
 // Additions that wait for one another: a cycle each. Adding a register, because processors add small constants while they rename.
 EXPORT double ceiling_cycles_per_second(std::int64_t thousands) {
-  const double begin = Now();
+  const double begin = Seconds();
   std::uint64_t sum = 0, one = 1;
   for (std::int64_t i = 0; i < thousands; ++i) {
 #if defined(__x86_64__)
@@ -21,7 +21,7 @@ EXPORT double ceiling_cycles_per_second(std::int64_t thousands) {
     asm volatile(".rept 1000\n\t add %0, %0, %1\n\t .endr" : "+r"(sum) : "r"(one));
 #endif
   }
-  const double end = Now();
+  const double end = Seconds();
   return static_cast<double>(sum) / (end - begin);
 }
 
@@ -34,7 +34,7 @@ EXPORT __attribute__((target("avx512f,avx512vpopcntdq"))) double ceiling_avx512(
   std::memcpy(x, data, sizeof x);
   std::memcpy(w, weights, sizeof w);
   for (__m512i& each : sum) each = _mm512_setzero_si512();
-  const double begin = Now();
+  const double begin = Seconds();
   // clang-format off
 #define STEP(x, w, sum) "vpxord %[" x "], %[" w "], %%zmm31\n\t vpopcntd %%zmm31, %%zmm31\n\t vpaddd %%zmm31, %[" sum "], %[" sum "]\n\t"
   asm volatile(
@@ -51,7 +51,7 @@ EXPORT __attribute__((target("avx512f,avx512vpopcntdq"))) double ceiling_avx512(
       : "zmm31", "cc");
 #undef STEP
   // clang-format on
-  const double seconds = Now() - begin;
+  const double seconds = Seconds() - begin;
   std::uint64_t total = 0;
   for (const __m512i& each : sum) {
     std::uint32_t lanes[16];
@@ -72,7 +72,7 @@ EXPORT __attribute__((target("avx2"))) double ceiling_avx2(const void* data, con
   for (__m256i& each : totals) each = _mm256_setzero_si256();
   const __m256i table = _mm256_setr_epi8(0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4, 0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4);
   const __m256i nibble = _mm256_set1_epi8(15);
-  const double begin = Now();
+  const double begin = Seconds();
   while (rounds > 0) {
     std::int64_t block = rounds < 31 ? rounds : 31;
     rounds -= block;
@@ -96,7 +96,7 @@ EXPORT __attribute__((target("avx2"))) double ceiling_avx2(const void* data, con
     // clang-format on
     for (int i = 0; i < 4; ++i) totals[i] = _mm256_add_epi64(totals[i], _mm256_sad_epu8(sum[i], _mm256_setzero_si256()));
   }
-  const double seconds = Now() - begin;
+  const double seconds = Seconds() - begin;
   std::uint64_t total = 0;
   for (const __m256i& each : totals) {
     std::uint64_t lanes[4];

@@ -1,11 +1,8 @@
-"""Times contenders in turn: every round gives each of them a short sample, so that what disturbs the machine disturbs all alike."""
+"""Contenders and what came of them: equal outputs first, then times, taken in turn."""
 
 from __future__ import annotations
 
-import math
 import os
-import statistics
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -14,12 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-Array = NDArray[Any]
-Seconds = Callable[[int], float]
-"""Runs something so many times and gives back the seconds that it took."""
+from fdabnn_deploy.measure import statistics, timer
+from fdabnn_deploy.measure.statistics import summarise
+from fdabnn_deploy.measure.timer import Seconds
 
-SAMPLE_SECONDS = 2e-3
-"""A sample lasts at least this long: many timer ticks, and less than the scheduler's turn."""
+Array = NDArray[Any]
 
 
 @dataclass(frozen=True)
@@ -75,18 +71,6 @@ class Row:
     detail: dict[str, Any]
 
 
-def looped(run: Callable[[], object]) -> Seconds:
-    """Times a Python function."""
-
-    def seconds(calls: int) -> float:
-        begin = time.perf_counter()
-        for _ in range(calls):
-            run()
-        return time.perf_counter() - begin
-
-    return seconds
-
-
 def difference(found: Array, expected: Array) -> str:
     """In words, how an output differs from what it has to be; empty where no bit does.
 
@@ -100,25 +84,12 @@ def difference(found: Array, expected: Array) -> str:
 
 def timing(samples: Sequence[float], calls: int) -> Timing:
     """Statistics of samples in seconds per call, at least one."""
-    micros = sorted(1e6 * sample for sample in samples)
-    if len(micros) == 1:
-        p10 = p90 = micros[0]
-    else:
-        deciles = statistics.quantiles(micros, n=10, method="inclusive")
-        p10, p90 = deciles[0], deciles[-1]
-    return Timing(statistics.median(micros), p10, p90, micros[0], len(micros), calls)
-
-
-def calls_for(seconds: float, sample_seconds: float = SAMPLE_SECONDS) -> int:
-    """How many calls of so many seconds fill a sample."""
-    return max(1, math.ceil(sample_seconds / max(seconds, 1e-9)))
+    found = summarise([1e6 * sample for sample in samples])
+    return Timing(found.median, found.p10, found.p90, found.min, found.runs, calls)
 
 
 def run_in_turn(contenders: Sequence[Contender], rounds: int) -> list[Row]:
-    """Checks every contender's output, warms it up, and times those whose output is equal.
-
-    A round goes through all of them, and starts with another one each time; each sample follows an untimed call, because the one
-    before has the caches.
+    """Checks every contender's output, and times those whose output is equal (`fdabnn_deploy.measure.timer.in_turn`).
 
     Args:
         contenders: what to time.
@@ -129,25 +100,10 @@ def run_in_turn(contenders: Sequence[Contender], rounds: int) -> list[Row]:
     """
     reasons = [_check(contender) for contender in contenders]
     running = [i for i, reason in enumerate(reasons) if not reason]
-    calls: dict[int, int] = {}
-    for i in running:
-        contenders[i].seconds(1)
-        calls[i] = calls_for(min(contenders[i].seconds(1) for _ in range(3)))
-        contenders[i].seconds(calls[i])
-    samples: dict[int, list[float]] = {i: [] for i in running}
-    for turn in range(rounds):
-        shift = turn % max(len(running), 1)
-        for i in (*running[shift:], *running[:shift]):
-            contenders[i].seconds(1)
-            samples[i].append(contenders[i].seconds(calls[i]) / calls[i])
+    timed = timer.in_turn([contenders[i].seconds for i in running], rounds)
+    timings = {i: timing(found.seconds, found.calls) for i, found in zip(running, timed, strict=True)}
     return [
-        Row(
-            contender.name,
-            contender.group,
-            timing(samples[i], calls[i]) if i in samples else None,
-            reasons[i],
-            contender.detail,
-        )
+        Row(contender.name, contender.group, timings.get(i), reasons[i], contender.detail)
         for i, contender in enumerate(contenders)
     ]
 
@@ -179,7 +135,7 @@ def ratio(slower: Row | None, faster: Row | None) -> float | None:
     """The ratio of two medians, None where one is missing."""
     if slower is None or faster is None:
         return None
-    return _median(slower) / _median(faster)
+    return statistics.ratio(_median(slower), _median(faster))
 
 
 @contextmanager

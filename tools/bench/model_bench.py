@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 
 from bench.figures import Goal
-from bench.measure import Array, Contender, Row, best, looped, pinned, ratio, run_in_turn
+from bench.measure import Array, Contender, Row, best, pinned, ratio, run_in_turn
 from bench.model_files import Model, files
 from bench.operators import OperatorResult, profile_onnx, time_operators
 from bench.peers import lce as peer_lce
 from fdabnn_deploy.ir.ops import FloatArray
+from fdabnn_deploy.measure.timer import looped
 from fdabnn_deploy.runtimes.base import Session
 from fdabnn_onnx.runtime.onnxruntime import OnnxRuntime, OnnxRuntimeSession
 from fdabnn_tflite.runtime.litert import LiteRtRuntime

@@ -19,9 +19,10 @@ from typing import Any
 import numpy as np
 import onnxruntime
 
-from bench.measure import Array, Contender, Row, looped, run_in_turn
+from bench.measure import Array, Contender, Row, run_in_turn
 from bench.peers import lce as peer_lce
 from fdabnn_deploy.ir.ops import FloatArray
+from fdabnn_deploy.measure.timer import looped
 from fdabnn_deploy.native import delegate_path
 from fdabnn_tflite.runtime.litert import LiteRtRuntime
 from fdabnn_tflite.runtime.native_stderr import native_stderr

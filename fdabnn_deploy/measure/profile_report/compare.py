@@ -22,12 +22,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-
 from fdabnn_deploy.errors import ModelRefusedError, RuntimeMissingError, UsageError
 from fdabnn_deploy.measure.profile_report import texts
-from fdabnn_deploy.measure.profiles.figures import MIN_RUNS, summarise
+from fdabnn_deploy.measure.profiles.judgement import MIN_RUNS
 from fdabnn_deploy.measure.profiles.result import SCHEMA, SCHEMA_FILE, SCHEMA_VERSION
+from fdabnn_deploy.measure.statistics import median, quantiles, ratio
 from fdabnn_deploy.system.read_file import read_whole
 
 SHARE = 0.03
@@ -67,7 +66,7 @@ class Change:
     @property
     def ratio(self) -> float | None:
         """New over old."""
-        return self.new / self.old if self.old and self.new is not None else None
+        return ratio(self.new, self.old)
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -215,11 +214,9 @@ def _timed(key: _Key, old: dict[str, Any], new: dict[str, Any]) -> list[Change]:
     layers = [{layer["name"]: layer["samples"] for layer in run["layers"]} for run in (old, new)]
     for name in dict.fromkeys([*layers[0], *layers[1]]):
         if name not in layers[0]:
-            median = summarise(layers[1][name]).median
-            changes.append(Change(address, threads, name, "ns", None, median, 0, "new"))
+            changes.append(Change(address, threads, name, "ns", None, median(layers[1][name]), 0, "new"))
         elif name not in layers[1]:
-            median = summarise(layers[0][name]).median
-            changes.append(Change(address, threads, name, "ns", median, None, 0, "gone"))
+            changes.append(Change(address, threads, name, "ns", median(layers[0][name]), None, 0, "gone"))
         else:
             changes.append(change_of(address, threads, name, layers[0][name], layers[1][name]))
     return changes
@@ -227,10 +224,10 @@ def _timed(key: _Key, old: dict[str, Any], new: dict[str, Any]) -> list[Change]:
 
 def change_of(address: str, threads: int, what: str, old: Sequence[int], new: Sequence[int]) -> Change:
     """The rule, applied to the samples (ns) of two runs."""
-    quartiles = [np.percentile(samples, [25, 50, 75]) for samples in (old, new)]
-    was, now = (float(median) for _, median, _ in quartiles)
+    quartiles = [quantiles(samples, (0.25, 0.5, 0.75)) for samples in (old, new)]
+    was, now = (middle for _, middle, _ in quartiles)
     share = SHARE if what == WHOLE else LAYER_SHARE
-    noise = max(share * was, math.hypot(*(float(q75 - q25) for q25, _, q75 in quartiles)), FLOOR_NS)
+    noise = max(share * was, math.hypot(*(q75 - q25 for q25, _, q75 in quartiles)), FLOOR_NS)
     return Change(address, threads, what, "ns", was, now, noise, _outcome(was, now, noise))
 
 

@@ -11,7 +11,7 @@ import pytest
 from fdabnn_deploy.cli import profile as cli
 from fdabnn_deploy.errors import ModelRefusedError, UsageError
 from fdabnn_deploy.measure.profile_report.compare import WHOLE, compare_profiles, other_settings
-from fdabnn_deploy.measure.profiles.figures import judge, summarise
+from fdabnn_deploy.measure.profiles.judgement import judge
 from fdabnn_deploy.measure.profiles.layer_times import Executed, table
 from fdabnn_deploy.measure.profiles.operators import Operator
 from fdabnn_deploy.measure.profiles.result import (
@@ -23,6 +23,7 @@ from fdabnn_deploy.measure.profiles.result import (
     Settings,
     Timing,
 )
+from fdabnn_deploy.measure.statistics import summarise
 
 SETTINGS = Settings((1,), 41, 1, "0", True)
 LAYERS = {"a": 20_000, "b": 50_000, "c": 1_000}

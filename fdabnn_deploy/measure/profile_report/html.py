@@ -8,7 +8,7 @@ from typing import Any
 
 from fdabnn_deploy.errors import RuntimeMissingError
 from fdabnn_deploy.measure.profile_report import charts, texts
-from fdabnn_deploy.measure.profiles.figures import MIN_RUNS, NOISE_BOUND
+from fdabnn_deploy.measure.profiles.judgement import MIN_RUNS, NOISE_BOUND
 from fdabnn_deploy.measure.profiles.result import DeviceResult, Measurement, Profile
 from fdabnn_deploy.system.files import write_whole
 

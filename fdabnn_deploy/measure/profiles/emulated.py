@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import statistics
 from pathlib import Path
 
 from fdabnn_deploy.errors import RuntimeMissingError
@@ -11,6 +10,7 @@ from fdabnn_deploy.measure.devices.local import QemuDevice
 from fdabnn_deploy.measure.profiles import instruction_count, static_model
 from fdabnn_deploy.measure.profiles.result import Counting, StaticRow
 from fdabnn_deploy.measure.profiles.runner import Placed
+from fdabnn_deploy.measure.statistics import low_median
 from fdabnn_deploy.runtimes.emulator import arm_root
 
 RUNS = 5
@@ -43,7 +43,7 @@ def count(device: QemuDevice, placed: Placed, capsule: str, threads: int) -> Cou
     counts = [section.counts for section in done.sections]
 
     def median(name: str) -> int:
-        return int(statistics.median_low(getattr(each, name) for each in counts))
+        return low_median(getattr(each, name) for each in counts)
 
     totals = [each.instructions for each in counts]
     return Counting(

@@ -13,6 +13,7 @@ from typing import Any, Literal
 import numpy as np
 
 from fdabnn_deploy.measure.profiles.operators import Operator
+from fdabnn_deploy.measure.statistics import median, quantiles, ratio
 
 INSERTED = "(by the runtime)"
 """The layer of what a runtime brings in by itself, such as changes of layout."""
@@ -88,7 +89,7 @@ class LayerTime:
     @property
     def speedup(self) -> float | None:
         """How many times as fast as the baseline's it is."""
-        return self.baseline / self.compared if self.baseline and self.compared else None
+        return ratio(self.baseline or None, self.compared)
 
 
 def executed(ops: Sequence[dict[str, Any]], operators: Sequence[Operator]) -> tuple[Executed, ...]:
@@ -152,16 +153,16 @@ def table(
     rows: dict[str, list[Executed]] = {}
     for op in run:
         rows.setdefault(_layer_of(op, operators), []).append(op)
-    medians = {name: _median(_sum(ops)) for name, ops in rows.items()}
+    medians = {name: median(_sum(ops)) for name, ops in rows.items()}
     total = sum(medians.values()) or 1.0
     layers = []
     for name, ops in rows.items():
         samples = _sum(ops)
-        p10, p90 = (float(value) for value in np.percentile(samples, [10, 90]))
+        p10, p90 = quantiles(samples, (0.1, 0.9))
         macs = {kind: sum(_macs(op, operators, binary=kind) for op in ops) for kind in (True, False)}
         rate = None
         if macs[True]:
-            time = _median(_sum([op for op in ops if _macs(op, operators, binary=True)]))
+            time = median(_sum([op for op in ops if _macs(op, operators, binary=True)]))
             rate = macs[True] / (time * 1e-9) if time else None
         layers.append(
             LayerTime(
@@ -200,12 +201,8 @@ def _sum(ops: Sequence[Executed]) -> Any:
     return np.sum([op.samples[:count] for op in ops], axis=0, dtype=np.float64) if count else np.zeros(1)
 
 
-def _median(samples: Any) -> float:
-    return float(np.median(samples))
-
-
 def time_of(run: Sequence[Executed], indices: Sequence[int]) -> float | None:
     """The median of what was executed for some of the file's operators, None where that is nothing."""
     wanted = set(indices)
     ops = [op for op in run if wanted & set(op.operators)]
-    return _median(_sum(ops)) if ops else None
+    return median(_sum(ops)) if ops else None

@@ -15,12 +15,13 @@ from fdabnn_deploy.measure.devices.libraries import Libraries
 from fdabnn_deploy.measure.devices.local import QemuDevice
 from fdabnn_deploy.measure.profiles import emulated, runner
 from fdabnn_deploy.measure.profiles import layer_baseline as baselines
-from fdabnn_deploy.measure.profiles.figures import Judgement, judge, summarise
+from fdabnn_deploy.measure.profiles.judgement import Judgement, judge
 from fdabnn_deploy.measure.profiles.layer_baseline import Alone, Baseline
 from fdabnn_deploy.measure.profiles.layer_times import Executed, LayerTime, executed, table
 from fdabnn_deploy.measure.profiles.operators import Operator
 from fdabnn_deploy.measure.profiles.result import DeviceResult, Measurement, Selftest, StaticRow, Timing
 from fdabnn_deploy.measure.profiles.runner import Measuring, Placed
+from fdabnn_deploy.measure.statistics import summarise
 from fdabnn_deploy.verify.capsule import read_capsule
 
 ATTEMPTS = 3

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from fdabnn_deploy.errors import FdabnnError
-from fdabnn_deploy.measure.profiles.figures import NOISE_BOUND, Statistics, Verdict
+from fdabnn_deploy.measure.profiles.judgement import NOISE_BOUND, Verdict
 from fdabnn_deploy.measure.profiles.layer_times import LayerTime
+from fdabnn_deploy.measure.statistics import Statistics, ratio
 from fdabnn_deploy.system.json_file import write_json
 
 SCHEMA, SCHEMA_VERSION = "fdabnn-profile", 1
@@ -128,7 +129,7 @@ class Measurement:
         """How many times as fast as the baseline the model is, where both were quiet."""
         if self.baseline is None or self.model.statistics is None or self.baseline.statistics is None:
             return None
-        return self.baseline.statistics.median / self.model.statistics.median
+        return ratio(self.baseline.statistics.median, self.model.statistics.median)
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,9 @@
 #include "kernels/ceiling.h"
 
 #include <algorithm>
-#include <chrono>
 
 #include "kernels/ceiling_loop.h"
+#include "kernels/clock.h"
 
 namespace fdabnn {
 namespace {
@@ -48,8 +48,6 @@ std::uint64_t BitsPerRound(const CeilingLoop& loop, const unsigned char* data, c
   }
   return bits;
 }
-
-double Seconds() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
 }  // namespace
 

@@ -1,7 +1,7 @@
 #include "runner/latency.h"
 
+#include "kernels/clock.h"
 #include "qemu/markers.h"
-#include "runner/clock.h"
 #include "runner/supervisor.h"
 
 namespace fdabnn::runner {

@@ -1,4 +1,4 @@
-// Times runs of a model.
+// Times runs of a model: the one native timer. Its statistics are in runner/statistics.h.
 #pragma once
 
 #include <cstdint>

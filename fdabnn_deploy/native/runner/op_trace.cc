@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <exception>
 
-#include "runner/clock.h"
+#include "kernels/clock.h"
 #include "runner/failure.h"
 
 namespace fdabnn::runner {

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from bench.layers import Problem
-from bench.measure import Array, Contender, looped
+from bench.measure import Array, Contender
+from fdabnn_deploy.measure.timer import looped
 from fdabnn_tflite.runtime.native_stderr import native_stderr
 from fdabnn_tflite.runtime.tflite_file import INT32, parse_tflite
 from fdabnn_tflite.saved_model import import_tensorflow

@@ -13,7 +13,8 @@ import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
 from bench.layers import Problem
-from bench.measure import Array, Contender, looped
+from bench.measure import Array, Contender
+from fdabnn_deploy.measure.timer import looped
 
 _IR, _OPSET = 8, 13
 

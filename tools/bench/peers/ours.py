@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from bench import cc
 from bench.layers import Problem, packed
-from bench.measure import Array, Contender, Seconds
+from bench.measure import Array, Contender
+from fdabnn_deploy.measure.timer import Seconds
 from fdabnn_deploy.native import delegate_path
 from fdabnn_deploy.native.bconv import Bconv, BconvParams, Output
 from fdabnn_deploy.native.library import Pool, levels

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from bench.layers import Problem
-from bench.measure import Array, Contender, looped
+from bench.measure import Array, Contender
+from fdabnn_deploy.measure.timer import looped
 from fdabnn_tflite.runtime.native_stderr import native_stderr
 
 _TYPES = {"float32": "FLOAT32", "int8": "INT8", "int32": "INT32"}

@@ -9,7 +9,8 @@ import torch
 from torch.nn import functional as F
 
 from bench.layers import Problem
-from bench.measure import Contender, looped
+from bench.measure import Contender
+from fdabnn_deploy.measure.timer import looped
 
 
 def contenders(problem: Problem) -> list[Contender]:

@@ -9,10 +9,8 @@ from __future__ import annotations
 import json
 import os
 import socket
-import statistics
 import subprocess
 import sys
-import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -23,6 +21,8 @@ import torch
 from rich.console import Console
 
 from fdabnn_deploy.cli.console import print_table
+from fdabnn_deploy.measure import timer
+from fdabnn_deploy.measure.statistics import median
 
 FORMS = ("compiled", "fused")
 FLOPS_PER_MAC = 2
@@ -107,13 +107,9 @@ def peak_flops(*, bfloat16: bool, seconds: float = 0.3) -> float:
     size, threads = 1024, torch.get_num_threads()
     torch.set_num_threads(1)
     a = torch.randn(size, size, dtype=torch.bfloat16 if bfloat16 else torch.float32)
-    best, end = 0.0, time.perf_counter() + seconds
-    while time.perf_counter() < end:
-        start = time.perf_counter()
-        a @ a
-        best = max(best, FLOPS_PER_MAC * size**3 / (time.perf_counter() - start))
+    best = min(timer.sample(lambda: a @ a, seconds))
     torch.set_num_threads(threads)
-    return best
+    return FLOPS_PER_MAC * size**3 / best
 
 
 def multiplications(arch: str) -> int:
@@ -149,9 +145,9 @@ def run(arch: str, batch: int, rounds: int, steps: int, cpus: int) -> list[dict[
             {
                 **asdict(setting),
                 "name": setting.name,
-                "images_per_second": statistics.median(walls),
-                "images_per_processor_second": statistics.median(per_core),
-                "share_of_peak": statistics.median(per_core) * flops / peaks[setting.amp],
+                "images_per_second": median(walls),
+                "images_per_processor_second": median(per_core),
+                "share_of_peak": median(per_core) * flops / peaks[setting.amp],
                 "samples": walls,
                 "processor_samples": per_core,
             }
@@ -162,10 +158,12 @@ def run(arch: str, batch: int, rounds: int, steps: int, cpus: int) -> list[dict[
 def ratios(rows: Sequence[dict[str, Any]]) -> dict[str, float]:
     """Best fused over best compiled, round by round: the median by the clock and by processor time."""
     return {
-        key: statistics.median(
-            max(row[key][i] for row in rows if row["form"] == "fused")
-            / max(row[key][i] for row in rows if row["form"] == "compiled")
-            for i in range(len(rows[0][key]))
+        key: median(
+            [
+                max(row[key][i] for row in rows if row["form"] == "fused")
+                / max(row[key][i] for row in rows if row["form"] == "compiled")
+                for i in range(len(rows[0][key]))
+            ]
         )
         for key in ("samples", "processor_samples")
     }

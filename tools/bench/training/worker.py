@@ -11,11 +11,12 @@ from __future__ import annotations
 import json
 import sys
 import tempfile
-import time
+from itertools import count
 from pathlib import Path
 
 import torch
 
+from fdabnn_deploy.measure.timer import elapsed
 from fdabnn_models.data.arrays import ArrayDataset
 from fdabnn_models.data.cifar10 import CLASSES, IMAGE, MEAN, STD
 from fdabnn_models.training.distributed import join_ranks, leave_ranks
@@ -64,13 +65,10 @@ def main() -> None:
         )
     set_epoch(run.model, EPOCH, EPOCHS)
     run.model.train()
-    order, step = run.batches.order(EPOCH), 0
+    order, steps = run.batches.order(EPOCH), count()
     for line in sys.stdin:
-        wall, cpu = time.perf_counter(), time.process_time()
-        for _ in range(int(line)):
-            run.train_step(EPOCH, step % run.batches.steps, order)
-            step += 1
-        print(json.dumps({"wall": time.perf_counter() - wall, "cpu": time.process_time() - cpu}), flush=True)
+        took = elapsed(lambda: run.train_step(EPOCH, next(steps) % run.batches.steps, order), int(line))
+        print(json.dumps({"wall": took.wall, "cpu": took.processor}), flush=True)
     leave_ranks()
 
 

@@ -4,17 +4,11 @@ from typing import Any
 
 import pytest
 
-from fdabnn_deploy.measure.profiles.figures import judge, summarise, throttling
+from fdabnn_deploy.measure.profiles.judgement import judge, throttling
 
 
 def state(flags: str | None = None, source: str = "raspberrypi", **keys: Any) -> dict[str, Any]:
     return {"throttled": {"flags": flags, "source": source}, **keys}
-
-
-def test_statistics() -> None:
-    found = summarise(range(101))
-    assert (found.runs, found.median, found.min, found.p10, found.p90, found.p99) == (101, 50, 0, 10, 90, 99)
-    assert found.spread == pytest.approx(80 / 50)
 
 
 def test_quiet_times_are_a_result() -> None:

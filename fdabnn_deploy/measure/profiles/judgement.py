@@ -1,4 +1,4 @@
-"""Figures from the times of one model, and the conditions under which none are given.
+"""Whether the times of one model are a result: the conditions under which no figures are given.
 
 A run whose times spread wide, or during which the processor was throttled, measures other work of the machine and not the model.
 Its figures are not reported. The spread is `(p90 - p10) / median`, where p10 and p90 are the 10th and the 90th percentile;
@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import numpy as np
+from fdabnn_deploy.measure.statistics import summarise
 
 NOISE_BOUND = 0.10
 MIN_RUNS = 10
@@ -19,37 +19,6 @@ Verdict = Literal["quiet", "noisy", "throttled", "too few runs"]
 _PI_NOW = 0xF
 """Bits of a Raspberry Pi's `get_throttled` that are set while something limits it."""
 _PI_NAMES = {0: "voltage too low", 1: "frequency capped", 2: "throttled", 3: "soft temperature limit"}
-
-
-@dataclass(frozen=True)
-class Statistics:
-    """Statistics of the times of the runs, in ns; percentiles are interpolated linearly.
-
-    Attributes:
-        runs: number of times.
-        median: of the times.
-        min: the shortest time.
-        p10: the 10th percentile.
-        p90: the 90th percentile.
-        p99: the 99th percentile.
-        spread: `(p90 - p10) / median`.
-    """
-
-    runs: int
-    median: float
-    min: float
-    p10: float
-    p90: float
-    p99: float
-    spread: float
-
-
-def summarise(samples: Sequence[int]) -> Statistics:
-    """The statistics of at least one time."""
-    values = np.asarray(samples, dtype=np.float64)
-    p10, median, p90, p99 = (float(value) for value in np.percentile(values, [10, 50, 90, 99]))
-    spread = (p90 - p10) / median if median > 0 else 0.0
-    return Statistics(len(values), median, float(values.min()), p10, p90, p99, spread)
 
 
 @dataclass(frozen=True)
