@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -22,16 +21,8 @@ ACTIVATIONS: tuple[Activation, ...] = ("none", "relu", "relu_n1_to_1", "relu6")
 OUTPUTS: tuple[Output, ...] = ("float", "packed", "int8")
 _OUTPUT_TYPES: dict[Output, DTypeLike] = {"float": np.float32, "packed": np.uint32, "int8": np.int8}
 
-_INT, _SIZE, _POINTER = ctypes.c_int, ctypes.c_size_t, ctypes.c_void_p
-library.SIGNATURES.update(
-    {
-        "bconv_create": (_POINTER, [_POINTER, _POINTER, _POINTER, _POINTER, _POINTER, _INT, _POINTER]),
-        "bconv_resize": (_INT, [_POINTER, _INT, _INT, _POINTER, _POINTER, _POINTER]),
-        "bconv_workspace_bytes": (_SIZE, [_POINTER, _INT]),
-        "bconv_run": (_INT, [_POINTER, _POINTER, _INT, _POINTER, _POINTER, _POINTER, _POINTER]),
-        "bconv_destroy": (None, [_POINTER]),
-    }
-)
+_INT, _POINTER = ctypes.c_int, ctypes.c_void_p
+library.declare_kernel("bconv", [*[_POINTER] * 5, _INT], [_POINTER, _INT, _POINTER, _POINTER, _POINTER])
 
 
 class _CBconv(ctypes.Structure):
@@ -69,7 +60,7 @@ class BconvParams:
     output_zero_point: int = 0
 
 
-class Bconv:
+class Bconv(library.PreparedKernel):
     """A prepared binary convolution.
 
     Args:
@@ -102,14 +93,12 @@ class Bconv:
             np.uint32,
             (params.channels_out, params.kernel_h, params.kernel_w, library.words_for(inputs)),
         )
-        constants: list[NDArray[Any] | None] = [
-            None if array is None else library.checked(name, array, dtype, (params.channels_out,))
-            for name, array, dtype in (
-                ("multiplier", multiplier, np.float32),
-                ("bias", bias, np.float32),
-                ("thresholds", thresholds, np.int32),
-            )
-        ]
+        _kept, pointers = library.checked_constants(
+            params.channels_out,
+            multiplier=(multiplier, np.float32),
+            bias=(bias, np.float32),
+            thresholds=(thresholds, np.int32),
+        )
         c_params = _CBconv(
             *(params.channels_in, params.channels_out, params.groups, params.kernel_h, params.kernel_w),
             *(params.stride_h, params.stride_w, params.dilation_h, params.dilation_w),
@@ -121,24 +110,14 @@ class Bconv:
             ),
             *(params.output_scale, params.output_zero_point),
         )
-        pointers = [None if array is None else array.ctypes.data for array in constants]
-        self.handle: int = library.call(
-            "bconv_create",
-            ctypes.byref(c_params),
-            filters.ctypes.data,
-            *pointers,
-            library.level_number(level),
+        super().__init__(
+            "bconv", ctypes.byref(c_params), filters.ctypes.data, *pointers, library.level_number(level)
         )
-        weakref.finalize(self, library.function("bconv_destroy"), self.handle)
         self._input = self._output = (0, 0)
 
     def resize(self, height: int, width: int) -> tuple[int, int]:
         """Sets the size of the input and returns that of the output; before `run`, and not while one goes on."""
-        out_height, out_width = ctypes.c_int(), ctypes.c_int()
-        library.call(
-            "bconv_resize", self.handle, height, width, ctypes.byref(out_height), ctypes.byref(out_width)
-        )
-        self._input, self._output = (height, width), (out_height.value, out_width.value)
+        self._input, self._output = (height, width), self.set_size(height, width)
         return self._output
 
     def prepare(self, words: Words, pool: Pool | None = None) -> tuple[Callable[[], None], NDArray[Any]]:
@@ -153,9 +132,7 @@ class Bconv:
         channels = self.params.channels_out
         depth = library.words_for(channels) if self.params.output == "packed" else channels
         output = np.empty((words.shape[0], *self._output, depth), _OUTPUT_TYPES[self.params.output])
-        size = library.function("bconv_workspace_bytes")(self.handle, pool.threads)
-        memory = np.empty(size + library.ALIGNMENT, np.uint8)
-        workspace = -(-memory.ctypes.data // library.ALIGNMENT) * library.ALIGNMENT
+        memory, workspace = self.workspace(pool)
         native_run = library.function("bconv_run")
         error = ctypes.create_string_buffer(256)
         arguments = (

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import weakref
 from dataclasses import astuple, dataclass
 
 import numpy as np
@@ -15,15 +14,10 @@ from fdabnn_deploy.native.library import Pool, Words
 Floats = NDArray[np.float32]
 
 _INT, _SIZE, _POINTER = ctypes.c_int, ctypes.c_size_t, ctypes.c_void_p
-library.SIGNATURES.update(
-    {
-        "layer_create": (_POINTER, [*[_POINTER] * 5, _INT, _POINTER]),
-        "layer_resize": (_INT, [_POINTER, _INT, _INT, _POINTER, _POINTER, _POINTER]),
-        "layer_workspace_bytes": (_SIZE, [_POINTER, _INT]),
-        "layer_run": (_INT, [_POINTER, _POINTER, _POINTER, _INT, *[_POINTER] * 5]),
-        "layer_destroy": (None, [_POINTER]),
-        "pack_planes": (_INT, [_POINTER, _INT, _INT, _SIZE, _POINTER, _INT, _POINTER, _POINTER]),
-    }
+library.declare_kernel("layer", [*[_POINTER] * 5, _INT], [_POINTER, _POINTER, _INT, *[_POINTER] * 4])
+library.SIGNATURES["pack_planes"] = (
+    _INT,
+    [_POINTER, _INT, _INT, _SIZE, _POINTER, _INT, _POINTER, _POINTER],
 )
 
 
@@ -57,7 +51,7 @@ class Finish:
     offset: Floats | None = None
 
 
-class BinaryLayer:
+class BinaryLayer(library.PreparedKernel):
     """A prepared layer.
 
     Args:
@@ -82,16 +76,14 @@ class BinaryLayer:
         inputs = params.channels_in // max(params.groups, 1)
         shape = (params.channels_out, params.kernel_h, params.kernel_w, library.words_for(inputs))
         filters = library.checked("filters", filters, np.uint32, shape)
-        constants = [
-            None if array is None else library.checked(name, array, np.float32, (params.channels_out,))
-            for name, array in (("slope", finish.slope), ("scale", finish.scale), ("offset", finish.offset))
-        ]
-        c_params = (ctypes.c_int32 * 15)(*map(int, astuple(params)))
-        pointers = [None if array is None else array.ctypes.data for array in constants]
-        self.handle: int = library.call(
-            "layer_create", c_params, filters.ctypes.data, *pointers, library.level_number(level)
+        _kept, pointers = library.checked_constants(
+            params.channels_out,
+            slope=(finish.slope, np.float32),
+            scale=(finish.scale, np.float32),
+            offset=(finish.offset, np.float32),
         )
-        weakref.finalize(self, library.function("layer_destroy"), self.handle)
+        c_params = (ctypes.c_int32 * 15)(*map(int, astuple(params)))
+        super().__init__("layer", c_params, filters.ctypes.data, *pointers, library.level_number(level))
 
     def __call__(
         self,
@@ -113,11 +105,7 @@ class BinaryLayer:
         words = library.checked(
             "input", words, np.uint32, (None, None, None, library.words_for(params.channels_in))
         )
-        height, width = ctypes.c_int(), ctypes.c_int()
-        library.call(
-            "layer_resize", self.handle, *words.shape[1:3], ctypes.byref(height), ctypes.byref(width)
-        )
-        size, channels = (height.value, width.value), params.channels_out
+        size, channels = self.set_size(words.shape[1], words.shape[2]), params.channels_out
         shape = (len(words), channels, *size) if params.planes else (len(words), *size, channels)
         values = (
             np.empty(shape, np.float32) if out is None else library.checked("out", out, np.float32, shape)
@@ -126,14 +114,11 @@ class BinaryLayer:
         if residual is not None:
             residual = library.checked("residual", residual, np.float32, shape)
         pool = pool or library.one_thread()
-        memory = np.empty(
-            library.function("layer_workspace_bytes")(self.handle, pool.threads) + library.ALIGNMENT, np.uint8
-        )
+        _memory, workspace = self.workspace(pool)
         library.call(
             *("layer_run", self.handle, words.ctypes.data),
             *(None if residual is None else residual.ctypes.data, len(words)),
-            *(values.ctypes.data, signs.ctypes.data, pool.handle),
-            -(-memory.ctypes.data // library.ALIGNMENT) * library.ALIGNMENT,
+            *(values.ctypes.data, signs.ctypes.data, pool.handle, workspace),
         )
         return values, signs
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import astuple, dataclass
 
@@ -19,15 +18,11 @@ Floats = NDArray[np.float32]
 SUBTRACT = -1
 """In an expression: the difference of the two results in front of it."""
 
-_INT, _SIZE, _POINTER = ctypes.c_int, ctypes.c_size_t, ctypes.c_void_p
-library.SIGNATURES.update(
-    {
-        "conv_sum_create": (_POINTER, [_POINTER, _POINTER, _INT, _POINTER, _INT, _INT, _POINTER]),
-        "conv_sum_resize": (_INT, [_POINTER, _INT, _INT, _POINTER, _POINTER, _POINTER]),
-        "conv_sum_workspace_bytes": (_SIZE, [_POINTER, _INT]),
-        "conv_sum_run": (_INT, [_POINTER, _POINTER, _INT, _POINTER, _POINTER, _POINTER, _POINTER]),
-        "conv_sum_destroy": (None, [_POINTER]),
-    }
+_INT, _POINTER = ctypes.c_int, ctypes.c_void_p
+library.declare_kernel(
+    "conv_sum",
+    [_POINTER, _POINTER, _INT, _POINTER, _INT, _INT],
+    [_POINTER, _INT, _POINTER, _POINTER, _POINTER],
 )
 
 
@@ -64,7 +59,7 @@ class Term:
     bias: Floats
 
 
-class ConvSum:
+class ConvSum(library.PreparedKernel):
     """Prepared differences of convolutions.
 
     Args:
@@ -101,11 +96,10 @@ class ConvSum:
                 for term, (filters, bias) in zip(terms, kept, strict=True)
             )
         )
-        self.handle: int = library.call(
-            *("conv_sum_create", (ctypes.c_int32 * 14)(*map(int, astuple(params))), c_terms, len(terms)),
+        super().__init__(
+            *("conv_sum", (ctypes.c_int32 * 14)(*map(int, astuple(params))), c_terms, len(terms)),
             *((ctypes.c_int32 * len(expression))(*expression), len(expression), library.level_number(level)),
         )
-        weakref.finalize(self, library.function("conv_sum_destroy"), self.handle)
 
     def prepare(
         self, inputs: Sequence[Floats], pool: Pool | None = None
@@ -128,13 +122,10 @@ class ConvSum:
             library.checked("input", values, np.float32, shape(batch, rows, columns, self.params.channels_in))
             for values in inputs
         ]
-        height, width = ctypes.c_int(), ctypes.c_int()
-        library.call("conv_sum_resize", self.handle, rows, columns, ctypes.byref(height), ctypes.byref(width))
-        output = np.empty(shape(batch, height.value, width.value, self.params.channels_out), np.float32)
+        height, width = self.set_size(rows, columns)
+        output = np.empty(shape(batch, height, width, self.params.channels_out), np.float32)
         pool = pool or library.one_thread()
-        size = library.function("conv_sum_workspace_bytes")(self.handle, pool.threads)
-        memory = np.empty(size + library.ALIGNMENT, np.uint8)
-        workspace = -(-memory.ctypes.data // library.ALIGNMENT) * library.ALIGNMENT
+        memory, workspace = self.workspace(pool)
         pointers = (ctypes.c_void_p * len(arrays))(*(values.ctypes.data for values in arrays))
 
         def run(_kept: object = (self, arrays, output, memory)) -> None:

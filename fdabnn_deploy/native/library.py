@@ -167,6 +167,65 @@ def _handle(pool: Pool | None) -> int:
     return (pool or one_thread()).handle
 
 
+def declare_kernel(name: str, create: list[Any], run: list[Any]) -> None:
+    """Adds the functions of a `PreparedKernel` to `SIGNATURES`, with the parameters of those that differ, errors apart."""
+    SIGNATURES[f"{name}_create"] = (_POINTER, [*create, _POINTER])
+    SIGNATURES[f"{name}_resize"] = (_INT, [_POINTER, _INT, _INT, _POINTER, _POINTER, _POINTER])
+    SIGNATURES[f"{name}_workspace_bytes"] = (_SIZE, [_POINTER, _INT])
+    SIGNATURES[f"{name}_run"] = (_INT, [_POINTER, *run, _POINTER])
+    SIGNATURES[f"{name}_destroy"] = (None, [_POINTER])
+
+
+class PreparedKernel:
+    """A kernel of the library that is created once, resized, and run with a workspace.
+
+    Args:
+        name: the beginning of its functions' names.
+        arguments: of the function that creates it.
+
+    Raises:
+        UsageError: the library refuses them.
+    """
+
+    def __init__(self, name: str, *arguments: Any) -> None:
+        self._name = name
+        self.handle: int = call(f"{name}_create", *arguments)
+        weakref.finalize(self, function(f"{name}_destroy"), self.handle)
+
+    def set_size(self, height: int, width: int) -> tuple[int, int]:
+        """Sets height and width of the input and returns those of the output."""
+        out_height, out_width = ctypes.c_int(), ctypes.c_int()
+        call(
+            f"{self._name}_resize",
+            self.handle,
+            height,
+            width,
+            ctypes.byref(out_height),
+            ctypes.byref(out_width),
+        )
+        return out_height.value, out_width.value
+
+    def workspace(self, pool: Pool) -> tuple[NDArray[np.uint8], int]:
+        """Memory for a run on these threads, and the aligned address in it."""
+        size = function(f"{self._name}_workspace_bytes")(self.handle, pool.threads)
+        memory = np.empty(size + ALIGNMENT, np.uint8)
+        return memory, -(-memory.ctypes.data // ALIGNMENT) * ALIGNMENT
+
+
+def checked_constants(
+    channels: int, **constants: tuple[NDArray[Any] | None, DTypeLike]
+) -> tuple[list[NDArray[Any] | None], list[int | None]]:
+    """Parameters per output channel by name, each with its type, checked and in C order; and their addresses. None stays None.
+
+    The addresses hold as long as the arrays do.
+    """
+    arrays = [
+        None if array is None else checked(name, array, dtype, (channels,))
+        for name, (array, dtype) in constants.items()
+    ]
+    return arrays, [None if array is None else array.ctypes.data for array in arrays]
+
+
 def checked(name: str, array: NDArray[Any], dtype: DTypeLike, shape: tuple[int | None, ...]) -> NDArray[Any]:
     """The array in C order, checked for type and shape (None: any size)."""
     fits = len(array.shape) == len(shape) and all(

@@ -18,7 +18,11 @@ FLAGS = ("-std=c++17", "-O3", "-g0", "-fPIC", "-shared", "-fvisibility=hidden", 
 _FOLDER = Path(__file__).parent
 _NATIVE = _FOLDER.parents[1] / "fdabnn_deploy" / "native"
 _SOURCES = ("ceiling.cc", "repeat.cc")
-_HEADERS = (_FOLDER / "timing.h", _NATIVE / "kernels" / "clock.h", _NATIVE / "c_api" / "fdabnn.h")
+_HEADERS = (
+    _FOLDER / "timing.h",
+    *(_NATIVE / "kernels" / name for name in ("clock.h", "ceiling_loop.h", "ceiling_avx2.cc")),
+    _NATIVE / "c_api" / "fdabnn.h",
+)
 
 AVX512_MAC, AVX2_MAC = 6144, 1024
 """Binary multiply-accumulates of a round of each ceiling."""

@@ -1,14 +1,21 @@
 // What one thread can do at most: xor, count and add from registers, no memory. The loops xor the same values with the same weights over
 // and over, and give back how many bits they have counted, so that a caller can check that the work was done.
 //
-// The inner loops are assembly: a compiler moves the xor out of them. Never part of the library.
+// The inner loops are assembly: a compiler moves the xor out of them. Never part of the library; that of AVX2 is taken from it.
 #if defined(__x86_64__)
 #include <immintrin.h>
 #endif
 
 #include <cstring>
 
+#include "kernels/ceiling_loop.h"
 #include "timing.h"
+
+#if defined(__x86_64__)
+#pragma clang attribute push(__attribute__((target("avx2"))), apply_to = function)
+#include "kernels/ceiling_avx2.cc"
+#pragma clang attribute pop
+#endif
 
 // Additions that wait for one another: a cycle each. Adding a register, because processors add small constants while they rename.
 EXPORT double ceiling_cycles_per_second(std::int64_t thousands) {
@@ -62,49 +69,11 @@ EXPORT __attribute__((target("avx512f,avx512vpopcntdq"))) double ceiling_avx512(
   return seconds;
 }
 
-// The classic of AVX2: xor, the counts of both nibbles from a table, sums in bytes. data: 4 x 32 bytes; weights: 32 bytes; 1024 MAC a
-// round. Bytes hold the sums of 31 rounds.
-EXPORT __attribute__((target("avx2"))) double ceiling_avx2(const void* data, const void* weights, std::int64_t rounds,
-                                                           std::uint64_t* counted) {
-  __m256i x[4], w, totals[4];
-  std::memcpy(x, data, sizeof x);
-  std::memcpy(&w, weights, sizeof w);
-  for (__m256i& each : totals) each = _mm256_setzero_si256();
-  const __m256i table = _mm256_setr_epi8(0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4, 0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4);
-  const __m256i nibble = _mm256_set1_epi8(15);
+// The loop of the library, with which reports compare too. data: 4 x 32 bytes; weights: 32 bytes; 1024 MAC a round.
+EXPORT double ceiling_avx2(const void* data, const void* weights, std::int64_t rounds, std::uint64_t* counted) {
   const double begin = Seconds();
-  while (rounds > 0) {
-    std::int64_t block = rounds < 31 ? rounds : 31;
-    rounds -= block;
-    __m256i sum[4] = {_mm256_setzero_si256(), _mm256_setzero_si256(), _mm256_setzero_si256(), _mm256_setzero_si256()};
-    // clang-format off
-#define STEP(x, sum, low, high)                                                              \
-  "vpxor %[" x "], %[w], %%" low "\n\t vpsrlw $4, %%" low ", %%" high "\n\t"                \
-  "vpand %%" low ", %[nibble], %%" low "\n\t vpand %%" high ", %[nibble], %%" high "\n\t"   \
-  "vpshufb %%" low ", %[table], %%" low "\n\t vpshufb %%" high ", %[table], %%" high "\n\t" \
-  "vpaddb %%" low ", %[" sum "], %[" sum "]\n\t vpaddb %%" high ", %[" sum "], %[" sum "]\n\t"
-    asm volatile(
-        "1:\n\t"
-        STEP("x0", "s0", "ymm12", "ymm13") STEP("x1", "s1", "ymm14", "ymm15")
-        STEP("x2", "s2", "ymm12", "ymm13") STEP("x3", "s3", "ymm14", "ymm15")
-        "sub $1, %[block]\n\t"
-        "jnz 1b"
-        : [s0] "+x"(sum[0]), [s1] "+x"(sum[1]), [s2] "+x"(sum[2]), [s3] "+x"(sum[3]), [block] "+r"(block)
-        : [x0] "x"(x[0]), [x1] "x"(x[1]), [x2] "x"(x[2]), [x3] "x"(x[3]), [w] "x"(w), [table] "x"(table), [nibble] "x"(nibble)
-        : "ymm12", "ymm13", "ymm14", "ymm15", "cc");
-#undef STEP
-    // clang-format on
-    for (int i = 0; i < 4; ++i) totals[i] = _mm256_add_epi64(totals[i], _mm256_sad_epu8(sum[i], _mm256_setzero_si256()));
-  }
-  const double seconds = Seconds() - begin;
-  std::uint64_t total = 0;
-  for (const __m256i& each : totals) {
-    std::uint64_t lanes[4];
-    std::memcpy(lanes, &each, sizeof lanes);
-    for (std::uint64_t lane : lanes) total += lane;
-  }
-  *counted = total;
-  return seconds;
+  *counted = fdabnn::kCeilingAvx2.run(data, weights, rounds);
+  return Seconds() - begin;
 }
 
 #endif
