@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
 import warnings
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import click
 from rich.console import Console
@@ -15,6 +13,7 @@ from arm_root import library
 from arm_root.make import make_root
 from fdabnn_deploy.cli.console import make_console, print_table, run_command
 from fdabnn_deploy.runtimes.emulator.arm_root import CPU, Guest
+from fdabnn_deploy.system.scratch import ScratchFolder
 from instruction_counts import measure, table
 from instruction_counts.measure import Entries
 
@@ -73,10 +72,10 @@ def _main(update: bool) -> None:
     guest = make_root(tell=lambda text: console.print(f"  {text}"))
     library.build()
     entries = measure.count_kernels(guest)
-    with tempfile.TemporaryDirectory(prefix="fdabnn-counts-") as folder:
+    with ScratchFolder("fdabnn-counted-networks-") as folder:
         networks = {
-            "ResNet-20": model_files.export_resnet20(Path(folder)),
-            "VGG-small": model_files.export_vgg_small(Path(folder)),
+            "ResNet-20": model_files.export_resnet20(folder.path),
+            "VGG-small": model_files.export_vgg_small(folder.path),
         }
         entries |= measure.count_models(guest, networks)
     rows = [table.cells(name, entry) for name, entry in entries.items()]

@@ -49,7 +49,7 @@ def export(module: nn.Module, info: ModelInfo, folder: Path) -> Files:
     images = samples.load(_SAMPLES, info).images
     exact = make_exact(deploy(capture(module, info.input_shape)).graph, [images])
     info = replace(info, numerics=exact.numerics.to_text())
-    graph = exact.graph
+    graph = exact.composed
     macs = sum(
         math.prod(graph.shape(node.name)[1:]) * node.op.taps
         for node in graph
