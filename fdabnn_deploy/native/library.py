@@ -130,7 +130,7 @@ def level_number(level: str | None) -> int:
     raise UsageError(f"native kernels: no level is called {level!r}; use one of {', '.join(levels())}")
 
 
-def ceiling(level: str | None = None) -> float:
+def peak(level: str | None = None) -> float:
     """Binary multiply-adds per second that one core reaches at most, from registers; it takes 50 ms.
 
     Args:

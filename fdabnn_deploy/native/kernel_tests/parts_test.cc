@@ -186,7 +186,7 @@ TEST_CASE("rows and columns change places") {
     for (const Level level : SupportedLevels()) {
       CAPTURE(Name(level));
       Exact<float> to(rows * columns);
-      LayerLoopsOf(level).turn(from.data(), columns, rows, columns, to.data(), rows);
+      LayerLoopsOf(level).transpose(from.data(), columns, rows, columns, to.data(), rows);
       CHECK(ToVector(to) == expected);
     }
   }

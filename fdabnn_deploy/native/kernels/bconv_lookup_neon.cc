@@ -299,7 +299,7 @@ void Run(const BconvJob& job, const Word* input, int begin, int end, void* outpu
     const Word* image = input + std::ptrdiff_t{group} * s.words;
     for (int x = 0; x < s.out_w; x += l.columns) {
       const int columns = s.out_w - x < l.columns ? s.out_w - x : l.columns;
-      std::ptrdiff_t held[kMaxKernel];  // the row of the image whose tables a place holds
+      std::ptrdiff_t stored[kMaxKernel];  // the row of the image whose tables a place holds
       for (int y = begin; y < end; y += 2) {
         const bool single = y + 1 == end;
         Strip strip = {&p, &l, {}, l.pixel * p.stride_w * (single ? 2 : 1), single ? (columns + 1) / 2 : columns};
@@ -308,8 +308,8 @@ void Run(const BconvJob& job, const Word* input, int begin, int end, void* outpu
           const std::ptrdiff_t place = p.dilation_h == 1 ? row % p.kernel_h : ky;
           Byte* to = tables + place * l.row;
           strip.rows[ky] = to;
-          if (y != begin && !single && held[place] == row) continue;
-          held[place] = row;
+          if (y != begin && !single && stored[place] == row) continue;
+          stored[place] = row;
           FillRow(p, s, image, row - s.pad_top, std::ptrdiff_t{x} * p.stride_w - s.pad_left, single ? 0 : p.stride_h,
                   single ? p.stride_w : 0, TableColumns(p, columns), to);
         }

@@ -1,4 +1,4 @@
-// The one clock of native measurements: of the runner, which times runs on devices (runner/latency.h), of the ceilings, and of the loops
+// The one clock of native measurements: of the runner, which times runs on devices (runner/latency.h), of the peaks, and of the loops
 // in tools/bench. What Python times has its own (fdabnn_deploy/measure/timer.py).
 #pragma once
 

@@ -73,7 +73,7 @@ class ConvSumImpl : public ConvSum {
         params_(params),
         level_(LevelOf(level)),
         whole_(WholeOf(level)),
-        turn_(LayerLoopsOf(level).turn),
+        transpose_(LayerLoopsOf(level).transpose),
         plan_(std::move(plan)),
         steps_(std::int64_t{1} * params.kernel_h * params.kernel_w * params.channels_in),
         band_(params.channels_in, params.planes, level) {
@@ -252,8 +252,8 @@ class ConvSumImpl : public ConvSum {
     const std::int64_t plane = std::int64_t{1} * size().out_h * size().out_w, pixels = rows * size().out_w;
     float* image_data = output + image * plane * params_.channels_out;
     if (params_.planes) {
-      turn_(slot, static_cast<std::size_t>(block.width), static_cast<std::size_t>(pixels), inside,
-            image_data + block.first * plane + first_row * size().out_w, static_cast<std::size_t>(plane));
+      transpose_(slot, static_cast<std::size_t>(block.width), static_cast<std::size_t>(pixels), inside,
+                 image_data + block.first * plane + first_row * size().out_w, static_cast<std::size_t>(plane));
       return;
     }
     float* to = image_data + first_row * size().out_w * params_.channels_out + block.first;
@@ -326,7 +326,7 @@ class ConvSumImpl : public ConvSum {
   const ConvSumParams params_;
   const ConvSumLevel& level_;
   const ConvSumWholeLevel* whole_;  // null where a filter is not made of whole numbers
-  void (*const turn_)(const float*, std::size_t, std::size_t, std::size_t, float*, std::size_t);
+  void (*const transpose_)(const float*, std::size_t, std::size_t, std::size_t, float*, std::size_t);
   const ConvSumPlan plan_;
   const std::int64_t steps_;   // of a window
   std::int64_t channels_ = 0;  // of all blocks

@@ -17,7 +17,7 @@ void ConvSumBand::Resize(int in_height, int in_width, std::int64_t left, std::in
 const float* ConvSumBand::Row(const float* image, std::int64_t y, float* scratch) const {
   if (!planes_) return image + y * in_w_ * channels_;
   const auto plane = static_cast<std::size_t>(in_h_ * in_w_), channels = static_cast<std::size_t>(channels_);
-  turn_(image + y * in_w_, plane, channels, static_cast<std::size_t>(inside_), scratch, channels);
+  transpose_(image + y * in_w_, plane, channels, static_cast<std::size_t>(inside_), scratch, channels);
   return scratch;
 }
 

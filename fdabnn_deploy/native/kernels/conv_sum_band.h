@@ -12,7 +12,7 @@ namespace fdabnn {
 class ConvSumBand {
  public:
   // Images are [channels, height, width] where `planes`, else [height, width, channels].
-  ConvSumBand(int channels, bool planes, Level level) : channels_(channels), planes_(planes), turn_(LayerLoopsOf(level).turn) {}
+  ConvSumBand(int channels, bool planes, Level level) : channels_(channels), planes_(planes), transpose_(LayerLoopsOf(level).transpose) {}
 
   // left: columns of zeros. A band has `rows` rows of `columns` pixels, whatever of the image goes beyond them.
   void Resize(int in_height, int in_width, std::int64_t left, std::int64_t rows, std::int64_t columns);
@@ -36,7 +36,7 @@ class ConvSumBand {
 
   const std::int64_t channels_;
   const bool planes_;
-  void (*const turn_)(const float*, std::size_t, std::size_t, std::size_t, float*, std::size_t);
+  void (*const transpose_)(const float*, std::size_t, std::size_t, std::size_t, float*, std::size_t);
   std::int64_t in_h_ = 0, in_w_ = 0;
   std::int64_t left_ = 0, inside_ = 0;  // columns of zeros, and of the image behind them
   std::int64_t rows_ = 0, columns_ = 0;

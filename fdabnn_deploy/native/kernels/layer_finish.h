@@ -47,7 +47,7 @@ struct LayerLoops {
   // x [count] -> outputs[k] [count], y_k, and outputs[digits.count], the last v; null where nobody wants them.
   void (*digits)(const Digits& digits, const float* x, std::size_t count, float* const* outputs);
   // from [rows, columns] -> to [columns, rows]; strides are those of rows of either.
-  void (*turn)(const float* from, std::size_t from_stride, std::size_t rows, std::size_t columns, float* to, std::size_t to_stride);
+  void (*transpose)(const float* from, std::size_t from_stride, std::size_t rows, std::size_t columns, float* to, std::size_t to_stride);
 };
 
 extern const LayerLoops kLayerPlain;  // what every processor of the target has: SSE2, NEON

@@ -160,7 +160,7 @@ void TakeDigits(const Digits& d, const float* x, std::size_t count, float* const
 }
 
 template <class Isa>
-void TurnMatrix(const float* from, std::size_t from_stride, std::size_t rows, std::size_t columns, float* to, std::size_t to_stride) {
+void TransposeMatrix(const float* from, std::size_t from_stride, std::size_t rows, std::size_t columns, float* to, std::size_t to_stride) {
   constexpr std::size_t kFew = 4;  // less than a square is worth
   if (rows <= kFew || columns <= kFew) {
     for (std::size_t r = 0; r < rows; ++r) {
@@ -183,7 +183,7 @@ void TurnMatrix(const float* from, std::size_t from_stride, std::size_t rows, st
 
 template <class Isa>
 constexpr LayerLoops MakeLayerLoops() {
-  return {FinishRun<Isa>, PackPlaneRun<Isa>, TakeDigits<Isa>, TurnMatrix<Isa>};
+  return {FinishRun<Isa>, PackPlaneRun<Isa>, TakeDigits<Isa>, TransposeMatrix<Isa>};
 }
 
 }  // namespace

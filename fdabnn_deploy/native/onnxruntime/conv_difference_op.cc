@@ -69,15 +69,15 @@ std::unique_ptr<Kernel> MakeConvDifference(const NodeInfo& node, Level level) {
   }
   // OIHW -> OHWI, each filter once.
   const std::size_t area = std::size_t{1} * p.kernel_h * p.kernel_w, filter = area * p.channels_in * p.channels_out;
-  std::vector<float> turned(filter * count);
-  for (std::size_t block = 0; block < turned.size(); block += area * p.channels_in) {
+  std::vector<float> transposed(filter * count);
+  for (std::size_t block = 0; block < transposed.size(); block += area * p.channels_in) {
     const float* from = static_cast<const float*>(filters.data) + block;
-    LayerLoopsOf(level).turn(from, area, p.channels_in, area, turned.data() + block, p.channels_in);
+    LayerLoopsOf(level).transpose(from, area, p.channels_in, area, transposed.data() + block, p.channels_in);
   }
   std::vector<ConvSumTerm> list;
   int last = 0;
   for (std::size_t i = 0; i < inputs.size(); ++i) {
-    list.push_back({inputs[i], turned.data() + chosen[i] * filter, static_cast<const float*>(biases.data) + i * p.channels_out});
+    list.push_back({inputs[i], transposed.data() + chosen[i] * filter, static_cast<const float*>(biases.data) + i * p.channels_out});
     last = std::max(last, inputs[i]);
   }
   std::unique_ptr<ConvSum> sum = CreateKernel<ConvSum>(p, list, expression, level);

@@ -129,7 +129,7 @@ Arguments ParseArguments(int count, const char* const* values) {
   };
   const Flag flags[] = {{"--per-op", &arguments.per_op},
                         {"--selftest-only", &arguments.selftest_only},
-                        {"--ceiling", &arguments.ceiling},
+                        {"--ceiling", &arguments.peak},
                         {"--markers", &arguments.markers},
                         {"--ignore-checksum", &arguments.ignore_checksum},
                         {"--help", &arguments.help},

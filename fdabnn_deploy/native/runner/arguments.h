@@ -22,7 +22,7 @@ struct Arguments {
   std::string inputs;    // a capsule
   std::string selftest;  // a capsule
   bool selftest_only = false;
-  bool ceiling = false;
+  bool peak = false;
   bool markers = false;
   bool ignore_checksum = false;  // of an ONNX file
   std::string json;

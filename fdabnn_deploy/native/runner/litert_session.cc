@@ -102,8 +102,8 @@ LitertApi LoadApi(const Library& library) {
   return api;
 }
 
-// What the wheel's folder beside the library is called.
-std::string VersionBeside(const std::string& library) {
+// The version in the name of the wheel's metadata folder next to the library; empty where there is none.
+std::string VersionInMetadata(const std::string& library) {
   const std::string folder = Folder(Folder(library)), begin = "ai_edge_litert-", end = ".dist-info";
   for (const std::string& name : List(folder)) {
     if (name.size() > begin.size() + end.size() && name.compare(0, begin.size(), begin) == 0 &&
@@ -335,7 +335,7 @@ class LitertRuntime : public Runtime {
         api_(LoadApi(library_)) {
     delegate_.Get("tflite_plugin_create_delegate", &functions_.create);
     delegate_.Get("tflite_plugin_destroy_delegate", &functions_.destroy);
-    info_ = {"LiteRT", VersionBeside(library_.path()), library_.path(), delegate_.path(), delegate_.LevelName()};
+    info_ = {"LiteRT", VersionInMetadata(library_.path()), library_.path(), delegate_.path(), delegate_.LevelName()};
     litert_api = &api_;
     delegate_api = &functions_;
   }

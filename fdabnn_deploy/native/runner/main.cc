@@ -13,7 +13,6 @@
 
 #include "runner/arguments.h"
 #include "runner/capsule.h"
-#include "runner/ceiling.h"
 #include "runner/delegate.h"
 #include "runner/device.h"
 #include "runner/failure.h"
@@ -22,6 +21,7 @@
 #include "runner/latency.h"
 #include "runner/onnx_external.h"
 #include "runner/onnx_file.h"
+#include "runner/peak.h"
 #include "runner/report.h"
 #include "runner/selftest.h"
 #include "runner/session.h"
@@ -68,7 +68,7 @@ class Run {
     Pin(arguments().cpus);
     const Libraries libraries = {arguments().runtime, arguments().delegate};
     std::optional<DelegateLibrary> measures;
-    if (arguments().ceiling) measures.emplace(arguments().delegate, "--ceiling needs it");
+    if (arguments().peak) measures.emplace(arguments().delegate, "--ceiling needs it");
     runtime_ = report_.model.kind == "tflite" ? MakeLitert(libraries, model_, report_.model.path)
                                               : MakeOnnxRuntime(libraries, model_, report_.model.path);
     report_.runtime = runtime_->info();
@@ -78,7 +78,7 @@ class Run {
     const bool failed = report_.selftest && report_.selftest->replay.difference;
     if (!arguments().outputs.empty()) WriteOutputs();
     if (!failed && !arguments().selftest_only) MeasureAll();
-    if (measures) report_.ceiling = MeasureCeiling(*measures);
+    if (measures) report_.peak = MeasurePeak(*measures);
     report_.after = ReadState("");
     if (report_.peak_bytes == 0) report_.peak_bytes = PeakMemory();
     if (!arguments().json.empty()) WriteFile(arguments().json, ToJson(report_));

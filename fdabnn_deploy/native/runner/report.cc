@@ -171,9 +171,9 @@ std::string ToJson(const Report& report) {
   }
   PutLatency(&json, "ops_latency", report.ops ? report.ops->samples : std::vector<std::int64_t>{});
   PutOps(&json, "ops_xnnpack", report.ops_xnnpack);
-  if (report.ceiling) {
-    json.Object("ceiling").Text("kernels", report.ceiling->kernels);
-    json.Number("binary_macs_per_second", report.ceiling->binary_macs_per_second).End();
+  if (report.peak) {
+    json.Object("ceiling").Text("kernels", report.peak->kernels);
+    json.Number("binary_macs_per_second", report.peak->binary_macs_per_second).End();
   } else {
     json.Null("ceiling");
   }

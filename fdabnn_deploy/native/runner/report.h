@@ -35,7 +35,7 @@ struct OpFacts {
 };
 
 // What a core can do at most.
-struct Ceiling {
+struct Peak {
   std::string kernels;
   double binary_macs_per_second;
 };
@@ -53,7 +53,7 @@ struct Report {
   std::vector<std::int64_t> latency;  // none: not measured
   std::optional<OpFacts> ops;         // without XNNPACK
   std::optional<OpFacts> ops_xnnpack;
-  std::optional<Ceiling> ceiling;
+  std::optional<Peak> peak;
   std::int64_t peak_bytes = 0;
 };
 

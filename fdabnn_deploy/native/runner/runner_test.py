@@ -375,7 +375,7 @@ def test_an_output_that_cannot_be_written_is_no_wrong_usage(tmp_path: Path) -> N
     assert done.stderr == "fdabnn-runner: cannot write the standard output: No space left on device\n"
 
 
-def test_the_library_for_the_ceiling_is_opened_before_anything_is_measured(tmp_path: Path) -> None:
+def test_the_library_for_the_peak_is_opened_before_anything_is_measured(tmp_path: Path) -> None:
     model = onnx_file(tmp_path / "a.onnx")
     said = refused(run(model, "--ceiling", "--delegate", "/none", "--runtime", "/none either"), 6)
     assert "the library /none does not exist: --ceiling needs it" in said

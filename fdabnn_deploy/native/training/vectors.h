@@ -75,16 +75,16 @@ void StorePart(T* to, Floats v, int64_t count) {
 }
 
 // sin(t) and cos(t) to 3e-7 for |t| <= 1000: t = k pi + r, |r| <= pi / 2, then the series of the smallest largest error in r^2.
-struct Turned {
+struct Reduced {
   Floats r;
   Words flip;  // the sign bit of (-1)^k
 };
 
-inline Turned Turn(Floats t) {
-  const Floats turns = __builtin_elementwise_rint(t * 0.31830988618379067f);
-  Floats r = Fma(turns, Splat(-3.14159274101257324f), t);
-  r = Fma(turns, Splat(8.74227800037247e-8f), r);
-  return {r, __builtin_convertvector(__builtin_convertvector(turns, Integers), Words) << 31};
+inline Reduced ReduceByPi(Floats t) {
+  const Floats multiple = __builtin_elementwise_rint(t * 0.31830988618379067f);
+  Floats r = Fma(multiple, Splat(-3.14159274101257324f), t);
+  r = Fma(multiple, Splat(8.74227800037247e-8f), r);
+  return {r, __builtin_convertvector(__builtin_convertvector(multiple, Integers), Words) << 31};
 }
 
 inline Floats FlipSign(Floats v, Words flip) {
@@ -96,26 +96,26 @@ inline Floats FlipSign(Floats v, Words flip) {
 }
 
 inline Floats Sine(Floats t) {
-  const Turned turned = Turn(t);
-  const Floats square = turned.r * turned.r;
+  const Reduced reduced = ReduceByPi(t);
+  const Floats square = reduced.r * reduced.r;
   Floats p = Splat(2.63469711e-6f);
   p = Fma(p, square, Splat(-1.98227248e-4f));
   p = Fma(p, square, Splat(8.33324207e-3f));
   p = Fma(p, square, Splat(-1.6666666e-1f));
-  p = Fma(p, square * turned.r, turned.r);
-  return FlipSign(p, turned.flip);
+  p = Fma(p, square * reduced.r, reduced.r);
+  return FlipSign(p, reduced.flip);
 }
 
 inline Floats Cosine(Floats t) {
-  const Turned turned = Turn(t);
-  const Floats square = turned.r * turned.r;
+  const Reduced reduced = ReduceByPi(t);
+  const Floats square = reduced.r * reduced.r;
   Floats p = Splat(-2.65454971e-7f);
   p = Fma(p, square, Splat(2.47860675e-5f));
   p = Fma(p, square, Splat(-1.38888125e-3f));
   p = Fma(p, square, Splat(4.16666661e-2f));
   p = Fma(p, square, Splat(-0.5f));
   p = Fma(p, square, Splat(1.0f));
-  return FlipSign(p, turned.flip);
+  return FlipSign(p, reduced.flip);
 }
 
 }  // namespace

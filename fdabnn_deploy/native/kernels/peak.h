@@ -11,6 +11,6 @@ namespace fdabnn {
 
 // Binary multiply-adds per second of the calling thread: the best of some tries, 50 ms in all. 0 where the bits that were counted are not
 // those that had to be.
-double BinaryCeiling(Level level);
+double BinaryPeak(Level level);
 
 }  // namespace fdabnn

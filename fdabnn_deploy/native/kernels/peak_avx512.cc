@@ -4,7 +4,7 @@
 
 #include <cstring>
 
-#include "kernels/ceiling_loop.h"
+#include "kernels/peak_loop.h"
 
 namespace fdabnn {
 namespace {
@@ -50,7 +50,7 @@ std::uint64_t Run(const void* data, const void* weights, std::int64_t rounds) {
 
 }  // namespace
 
-extern const CeilingLoop kCeilingAvx512 = {3, 3, 64, Run};
+extern const PeakLoop kPeakAvx512 = {3, 3, 64, Run};
 
 }  // namespace fdabnn
 

@@ -4,7 +4,7 @@
 
 #include <cstring>
 
-#include "kernels/ceiling_loop.h"
+#include "kernels/peak_loop.h"
 
 namespace fdabnn {
 namespace {
@@ -46,7 +46,7 @@ std::uint64_t Run(const void* data, const void* weights, std::int64_t rounds) {
 
 }  // namespace
 
-extern const CeilingLoop kCeilingNeon = {3, 3, 16, Run};
+extern const PeakLoop kPeakNeon = {3, 3, 16, Run};
 
 }  // namespace fdabnn
 

@@ -1,6 +1,6 @@
 #include <cstring>
 
-#include "kernels/ceiling_loop.h"
+#include "kernels/peak_loop.h"
 
 namespace fdabnn {
 namespace {
@@ -29,6 +29,6 @@ std::uint64_t Run(const void* data, const void* weights, std::int64_t rounds) {
 
 }  // namespace
 
-extern const CeilingLoop kCeilingScalar = {kData, kWeights, 8, Run};
+extern const PeakLoop kPeakScalar = {kData, kWeights, 8, Run};
 
 }  // namespace fdabnn

@@ -4,7 +4,7 @@
 
 #include <cstring>
 
-#include "kernels/ceiling_loop.h"
+#include "kernels/peak_loop.h"
 
 namespace fdabnn {
 namespace {
@@ -55,7 +55,7 @@ std::uint64_t Run(const void* data, const void* weights, std::int64_t rounds) {
 
 }  // namespace
 
-extern const CeilingLoop kCeilingAvx2 = {4, 1, 32, Run};
+extern const PeakLoop kPeakAvx2 = {4, 1, 32, Run};
 
 }  // namespace fdabnn
 

@@ -9,6 +9,6 @@
 namespace fdabnn::runner {
 
 // On the calling thread, in about 50 ms. Nothing where the library is older than the function. Throws Failure.
-std::optional<Ceiling> MeasureCeiling(const DelegateLibrary& library);
+std::optional<Peak> MeasurePeak(const DelegateLibrary& library);
 
 }  // namespace fdabnn::runner

@@ -2,7 +2,7 @@
 
 #include <cstring>
 
-#include "kernels/ceiling_loop.h"
+#include "kernels/peak_loop.h"
 
 namespace fdabnn {
 namespace {
@@ -28,7 +28,7 @@ std::uint64_t Run(const void* data, const void* weights, std::int64_t rounds) {
 
 }  // namespace
 
-extern const CeilingLoop kCeilingPopcnt = {4, 1, 8, Run};
+extern const PeakLoop kPeakPopcnt = {4, 1, 8, Run};
 
 }  // namespace fdabnn
 

@@ -1,9 +1,9 @@
-#include "kernels/ceiling.h"
+#include "kernels/peak.h"
 
 #include <algorithm>
 
-#include "kernels/ceiling_loop.h"
 #include "kernels/clock.h"
+#include "kernels/peak_loop.h"
 
 namespace fdabnn {
 namespace {
@@ -12,22 +12,22 @@ constexpr int kTries = 10;
 constexpr double kSecondsPerTry = 0.005;
 constexpr std::size_t kMostBytes = 512;
 
-const CeilingLoop& LoopOf(Level level) {
+const PeakLoop& LoopOf(Level level) {
   switch (level) {
 #if defined(__x86_64__)
     case Level::kPopcnt:
-      return kCeilingPopcnt;
+      return kPeakPopcnt;
     case Level::kAvx2:
-      return kCeilingAvx2;
+      return kPeakAvx2;
     case Level::kAvx512:
-      return kCeilingAvx512;
+      return kPeakAvx512;
 #elif defined(__aarch64__)
     case Level::kNeon:
     case Level::kNeonLookup:
-      return kCeilingNeon;
+      return kPeakNeon;
 #endif
     default:
-      return kCeilingScalar;
+      return kPeakScalar;
   }
 }
 
@@ -37,7 +37,7 @@ int CountBits(unsigned value) {
   return bits;
 }
 
-std::uint64_t BitsPerRound(const CeilingLoop& loop, const unsigned char* data, const unsigned char* weights) {
+std::uint64_t BitsPerRound(const PeakLoop& loop, const unsigned char* data, const unsigned char* weights) {
   std::uint64_t bits = 0;
   for (std::size_t d = 0; d < loop.data; ++d) {
     for (std::size_t w = 0; w < loop.weights; ++w) {
@@ -51,8 +51,8 @@ std::uint64_t BitsPerRound(const CeilingLoop& loop, const unsigned char* data, c
 
 }  // namespace
 
-double BinaryCeiling(Level level) {
-  const CeilingLoop& loop = LoopOf(level);
+double BinaryPeak(Level level) {
+  const PeakLoop& loop = LoopOf(level);
   alignas(64) unsigned char data[kMostBytes], weights[kMostBytes];
   std::uint32_t state = 1;
   for (std::size_t i = 0; i < kMostBytes; ++i) {
