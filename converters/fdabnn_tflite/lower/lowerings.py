@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fdabnn_deploy.targets.lowerings import Lowerings
+from fdabnn_deploy.targets.lowering_table import Lowerings
 
 LOWERINGS = Lowerings()
 lowers = LOWERINGS.lowers
