@@ -121,6 +121,13 @@ Corner = tuple[str, Op, list[tuple[int, ...]]]
 """The same with a name."""
 
 
+class Elementwise(Op):
+    """An operator each of whose results is computed from one value of every operand; operands broadcast as NumPy's do."""
+
+    def infer(self, *inputs: Shape) -> Shape:
+        return broadcast(*inputs)
+
+
 class Mover(Op):
     """An operator each of whose results is a value of its one operand: it commutes with every function of single values."""
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fdabnn_deploy.ir.array_types import Array, Pair, Shape
-from fdabnn_deploy.ir.ops.base import Corner, Drawn, Op, TorchKernel, deployed, require
+from fdabnn_deploy.ir.ops.base import Corner, Drawn, Elementwise, Op, TorchKernel, deployed, require
 from fdabnn_deploy.ir.ops.conv import conv2d_reference, conv2d_shape, linear_reference, linear_shape
 from fdabnn_deploy.ir.ops.conv_cases import CONVOLUTIONS, draw_convolution
 from fdabnn_deploy.ir.ops.drawing import image, signs
@@ -18,11 +18,8 @@ from fdabnn_deploy.ir.ranges import Values, uniform
 
 @deployed("signs")
 @dataclass(frozen=True, eq=False)
-class Sign(Op):
+class Sign(Elementwise):
     """`y = -1 where x < 0, else +1`. The one sign of the whole tool: +0, -0 and NaN give +1."""
-
-    def infer(self, *inputs: Shape) -> Shape:
-        return inputs[0]
 
     def reference(self, *inputs: Array) -> Array:
         return np.where(inputs[0] < 0, np.float32(-1), np.float32(1))

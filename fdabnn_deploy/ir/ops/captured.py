@@ -11,7 +11,7 @@ import numpy as np
 
 from fdabnn_deploy.ir.array_types import Array, DoubleArray, FloatArray, Shape
 from fdabnn_deploy.ir.expression import Expression
-from fdabnn_deploy.ir.ops.base import Op, broadcast, per_channel, require
+from fdabnn_deploy.ir.ops.base import Elementwise, Op, per_channel, require
 from fdabnn_deploy.ir.ops.conv import conv2d_reference, conv2d_shape
 
 COMPARISONS: dict[str, Callable[[Any, Any], Any]] = {
@@ -39,18 +39,15 @@ class Constant(Op):
 
 
 @dataclass(frozen=True, eq=False)
-class TorchSign(Op):
+class TorchSign(Elementwise):
     """`torch.sign`: -1, 0 or +1, NaN stays NaN. Deployed as `Sign`; the zeros it met are counted and reported."""
-
-    def infer(self, *inputs: Shape) -> Shape:
-        return inputs[0]
 
     def reference(self, *inputs: Array) -> Array:
         return np.sign(inputs[0])
 
 
 @dataclass(frozen=True, eq=False)
-class Compare(Op):
+class Compare(Elementwise):
     """`y = a <relation> b`, boolean; the relation is one of lt, le, gt, ge, eq, ne."""
 
     relation: str
@@ -59,26 +56,20 @@ class Compare(Op):
     def __post_init__(self) -> None:
         require(self.relation in COMPARISONS, f"unknown relation {self.relation}")
 
-    def infer(self, *inputs: Shape) -> Shape:
-        return broadcast(*inputs)
-
     def reference(self, *inputs: Array) -> Array:
         return np.asarray(COMPARISONS[self.relation](inputs[0], inputs[1]))
 
 
 @dataclass(frozen=True, eq=False)
-class LogicalNot(Op):
+class LogicalNot(Elementwise):
     """`y = not x`, boolean."""
-
-    def infer(self, *inputs: Shape) -> Shape:
-        return inputs[0]
 
     def reference(self, *inputs: Array) -> Array:
         return np.logical_not(inputs[0])
 
 
 @dataclass(frozen=True, eq=False)
-class Logical(Op):
+class Logical(Elementwise):
     """`y = a and b`, `a or b`, or `a xor b`, boolean."""
 
     function: str
@@ -92,39 +83,30 @@ class Logical(Op):
     def __post_init__(self) -> None:
         require(self.function in self.FUNCTIONS, f"unknown function {self.function}")
 
-    def infer(self, *inputs: Shape) -> Shape:
-        return broadcast(*inputs)
-
     def reference(self, *inputs: Array) -> Array:
         return np.asarray(self.FUNCTIONS[self.function](inputs[0], inputs[1]))
 
 
 @dataclass(frozen=True, eq=False)
-class Where(Op):
+class Where(Elementwise):
     """`y = a where condition, else b`."""
 
     arity: ClassVar[int | None] = 3
-
-    def infer(self, *inputs: Shape) -> Shape:
-        return broadcast(*inputs)
 
     def reference(self, *inputs: Array) -> Array:
         return np.where(inputs[0], inputs[1], inputs[2])
 
 
 @dataclass(frozen=True, eq=False)
-class ToFloat(Op):
+class ToFloat(Elementwise):
     """Boolean (or any number) to float32."""
-
-    def infer(self, *inputs: Shape) -> Shape:
-        return inputs[0]
 
     def reference(self, *inputs: Array) -> Array:
         return inputs[0].astype(np.float32)
 
 
 @dataclass(frozen=True, eq=False)
-class Unary(Op):
+class Unary(Elementwise):
     """A float function of each value: neg, abs, sin, tanh, sigmoid, exp, sqrt, square, reciprocal.
 
     They occur in the noise module and in straight-through estimators, which the passes remove.
@@ -146,21 +128,15 @@ class Unary(Op):
     def __post_init__(self) -> None:
         require(self.function in self.FUNCTIONS, f"unknown function {self.function}")
 
-    def infer(self, *inputs: Shape) -> Shape:
-        return inputs[0]
-
     def reference(self, *inputs: Array) -> Array:
         return np.asarray(self.FUNCTIONS[self.function](inputs[0]), dtype=np.float32)
 
 
 @dataclass(frozen=True, eq=False)
-class Div(Op):
+class Div(Elementwise):
     """`y = a / b`."""
 
     arity: ClassVar[int | None] = 2
-
-    def infer(self, *inputs: Shape) -> Shape:
-        return broadcast(*inputs)
 
     def reference(self, *inputs: Array) -> Array:
         return np.asarray(inputs[0] / inputs[1])

@@ -11,14 +11,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from fdabnn_deploy.ir.array_types import Array, Shape
-from fdabnn_deploy.ir.ops.base import Corner, Drawn, Op, TorchKernel, deployed, require
+from fdabnn_deploy.ir.ops.base import Corner, Drawn, Elementwise, TorchKernel, deployed, require
 from fdabnn_deploy.ir.ops.drawing import image, limits
 from fdabnn_deploy.ir.ranges import Values, clipped
 
 
 @deployed("grids")
 @dataclass(frozen=True, eq=False)
-class Saturate(Op):
+class Saturate(Elementwise):
     """`y = max'(min'(x, high), low)` with `min'(x, h) = x if x < h else h` and `max'(x, l) = x if x > l else l`.
 
     Spelled as comparisons because minimum and maximum of NaN differ between runtimes: here NaN gives `high`, as +infinity does.
@@ -34,9 +34,6 @@ class Saturate(Op):
             -limit <= self.low <= self.high <= limit,
             f"limits {self.low} and {self.high} are not finite and ordered",
         )
-
-    def infer(self, *inputs: Shape) -> Shape:
-        return inputs[0]
 
     def reference(self, *inputs: Array) -> Array:
         low, high = np.float32(self.low), np.float32(self.high)
@@ -71,7 +68,7 @@ class Saturate(Op):
 
 @deployed("grids")
 @dataclass(frozen=True, eq=False)
-class RoundToGrid(Op):
+class RoundToGrid(Elementwise):
     """`y = rint(x * 2^exponent) * 2^-exponent`, halves to even: the nearest multiple of `2^-exponent`.
 
     Both products are exact, so the operator rounds once.
@@ -93,9 +90,6 @@ class RoundToGrid(Op):
     def step(self) -> np.float32:
         """`2^-exponent`, the distance of two grid values."""
         return np.float32(2.0**-self.exponent)
-
-    def infer(self, *inputs: Shape) -> Shape:
-        return inputs[0]
 
     def reference(self, *inputs: Array) -> Array:
         rounded: Array = np.rint(inputs[0] * self.units) * self.step

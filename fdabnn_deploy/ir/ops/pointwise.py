@@ -11,9 +11,9 @@ from fdabnn_deploy.ir.array_types import Array, DoubleArray, FloatArray, Shape
 from fdabnn_deploy.ir.ops.base import (
     Corner,
     Drawn,
+    Elementwise,
     Op,
     TorchKernel,
-    broadcast,
     deployed,
     per_channel,
     require,
@@ -179,11 +179,8 @@ class PRelu(Op):
 
 @deployed("pointwise")
 @dataclass(frozen=True, eq=False)
-class Relu(Op):
+class Relu(Elementwise):
     """`y = max(x, 0)`."""
-
-    def infer(self, *inputs: Shape) -> Shape:
-        return inputs[0]
 
     def reference(self, *inputs: Array) -> Array:
         return np.maximum(inputs[0], np.float32(0))
@@ -208,7 +205,7 @@ class Relu(Op):
 
 @deployed("pointwise")
 @dataclass(frozen=True, eq=False)
-class Clamp(Op):
+class Clamp(Elementwise):
     """`y = min(max(x, low), high)`: Hardtanh, ReLU6, clamp. The limits are float32 values."""
 
     low: float
@@ -216,9 +213,6 @@ class Clamp(Op):
 
     def __post_init__(self) -> None:
         require(self.low <= self.high, f"clamp limits {self.low} > {self.high}")
-
-    def infer(self, *inputs: Shape) -> Shape:
-        return inputs[0]
 
     def reference(self, *inputs: Array) -> Array:
         return np.minimum(np.maximum(inputs[0], np.float32(self.low)), np.float32(self.high))
@@ -245,11 +239,8 @@ class Clamp(Op):
         return cls(*limits(rng)), [image(rng)]
 
 
-class _Binary(Op):
+class _Binary(Elementwise):
     arity: ClassVar[int | None] = 2
-
-    def infer(self, *inputs: Shape) -> Shape:
-        return broadcast(*inputs)
 
     def bounds(self, inputs: list[Values], shapes: list[Shape], shape: Shape) -> Values:
         a, b = (_spread(x, shape) for x in inputs)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from fdabnn_deploy.measure.profile_report import texts
@@ -81,31 +81,45 @@ def layer_times(layers: Sequence[LayerTime]) -> Bars:
 
 def ceilings(layers: Sequence[LayerTime]) -> Bars | None:
     """A bar per binary layer, as long as its rate is close to the ceiling; None where there is nothing to show."""
-    known = [layer for layer in layers if layer.of_ceiling is not None]
-    if not known:
-        return None
-    longest = max(1.0, *(layer.of_ceiling or 0.0 for layer in known))
-    ticks, scale = _scale(longest, WIDTH - _LABEL_WIDTH - _VALUE_WIDTH, lambda value: f"{value:.0%}")
-    bars = []
-    for i, layer in enumerate(known):
-        of_ceiling = layer.of_ceiling or 0.0
+
+    def tell(layer: LayerTime, of_ceiling: float) -> tuple[str, str]:
         value = f"{texts.rate(layer.binary_rate)}, {of_ceiling:.0%}"
-        bars.append(_bar(i, layer.name, value, "binary", f"{layer.name}: {value}", of_ceiling * scale))
-    return _bars(bars, ticks, _LABEL_WIDTH + scale)
+        return value, value
+
+    return _ratios([(layer, layer.of_ceiling) for layer in layers], lambda value: f"{value:.0%}", tell)
 
 
 def speedups(layers: Sequence[LayerTime]) -> Bars | None:
     """A bar per layer that has one in the baseline, as long as it is faster; None where there is none."""
-    known = [layer for layer in layers if layer.speedup is not None]
+
+    def tell(layer: LayerTime, speedup: float) -> tuple[str, str]:
+        times = f"{texts.duration(layer.compared)} against {texts.duration(layer.baseline)}"
+        return texts.times(speedup), times
+
+    return _ratios([(layer, layer.speedup) for layer in layers], lambda value: f"{value:g} x", tell)
+
+
+def _ratios(
+    layers: Sequence[tuple[LayerTime, float | None]],
+    name: Callable[[float], str],
+    tell: Callable[[LayerTime, float], tuple[str, str]],
+) -> Bars | None:
+    """A bar per layer that has a ratio, with a mark at 1; None where none has.
+
+    Args:
+        layers: with their ratios.
+        name: what the scale says.
+        tell: the text beside a bar, and that on hovering behind the layer's name.
+    """
+    known = [(layer, ratio) for layer, ratio in layers if ratio is not None]
     if not known:
         return None
-    longest = max(1.0, *(layer.speedup or 0.0 for layer in known))
-    ticks, scale = _scale(longest, WIDTH - _LABEL_WIDTH - _VALUE_WIDTH, lambda value: f"{value:g} x")
+    longest = max(1.0, *(ratio for _, ratio in known))
+    ticks, scale = _scale(longest, WIDTH - _LABEL_WIDTH - _VALUE_WIDTH, name)
     bars = []
-    for i, layer in enumerate(known):
-        value = texts.times(layer.speedup)
-        title = f"{layer.name}: {texts.duration(layer.compared)} against {texts.duration(layer.baseline)}"
-        bars.append(_bar(i, layer.name, value, "binary", title, (layer.speedup or 0.0) * scale))
+    for i, (layer, ratio) in enumerate(known):
+        value, title = tell(layer, ratio)
+        bars.append(_bar(i, layer.name, value, "binary", f"{layer.name}: {title}", ratio * scale))
     return _bars(bars, ticks, _LABEL_WIDTH + scale)
 
 

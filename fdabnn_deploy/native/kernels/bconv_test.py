@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from fdabnn_deploy.errors import UsageError
 from fdabnn_deploy.native import library, reference
 from fdabnn_deploy.native.bconv import ACTIVATIONS, OUTPUTS, Activation, Bconv, BconvParams, Output
+from fdabnn_deploy.native.kernels.windows_testing import dilations, strides
 
 POOLS = {threads: library.Pool(threads) for threads in (1, 2, 3)}
 MULTIPLY_ADDS = 400_000  # of one example: NumPy is slow
@@ -49,10 +50,8 @@ def convolutions(draw: st.DrawFn) -> tuple[BconvParams, tuple[int, int, int]]:
         kernel_h=kernel_h,
         kernel_w=kernel_w,
         groups=groups,
-        stride_h=draw(st.sampled_from([1, 1, 2, 3])),
-        stride_w=draw(st.sampled_from([1, 1, 2, 3])),
-        dilation_h=draw(st.sampled_from([1, 1, 1, 2, 3])),
-        dilation_w=draw(st.sampled_from([1, 1, 1, 2, 3])),
+        **strides(draw),
+        **dilations(draw),
         same_padding=same,
         pad_value=int(one_padded and same),
         activation=activation,

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from fdabnn_deploy.errors import UsageError
 from fdabnn_deploy.native import library
 from fdabnn_deploy.native.binary_layer import BinaryLayer, BinaryLayerParams, Finish, Floats, pack_planes
+from fdabnn_deploy.native.kernels.windows_testing import strides
 from fdabnn_deploy.native.layer_reference import binary_layer
 from fdabnn_deploy.native.reference import pack
 
@@ -42,8 +43,7 @@ def layers(draw: st.DrawFn) -> tuple[BinaryLayerParams, tuple[int, int, int]]:
         groups=groups,
         kernel_h=kernel_h,
         kernel_w=kernel_w,
-        stride_h=draw(st.sampled_from([1, 1, 2, 3])),
-        stride_w=draw(st.sampled_from([1, 1, 2, 3])),
+        **strides(draw),
         dilation_h=dilation_h,
         dilation_w=dilation_w,
         pad_top=draw(st.integers(0, reach_h)),

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from fdabnn_deploy.errors import UsageError
 from fdabnn_deploy.native import library, reference
 from fdabnn_deploy.native.conv_sum import SUBTRACT, ConvSum, ConvSumParams, Floats, Term
+from fdabnn_deploy.native.kernels.windows_testing import dilations, strides
 
 POOLS = {threads: library.Pool(threads) for threads in (1, 2, 3)}
 MULTIPLY_ADDS = 2_000_000  # of one example, for the scalar level
@@ -52,10 +53,8 @@ def sums(draw: st.DrawFn) -> tuple[ConvSumParams, tuple[int, int, int], list[int
         channels_out=draw(output_counts),
         kernel_h=kernel_h,
         kernel_w=kernel_w,
-        stride_h=draw(st.sampled_from([1, 1, 2, 3])),
-        stride_w=draw(st.sampled_from([1, 1, 2, 3])),
-        dilation_h=draw(st.sampled_from([1, 1, 1, 2, 3])),
-        dilation_w=draw(st.sampled_from([1, 1, 1, 2, 3])),
+        **strides(draw),
+        **dilations(draw),
         same_padding=draw(st.booleans()),
         planes=draw(st.booleans()),
     )
