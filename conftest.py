@@ -6,6 +6,7 @@ import importlib.util
 import os
 import random
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -136,6 +137,19 @@ def tflite_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     info = ModelInfo("network", (3, 9, 9), mean=(0.5, 0.25, 0.125), classes=("ä", "b"))
     find_converter("tflite").convert(network(), info, path, ConvertOptions())
     return path
+
+
+@pytest.fixture
+def endless_files(tmp_path: Path) -> Callable[[str], list[Path]]:
+    """`endless_files(suffix)`: a link to a device that never ends, and a pipe that nobody writes to."""
+
+    def make(suffix: str) -> list[Path]:
+        device, pipe = (tmp_path / f"{name}{suffix}" for name in ("device", "pipe"))
+        device.symlink_to("/dev/zero")
+        os.mkfifo(pipe)
+        return [device, pipe]
+
+    return make
 
 
 @pytest.fixture(scope="session")

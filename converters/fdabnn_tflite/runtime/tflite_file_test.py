@@ -1,8 +1,8 @@
 from __future__ import annotations
 
-import os
 import struct
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -56,12 +56,10 @@ def test_a_missing_file_is_a_usage_error(tmp_path: Path) -> None:
         read_tflite(tmp_path)
 
 
-def test_what_never_ends_is_not_read(tmp_path: Path) -> None:
-    (tmp_path / "device.tflite").symlink_to("/dev/zero")
-    os.mkfifo(tmp_path / "pipe.tflite")
-    for name in ("device", "pipe"):
-        with pytest.raises(UsageError, match=f"{name}.*may never end: save what it gives to a file"):
-            read_tflite(tmp_path / f"{name}.tflite")
+def test_what_never_ends_is_not_read(endless_files: Callable[[str], list[Path]]) -> None:
+    for path in endless_files(".tflite"):
+        with pytest.raises(UsageError, match=f"{path.stem}.*may never end: save what it gives to a file"):
+            read_tflite(path)
 
 
 @pytest.mark.parametrize(
