@@ -116,14 +116,14 @@ def test_the_page_holds_the_runs_numbers(profile: Profile, chromium: str, tmp_pa
             if layer.binary_rate:
                 assert texts.rate(layer.binary_rate) in dom.texts
     layers = [layer for each in device.measurements for layer in each.model.layers]
-    ceilings = sum(layer.of_ceiling is not None for layer in layers)
-    # A bar per layer for its time and against the baseline, the ceilings, the numbers of threads; two bands.
-    assert ceilings > 0
+    peaks = sum(layer.of_ceiling is not None for layer in layers)
+    # A bar per layer for its time and against the baseline, the shares of the peak, the numbers of threads; two bands.
+    assert peaks > 0
     compared = sum(layer.speedup is not None for layer in layers)
     assert compared == len(layers)
-    assert dom.counts["rect"] == len(layers) + compared + ceilings + 4 + 2
+    assert dom.counts["rect"] == len(layers) + compared + peaks + 4 + 2
     assert dom.counts["circle"] == 2 * 30
-    # By threads; of each number of them: runs, times, ceilings, baseline.
+    # By threads; of each number of them: runs, times, shares of the peak, baseline.
     assert dom.counts["svg"] == 1 + 2 * 4
     assert "123,456,789" in dom.texts
     assert "84.5" in dom.texts

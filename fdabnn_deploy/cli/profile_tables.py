@@ -108,7 +108,7 @@ def _print_layers(console: Console, device: DeviceResult, profile: Profile) -> N
         total = sum(layer.share for layer in small)
         time = texts.duration(sum(layer.median for layer in small)) if quiet else ""
         rows.append([f"{len(small)} smaller ones", texts.share(total), time, "", "", "", "", ""])
-    heads = ["time", "1-bit MAC/s", "of ceiling", "against baseline"] if quiet else ["", "", "", ""]
+    heads = ["time", "1-bit MAC/s", "of peak", "against baseline"] if quiet else ["", "", "", ""]
     if not any(layer.speedup for layer in layers):
         heads[3] = ""
     elif profile.baseline is not None and profile.baseline.kind == "model":
@@ -119,7 +119,7 @@ def _print_layers(console: Console, device: DeviceResult, profile: Profile) -> N
         title += f": {measured.model.layers_verdict}, shares only"
     print_table(console, title, columns, rows, right=(1, 2, 3, 4, 5, 6))
     if quiet and measured.ceiling is not None:
-        _plain(console, _ceiling(measured))
+        _plain(console, _peak(measured))
     if texts.not_compared(profile, layers):
         _note(console, texts.not_compared(profile, layers))
     if quiet:
@@ -128,9 +128,9 @@ def _print_layers(console: Console, device: DeviceResult, profile: Profile) -> N
                 _plain(console, text)
 
 
-def _ceiling(measured: Measurement) -> str:
+def _peak(measured: Measurement) -> str:
     assert measured.ceiling is not None
-    text = f"ceiling: {texts.rate(measured.ceiling)} 1-bit multiply-adds per core (xor, count, add from registers), measured there"
+    text = f"peak: {texts.rate(measured.ceiling)} 1-bit multiply-adds per core (xor, count, add from registers), measured there"
     return text if measured.threads == 1 else f"{text}; times {measured.threads} threads"
 
 

@@ -24,7 +24,7 @@ _SHORTEST = 1e-9
 
 @dataclass(frozen=True)
 class Elapsed:
-    """What some calls took, in seconds.
+    """The times of some calls, in seconds.
 
     Attributes:
         wall: by the clock.
@@ -54,7 +54,7 @@ def elapsed(run: Callable[[], object], calls: int = 1) -> Elapsed:
 
 
 def looped(run: Callable[[], object]) -> Seconds:
-    """What times calls of a Python function."""
+    """A timer of calls of a Python function: number of calls -> seconds in all."""
     return lambda calls: elapsed(run, calls).wall
 
 

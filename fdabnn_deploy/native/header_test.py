@@ -34,7 +34,7 @@ def text(header: str) -> str:
 
 
 def ctype(declared: str) -> Any:
-    """What stands for a type of C; pointers are all alike."""
+    """The ctypes type for a type of C; all pointers have the same."""
     return ctypes.c_void_p if "*" in declared else TYPES[declared.replace("const ", "").strip()]
 
 

@@ -34,7 +34,7 @@ _MARK = "fdabnn_level_name"
 
 
 @dataclass(frozen=True)
-class Layer:
+class ModelledLayer:
     """A binary convolution with SAME padding and strides of 1."""
 
     channels: int
@@ -53,10 +53,10 @@ class Layer:
 
 
 LAYERS = (
-    *(Layer(64, 20, packed=packed) for packed in (False, True)),
-    *(Layer(128, 14, packed=packed) for packed in (False, True)),
-    *(Layer(256, 7, packed=packed) for packed in (False, True)),
-    Layer(256, 14, kernel=1),
+    *(ModelledLayer(64, 20, packed=packed) for packed in (False, True)),
+    *(ModelledLayer(128, 14, packed=packed) for packed in (False, True)),
+    *(ModelledLayer(256, 7, packed=packed) for packed in (False, True)),
+    ModelledLayer(256, 14, kernel=1),
 )
 """Large enough that their borders count no more than in common networks, small enough to be followed."""
 
@@ -94,7 +94,7 @@ def compile_driver(folder: Path, file: Path) -> Path:
     return program
 
 
-def follow(layer: Layer, level: str, driver: Path, file: Path) -> list[int]:
+def follow(layer: ModelledLayer, level: str, driver: Path, file: Path) -> list[int]:
     """The addresses in the library of all instructions that a call for a layer executes there, in order."""
     guest = arm_root.find()
     log = driver.with_name("log")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from arm_layers.layers import LEVELS, Layer, compile_driver, follow, straight
+from arm_layers.layers import LEVELS, ModelledLayer, compile_driver, follow, straight
 from arm_root import library
 from fdabnn_deploy.errors import RuntimeMissingError
 from fdabnn_deploy.measure.profiles.static_model import (
@@ -30,7 +30,7 @@ def test_a_layer_executes_its_inner_loop_as_often_as_its_size_says(tmp_path: Pat
         pytest.skip(str(error))
     file = library.build()
     driver = compile_driver(tmp_path, file)
-    layer = Layer(64, 4)
+    layer = ModelledLayer(64, 4)
     code = dict(code_of_library(file))
     # 16 pixels, 64 channels: four whole units of a patch and a half one; 39 look-ups of five taps, three at a time.
     for loop, operation, times in zip(

@@ -1,4 +1,4 @@
-"""The benchmark's own C++: ceilings and loops around the kernels, compiled at first use by the compiler that builds the library."""
+"""The benchmark's own C++: peaks and loops around the kernels, compiled at first use by the compiler that builds the library."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from numpy.typing import NDArray
 FLAGS = ("-std=c++17", "-O3", "-g0", "-fPIC", "-shared", "-fvisibility=hidden", "-Wall", "-Wextra")
 _FOLDER = Path(__file__).parent
 _NATIVE = _FOLDER.parents[1] / "fdabnn_deploy" / "native"
-_SOURCES = ("ceiling.cc", "repeat.cc")
+_SOURCES = ("peak.cc", "repeat.cc")
 _HEADERS = (
     _FOLDER / "timing.h",
-    *(_NATIVE / "kernels" / name for name in ("clock.h", "ceiling_loop.h", "ceiling_avx2.cc")),
+    *(_NATIVE / "kernels" / name for name in ("clock.h", "peak_loop.h", "peak_avx2.cc")),
     _NATIVE / "c_api" / "fdabnn.h",
 )
 
 AVX512_MAC, AVX2_MAC = 6144, 1024
-"""Binary multiply-accumulates of a round of each ceiling."""
+"""Binary multiply-accumulates of a round of each peak."""
 
 
 class CompileError(Exception):
@@ -47,7 +47,7 @@ def library() -> ctypes.CDLL:
     loaded = ctypes.CDLL(str(_compiled()))
     size, pointer, real = ctypes.c_int64, ctypes.c_void_p, ctypes.c_double
     signatures = {
-        "ceiling_cycles_per_second": [size],
+        "peak_cycles_per_second": [size],
         "repeat_bconv": [pointer] * 6 + [size],
         "repeat_quantize": [
             *(pointer, pointer, ctypes.c_size_t, ctypes.c_int),
@@ -56,7 +56,7 @@ def library() -> ctypes.CDLL:
         "repeat_copy": [pointer, pointer, ctypes.c_size_t, size],
     }
     if platform.machine() == "x86_64":
-        signatures["ceiling_avx512"] = signatures["ceiling_avx2"] = [pointer, pointer, size, pointer]
+        signatures["peak_avx512"] = signatures["peak_avx2"] = [pointer, pointer, size, pointer]
     for name, arguments in signatures.items():
         function = getattr(loaded, name)
         function.argtypes, function.restype = arguments, real
@@ -89,7 +89,7 @@ def _compiled() -> Path:
 def count_bits(
     level: str, rounds: int, data: NDArray[np.uint8], weights: NDArray[np.uint8]
 ) -> tuple[float, int]:
-    """Runs a ceiling.
+    """Runs a peak.
 
     Args:
         level: avx512 or avx2.
@@ -101,11 +101,11 @@ def count_bits(
         Seconds, and how many bits of the XORs were counted.
     """
     counted = ctypes.c_uint64()
-    function = getattr(library(), f"ceiling_{level}")
+    function = getattr(library(), f"peak_{level}")
     seconds = function(data.ctypes.data, weights.ctypes.data, rounds, ctypes.byref(counted))
     return float(seconds), counted.value
 
 
 def cycles_per_second(thousands: int = 300) -> float:
     """The processor's clock now, from additions that wait for one another."""
-    return float(library().ceiling_cycles_per_second(thousands))
+    return float(library().peak_cycles_per_second(thousands))

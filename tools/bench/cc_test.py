@@ -21,7 +21,7 @@ def supports(flag: str) -> bool:
     [("avx512", "avx512_vpopcntdq", 64, (4, 3)), ("avx2", "avx2", 32, (4, 1))],
 )
 @pytest.mark.parametrize("rounds", [1, 31, 32, 1000])
-def test_a_ceiling_counts_every_bit(
+def test_a_peak_counts_every_bit(
     level: str, flag: str, vector: int, pairs: tuple[int, int], rounds: int
 ) -> None:
     if not supports(flag):

@@ -58,7 +58,7 @@ def _with_options(command: Any) -> Any:
 @click.option("--peers/--no-peers", default=True, show_default=True, help="time the other runtimes too")
 @_with_options
 def _layers(names: tuple[str, ...], peers: bool, rounds: int, cpu: int | None, out: Path) -> None:
-    """Single binary convolutions: ceilings, our kernels, LCE, float32 and int8 convolutions."""
+    """Single binary convolutions: peaks, our kernels, LCE, float32 and int8 convolutions."""
     _check_names("layer", names, [layer.name for layer in LAYERS])
     chosen = [layer for layer in LAYERS if not names or layer.name in names]
     bench = _Bench.start(cpu)
@@ -141,7 +141,7 @@ def _check_names(what: str, names: Sequence[str], known: Sequence[str]) -> None:
 
 @dataclass(frozen=True)
 class _Bench:
-    """What stands around the timing: where to run, what is printed, and what was found about the machine before."""
+    """The setting of a benchmark: the processors to run on, the console, and the state of the machine before."""
 
     console: Console
     cpus: list[int]

@@ -1,4 +1,4 @@
-"""What stands beside every number: processor, system, versions, flags, and how quiet the machine was."""
+"""The conditions recorded with every number: processor, system, versions, flags, and how quiet the machine was."""
 
 from __future__ import annotations
 

@@ -1,11 +1,11 @@
-"""What the rows of a layer say: shares of the ceiling, ratios to the peers; and whether that is as fast as it has to be."""
+"""Figures from the rows of a layer: shares of the peak and ratios to the peers, compared with the goals."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bench.layers import Layer
+from bench.layers import BenchLayer
 from bench.measure import Row, best, named, ratio
 from bench.peers import ours
 
@@ -17,8 +17,8 @@ class Figures:
     """None is what was not timed.
 
     Attributes:
-        naive_us: that the layer's multiply-accumulates would take at the ceiling.
-        float_share: of the ceiling that the kernel with float output reaches.
+        naive_us: that the layer's multiply-accumulates would take at the peak.
+        float_share: of the peak that the kernel with float output reaches.
         packed_share: likewise with packed output.
         float_share_calm: of the tenth-fastest rounds of both. Where the processor's core serves somebody else for most of a run, this
             is what the kernel does without.
@@ -78,13 +78,13 @@ def micros(row: Row | None) -> float | None:
 
 
 def speed(row: Row | None, work: str = "macs", *, calm: bool = False) -> float | None:
-    """What a row does in a microsecond, of the work that its detail counts for one call: in the median round or the tenth-fastest."""
+    """Work per microsecond of a row, in the unit of its detail: in the median round, or in the round at the tenth percentile."""
     if row is None or row.timing is None:
         return None
     return float(row.detail[work] / (row.timing.p10 if calm else row.timing.median))
 
 
-def figures(layer: Layer, level: str, rows: Sequence[Row], pairs: Sequence[Row] = ()) -> Figures:
+def figures(layer: BenchLayer, level: str, rows: Sequence[Row], pairs: Sequence[Row] = ()) -> Figures:
     """Computes the figures of one layer.
 
     Args:
@@ -130,13 +130,13 @@ def _scaling(pairs: Sequence[Row], output: str, level: str) -> float | None:
     return ratio(named(pairs, ours.name(output, level)), named(pairs, ours.name(output, level, 2)))
 
 
-def two_threads_pay(layer: Layer) -> bool:
+def two_threads_pay(layer: BenchLayer) -> bool:
     """Whether two threads have to gain: layers with at least the work of 28x28x128."""
-    return layer.macs >= Layer(28, 128).macs
+    return layer.macs >= BenchLayer(28, 128).macs
 
 
-def goals(layer: Layer, level: str, found: Figures) -> list[Goal]:
-    """How fast a layer has to be. Shares of the ceiling hold where it is that of the level: AVX-512 with VPOPCNTDQ."""
+def goals(layer: BenchLayer, level: str, found: Figures) -> list[Goal]:
+    """How fast a layer has to be. Shares of the peak hold where it is that of the level: AVX-512 with VPOPCNTDQ."""
     listed = []
     if level == "avx512" and layer.kernel == 3 and layer.stride == 1:
         listed += _share_goals(layer, found)
@@ -157,7 +157,7 @@ def goals(layer: Layer, level: str, found: Figures) -> list[Goal]:
     return listed
 
 
-def _share_goals(layer: Layer, found: Figures) -> list[Goal]:
+def _share_goals(layer: BenchLayer, found: Figures) -> list[Goal]:
     real, bits = "of the ceiling, float output", "of the ceiling, packed output"
     if layer.channels < 32:
         return [Goal(real, 0.5, found.float_share), Goal(bits, 0.5, found.packed_share)]

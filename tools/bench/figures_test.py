@@ -5,11 +5,11 @@ from dataclasses import replace
 import pytest
 
 from bench.figures import Figures, Goal, figures, goals, two_threads_pay
-from bench.layers import LAYERS, Layer
+from bench.layers import LAYERS, BenchLayer
 from bench.measure import Row, Timing
 from bench.peers import ours
 
-LAYER = Layer(28, 128)
+LAYER = BenchLayer(28, 128)
 
 
 def row(name: str, group: str, median: float | None, **detail: float) -> Row:
@@ -40,10 +40,10 @@ def test_figures_are_ratios_of_medians() -> None:
         row(ours.name("float", "avx512", 2), "ours", 105),
     ]
     found = figures(LAYER, "avx512", ROWS, pairs)
-    ceiling = 6144 / 0.01
-    assert found.naive_us == pytest.approx(LAYER.macs / ceiling)
-    assert found.float_share == pytest.approx(LAYER.macs / 200 / ceiling)
-    assert found.packed_share == pytest.approx(LAYER.macs / 190 / ceiling)
+    peak = 6144 / 0.01
+    assert found.naive_us == pytest.approx(LAYER.macs / peak)
+    assert found.float_share == pytest.approx(LAYER.macs / 200 / peak)
+    assert found.packed_share == pytest.approx(LAYER.macs / 190 / peak)
     assert found.mac_per_cycle == pytest.approx(LAYER.macs / 200 / 2000)
     assert found.avx2_mac_per_cycle == pytest.approx(LAYER.macs / 400 / 2000)
     assert found.avx2_packed_mac_per_cycle is None
@@ -72,16 +72,16 @@ def test_bounds_hold_at_equality() -> None:
 @pytest.mark.parametrize(
     ("layer", "expected"),
     [
-        (Layer(56, 64), {(0.9, False), (0.95, False)}),
-        (Layer(28, 128), {(0.9, False), (0.95, False), (1, True)}),
-        (Layer(7, 512), {(0.9, False), (0.95, False), (1, True), (1.08, True)}),
-        (Layer(32, 32), {(0.75, False)}),
-        (Layer(32, 16), {(0.5, False)}),
-        (Layer(28, 128, stride=2), set()),
+        (BenchLayer(56, 64), {(0.9, False), (0.95, False)}),
+        (BenchLayer(28, 128), {(0.9, False), (0.95, False), (1, True)}),
+        (BenchLayer(7, 512), {(0.9, False), (0.95, False), (1, True), (1.08, True)}),
+        (BenchLayer(32, 32), {(0.75, False)}),
+        (BenchLayer(32, 16), {(0.5, False)}),
+        (BenchLayer(28, 128, stride=2), set()),
     ],
 )
-def test_shares_of_the_ceiling_depend_on_the_channels(
-    layer: Layer, expected: set[tuple[float, bool]]
+def test_shares_of_the_peak_depend_on_the_channels(
+    layer: BenchLayer, expected: set[tuple[float, bool]]
 ) -> None:
     listed = goals(layer, "avx512", Figures())
     assert {(goal.bound, goal.stretch) for goal in listed if "ceiling" in goal.what} == expected

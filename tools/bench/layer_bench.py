@@ -1,4 +1,4 @@
-"""Times the layers: our kernels at their levels, the ceilings and every peer in turn."""
+"""Times the layers: our kernels at their levels, the peaks and every peer in turn."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 
 from bench.figures import Figures, Goal, figures, goals, two_threads_pay
-from bench.layers import Layer, Problem
+from bench.layers import BenchLayer, Problem
 from bench.measure import Contender, Row, pinned, run_in_turn
 from bench.peers import ours
 from fdabnn_deploy.native.library import chosen_level
@@ -28,7 +28,7 @@ class LayerResult:
         goals: whether that is enough.
     """
 
-    layer: Layer
+    layer: BenchLayer
     level: str
     rows: list[Row]
     pairs: list[Row]
@@ -48,7 +48,9 @@ class LayerResult:
         }
 
 
-def run_layer(layer: Layer, cpus: Sequence[int], rounds: int, peers: Sequence[str] = PEERS) -> LayerResult:
+def run_layer(
+    layer: BenchLayer, cpus: Sequence[int], rounds: int, peers: Sequence[str] = PEERS
+) -> LayerResult:
     """Times one layer.
 
     Args:
@@ -60,7 +62,7 @@ def run_layer(layer: Layer, cpus: Sequence[int], rounds: int, peers: Sequence[st
     level = chosen_level()
     problem = Problem(layer)
     with pinned(cpus[:1]):
-        contenders = [*ours.ceilings(), *ours.sign_packing(problem, level)]
+        contenders = [*ours.peaks(), *ours.sign_packing(problem, level)]
         levels = [level, "avx2"] if level == "avx512" else [level]
         contenders += [ours.convolution(problem, output, name) for name in levels for output in ours.OUTPUTS]
         for name in peers:

@@ -12,7 +12,7 @@ FloatArray = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class Layer:
+class BenchLayer:
     """A binary convolution of one image, padded as TensorFlow's SAME.
 
     Attributes:
@@ -59,11 +59,16 @@ class Layer:
         return total // 2, total - total // 2
 
 
-LAYERS: tuple[Layer, ...] = (
-    *(Layer(56, 64), Layer(28, 128), Layer(14, 256), Layer(7, 512)),
-    *(Layer(32, 32), Layer(32, 16)),
-    *(Layer(56, 64, stride=2), Layer(28, 128, stride=2), Layer(28, 128, kernel=1), Layer(28, 64, kernel=5)),
-    Layer(1, 4096, kernel=1),
+LAYERS: tuple[BenchLayer, ...] = (
+    *(BenchLayer(56, 64), BenchLayer(28, 128), BenchLayer(14, 256), BenchLayer(7, 512)),
+    *(BenchLayer(32, 32), BenchLayer(32, 16)),
+    *(
+        BenchLayer(56, 64, stride=2),
+        BenchLayer(28, 128, stride=2),
+        BenchLayer(28, 128, kernel=1),
+        BenchLayer(28, 64, kernel=5),
+    ),
+    BenchLayer(1, 4096, kernel=1),
 )
 
 
@@ -82,7 +87,7 @@ class Problem:
     that of integer convolutions with scale 1. Values are NHWC, filters OHWI.
     """
 
-    def __init__(self, layer: Layer, seed: int = 0) -> None:
+    def __init__(self, layer: BenchLayer, seed: int = 0) -> None:
         generator = np.random.default_rng([seed, layer.size, layer.channels, layer.kernel, layer.stride])
         self.layer = layer
         shape = (1, layer.size, layer.size, layer.channels)

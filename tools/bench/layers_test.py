@@ -3,40 +3,40 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bench.layers import LAYERS, Layer, Problem, packed
+from bench.layers import LAYERS, BenchLayer, Problem, packed
 
 SMALL = [
-    Layer(5, 33),
-    Layer(6, 32, stride=2),
-    Layer(7, 16, kernel=5),
-    Layer(4, 40, kernel=1),
-    Layer(5, 8, 3, 2),
-    Layer(1, 40, kernel=1),
+    BenchLayer(5, 33),
+    BenchLayer(6, 32, stride=2),
+    BenchLayer(7, 16, kernel=5),
+    BenchLayer(4, 40, kernel=1),
+    BenchLayer(5, 8, 3, 2),
+    BenchLayer(1, 40, kernel=1),
 ]
 
 
 def test_the_layers_have_names_of_their_own() -> None:
     assert len({layer.name for layer in LAYERS}) == len(LAYERS)
-    assert Layer(28, 128).name == "28x28x128"
-    assert Layer(28, 64, kernel=5, stride=2).name == "28x28x64 5x5 /2"
-    assert Layer(1, 100, kernel=1).name == "dense 100"
+    assert BenchLayer(28, 128).name == "28x28x128"
+    assert BenchLayer(28, 64, kernel=5, stride=2).name == "28x28x64 5x5 /2"
+    assert BenchLayer(1, 100, kernel=1).name == "dense 100"
 
 
 def test_work_is_counted_with_the_padding() -> None:
-    assert Layer(56, 64).macs == 56 * 56 * 64 * 64 * 9
-    assert Layer(7, 16, stride=2).macs == 4 * 4 * 16 * 16 * 9
+    assert BenchLayer(56, 64).macs == 56 * 56 * 64 * 64 * 9
+    assert BenchLayer(7, 16, stride=2).macs == 4 * 4 * 16 * 16 * 9
 
 
 @pytest.mark.parametrize(
     ("layer", "padding"),
     [
-        (Layer(8, 1), (1, 1)),
-        (Layer(8, 1, stride=2), (0, 1)),
-        (Layer(7, 1, stride=2), (1, 1)),
-        (Layer(8, 1, kernel=1, stride=2), (0, 0)),
+        (BenchLayer(8, 1), (1, 1)),
+        (BenchLayer(8, 1, stride=2), (0, 1)),
+        (BenchLayer(7, 1, stride=2), (1, 1)),
+        (BenchLayer(8, 1, kernel=1, stride=2), (0, 0)),
     ],
 )
-def test_padding_is_tensorflows(layer: Layer, padding: tuple[int, int]) -> None:
+def test_padding_is_tensorflows(layer: BenchLayer, padding: tuple[int, int]) -> None:
     assert layer.padding == padding
 
 
@@ -47,7 +47,7 @@ def test_signs_are_packed_along_channels() -> None:
 
 
 @pytest.mark.parametrize("layer", SMALL, ids=lambda layer: layer.name)
-def test_expected_values_are_those_of_the_definition(layer: Layer) -> None:
+def test_expected_values_are_those_of_the_definition(layer: BenchLayer) -> None:
     problem = Problem(layer)
     before = layer.padding[0]
     for padding in (0, 1):

@@ -24,7 +24,7 @@ class Contender:
 
     Attributes:
         name: in tables, unique among those timed together.
-        group: what it is compared as: ours, lce, fp32, int8, ceiling, ...
+        group: what it is compared as: ours, lce, fp32, int8, peak, ...
         seconds: runs it.
         output: what it computed, in the layout of `expected`; None for what computes nothing.
         expected: what it has to compute, bit by bit.
@@ -62,7 +62,7 @@ class Timing:
 
 @dataclass(frozen=True)
 class Row:
-    """What came of a contender: a timing, or why there is none."""
+    """The result of a contender: a timing, or the reason why there is none."""
 
     name: str
     group: str

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 
 from bench import operators
-from bench.layers import Layer, Problem
+from bench.layers import BenchLayer, Problem
 from bench.peers import tflite
 from fdabnn_tflite.runtime.tflite_file import parse_tflite
 
 pytestmark = pytest.mark.runtimes
 
-LAYER = Layer(6, 8)
+LAYER = BenchLayer(6, 8)
 
 
 @pytest.fixture

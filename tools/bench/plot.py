@@ -32,7 +32,7 @@ def bars(results: Sequence[Mapping[str, Any]], level: str) -> dict[str, list[flo
 
 
 def plot_layers(record: Mapping[str, Any], path: Path) -> None:
-    """Times beside those of the peers, and shares of the ceiling; an SVG that is the same for the same record."""
+    """Times beside those of the peers, and shares of the peak; an SVG that is the same for the same record."""
     results, environment = record["results"], record["environment"]
     names = [result["name"] for result in results]
     figure, (times, shares) = _figure(2, height=9.0)

@@ -81,12 +81,12 @@ def number(value: float | None, form: str = ".1f", unit: str = "") -> str:
 
 
 def print_layers(console: Console, results: Sequence[LayerResult]) -> None:
-    """Our kernels against the ceiling, and against the peers."""
+    """Our kernels against the peak, and against the peers."""
     print_table(
         console,
-        "Our kernels: microseconds and shares of the ceiling (xor + popcount + add from registers)",
+        "Our kernels: microseconds and shares of the peak (xor + popcount + add from registers)",
         [
-            *("layer", "ceiling", "float out", "share", "calm", "packed out", "share", "calm", "MAC/cycle"),
+            *("layer", "peak", "float out", "share", "calm", "packed out", "share", "calm", "MAC/cycle"),
             *("AVX2 MAC/cycle", "signs", "to a copy", "2 threads"),
         ],
         [
@@ -186,7 +186,7 @@ def _one_and_all(operator: OperatorResult, group: str) -> tuple[float | None, fl
 
 
 def print_untimed(console: Console, results: Sequence[tuple[str, Sequence[Row]]]) -> None:
-    """What was left out, and why."""
+    """The contenders left out, with reasons."""
     rows = [[name, row.name, row.reason] for name, found in results for row in found if row.timing is None]
     if rows:
         print_table(

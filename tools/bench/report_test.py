@@ -9,14 +9,14 @@ import pytest
 from bench import plot, report
 from bench.figures import Goal, figures, goals
 from bench.layer_bench import LayerResult
-from bench.layers import Layer
+from bench.layers import BenchLayer
 from bench.measure import Row, Timing
 from bench.peers import ours
 from fdabnn_deploy.cli.console import make_console
 
 pytestmark = pytest.mark.runtimes
 
-LAYER = Layer(28, 128)
+LAYER = BenchLayer(28, 128)
 
 
 def row(name: str, group: str, median: float | None, **detail: Any) -> Row:

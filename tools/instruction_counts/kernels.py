@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bench.layers import LAYERS, Layer
+from bench.layers import LAYERS, BenchLayer
 from fdabnn_deploy.native import library
 from fdabnn_deploy.native.bconv import Bconv, BconvParams, Output
 from fdabnn_deploy.native.binary_layer import BinaryLayer, BinaryLayerParams, Finish, pack_planes
@@ -24,8 +24,8 @@ from instruction_counts.marked import call_marked
 _CONVOLUTIONS = tuple(layer for layer in LAYERS if layer.kernel == 3 and layer.stride == 1)
 _LAYERS = tuple(layer for layer in _CONVOLUTIONS if layer.channels in {64, 256})
 _OUTPUTS: tuple[Output, ...] = ("float", "packed")
-_SIGNS = Layer(56, 64)
-_POOL = Layer(32, 128, kernel=2, stride=2)
+_SIGNS = BenchLayer(56, 64)
+_POOL = BenchLayer(32, 128, kernel=2, stride=2)
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ def _floats(rng: np.random.Generator, *shape: int) -> np.ndarray[tuple[int, ...]
     return rng.normal(size=shape).astype(np.float32)
 
 
-def _convolution(layer: Layer, output: Output, level: str, rng: np.random.Generator) -> Case:
+def _convolution(layer: BenchLayer, output: Output, level: str, rng: np.random.Generator) -> Case:
     channels, words = layer.channels, library.words_for(layer.channels)
     params = BconvParams(
         *(channels, channels, layer.kernel, layer.kernel),
@@ -125,7 +125,7 @@ def _convolution(layer: Layer, output: Output, level: str, rng: np.random.Genera
     return Case(f"bconv {layer.name} {output}, {level}", layer.macs, lambda: conv(signs))
 
 
-def _binary_layer(layer: Layer, level: str, rng: np.random.Generator, *, planes: bool) -> Case:
+def _binary_layer(layer: BenchLayer, level: str, rng: np.random.Generator, *, planes: bool) -> Case:
     channels, words = layer.channels, library.words_for(layer.channels)
     params = BinaryLayerParams(
         *(channels, channels, 1, layer.kernel, layer.kernel),

@@ -159,7 +159,7 @@ class _Finder:
         ]
 
     def _reduction(self, item: Item) -> _Reduction | None:
-        """What ends with a step; None where no reduction does."""
+        """The reduction that ends with a step; None where none does."""
         step = item.step
         leaves = self._leaves(item, root=True)
         if leaves is None and step.kind not in _POOLS:

@@ -155,7 +155,7 @@ class _Limits:
         return name
 
     def pair(self, item: Item) -> tuple[str, float, float] | None:
-        """What a clamp limits, and to what; None for other steps. `min(max(x, low), high)` and the like are one clamp."""
+        """The tensor that a clamp limits, and its limits; None for other steps. `min(max(x, low), high)` and the like are one clamp."""
         found = self._bound(item)
         if found is None:
             return None
@@ -214,7 +214,7 @@ class _Limits:
         return step.kind in _KEEP_SIGNS and self.never_negative(next(inputs))
 
     def _bound(self, item: Item | None) -> tuple[str, float | None, float | None] | None:
-        """What a step limits, and its limits, None for a side without one; None where it is no limit or may be the network's alone."""
+        """The tensor that a step limits, and its limits, None for an open side; None where it limits nothing or may be the network's own."""
         if item is None or item.step.op in _ACTIVATIONS or item.step.activation is not None:
             return None
         step, network = item.step, self._network

@@ -51,7 +51,7 @@ def choices(source: str) -> tuple[Step, ...]:
 
 
 def source_of(found: Network, low: float, high: float, *others: str) -> str:
-    """What a reduction "sum" of "limited" reads after its limits were dropped."""
+    """The tensor that a reduction "sum" of "limited" reads after its limits were dropped."""
     drop_limits(found, [Limited("limited", frozenset({"sum", *others}), Cut(low, high, 8))])
     return found.resolve("limited")
 

@@ -143,7 +143,7 @@ def network_of(
 
 
 def record_of(metadata: Mapping[str, str]) -> Numerics:
-    """What a file's metadata says of its numerics; of those of another tool, nothing."""
+    """The numerics in a file's metadata; the default ones for a file of another tool."""
     try:
         return Numerics.from_text(metadata[KEY]) if KEY in metadata else Numerics()
     except ValueError:

@@ -1,4 +1,4 @@
-"""What the tensors of a file with exact numerics are where rounding changes nothing: multiples of one another, or zero.
+"""Finds which tensors of a file with exact numerics are multiples of one another, or zero, if rounding is left out.
 
 A float layer is exact as a sum of partial products of slices of its operand (docs/numerics.md, the Ozaki scheme). Each slice is rounded to
 a grid, `x0 = round(x 2^e) 2^-e`, and the next one is taken of the remainder `x - x0`. Read as real numbers, with `round(t) = t`, the first

@@ -78,7 +78,7 @@ def write_network(network: Network, source: Path, path: Path) -> Path:
 
 
 def run(path: Path, *inputs: FloatArray) -> list[FloatArray]:
-    """What a file computes, on the runtime for its suffix."""
+    """Runs a file on the runtime for its suffix and returns the outputs."""
     return registry.for_file(path).open(path).run(list(inputs))
 
 

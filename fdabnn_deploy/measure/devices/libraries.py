@@ -1,4 +1,4 @@
-"""What a device needs beside the model: the runner, the native library and the runtime's library, for the device's processor.
+"""The files that a device needs besides the model: the runner, the native library and the runtime's library, for the device's processor.
 
 For this machine's processor the runtime's library is that of the installed package. For another one it is taken out of the same
 version's wheel, which pip fetches once; pip checks the wheel against the index, and the library is checked against the wheel's RECORD
@@ -95,7 +95,7 @@ def find(machine: str, suffix: str, tell: Tell) -> Libraries:
 
 
 def _where_to_get(machine: str) -> str:
-    """What brings the runner for another processor: the wheel for x86-64 has that for aarch64, too; a checkout builds any."""
+    """How to get the runner for another processor: the wheel for x86-64 has that for aarch64, too; a checkout builds any."""
     build = f"python tools/native/build.py --target {machine}-linux-gnu.2.17 --out fdabnn_deploy/native/lib/{machine}"
     checkout = f"in a checkout build it with  {build}"
     return f"the wheel for x86-64 brings it; {checkout}" if machine == "aarch64" else checkout

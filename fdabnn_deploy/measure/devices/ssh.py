@@ -45,7 +45,7 @@ exit $status"""
 
 @dataclass(frozen=True)
 class SshOptions:
-    """What the client is told beyond its own configuration.
+    """The options of the client beyond its own configuration.
 
     Attributes:
         identity: a private key to log in with, before those of the configuration.

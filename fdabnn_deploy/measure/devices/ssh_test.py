@@ -222,7 +222,7 @@ def forced(folder: Path, text: str) -> str:
 
 
 def check_that_it_works(server: Sshd, script: Path) -> str:
-    """What a profile does with a device; gives back where the file is."""
+    """Does with a device what a profile does; returns the path of the file there."""
     pushed: list[str] = []
     with connect(server) as device:
         assert device.machine() == os.uname().machine

@@ -79,11 +79,11 @@ def layer_times(layers: Sequence[LayerTime]) -> Bars:
     return _bars(bars, ticks)
 
 
-def ceilings(layers: Sequence[LayerTime]) -> Bars | None:
-    """A bar per binary layer, as long as its rate is close to the ceiling; None where there is nothing to show."""
+def peak_shares(layers: Sequence[LayerTime]) -> Bars | None:
+    """A bar per binary layer, as long as its rate is close to the peak; None where there is nothing to show."""
 
-    def tell(layer: LayerTime, of_ceiling: float) -> tuple[str, str]:
-        value = f"{texts.rate(layer.binary_rate)}, {of_ceiling:.0%}"
+    def tell(layer: LayerTime, ratio: float) -> tuple[str, str]:
+        value = f"{texts.rate(layer.binary_rate)}, {ratio:.0%}"
         return value, value
 
     return _ratios([(layer, layer.of_ceiling) for layer in layers], lambda value: f"{value:.0%}", tell)

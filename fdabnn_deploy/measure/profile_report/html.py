@@ -87,6 +87,6 @@ def _run(measured: Measurement) -> dict[str, Any]:
         "samples": charts.runs(measured.model),
         "quiet": quiet,
         "times": charts.layer_times(layers) if quiet else None,
-        "ceilings": charts.ceilings(layers) if quiet else None,
+        "peak_shares": charts.peak_shares(layers) if quiet else None,
         "speedups": charts.speedups(layers) if quiet else None,
     }

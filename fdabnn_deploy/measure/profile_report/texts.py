@@ -75,7 +75,7 @@ def op_by_op(profile: Profile) -> str:
 
 
 def on_float_operators(profile: Profile) -> str:
-    """What computed float operators where each was timed, against where the whole model was; empty where that was the same."""
+    """Says which kernels computed float operators in per-operator times, where those differ from the whole model's; else empty."""
     if not (_is_tflite(profile) and profile.settings.xnnpack):
         return ""
     return (
@@ -126,7 +126,7 @@ def not_compared(profile: Profile, layers: Sequence[LayerTime]) -> str:
 
 
 def no_result(timing: Timing) -> str:
-    """What is said of a run that is no result, in front of its reasons."""
+    """The words in front of the reasons why a run is not a result."""
     if timing.attempts == 1:
         return f"{timing.verdict}, no result"
     return f"{timing.verdict} in {timing.attempts} attempts, no result"
@@ -146,7 +146,7 @@ def result(timing: Timing) -> str:
 
 
 def facts(device: DeviceResult) -> list[tuple[str, str]]:
-    """What the figures of a device depend on, as names and values; what is not known is said to be."""
+    """The conditions of a device's figures, as names and values; unknown ones are named as unknown."""
     rows: list[tuple[str, str]] = []
     known, runtime = device.facts, device.runtime
     if known is not None:

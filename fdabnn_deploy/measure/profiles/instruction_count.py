@@ -45,7 +45,7 @@ class Counts:
 
 @dataclass(frozen=True)
 class Section:
-    """What was executed between a begin mark and the next end mark of the same thread, without the marks.
+    """The instructions executed between a begin mark and the next end mark of the same thread, without the marks.
 
     Attributes:
         counts: of all threads of the program. Those of other threads are cut at the ends of translation blocks.
@@ -157,7 +157,7 @@ def count(
 
 
 def parse(lines: Sequence[str]) -> tuple[tuple[Section, ...], Counts | None]:
-    """What the plugin wrote: the sections in the order in which they began, and the whole program where it came to its end.
+    """The plugin's output: the sections in the order in which they began, and the whole program where it ran to its end.
 
     Raises:
         UsageError: the marks do not come in pairs.

@@ -140,14 +140,14 @@ def _by_name(text: str, names: Mapping[str, int]) -> int | None:
 
 
 def table(
-    run: Sequence[Executed], operators: Sequence[Operator], ceiling: float | None, threads: int
+    run: Sequence[Executed], operators: Sequence[Operator], peak: float | None, threads: int
 ) -> tuple[LayerTime, ...]:
     """The layers in the order in which they run.
 
     Args:
         run: what was executed.
         operators: of the file.
-        ceiling: binary multiply-adds per second of one core, None where it was not measured.
+        peak: binary multiply-adds per second of one core, None where it was not measured.
         threads: that took part.
     """
     rows: dict[str, list[Executed]] = {}
@@ -177,7 +177,7 @@ def table(
                 p90,
                 medians[name] / total,
                 rate,
-                rate / (ceiling * threads) if rate and ceiling else None,
+                rate / (peak * threads) if rate and peak else None,
             )
         )
     return tuple(layers)

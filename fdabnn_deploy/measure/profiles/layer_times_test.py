@@ -24,7 +24,7 @@ def test_layers_are_joined_run_by_run() -> None:
         op("Fused", [12_000, 12_000, 12_000], nodes=[2, 3]),
     ]
     run = executed(ops, OPERATORS)
-    a, b = table(run, OPERATORS, ceiling=1e12, threads=2)
+    a, b = table(run, OPERATORS, peak=1e12, threads=2)
     assert (a.name, a.types, a.executed, a.samples) == ("a", ("LceQuantize", "LceBconv2d"), 2, (4000,) * 3)
     assert (a.median, a.share) == (4000, 0.25)
     assert a.binary_rate == pytest.approx(1e6 / 2000e-9)

@@ -138,7 +138,7 @@ class _Measurer:
             timing = replace(timing, layers=layers)
         cpus = answer["settings"].get("cpus")
         pinned = None if cpus is None else tuple(cpus)
-        return Measurement(how.threads, pinned, _ceiling(answer), timing, other)
+        return Measurement(how.threads, pinned, _peak(answer), timing, other)
 
     def _alone(
         self, layers: Sequence[LayerTime], files: Sequence[Alone], how: Measuring
@@ -226,14 +226,14 @@ def _timing(
         state=state,
         peak_bytes=(answer.get("memory") or {}).get("peak_bytes"),
         layers_verdict=layers_judgement.verdict,
-        layers=table(ran, operators, _ceiling(answer), threads) if ran else (),
+        layers=table(ran, operators, _peak(answer), threads) if ran else (),
     )
     return timing, ran
 
 
-def _ceiling(answer: dict[str, Any]) -> float | None:
-    ceiling = answer.get("ceiling")
-    return None if ceiling is None else float(ceiling["binary_macs_per_second"])
+def _peak(answer: dict[str, Any]) -> float | None:
+    peak = answer.get("ceiling")
+    return None if peak is None else float(peak["binary_macs_per_second"])
 
 
 def _selftest(answer: dict[str, Any], capsule: Path) -> Selftest:

@@ -113,7 +113,7 @@ class Measurement:
     Attributes:
         threads: that the runtime computed with.
         cpus: that they were pinned to, None for none in particular.
-        ceiling: binary multiply-adds per second that one core reaches at most, None where it was not measured.
+        ceiling: the peak of one core in binary multiply-adds per second, None where it was not measured.
         model: the times of the model.
         baseline: those of the baseline, None without one.
     """

@@ -43,7 +43,7 @@ def shipped() -> Path:
 
 @pytest.mark.parametrize("core", ["cortex-a72", "neoverse-n1"])
 def test_counting_is_bound_by_three_operations(shipped: Path, core: str) -> None:
-    """Whatever the number of channels, if it is a multiple of 64: what is left of a register has a place of its own."""
+    """Holds for any number of channels that is a multiple of 64: a part of a register is stored in a place of its own."""
     model = model_loop(shipped, COUNT, core)
     assert 0.98 * THREE_OPERATIONS <= model.macs_per_cycle <= THREE_OPERATIONS
 

@@ -23,7 +23,7 @@ FILES = sorted(path.name for path in Path(__file__).parent.glob("*_test.cc"))
 
 @pytest.fixture(scope="module", params=["own", "aarch64"])
 def command(request: pytest.FixtureRequest) -> list[str | Path]:
-    """What runs the tests."""
+    """The command that runs the tests."""
     if framework_header() is None:
         skip("doctest/doctest.h is missing: install it with  apt install doctest-dev")
     if request.param == "own":

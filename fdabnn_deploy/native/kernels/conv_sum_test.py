@@ -155,7 +155,7 @@ def test_shapes(name: str, threads: int) -> None:
 
 
 def test_the_order_of_the_differences_shows() -> None:
-    """What the tests above would miss if their sums did not round."""
+    """Shows that the sums of the tests above round, so that a wrong order would be seen."""
     params, differences = ConvSumParams(3, 8, 3, 3), 0
     for seed in range(20):
         inputs, terms = draw_arrays(params, (1, 12, 12), 3, seed)

@@ -51,7 +51,7 @@ class BiBenchNoise(nn.Module):
 
 @dataclass(frozen=True)
 class BinaryForm:
-    """What the binary convolutions of a network have in common.
+    """Options that all binary convolutions of a network share.
 
     Attributes:
         bias: they have one.

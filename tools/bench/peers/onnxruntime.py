@@ -77,7 +77,7 @@ class _Session:
         self._session.run_with_iobinding(self._binding)
 
     def output(self) -> Array:
-        """What the last run computed."""
+        """The outputs of the last run."""
         values: Array = self._result.numpy()
         return values
 

@@ -1,4 +1,4 @@
-"""Our kernels, through the C interface of the native library, and the ceilings that they are measured against."""
+"""Our kernels, through the C interface of the native library, and the peaks that they are measured against."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from fdabnn_deploy.native.library import Pool, levels
 OUTPUTS: tuple[Output, ...] = ("float", "packed")
 
 CLOCK, NAIVE, CLASSIC = "clock", "naive", "classic AVX2"
-"""Names of the ceilings: cycles; xor, vpopcntd, add; xor, two pshufb counts, add."""
+"""Names of the peaks: cycles; xor, vpopcntd, add; xor, two pshufb counts, add."""
 
 PACKING, COPY = "ours: sign packing", "memory copy"
 
@@ -100,7 +100,7 @@ def convolution(problem: Problem, output: Output, level: str, threads: int = 1) 
 
 
 def name(output: str, level: str, threads: int = 1) -> str:
-    """What `convolution` calls a kernel."""
+    """The name of a kernel in the rows of `convolution`."""
     return f"ours: {output}, {level}" + (f", {threads} threads" if threads > 1 else "")
 
 
@@ -132,7 +132,7 @@ def sign_packing(problem: Problem, level: str) -> list[Contender]:
     ]
 
 
-def ceilings() -> list[Contender]:
+def peaks() -> list[Contender]:
     """The clock and what xor, count and add can do from registers, as far as this processor has the instructions."""
     generator = np.random.default_rng(0)
     found = [Contender(CLOCK, "clock", _clock, detail={"cycles": 1000})]
@@ -143,7 +143,7 @@ def ceilings() -> list[Contender]:
         if level in levels():
             data = generator.integers(0, 256, 4 * vector, np.uint8)
             weights = generator.integers(0, 256, 3 * vector, np.uint8)
-            found.append(Contender(label, "ceiling", _ceiling(level, data, weights), detail={"macs": macs}))
+            found.append(Contender(label, "ceiling", _peak(level, data, weights), detail={"macs": macs}))
     return found
 
 
@@ -151,5 +151,5 @@ def _clock(calls: int) -> float:
     return 1000 * calls / cc.cycles_per_second(calls)
 
 
-def _ceiling(level: str, data: NDArray[np.uint8], weights: NDArray[np.uint8]) -> Seconds:
+def _peak(level: str, data: NDArray[np.uint8], weights: NDArray[np.uint8]) -> Seconds:
     return lambda calls: cc.count_bits(level, calls, data, weights)[0]

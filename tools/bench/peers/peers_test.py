@@ -6,7 +6,7 @@ import importlib.util
 
 import pytest
 
-from bench.layers import Layer, Problem
+from bench.layers import BenchLayer, Problem
 from bench.measure import difference
 from bench.peers import ours
 from fdabnn_deploy.native.library import levels
@@ -14,11 +14,11 @@ from fdabnn_deploy.native.library import levels
 pytestmark = pytest.mark.runtimes
 
 LAYERS = [
-    Layer(9, 32),
-    Layer(8, 32, stride=2),
-    Layer(5, 32, kernel=1),
-    Layer(6, 32, kernel=5),
-    Layer(1, 64, kernel=1),
+    BenchLayer(9, 32),
+    BenchLayer(8, 32, stride=2),
+    BenchLayer(5, 32, kernel=1),
+    BenchLayer(6, 32, kernel=5),
+    BenchLayer(1, 64, kernel=1),
 ]
 PACKAGES = {
     "lce": "larq_compute_engine",
@@ -31,7 +31,7 @@ PACKAGES = {
 @pytest.mark.filterwarnings("ignore:torch.quantize_per_tensor:UserWarning")
 @pytest.mark.parametrize("layer", LAYERS, ids=lambda layer: layer.name)
 @pytest.mark.parametrize("peer", PACKAGES)
-def test_a_peer_gives_the_expected_bits(peer: str, layer: Layer) -> None:
+def test_a_peer_gives_the_expected_bits(peer: str, layer: BenchLayer) -> None:
     if importlib.util.find_spec(PACKAGES[peer]) is None:
         pytest.skip(f"{PACKAGES[peer]} is not installed")
     for contender in importlib.import_module(f"bench.peers.{peer}").contenders(Problem(layer)):
@@ -41,7 +41,7 @@ def test_a_peer_gives_the_expected_bits(peer: str, layer: Layer) -> None:
 
 
 @pytest.mark.parametrize("layer", LAYERS, ids=lambda layer: layer.name)
-def test_our_kernels_give_the_expected_bits_at_every_level(layer: Layer) -> None:
+def test_our_kernels_give_the_expected_bits_at_every_level(layer: BenchLayer) -> None:
     problem = Problem(layer)
     for level in levels():
         contenders = [ours.convolution(problem, output, level, 2) for output in ours.OUTPUTS]

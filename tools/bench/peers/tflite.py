@@ -48,7 +48,7 @@ class Session:
         self.run = self._interpreter.invoke
 
     def output(self) -> Array:
-        """What the last run computed."""
+        """The outputs of the last run."""
         values: Array = self._interpreter.get_tensor(self._output)
         return values
 

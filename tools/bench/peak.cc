@@ -8,17 +8,17 @@
 
 #include <cstring>
 
-#include "kernels/ceiling_loop.h"
+#include "kernels/peak_loop.h"
 #include "timing.h"
 
 #if defined(__x86_64__)
 #pragma clang attribute push(__attribute__((target("avx2"))), apply_to = function)
-#include "kernels/ceiling_avx2.cc"
+#include "kernels/peak_avx2.cc"
 #pragma clang attribute pop
 #endif
 
 // Additions that wait for one another: a cycle each. Adding a register, because processors add small constants while they rename.
-EXPORT double ceiling_cycles_per_second(std::int64_t thousands) {
+EXPORT double peak_cycles_per_second(std::int64_t thousands) {
   const double begin = Seconds();
   std::uint64_t sum = 0, one = 1;
   for (std::int64_t i = 0; i < thousands; ++i) {
@@ -35,8 +35,8 @@ EXPORT double ceiling_cycles_per_second(std::int64_t thousands) {
 #if defined(__x86_64__)
 
 // vpxord, vpopcntd, vpaddd with 12 accumulators. data: 4 x 64 bytes; weights: 3 x 64 bytes; every pair once per round, 6144 MAC.
-EXPORT __attribute__((target("avx512f,avx512vpopcntdq"))) double ceiling_avx512(const void* data, const void* weights, std::int64_t rounds,
-                                                                                std::uint64_t* counted) {
+EXPORT __attribute__((target("avx512f,avx512vpopcntdq"))) double peak_avx512(const void* data, const void* weights, std::int64_t rounds,
+                                                                             std::uint64_t* counted) {
   __m512i x[4], w[3], sum[12];
   std::memcpy(x, data, sizeof x);
   std::memcpy(w, weights, sizeof w);
@@ -70,9 +70,9 @@ EXPORT __attribute__((target("avx512f,avx512vpopcntdq"))) double ceiling_avx512(
 }
 
 // The loop of the library, with which reports compare too. data: 4 x 32 bytes; weights: 32 bytes; 1024 MAC a round.
-EXPORT double ceiling_avx2(const void* data, const void* weights, std::int64_t rounds, std::uint64_t* counted) {
+EXPORT double peak_avx2(const void* data, const void* weights, std::int64_t rounds, std::uint64_t* counted) {
   const double begin = Seconds();
-  *counted = fdabnn::kCeilingAvx2.run(data, weights, rounds);
+  *counted = fdabnn::kPeakAvx2.run(data, weights, rounds);
   return Seconds() - begin;
 }
 
