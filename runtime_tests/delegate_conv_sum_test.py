@@ -280,7 +280,7 @@ def test_leaves_what_the_runtime_would_divide(runtime: InterpreterRuntime, files
 
 
 @pytest.mark.parametrize("runtime", STOCK, ids=lambda runtime: runtime.name)
-def test_inputs_of_different_batches_are_refused_with_the_way_out(
+def test_inputs_of_different_batches_are_refused_with_the_remedy(
     runtime: InterpreterRuntime, files: dict[str, bytes]
 ) -> None:
     """TensorFlow Lite itself repeats the smaller one."""

@@ -97,7 +97,7 @@ def test_a_simplifier_that_changes_numbers_is_found(monkeypatch: pytest.MonkeyPa
         check_simplified(build_model(binary_block(), INFO, 1))
 
 
-def test_without_the_simplifier_the_way_out_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_simplifier_the_remedy_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "onnxsim", None)
     with pytest.raises(RuntimeMissingError, match="pip install"):
         check_simplified(build_model(binary_block(), INFO, 1))

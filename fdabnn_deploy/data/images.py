@@ -75,8 +75,8 @@ def read_folder(
     files, subfolders = _images(folder), {}
     if not files:
         subfolders = _subfolders(folder)
-        turns = zip_longest(*subfolders.values())
-        files = [file for turn in turns for file in turn if file is not None]
+        rounds = zip_longest(*subfolders.values())
+        files = [file for one_of_each in rounds for file in one_of_each if file is not None]
     files = files[:limit]
     if not files:
         raise UsageError(f"{folder} holds no {', '.join(SUFFIXES)} files, and neither do its subfolders")

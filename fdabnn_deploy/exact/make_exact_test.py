@@ -171,7 +171,7 @@ def test_no_input_leaves_the_limits() -> None:
         ),
     ],
 )
-def test_what_has_no_exact_form_is_refused_with_the_way_out(op: Op, reason: str) -> None:
+def test_what_has_no_exact_form_is_refused_with_the_remedy(op: Op, reason: str) -> None:
     build = Build(3, 8, 8)
     source = build(ops.GlobalAvgPool(), "x") if isinstance(op, ops.Softmax) else build(ops.Relu(), "x")
     with pytest.raises(ModelRefusedError, match=reason):

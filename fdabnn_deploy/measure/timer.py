@@ -3,7 +3,7 @@
 Runs on a device are timed by the runner, in C++ (`fdabnn_deploy/native/runner/latency.h`).
 
 The clock is `time.perf_counter`, read directly before and behind the calls. A call that takes some microseconds is timed many at a time
-(`calls_for`), and what is compared is timed in turn (`in_turn`), so that what disturbs the machine disturbs all alike.
+(`calls_for`), and what is compared is timed in turn (`interleaved`), so that what disturbs the machine disturbs all alike.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ def calls_for(seconds: float, sample_seconds: float = SAMPLE_SECONDS) -> int:
     return max(1, math.ceil(sample_seconds / max(seconds, _SHORTEST)))
 
 
-def in_turn(contenders: Sequence[Seconds], rounds: int) -> list[Samples]:
+def interleaved(contenders: Sequence[Seconds], rounds: int) -> list[Samples]:
     """Warms everything up and times it in turn.
 
     A round goes through all, and starts with another one each time; each sample follows an untimed call, because the one before has the
@@ -110,8 +110,8 @@ def in_turn(contenders: Sequence[Seconds], rounds: int) -> list[Samples]:
         seconds(calls[-1])
     samples: list[list[float]] = [[] for _ in contenders]
     places = range(len(contenders))
-    for turn in range(rounds):
-        shift = turn % max(len(contenders), 1)
+    for number in range(rounds):
+        shift = number % max(len(contenders), 1)
         for i in (*places[shift:], *places[:shift]):
             contenders[i](1)
             samples[i].append(contenders[i](calls[i]) / calls[i])

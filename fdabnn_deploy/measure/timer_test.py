@@ -65,7 +65,7 @@ def test_contenders_take_turns_and_each_sample_is_warmed() -> None:
 
         return run
 
-    found = timer.in_turn([contender("a", 1e-3), contender("b", 4e-3)], rounds=3)
+    found = timer.interleaved([contender("a", 1e-3), contender("b", 4e-3)], rounds=3)
     timed = [entry for entry in log if entry[0] == "a" and entry[1] == 2]
     assert len(timed) == 1 + 3
     assert log[-12:] == [
@@ -75,4 +75,4 @@ def test_contenders_take_turns_and_each_sample_is_warmed() -> None:
     ]
     assert found == [Samples((1e-3,) * 3, 2), Samples((4e-3,) * 3, 1)]
     empty: list[Callable[[int], float]] = []
-    assert timer.in_turn(empty, rounds=2) == []
+    assert timer.interleaved(empty, rounds=2) == []

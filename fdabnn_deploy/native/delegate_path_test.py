@@ -21,7 +21,7 @@ def test_it_is_a_library_with_the_entry_points_of_a_delegate() -> None:
     assert path == native.delegate_path()
 
 
-def test_without_the_library_the_way_out_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_library_the_remedy_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(native, "_FOLDER", tmp_path)
     with pytest.raises(RuntimeMissingError, match=r"libfdabnn_delegate\.so is missing: it exists for Linux"):
         fdabnn_deploy.delegate_path()
@@ -33,7 +33,7 @@ def test_the_runner_is_a_program() -> None:
     assert os.access(native.runner_path(), os.X_OK)
 
 
-def test_without_the_runner_the_way_out_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_runner_the_remedy_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(native, "_FOLDER", tmp_path)
     with pytest.raises(RuntimeMissingError, match=r"fdabnn-runner is missing: it exists for Linux"):
         native.runner_path()

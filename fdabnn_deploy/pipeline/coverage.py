@@ -87,7 +87,7 @@ def check_coverage(
     if lost:
         count = f"{len(lost)} binary layer{'s' if len(lost) > 1 else ''}"
         raise ModelRefusedError(
-            "\n".join([f"{count} would become float:", *_described(lost), _way_out("such a layer", "LAYER")])
+            "\n".join([f"{count} would become float:", *_described(lost), _remedy("such a layer", "LAYER")])
         )
     meant = any(layer.expected or layer.binary_layers for layer in coverage)
     if not meant and not all(module in allowed for module in _named(coverage)):
@@ -120,7 +120,7 @@ def _not_binary(layers: Sequence[LayerCoverage]) -> str:
     if not layers:
         return (
             "this is not a binary network: it has no convolution or dense layer whose result reaches an output\n"
-            + _way_out("it", "'*'")
+            + _remedy("it", "'*'")
         )
     if activations and weights:
         what = "no layer has both a sign in front and binary weights"
@@ -137,7 +137,7 @@ def _not_binary(layers: Sequence[LayerCoverage]) -> str:
             "where the trainer binarises weights outside of forward(), the module holds the latent ones: binarise them in forward(), or "
             "store the binarised ones (+-s per output channel) in the checkpoint"
         )
-    return "\n".join([*lines, _way_out("it", "'*'")])
+    return "\n".join([*lines, _remedy("it", "'*'")])
 
 
 def _described(layers: Sequence[LayerCoverage]) -> list[str]:
@@ -148,5 +148,5 @@ def _described(layers: Sequence[LayerCoverage]) -> list[str]:
     return [*lines, f"  and {len(layers) - _SHOWN} more"] if len(layers) > _SHOWN else lines
 
 
-def _way_out(what: str, name: str) -> str:
+def _remedy(what: str, name: str) -> str:
     return f"to export {what} as float all the same, name it with --allow-float {name}"

@@ -28,7 +28,7 @@ def test_nothing_is_suggested_where_nothing_is_near() -> None:
         plugins.load("fdabnn_deploy.nothing", "a", "thing")
 
 
-def test_a_missing_package_is_named_with_the_way_out(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_package_is_named_with_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     entry = EntryPoint("lost", "no_such_package.converter:CONVERTER", GROUP)
     monkeypatch.setattr(plugins, "entry_points", lambda group: [entry])
     with pytest.raises(

@@ -61,7 +61,7 @@ def test_it_goes_with_its_context_its_object_and_its_process(tmp_path: Path) -> 
 def test_what_a_kill_leaves_goes_with_the_next_run(tmp_path: Path) -> None:
     """Folders of running processes and of other prefixes are kept."""
     killed, left = hold(tmp_path)
-    running, held = hold(tmp_path)
+    running, kept = hold(tmp_path)
     others = [
         tmp_path / name for name in ("a-notdrawn", "b-aaaaaaaa", "a-aaaaaaa", "a-AAAAAAAA", "a-x-aaaaaaaa")
     ]
@@ -72,7 +72,7 @@ def test_what_a_kill_leaves_goes_with_the_next_run(tmp_path: Path) -> None:
     killed.communicate(timeout=20)
     assert left in names(tmp_path)
     with ScratchFolder("a-", tmp_path) as folder:
-        assert names(tmp_path) == sorted([folder.path.name, held, *(path.name for path in others)])
+        assert names(tmp_path) == sorted([folder.path.name, kept, *(path.name for path in others)])
     running.communicate("", timeout=20)
     assert names(tmp_path) == sorted(path.name for path in others)
 

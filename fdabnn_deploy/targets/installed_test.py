@@ -74,10 +74,10 @@ def test_what_cannot_be_used_is_left_out_and_said() -> None:
 def test_what_a_registration_names_is_imported_when_it_is_asked_for() -> None:
     target = installed.find_target("one")
     assert registry.titles()["runs-one"] == "Runs one"
-    way_out = "needs the package 'no_such_package': install it with  pip install one$"
-    with pytest.raises(RuntimeMissingError, match=f"^target 'one' {way_out}"):
+    remedy = "needs the package 'no_such_package': install it with  pip install one$"
+    with pytest.raises(RuntimeMissingError, match=f"^target 'one' {remedy}"):
         target.converter()
-    with pytest.raises(RuntimeMissingError, match=f"^runtime 'runs-one' {way_out}"):
+    with pytest.raises(RuntimeMissingError, match=f"^runtime 'runs-one' {remedy}"):
         registry.for_file(Path("a.one"))
 
 

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 
 from bench.figures import Figures, Goal, figures, goals, two_threads_pay
 from bench.layers import BenchLayer, Problem
-from bench.measure import Contender, Row, pinned, run_in_turn
+from bench.measure import Contender, Row, pinned, run_interleaved
 from bench.peers import ours
 from fdabnn_deploy.native.library import chosen_level
 
@@ -70,13 +70,13 @@ def run_layer(
                 f"bench.peers.{name}"
             ).contenders
             contenders += make(problem)
-        rows = run_in_turn(contenders, rounds)
+        rows = run_interleaved(contenders, rounds)
     pairs = []
     if len(cpus) > 1 and two_threads_pay(layer):
         with pinned(cpus[:2]):
             kernels = [
                 ours.convolution(problem, o, level, threads) for o in ours.OUTPUTS for threads in (1, 2)
             ]
-            pairs = run_in_turn(kernels, rounds)
+            pairs = run_interleaved(kernels, rounds)
     found = figures(layer, level, rows, pairs)
     return LayerResult(layer, level, rows, pairs, found, goals(layer, level, found))

@@ -88,8 +88,8 @@ def timing(samples: Sequence[float], calls: int) -> Timing:
     return Timing(found.median, found.p10, found.p90, found.min, found.runs, calls)
 
 
-def run_in_turn(contenders: Sequence[Contender], rounds: int) -> list[Row]:
-    """Checks every contender's output, and times those whose output is equal (`fdabnn_deploy.measure.timer.in_turn`).
+def run_interleaved(contenders: Sequence[Contender], rounds: int) -> list[Row]:
+    """Checks every contender's output, and times those whose output is equal (`fdabnn_deploy.measure.timer.interleaved`).
 
     Args:
         contenders: what to time.
@@ -100,7 +100,7 @@ def run_in_turn(contenders: Sequence[Contender], rounds: int) -> list[Row]:
     """
     reasons = [_check(contender) for contender in contenders]
     running = [i for i, reason in enumerate(reasons) if not reason]
-    timed = timer.in_turn([contenders[i].seconds for i in running], rounds)
+    timed = timer.interleaved([contenders[i].seconds for i in running], rounds)
     timings = {i: timing(found.seconds, found.calls) for i, found in zip(running, timed, strict=True)}
     return [
         Row(contender.name, contender.group, timings.get(i), reasons[i], contender.detail)

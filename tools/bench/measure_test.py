@@ -24,7 +24,7 @@ def test_statistics_are_of_microseconds_per_call() -> None:
 
 def test_rows_have_the_times_of_their_contenders() -> None:
     contenders = [Contender("a", "ours", lambda n: 1e-3 * n), Contender("b", "ours", lambda n: 4e-3 * n)]
-    rows = measure.run_in_turn(contenders, rounds=3)
+    rows = measure.run_interleaved(contenders, rounds=3)
     assert [(r.name, r.timing.rounds, r.timing.calls) for r in rows if r.timing] == [("a", 3, 2), ("b", 3, 1)]
     assert [r.timing.median for r in rows if r.timing] == pytest.approx([1000, 4000])
 
@@ -39,7 +39,7 @@ def test_what_is_not_equal_is_not_timed() -> None:
     expected = np.zeros((2, 2), np.float32)
     found = np.array([[0, 0], [0, 1e-9]], np.float32)
     wrong = Contender("wrong", "fp32", run, lambda: found, expected)
-    rows = measure.run_in_turn([wrong], rounds=5)
+    rows = measure.run_interleaved([wrong], rounds=5)
     assert rows[0].timing is None
     assert rows[0].reason == "1 of 4 values differ"
     assert calls == [1]

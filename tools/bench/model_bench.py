@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from bench.figures import Goal
-from bench.measure import Array, Contender, Row, best, pinned, ratio, run_in_turn
+from bench.measure import Array, Contender, Row, best, pinned, ratio, run_interleaved
 from bench.model_files import Model, files
 from bench.operators import OperatorResult, profile_onnx, time_operators
 from bench.peers import lce as peer_lce
@@ -79,7 +79,7 @@ def run_model(
         noise = np.random.default_rng(0).normal(size=(1, *session.input_shapes[0]))
         image = (np.round(4 * noise) / 4).astype(np.float32)
         reference = OnnxRuntime().open(onnx)
-        rows = run_in_turn(_contenders(tflite, packed, session, reference, image), rounds)
+        rows = run_interleaved(_contenders(tflite, packed, session, reference, image), rounds)
         alone = time_operators(session, image, max(rounds // 4, 5)) if operators else []
         profile = profile_onnx(onnx, {reference.input_names[0]: image}) if operators else {}
     ours = best(rows, "ours")

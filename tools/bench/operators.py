@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import onnxruntime
 
-from bench.measure import Array, Contender, Row, run_in_turn
+from bench.measure import Array, Contender, Row, run_interleaved
 from bench.peers import lce as peer_lce
 from fdabnn_deploy.ir.ops import FloatArray
 from fdabnn_deploy.measure.timer import looped
@@ -144,7 +144,7 @@ def time_operators(session: TfliteSession, image: FloatArray, rounds: int) -> li
             lce = peer_lce.Session(model, kernels, inputs, xnnpack=xnnpack)
             label = f"LCE {kernels}" + (" + XNNPACK" if xnnpack else "")
             contenders.append(Contender(label, "lce", looped(lce.run), lce.output, expected))
-        results.append(OperatorResult(name, len(indices), run_in_turn(contenders, rounds)))
+        results.append(OperatorResult(name, len(indices), run_interleaved(contenders, rounds)))
     return results
 
 

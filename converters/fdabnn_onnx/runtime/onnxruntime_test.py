@@ -130,7 +130,7 @@ def test_a_device_without_the_onnx_package(
     assert metadata_of(files[1]) == INFO.metadata()
 
 
-def test_without_onnx_runtime_the_way_out_is_named(
+def test_without_onnx_runtime_the_remedy_is_named(
     files: dict[int | None, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "onnxruntime", None)

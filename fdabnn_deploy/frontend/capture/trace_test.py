@@ -268,7 +268,7 @@ def test_threads_trace_one_after_the_other() -> None:
     assert warnings.filters == filters
 
 
-def test_an_output_of_an_unknown_class_is_named_with_a_way_out() -> None:
+def test_an_output_of_an_unknown_class_is_named_with_a_remedy() -> None:
     def structure(layer: Any, x: Tensor) -> Any:
         return Structure(plain(layer, x))
 

@@ -89,13 +89,13 @@ def source_text(node: torch.fx.Node) -> str:
     return linecache.getline(own[-1][0], int(own[-1][1])).strip() if own else ""
 
 
-def refuse(node: torch.fx.Node, what: str, way_out: str) -> ModelRefusedError:
+def refuse(node: torch.fx.Node, what: str, remedy: str) -> ModelRefusedError:
     """The error for an operator that cannot be captured: what, where in the model, where in the source, and the remedy."""
     where = module_path(node) or "the model itself"
     line, text = source_line(node), source_text(node)
     source = f" at {line}" if line else ""
     quoted = f" (`{text}`)" if text else ""
-    return ModelRefusedError(f"{what} in module '{where}'{source}{quoted}; {way_out}")
+    return ModelRefusedError(f"{what} in module '{where}'{source}{quoted}; {remedy}")
 
 
 def scalar_of(value: Value | float) -> float | None:

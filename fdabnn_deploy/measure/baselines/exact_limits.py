@@ -214,7 +214,7 @@ class _Limits:
         return step.kind in _KEEP_SIGNS and self.never_negative(next(inputs))
 
     def _bound(self, item: Item | None) -> tuple[str, float | None, float | None] | None:
-        """The tensor that a step limits, and its limits, None for an open side; None where it limits nothing or may be the network's own."""
+        """The tensor that a step limits, and its limits, None for an open side; None where they may be those of the network."""
         if item is None or item.step.op in _ACTIVATIONS or item.step.activation is not None:
             return None
         step, network = item.step, self._network

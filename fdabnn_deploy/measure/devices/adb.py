@@ -59,17 +59,17 @@ class AdbDevice(ShellDevice):
         wanted = self.address.serial
         if wanted is None:
             if len(devices) != 1:
-                way_out = "plug one in and allow debugging" if not devices else "name one: adb:SERIAL"
-                raise RuntimeMissingError(f"adb: {len(devices)} devices are connected ({listed}): {way_out}")
+                remedy = "plug one in and allow debugging" if not devices else "name one: adb:SERIAL"
+                raise RuntimeMissingError(f"adb: {len(devices)} devices are connected ({listed}): {remedy}")
             wanted = next(iter(devices))
         if wanted not in devices:
             raise RuntimeMissingError(f"{self.address.text} is not connected: adb devices lists {listed}")
         state = devices[wanted]
         if state != "device":
-            way_out = next(
+            remedy = next(
                 (text for name, text in _STATES.items() if state.startswith(name)), "see  adb devices"
             )
-            raise RuntimeMissingError(f"{self.address.text} is not ready: adb calls it '{state}': {way_out}")
+            raise RuntimeMissingError(f"{self.address.text} is not ready: adb calls it '{state}': {remedy}")
         return wanted
 
     def execute(self, script: str, timeout: float, stdin: Path | None = None) -> Completed:

@@ -66,7 +66,7 @@ def test_adb_is_not_installed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
     assert refusal("adb") == "adb is missing: install it with  apt install adb"
 
 
-def test_states_come_with_the_way_out(server: Server) -> None:
+def test_states_come_with_the_remedy(server: Server) -> None:
     assert "name one: adb:SERIAL" in refusal("adb")
     assert "unlock its screen" in refusal(f"adb:{LOCKED}")
     assert "plug it in again" in refusal(f"adb:{ASLEEP}")

@@ -145,7 +145,7 @@ class Device(ABC):
                 except OSError as error:
                     raise RuntimeMissingError(f"{command[0]} cannot be started: {error.strerror}") from None
                 self._processes.add(process)
-            held, process.stdin = process.stdin, None
+            own_stdin, process.stdin = process.stdin, None
             try:
                 stdout, stderr = process.communicate(timeout=timeout)
             except subprocess.TimeoutExpired:
@@ -153,8 +153,8 @@ class Device(ABC):
                     f"{too_long} within {timeout:.0f} s: is the device overloaded? (fewer --runs take less time)"
                 ) from None
             finally:
-                if held is not None:
-                    held.close()
+                if own_stdin is not None:
+                    own_stdin.close()
                 end_process(process)
                 with self._lock:
                     self._processes.discard(process)
@@ -172,8 +172,8 @@ def known_machine(name: str, address: str) -> str:
         return MACHINES[name]
     narrow = name.startswith(("armv6", "armv7", "armv8l", "i386", "i686")) or name == "arm"
     reason = f"it runs a 32-bit system ({name})" if narrow else f"its processor is called {name or 'nothing'}"
-    way_out = "install a 64-bit system on it" if narrow else "there is no library for it"
-    raise RuntimeMissingError(f"{address}: {reason}, and only x86-64 and aarch64 are measured: {way_out}")
+    remedy = "install a 64-bit system on it" if narrow else "there is no library for it"
+    raise RuntimeMissingError(f"{address}: {reason}, and only x86-64 and aarch64 are measured: {remedy}")
 
 
 def end_process(process: subprocess.Popen[bytes]) -> None:

@@ -49,7 +49,7 @@ def test_the_library_of_this_machine_is_that_of_the_package(suffix: str) -> None
     assert path.read_bytes()[:4] == b"\x7fELF"
 
 
-def test_without_an_index_the_way_out_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_an_index_the_remedy_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:1/simple")
     monkeypatch.setenv("PIP_RETRIES", "0")

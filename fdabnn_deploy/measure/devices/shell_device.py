@@ -183,20 +183,20 @@ class ShellDevice(Device):
     def _refused(self, done: Completed, what: str) -> RuntimeMissingError:
         said = done.stderr.strip() or f"status {done.status}"
         if any(text in said for text in _NO_SPACE):
-            way_out = "make room there (df -h), or run once with --clean"
+            remedy = "make room there (df -h), or run once with --clean"
             reason = "its disk is full"
         elif any(text in said for text in _READ_ONLY):
-            way_out, reason = "the user needs a folder to write to", "it cannot be written"
+            remedy, reason = "the user needs a folder to write to", "it cannot be written"
         elif done.status == _HASH_FAILED:
             reason = (
                 "it has no sha256sum"
                 if "not found" in said
                 else f"its sha256sum fails ({said.splitlines()[-1]})"
             )
-            way_out = "install coreutils there"
+            remedy = "install coreutils there"
         elif _NO_HOME in said:
             reason = _NO_HOME
-            way_out = "give the user a home folder, or set HOME or XDG_CACHE_HOME in the environment of its sessions"
+            remedy = "give the user a home folder, or set HOME or XDG_CACHE_HOME in the environment of its sessions"
         else:
-            way_out, reason = "try again", done.last_line or said
-        return RuntimeMissingError(f"{self.address.text} takes no files, {what} failed: {reason}: {way_out}")
+            remedy, reason = "try again", done.last_line or said
+        return RuntimeMissingError(f"{self.address.text} takes no files, {what} failed: {reason}: {remedy}")

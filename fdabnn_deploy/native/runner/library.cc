@@ -20,7 +20,7 @@ std::string Real(const std::string& path) {
 }
 
 // What to do, by what the loader says.
-std::string WayOut(const std::string& reason, const std::string& advice) {
+std::string Remedy(const std::string& reason, const std::string& advice) {
   const auto says = [&](const char* words) { return reason.find(words) != std::string::npos; };
   if (says("`GLIBC_")) {
     return "the C library of this system is older than the one that it was built for; LiteRT 2.3 for aarch64 needs glibc 2.34, as Debian "
@@ -56,7 +56,7 @@ Library::Library(const std::string& path, const std::vector<std::string>& beside
     if (reason.empty()) reason = dlerror();
   }
   if (handle_ == nullptr) {
-    throw Failure(Exit::kMissing, "cannot load " + (path.empty() ? beside.front() : path) + " (" + reason + "): " + WayOut(reason, advice));
+    throw Failure(Exit::kMissing, "cannot load " + (path.empty() ? beside.front() : path) + " (" + reason + "): " + Remedy(reason, advice));
   }
   const link_map* map = nullptr;
   path_ = dlinfo(handle_, RTLD_DI_LINKMAP, static_cast<void*>(&map)) == 0 && map != nullptr ? Real(map->l_name) : candidates.front();

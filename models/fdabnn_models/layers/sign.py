@@ -40,9 +40,9 @@ def fourier_sign_derivative(t: Tensor, n: Tensor | int, omega: float, *, bounded
     if bounded:
         phi, parity = theta, None
     else:
-        turns = torch.round(theta / math.pi)
-        phi = theta - turns * math.pi
-        parity = 1 - 2 * torch.remainder(turns, 2)
+        multiple = torch.round(theta / math.pi)
+        phi = theta - multiple * math.pi
+        parity = 1 - 2 * torch.remainder(multiple, 2)
     small = phi.abs() < _SMALL
     safe = torch.where(small, _SMALL, phi)
     ratio = torch.sin(safe * (2 * terms)) / (2 * torch.sin(safe))

@@ -42,12 +42,12 @@ class Ranks:
         """Replace each tensor by its mean over all ranks, with one reduction for all of them."""
         if self.world == 1:
             return
-        held = list(tensors)
-        flat = torch.cat([tensor.detach().reshape(-1) for tensor in held])
+        kept = list(tensors)
+        flat = torch.cat([tensor.detach().reshape(-1) for tensor in kept])
         dist.all_reduce(flat)
         flat /= self.world
         offset = 0
-        for tensor in held:
+        for tensor in kept:
             tensor.detach().copy_(flat[offset : offset + tensor.numel()].view(tensor.shape))
             offset += tensor.numel()
 

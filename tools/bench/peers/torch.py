@@ -60,14 +60,14 @@ def _prepared(problem: Problem, x: torch.Tensor, w: torch.Tensor, b: torch.Tenso
 
 
 def _contender(name: str, problem: Problem, compute: Any) -> Contender:
-    held: list[torch.Tensor] = []
+    kept: list[torch.Tensor] = []
 
     def run() -> None:
         with torch.inference_mode():
-            held[:] = [compute()]
+            kept[:] = [compute()]
 
     def output() -> Any:
-        result = held[0].to_dense() if held[0].is_mkldnn else held[0]
+        result = kept[0].to_dense() if kept[0].is_mkldnn else kept[0]
         return result.permute(0, 2, 3, 1).numpy()
 
     return Contender(name, "fp32", looped(run), output, problem.expected_float)
@@ -81,14 +81,14 @@ def _quantized(problem: Problem, engine: str, x: torch.Tensor, w: torch.Tensor, 
     signed = torch.quantize_per_tensor(w, 1.0, 0, torch.qint8)
     operators: Any = torch.ops.quantized
     weights = operators.conv2d_prepack(signed, None, [stride] * 2, [pad] * 2, [1, 1], 1)
-    held: list[torch.Tensor] = []
+    kept: list[torch.Tensor] = []
 
     def run() -> None:
         with torch.inference_mode():
-            held[:] = [operators.conv2d.new(unsigned, weights, 1.0, 128)]
+            kept[:] = [operators.conv2d.new(unsigned, weights, 1.0, 128)]
 
     def output() -> Any:
-        return held[0].int_repr().permute(0, 2, 3, 1).numpy()
+        return kept[0].int_repr().permute(0, 2, 3, 1).numpy()
 
     expected = (problem.expected_int8.astype(np.int16) + 128).astype(np.uint8)
     return Contender(f"PyTorch int8 {engine}", "int8", looped(run), output, expected)
