@@ -249,7 +249,7 @@ def onnx_bytes(graph: Graph) -> bytes:
 
 def tflite_file(graph: Graph, folder: Path) -> Path:
     path = folder / "mutant.tflite"
-    TFLITE.convert(graph, INFO, path, ConvertOptions())
+    TFLITE.convert(graph, INFO, path, ConvertOptions(via="lce"))
     return path
 
 

@@ -18,6 +18,7 @@ from fdabnn_tflite.finish import finish_file
 from fdabnn_tflite.runtime.lce import LceRuntime
 from fdabnn_tflite.runtime.tflite_file import TfliteFile, parse_tflite
 from fdabnn_tflite.saved_model import build_flatbuffer
+from fdabnn_tflite.writer import write_flatbuffer
 
 
 @dataclass(frozen=True)
@@ -25,20 +26,22 @@ class OnLce:
     """Some graphs, with the outputs of LCE and of the reference.
 
     Attributes:
+        writer: "own writer" or "LCE's converter".
         file: all graphs together.
         outputs: per graph what LCE returns.
         tensors: per graph the tensors that the file shows, as LCE computes them.
         reference: per graph all tensors.
     """
 
+    writer: str
     file: TfliteFile
     outputs: dict[str, list[FloatArray]]
     tensors: dict[str, dict[str, FloatArray]]
     reference: dict[str, dict[str, Array]]
 
 
-@pytest.fixture(scope="session")
-def on_lce(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., OnLce]:
+@pytest.fixture(scope="session", params=["own writer", "LCE's converter"])
+def on_lce(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., OnLce]:
     """`on_lce(graphs, flipped, inputs)`: converts graphs by name as one file, in one orientation, and runs it."""
 
     def run(
@@ -51,9 +54,12 @@ def on_lce(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., OnLce]:
         for key, graph in graphs.items():
             shapes = [node.op.shape for node in graph if isinstance(node.op, Input)]
             given.setdefault(key, [rng.standard_normal((2, *shape), dtype=np.float32) for shape in shapes])
-        data, emitter, results = build_flatbuffer(merged(graphs), flipped, 1)
-        finished = finish_file(data, emitter, "graphs", {})
-        check_counts(parse_tflite(finished), emitter, results)
+        if request.param == "own writer":
+            finished, _ = write_flatbuffer(merged(graphs), flipped, 1, "graphs", {})
+        else:
+            data, emitter, results = build_flatbuffer(merged(graphs), flipped, 1)
+            finished = finish_file(data, emitter, "graphs", {})
+            check_counts(parse_tflite(finished), emitter, results)
         path = Path(tmp_path_factory.mktemp("on_lce"), "graphs.tflite")
         path.write_bytes(finished)
         session = LceRuntime().open(path)
@@ -61,7 +67,7 @@ def on_lce(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., OnLce]:
         count = max(len(values[0]) for values in given.values())
         feed = [np.resize(value, (count, *value.shape[1:])) for key in graphs for value in given[key]]
         outputs, tensors = session.run(feed), session.run_all(feed)
-        result = OnLce(parse_tflite(finished), {}, {}, {})
+        result = OnLce(request.param, parse_tflite(finished), {}, {}, {})
         for key, graph in graphs.items():
             size = len(given[key][0])
             result.outputs[key] = [outputs.pop(0)[:size] for _ in graph.outputs]

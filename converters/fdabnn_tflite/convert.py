@@ -18,6 +18,7 @@ from fdabnn_tflite.registration import TARGET
 from fdabnn_tflite.runtime.tflite_file import INT32, TfliteFile, parse_tflite
 from fdabnn_tflite.saved_model import build_flatbuffer
 from fdabnn_tflite.tensor_layout import choose_flipped
+from fdabnn_tflite.writer import write_flatbuffer
 
 
 class TfliteConverter:
@@ -40,12 +41,12 @@ class TfliteConverter:
         if options.batch is not None and options.batch < 1:
             raise UsageError(f"batch size {options.batch}: give a positive number, or 'dynamic'")
         graph = decompose(graph)
-        data, emitter, results = build_flatbuffer(graph, choose_flipped(graph), options.batch)
-        finished = finish_file(data, emitter, info.name, info.metadata(), resizable=options.batch is None)
-        file = parse_tflite(finished)
-        check_counts(file, emitter, results)
+        if options.via == "lce":
+            finished, emitter = _via_lce(graph, info, options.batch)
+        else:
+            finished, emitter = _written(graph, info, options.batch)
         write_whole(path, finished)
-        return Artifact(TARGET.name, path, file.op_counts(), _notes(emitter, options))
+        return Artifact(TARGET.name, path, parse_tflite(finished).op_counts(), _notes(emitter, options))
 
     def variants(self, graph: Graph, info: ModelInfo, artifact: Artifact, folder: Path) -> dict[str, Path]:
         """No variants: there is no optimiser of TFLite files to try, and LCE's interpreter takes one image at a time."""
@@ -53,6 +54,24 @@ class TfliteConverter:
 
 
 CONVERTER = TfliteConverter()
+
+
+def _written(graph: Graph, info: ModelInfo, batch: int | None) -> tuple[bytes, Emitter]:
+    finished, recorder = write_flatbuffer(graph, choose_flipped(graph), batch, info.name, info.metadata())
+    layers = parse_tflite(finished).op_counts().get("LceBconv2d", 0)
+    if layers != len(recorder.binary_layers):
+        raise FdabnnError(
+            f"the TFLite file has {layers} binary layers instead of {len(recorder.binary_layers)}, and nothing was written. This is a "
+            "bug of fdabnn-deploy: please report it with the network"
+        )
+    return finished, recorder
+
+
+def _via_lce(graph: Graph, info: ModelInfo, batch: int | None) -> tuple[bytes, Emitter]:
+    data, emitter, results = build_flatbuffer(graph, choose_flipped(graph), batch)
+    finished = finish_file(data, emitter, info.name, info.metadata(), resizable=batch is None)
+    check_counts(parse_tflite(finished), emitter, results)
+    return finished, emitter
 
 
 def check_counts(file: TfliteFile, emitter: Emitter, results: Sequence[Any]) -> None:

@@ -19,13 +19,13 @@ from fdabnn_deploy.ir.reference import evaluate, evaluate_all
 from fdabnn_deploy.targets.converter import Converter, ConvertOptions
 from fdabnn_deploy.targets.installed import find_converter
 from fdabnn_tflite.convert import CONVERTER, check_counts
-from fdabnn_tflite.emitter import Emitter
 from fdabnn_tflite.finish import finish_file
 from fdabnn_tflite.runtime.interpreter import Setting
 from fdabnn_tflite.runtime.lce import LceRuntime
 from fdabnn_tflite.runtime.litert import LiteRtRuntime
 from fdabnn_tflite.runtime.tflite_file import parse_tflite
 from fdabnn_tflite.saved_model import build_flatbuffer, import_tensorflow
+from fdabnn_tflite.tensorflow_emitter import TensorFlowEmitter
 
 pytestmark = pytest.mark.runtimes
 
@@ -93,8 +93,7 @@ def test_a_resnet20_on_lce_equals_the_reference(exported: Any) -> None:
     session = LceRuntime().open(exported.path)
     tensors, reference = session.run_all([image]), evaluate_all(graph, [image])
     sums = {"mean", "classes"}
-    # The converter merges the stem's norm into the stem.
-    assert set(tensors) == set(reference) - {"stem"}
+    assert set(tensors) == set(reference)
     for name in set(tensors) - sums:
         assert np.array_equal(tensors[name], reference[name]), name
     # 64 values each, on magnitudes of at most 30: some units in the last place.
@@ -210,11 +209,11 @@ def test_wrong_usage_is_told_and_nothing_written(tmp_path: Path) -> None:
 
 
 def test_a_layer_that_comes_out_float_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def misspelt(self: Emitter, tensor: Any) -> Any:
+    def misspelt(self: TensorFlowEmitter, tensor: Any) -> Any:
         self.signs[tensor.op.name] = self.emit("Sign", x=tensor)
         return self.signs[tensor.op.name]
 
-    monkeypatch.setattr(Emitter, "sign", misspelt)
+    monkeypatch.setattr(TensorFlowEmitter, "sign", misspelt)
     weight = np.ones((2, 3, 3, 3), dtype=np.int8)
     nodes = [
         Node("x", ops.Input((3, 4, 4))),
@@ -222,7 +221,9 @@ def test_a_layer_that_comes_out_float_is_an_error(tmp_path: Path, monkeypatch: p
         Node("layer4.conv", ops.BinaryConv2d(weight), ("s",)),
     ]
     with pytest.raises(FdabnnError, match=r"0 LceBconv2d instead of 1.*layer4\.conv") as caught:
-        CONVERTER.convert(Graph(nodes, ["layer4.conv"]), INFO, tmp_path / "a.tflite", ConvertOptions())
+        CONVERTER.convert(
+            Graph(nodes, ["layer4.conv"]), INFO, tmp_path / "a.tflite", ConvertOptions(via="lce")
+        )
     assert caught.value.exit_code == 1
     assert list(tmp_path.iterdir()) == []
 

@@ -1,45 +1,32 @@
-"""Builds the TensorFlow function of a graph, op by op, and remembers which tensor of it is which tensor of the graph.
+"""Builds the function of a graph, op by op, and remembers which tensor of it is which tensor of the graph.
 
-Every op is named by a number in the order of emission. TFLite's converter names a tensor after the ops that it merged into it, cut
-after 50 characters; the highest number among them is the op whose value the tensor has (`op_names`).
+The ops are those of TensorFlow, whoever makes them: `TensorFlowEmitter` those of a function that LCE's converter takes,
+`writer.function.Recorder` a list that is written to a file.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Hashable, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Hashable, Sequence
 from typing import Any
 
 import numpy as np
 
 from fdabnn_deploy.ir.graph import Graph, Node
-from fdabnn_deploy.ir.ops import BATCH, Array, Input, Shape
+from fdabnn_deploy.ir.ops import BATCH, FloatArray, Input, Shape
 from fdabnn_tflite.runtime.tensors import Layout
 from fdabnn_tflite.tensor_layout import NHWC, Form, Pair, natural_form, stored_shape
 
 Tensor = Any
-"""A symbolic `tf.Tensor`: TensorFlow has no type information."""
-
-OP_NAME = "n{}_"
-"""Ends in a delimiter, because the converter makes equal names unique by digits at their end, and cuts long ones anywhere."""
-LARGE = 1 << 20
-"""Bytes from which on an array is not written into the function's graph, where TensorFlow copies it about ten times over."""
-_OP_NAMES = re.compile(r"n(\d+)_(?!/)")
+"""A symbolic tensor with a shape, made by an `op` that has a `name`: a `tf.Tensor`, which has no type information, or a `Value`."""
 
 
-def op_names(tensor_name: str) -> list[str]:
-    """The ops that the converter named a tensor of the file after, in the order of emission."""
-    return [OP_NAME.format(number) for number in sorted(map(int, _OP_NAMES.findall(tensor_name)))]
-
-
-class Emitter:
-    """The TensorFlow function under construction.
+class Emitter(ABC):
+    """The function under construction.
 
     Args:
         graph: to be lowered.
         flipped: whether images are stored mirrored (see `layout`).
-        raw_ops: the module `tensorflow.raw_ops`.
-        constant: makes a tensor of a large array; see `LARGE`.
 
     Attributes:
         places: op name -> the graph tensors that its result is, with their form.
@@ -50,9 +37,7 @@ class Emitter:
         pools: the max-pool results emitted.
     """
 
-    def __init__(
-        self, graph: Graph, flipped: bool, raw_ops: Any, constant: Callable[[Array], Tensor]
-    ) -> None:
+    def __init__(self, graph: Graph, flipped: bool) -> None:
         self.graph = graph
         self.flipped = flipped
         self.places: dict[str, list[tuple[str, Form]]] = {}
@@ -61,27 +46,48 @@ class Emitter:
         self.binary_convs: dict[Hashable, Tensor] = {}
         self.signs: dict[str, Tensor] = {}
         self.pools: list[Tensor] = []
-        self._raw_ops, self._constant = raw_ops, constant
         self._values: dict[str, tuple[Tensor, Form]] = {}
         self._converted: dict[tuple[str, Form], Tensor] = {}
-        self._node: Node | None = None
-        self._count = 0
+        self.node: Node | None = None
 
     def begin(self, node: Node | None) -> Node | None:
         """Sets the node that the next ops are emitted for; returns the previous one."""
-        previous, self._node = self._node, node
+        previous, self.node = self.node, node
         return previous
 
+    @abstractmethod
     def emit(self, kind: str, **arguments: Any) -> Tensor:
-        """Emits one TensorFlow op; NumPy arrays among the arguments become constants."""
-        name = OP_NAME.format(self._count)
-        self._count += 1
-        if self._node is not None:
-            self.owners[name] = self._node
-        for key, value in arguments.items():
-            if isinstance(value, np.ndarray) and value.nbytes >= LARGE:
-                arguments[key] = self._constant(value)
-        return getattr(self._raw_ops, kind)(name=name, **arguments)
+        """Emits one of TensorFlow's raw operators; NumPy arrays among the arguments are constants."""
+
+    @abstractmethod
+    def sign(self, tensor: Tensor) -> Tensor:
+        """-1 where x < 0, else +1; one per tensor."""
+
+    @abstractmethod
+    def prelu(self, tensor: Tensor, slope: FloatArray) -> Tensor:
+        """`x where x > 0, else slope x`, the slope as it broadcasts against the stored tensor."""
+
+    @abstractmethod
+    def binary_conv(
+        self,
+        signs: Tensor,
+        weight: FloatArray,
+        stride: Pair,
+        dilation: Pair,
+        *,
+        same: bool,
+        ones: tuple[Pair, Pair] | None,
+    ) -> Tensor:
+        """A convolution of signs with weights of +-1.
+
+        Args:
+            signs: [N, H, W, C].
+            weight: HWIO.
+            stride: of the windows.
+            dilation: of the kernel.
+            same: whether zeros are padded as SAME says; else nothing is, or ones.
+            ones: signs of +1 to pad, before and behind rows and columns, which are those of SAME; None for none.
+        """
 
     def define(self, name: str, tensor: Tensor, form: Form) -> None:
         """Declares that a tensor is the graph's tensor `name` in this form."""
@@ -193,14 +199,6 @@ class Emitter:
         """Some channels of a stored image."""
         height, width = tuple(image.shape)[1:3]
         return self.slice(image, [(0, height, 1), (0, width, 1), (begin, end, 1)])
-
-    def sign(self, tensor: Tensor) -> Tensor:
-        """-1 where x < 0, else +1, in the form that LCE recognises; one per tensor."""
-        key = tensor.op.name
-        if key not in self.signs:
-            negative = self.emit("Less", x=tensor, y=np.float32(0))
-            self.signs[key] = self.emit("SelectV2", condition=negative, t=np.float32(-1), e=np.float32(1))
-        return self.signs[key]
 
     def finish(self, name: str) -> Tensor:
         """A graph output as the file gives it: never mirrored, in its natural form."""

@@ -15,12 +15,13 @@ import numpy as np
 
 from fdabnn_deploy.ir.graph import Graph
 from fdabnn_deploy.ir.ops import BATCH, BinaryConv2d, BinaryLinear, Conv2d, Linear, Shape, Sign
-from fdabnn_tflite.emitter import Emitter, op_names
+from fdabnn_tflite.emitter import Emitter
 from fdabnn_tflite.runtime.pack import pack_tflite
 from fdabnn_tflite.runtime.tensors import TENSORS_KEY, Layout, TensorMap, TensorPlace
 from fdabnn_tflite.runtime.tflite_file import DIGEST_KEY, FLOAT32, INT32, digest, digest_place
 from fdabnn_tflite.saved_model import INPUT, OUTPUT
 from fdabnn_tflite.tensor_layout import Form, natural_form, stored_shape
+from fdabnn_tflite.tensorflow_emitter import op_names
 
 _ROLES = {
     "LceBconv2d": ("input", "weight", "multiplier", "bias", "threshold"),
@@ -55,16 +56,27 @@ def finish_file(
     _fold_fills(model, schema)
     _order_signature(model, emitter.graph)
     places = _find_places(main, emitter)
-    model.description = name
     for tensor, tensor_name in zip(main.tensors, _names(model, emitter, places, schema), strict=True):
         tensor.name = tensor_name
         if resizable and model.buffers[tensor.buffer].data is None and tensor.shape is not None:
             tensor.shapeSignature = np.array([BATCH, *tensor.shape[1:]], dtype=np.int32)
     if resizable:
         _free_reshapes(model, schema)
-    entries = dict(metadata)
-    entries[TENSORS_KEY] = _tensor_map(main, emitter, places).dumps()
-    entries[DIGEST_KEY] = "0" * 64
+    return finished_bytes(model, schema, name, metadata, tensor_map(main, emitter, places).dumps())
+
+
+def finished_bytes(model: Any, schema: Any, name: str, metadata: dict[str, str], tensors: str) -> bytes:
+    """The bytes of a model with its metadata and checksum.
+
+    Args:
+        model: a `ModelT`.
+        schema: the generated module that it comes from.
+        name: of the model.
+        metadata: keys and texts.
+        tensors: the text of its tensor map.
+    """
+    model.description = name
+    entries = {**metadata, TENSORS_KEY: tensors, DIGEST_KEY: "0" * 64}
     for key in sorted(entries):
         buffer, entry = schema.BufferT(), schema.MetadataT()
         buffer.data = np.frombuffer(entries[key].encode(), dtype=np.uint8)
@@ -89,14 +101,14 @@ def _order_signature(model: Any, graph: Graph) -> None:
     signature.inputs = [inputs[INPUT.format(i)] for i in range(len(graph.inputs))]
     signature.outputs = [outputs[OUTPUT.format(i)] for i in range(len(graph.outputs))]
     for entries, names in ((signature.inputs, graph.inputs), (signature.outputs, graph.outputs)):
-        for entry, name in zip(entries, _distinct(names), strict=True):
+        for entry, name in zip(entries, distinct(names), strict=True):
             entry.name = name
     main.inputs = [entry.tensorIndex for entry in signature.inputs]
     main.outputs = [entry.tensorIndex for entry in signature.outputs]
     main.name = "main"
 
 
-def _distinct(names: tuple[str, ...] | list[str]) -> list[str]:
+def distinct(names: tuple[str, ...] | list[str]) -> list[str]:
     """The names, with a number behind those that stood before."""
     taken: Counter[str] = Counter()
     result = []
@@ -156,7 +168,7 @@ def _names(model: Any, emitter: Emitter, places: dict[str, tuple[int, Form]], sc
                 names.setdefault(index, f"{owner}/{roles[i] if i < len(roles) else 'constant'}")
         for index in map(int, operator.outputs):
             names.setdefault(index, f"{owner}/{kind.lower()}")
-    return _distinct([names.get(index, "unused") for index in range(len(main.tensors))])
+    return distinct([names.get(index, "unused") for index in range(len(main.tensors))])
 
 
 def _owner(main: Any, operator: Any, emitter: Emitter) -> str:
@@ -173,7 +185,8 @@ def _owner(main: Any, operator: Any, emitter: Emitter) -> str:
     return (weighted or nodes)[-1].name if nodes else "file"
 
 
-def _tensor_map(main: Any, emitter: Emitter, places: dict[str, tuple[int, Form]]) -> TensorMap:
+def tensor_map(main: Any, emitter: Emitter, places: dict[str, tuple[int, Form]]) -> TensorMap:
+    """How the graph's tensors lie in a subgraph, from the index and the form of each that it has."""
     graph = emitter.graph
 
     def natural(names: tuple[str, ...], indices: Any) -> tuple[TensorPlace, ...]:

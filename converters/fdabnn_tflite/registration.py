@@ -17,6 +17,7 @@ TARGET = Target(
     checksum="fdabnn_tflite.runtime.tflite_file:status_of_file",
     reader="fdabnn_tflite.prove.tflite:read_forms",
     packed_signs=True,
+    via=("lce",),
     measuring="fdabnn_tflite.measure.tools:TOOLS",
     device=DevicePackage("LiteRT", "ai-edge-litert", "libLiteRt.so", r"ai_edge_litert/libLiteRt\.so"),
 )

@@ -9,10 +9,10 @@ from fdabnn_deploy.errors import RuntimeMissingError
 from fdabnn_deploy.ir.graph import Graph
 from fdabnn_deploy.ir.ops import BATCH, Array
 from fdabnn_deploy.system.scratch import ScratchFolder
-from fdabnn_tflite.emitter import Emitter
 from fdabnn_tflite.lower.table import lower_graph
 from fdabnn_tflite.runtime.native_stderr import native_stderr
 from fdabnn_tflite.tensor_layout import natural_form, stored_shape
+from fdabnn_tflite.tensorflow_emitter import TensorFlowEmitter
 
 INPUT, OUTPUT = "in_{:04}", "out_{:04}"
 """Names of the signature's tensors: TensorFlow sorts them by name, so the numbers have leading zeros."""
@@ -37,7 +37,9 @@ def import_tensorflow() -> tuple[Any, Any]:
     return tf, converter
 
 
-def build_flatbuffer(graph: Graph, flipped: bool, batch: int | None) -> tuple[bytes, Emitter, list[Any]]:
+def build_flatbuffer(
+    graph: Graph, flipped: bool, batch: int | None
+) -> tuple[bytes, TensorFlowEmitter, list[Any]]:
     """Lowers a graph, saves it as a SavedModel in a temporary folder, and converts that.
 
     Args:
@@ -58,7 +60,7 @@ def build_flatbuffer(graph: Graph, flipped: bool, batch: int | None) -> tuple[by
         with tf.init_scope():
             return tf.constant(values)
 
-    emitter = Emitter(graph, flipped, tf.raw_ops, constant)
+    emitter = TensorFlowEmitter(graph, flipped, tf.raw_ops, constant)
     results: list[Any] = []
 
     def function(*arguments: Any) -> dict[str, Any]:

@@ -46,7 +46,7 @@ from fdabnn_deploy.exact.record import Mode
 from fdabnn_deploy.ir.sign_zero import CHOICES, SignZero
 from fdabnn_deploy.pipeline.report import ExportParityError, Report
 from fdabnn_deploy.system.files import check_outputs
-from fdabnn_deploy.targets.converter import Kernels
+from fdabnn_deploy.targets.converter import Kernels, Via
 from fdabnn_deploy.targets.installed import suffixes
 
 NAME = "fdabnn-export"
@@ -96,6 +96,14 @@ class _Batch(click.ParamType[Any]):
     help="Of ONNX files. standard: operators of ONNX, which every runtime has. packed: this package's 1-bit operators for "
     "ONNX Runtime, many times smaller and faster. TFLite files are always packed.",
 )
+@click.option(
+    "--via",
+    default="own",
+    show_default=True,
+    type=click.Choice(["own", "lce"]),
+    help="Of TFLite files. own: written by this package. lce: by TensorFlow and the converter of Larq Compute Engine, which have "
+    "to be installed. Both give the same bits.",
+)
 @file_option("--json", "json_path", text="Write the whole report as JSON.")
 @click.option("--name", metavar="NAME", help="Of the files, without ending.  [default: the checkpoint's]")
 @click.option(
@@ -137,6 +145,7 @@ def _export(
     samples: str | None,
     batch: int | None,
     kernels: Kernels,
+    via: Via,
     json_path: Path | None,
     name: str | None,
     allow_float: tuple[str, ...],
@@ -165,6 +174,7 @@ def _export(
             samples=samples,
             batch=batch,
             kernels=kernels,
+            via=via,
             allow_float=allow_float,
             allow_change=allow_change,
             numerics=numerics,

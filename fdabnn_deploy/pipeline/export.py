@@ -40,6 +40,7 @@ from fdabnn_deploy.pipeline.target_checks import (
     check_capsule,
     check_kernels,
     check_target,
+    check_via,
     find_targets,
     options_for,
 )
@@ -51,7 +52,7 @@ from fdabnn_deploy.system.files import check_outputs, move_whole
 from fdabnn_deploy.system.one_at_a_time import one_at_a_time
 from fdabnn_deploy.system.progress import Progress, Stages
 from fdabnn_deploy.system.scratch import ScratchFolder
-from fdabnn_deploy.targets.converter import Kernels
+from fdabnn_deploy.targets.converter import Kernels, Via
 from fdabnn_deploy.targets.target import Target
 from fdabnn_deploy.transforms.deploy import Deployed, deploy
 from fdabnn_deploy.verify import capsule_replay, metrics
@@ -81,6 +82,7 @@ def export(
     allow_float: str | Iterable[str] = (),
     numerics: Mode = "exact",
     kernels: Kernels = "standard",
+    via: Via = "own",
     sign_zero: SignZero = "plus",
     capsule: str | Path | None = None,
     allow_change: bool = False,
@@ -99,6 +101,8 @@ def export(
         batch: the batch size written into the files, None or "dynamic" for any.
         kernels: of ONNX files: "standard" operators, which every runtime has, or "packed" ones (docs/custom-ops.md). TFLite files are
             always packed.
+        via: who writes TFLite files: "own" this project's writer, "lce" TensorFlow and the converter of Larq Compute Engine, which have to
+            be installed. Both give the same bits.
         allow_float: module paths of layers that may come out as float layers where they are meant to be binary, or patterns such as
             `layer1.*`; `*` for all, which lets a network pass that is not binary at all.
         capsule: write a golden capsule (docs/capsule.md) of the export: of its TFLite file, else of the ONNX file.
@@ -125,7 +129,7 @@ def export(
     stages = Stages(progress)
     file_batch = choices.batch_size(batch)
     chosen = find_targets(targets)
-    _check_choices(numerics, kernels, sign_zero, chosen, capsule)
+    _check_choices(numerics, kernels, via, sign_zero, chosen, capsule)
     for target in chosen:
         check_target(target, exact=numerics == "exact")
     floats, allow_change = AllowedFloat(allow_float), choices.yes_or_no(allow_change, "allow_change")
@@ -169,7 +173,7 @@ def export(
         info = replace(network.info, numerics=record.to_text(), allowed_change="; ".join(accepted))
         checked = [
             verification.convert_and_check(
-                target, composed, info, work, options_for(target, file_batch, kernels), truth, stages
+                target, composed, info, work, options_for(target, file_batch, kernels, via), truth, stages
             )
             for target in chosen
         ]
@@ -242,6 +246,7 @@ def _remedy(failed: Report, refused: Sequence[str]) -> str:
 def _check_choices(
     numerics: Mode,
     kernels: Kernels,
+    via: Via,
     sign_zero: SignZero,
     chosen: Sequence[Target],
     capsule: str | Path | None,
@@ -253,8 +258,10 @@ def _check_choices(
     """
     choices.one_of(numerics, get_args(Mode), "numerics")
     choices.one_of(kernels, get_args(Kernels), "kernels")
+    choices.one_of(via, get_args(Via), "via")
     choices.one_of(sign_zero, CHOICES, "sign_zero")
     check_kernels(kernels, chosen)
+    check_via(via, chosen)
     if capsule is not None and numerics != "exact":
         raise UsageError("a capsule holds bits that every runtime has to compute: it needs exact numerics")
     if capsule is not None:

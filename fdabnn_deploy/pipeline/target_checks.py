@@ -10,7 +10,7 @@ from fdabnn_deploy.runtimes import registry
 from fdabnn_deploy.runtimes.base import Runtime
 from fdabnn_deploy.system import choices
 from fdabnn_deploy.targets import installed as targets
-from fdabnn_deploy.targets.converter import ConvertOptions, Kernels
+from fdabnn_deploy.targets.converter import ConvertOptions, Kernels, Via
 from fdabnn_deploy.targets.installed import DEFAULT
 from fdabnn_deploy.targets.target import Target
 
@@ -47,6 +47,20 @@ def check_kernels(kernels: Kernels, chosen: Sequence[Target]) -> None:
     )
 
 
+def check_via(via: Via, chosen: Sequence[Target]) -> None:
+    """Refuses another writer than a target's own where no chosen target has one.
+
+    Raises:
+        UsageError: see there.
+    """
+    if via != "own" and not any(via in target.via for target in chosen):
+        having = [target for target in targets.registered() if via in target.via]
+        raise UsageError(
+            f"--via {via} is a choice for {' and '.join(target.title for target in having)} files: add the target "
+            f"{' or '.join(target.name for target in having)}, or leave it out"
+        )
+
+
 def check_capsule(chosen: Sequence[Target]) -> None:
     """Refuses a capsule where no chosen target has files for devices.
 
@@ -61,9 +75,11 @@ def check_capsule(chosen: Sequence[Target]) -> None:
         )
 
 
-def options_for(target: Target, batch: int | None, kernels: Kernels) -> ConvertOptions:
+def options_for(target: Target, batch: int | None, kernels: Kernels, via: Via) -> ConvertOptions:
     """The user's options, as far as the target has them."""
-    return ConvertOptions(batch, kernels if kernels in target.kernels else "standard")
+    return ConvertOptions(
+        batch, kernels if kernels in target.kernels else "standard", via if via in target.via else "own"
+    )
 
 
 def check_target(target: Target, *, exact: bool) -> None:

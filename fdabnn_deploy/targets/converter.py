@@ -10,6 +10,7 @@ from fdabnn_deploy.ir.graph import Graph
 from fdabnn_deploy.ir.model_info import ModelInfo
 
 Kernels = Literal["standard", "packed"]
+Via = Literal["own", "lce"]
 
 
 @dataclass(frozen=True)
@@ -20,10 +21,12 @@ class ConvertOptions:
         batch: the batch size written into the file, or None for any.
         kernels: of ONNX files. "standard": operators of ONNX, that any runtime has, binary layers in float; "packed": binary layers as
             operators of the domain `fdabnn`, for ONNX Runtime with this package's library (docs/custom-ops.md).
+        via: of TFLite files. "own": written by this project; "lce": by TensorFlow and the converter of Larq Compute Engine.
     """
 
     batch: int | None = 1
     kernels: Kernels = "standard"
+    via: Via = "own"
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from fdabnn_deploy.system.plugins import INSTALL, resolve
 from fdabnn_deploy.system.read_file import read_whole
-from fdabnn_deploy.targets.converter import Converter, Kernels
+from fdabnn_deploy.targets.converter import Converter, Kernels, Via
 
 Role = Literal["default", "further", "named"]
 Checksum = Literal["fits", "changed", "none", ""]
@@ -69,6 +69,7 @@ class Target:
             itself) and its `fdabnn_deploy.prove.program.Program`.
             None where there is no prover: such files are written with float numerics only.
         kernels: choices of `--kernels` other than "standard".
+        via: choices of `--via` beside "own".
         contents: a function (path) that gives a file's bytes with all that belongs to it; None where that is the file alone.
         packed_signs: whether its sessions give packed signs, which a capsule then checks.
         device: how the default runtime gets onto devices; None where `fdabnn-profile` does not take such files.
@@ -84,6 +85,7 @@ class Target:
     checksum: str
     reader: str | None = None
     kernels: tuple[Kernels, ...] = ()
+    via: tuple[Via, ...] = ()
     contents: str | None = None
     packed_signs: bool = False
     device: DevicePackage | None = None

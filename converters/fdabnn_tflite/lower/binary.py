@@ -65,14 +65,13 @@ def lower_binary_conv2d(emitter: Emitter, node: Node, op: ops.BinaryConv2d) -> N
     for group, bits in enumerate(signs):
         weight = kernels[..., group * group_out : (group + 1) * group_out]
         if lce_pads and op.padding_value == 0:
-            part = _conv(emitter, node, bits, weight, op, "SAME")
+            part = _conv(emitter, node, bits, weight, op, same=True)
         elif before_sign and op.padding_value == 0:
             size = (int(bits.shape[1]), int(bits.shape[2]))
             border = _border(weight, size, place.pads, op)
-            part = emitter.emit("Sub", x=border, y=_conv(emitter, node, bits, -weight, op, "VALID"))
+            part = emitter.emit("Sub", x=border, y=_conv(emitter, node, bits, -weight, op))
         else:
-            padded = emitter.pad(bits, place.pads, 1.0) if lce_pads else bits
-            part = _conv(emitter, node, padded, weight, op, "VALID")
+            part = _conv(emitter, node, bits, weight, op, ones=place.pads if lce_pads else None)
         parts.append(part)
     result = parts[0] if len(parts) == 1 else emitter.emit("ConcatV2", values=parts, axis=np.int32(3))
     emitter.define(node.name, result, NHWC)
@@ -90,7 +89,7 @@ def lower_binary_linear(emitter: Emitter, node: Node, op: ops.BinaryLinear) -> N
         signs = emitter.sign(values)
     weight = in_order(op.weight, form, emitter.flipped).T.astype(np.float32)[None, None]
     conv = ops.BinaryConv2d(op.weight[:, :, None, None])
-    result = _conv(emitter, node, signs, weight, conv, "VALID")
+    result = _conv(emitter, node, signs, weight, conv)
     emitter.define(node.name, result, Form(Layout.PIXEL))
 
 
@@ -101,27 +100,21 @@ def _stored_kernels(op: ops.BinaryConv2d, flipped: bool) -> FloatArray:
 
 
 def _conv(
-    emitter: Emitter, node: Node, signs: Tensor, weight: FloatArray, op: ops.BinaryConv2d, padding: str
+    emitter: Emitter,
+    node: Node,
+    signs: Tensor,
+    weight: FloatArray,
+    op: ops.BinaryConv2d,
+    *,
+    same: bool = False,
+    ones: tuple[Pair, Pair] | None = None,
 ) -> Tensor:
     """One convolution. Equal ones are emitted once, because the converter would merge them and the file's count would not be ours."""
     weight = np.ascontiguousarray(weight)
-    key = (
-        signs.op.name,
-        weight.shape,
-        hashlib.sha256(weight.tobytes()).digest(),
-        op.stride,
-        op.dilation,
-        padding,
-    )
+    digest = hashlib.sha256(weight.tobytes()).digest()
+    key = (signs.op.name, weight.shape, digest, op.stride, op.dilation, same, ones)
     if key not in emitter.binary_convs:
-        result = emitter.emit(
-            "Conv2D",
-            input=signs,
-            filter=weight,
-            strides=[1, *op.stride, 1],
-            dilations=[1, *op.dilation, 1],
-            padding=padding,
-        )
+        result = emitter.binary_conv(signs, weight, op.stride, op.dilation, same=same, ones=ones)
         emitter.binary_convs[key] = result
         emitter.binary_layers[result.op.name] = node.name
     return emitter.binary_convs[key]

@@ -33,16 +33,12 @@ def lower_affine(emitter: Emitter, node: Node, op: Affine) -> None:
 
 @lowers(PRelu)
 def lower_prelu(emitter: Emitter, node: Node, op: PRelu) -> None:
-    """`LeakyRelu` where all channels share a slope; else `relu(x) + (-slope) relu(-x)`, which the converter makes one `PRELU`."""
+    """`LeakyRelu` where all channels share a slope; else a slope per channel."""
     tensor, form = emitter.stored(node.inputs[0])
     if np.all(op.slope == op.slope.flat[0]):
         result = emitter.emit("LeakyRelu", features=tensor, alpha=float(op.slope.flat[0]))
     else:
-        slope = np.ascontiguousarray(_arranged(emitter, node, op.slope))
-        slope = slope.reshape((1,) * (len(tensor.shape) - 1 - slope.ndim) + slope.shape)
-        positive = emitter.emit("Relu", features=tensor)
-        negative = emitter.emit("Relu", features=emitter.emit("Neg", x=tensor))
-        result = emitter.emit("AddV2", x=positive, y=emitter.emit("Mul", x=-slope, y=negative))
+        result = emitter.prelu(tensor, np.ascontiguousarray(_arranged(emitter, node, op.slope)))
     emitter.define(node.name, result, form)
 
 

@@ -7,10 +7,10 @@ import pytest
 
 from fdabnn_deploy.ir.graph import Graph, Node
 from fdabnn_deploy.ir.ops import Input, Relu, Reshape
-from fdabnn_tflite.emitter import Emitter, op_names
 from fdabnn_tflite.runtime.tensors import Layout
 from fdabnn_tflite.saved_model import import_tensorflow
 from fdabnn_tflite.tensor_layout import FLAT, NHWC, Form
+from fdabnn_tflite.tensorflow_emitter import TensorFlowEmitter, op_names
 
 pytestmark = pytest.mark.runtimes
 
@@ -19,11 +19,11 @@ GRAPH = Graph(
 )
 
 
-def emitter_and_image(flipped: bool) -> tuple[Any, Emitter, Any]:
+def emitter_and_image(flipped: bool) -> tuple[Any, TensorFlowEmitter, Any]:
     tf, _ = import_tensorflow()
     return (
         tf,
-        Emitter(GRAPH, flipped, tf.raw_ops, tf.constant),
+        TensorFlowEmitter(GRAPH, flipped, tf.raw_ops, tf.constant),
         tf.compat.v1.placeholder(tf.float32, [None, 4, 5, 3], name="x"),
     )
 

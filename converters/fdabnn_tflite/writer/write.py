@@ -1,0 +1,249 @@
+"""Writes a deployed graph as a TFLite file: lowers it, simplifies the function, and makes each operator one of the file's."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from fdabnn_deploy.ir.graph import Graph
+from fdabnn_deploy.ir.ops import Array, Sign
+from fdabnn_tflite.finish import distinct, finished_bytes, tensor_map
+from fdabnn_tflite.lower.table import lower_graph
+from fdabnn_tflite.runtime.tensors import Layout
+from fdabnn_tflite.runtime.tflite_file import FLOAT32, INT32
+from fdabnn_tflite.tensor_layout import Form
+from fdabnn_tflite.writer.binary import WORD, BinaryLayer, BinaryPlan
+from fdabnn_tflite.writer.function import Op, Recorder, Value
+from fdabnn_tflite.writer.options import SAME, VALID, file_operator
+from fdabnn_tflite.writer.simplify import Function, simplify
+from fdabnn_tflite.writer.tables import BOOL, Tables
+
+_ROLES = {
+    "CONV_2D": ("input", "weight", "bias"),
+    "DEPTHWISE_CONV_2D": ("input", "weight", "bias"),
+    "FULLY_CONNECTED": ("input", "weight", "bias"),
+    "PRELU": ("input", "slope"),
+}
+"""What the inputs of an operator are called when they are constants; all others are a `constant`."""
+
+
+def write_flatbuffer(
+    graph: Graph, flipped: bool, batch: int | None, name: str, metadata: dict[str, str]
+) -> tuple[bytes, Recorder]:
+    """The file of a graph, and the function that it was lowered to.
+
+    Args:
+        graph: deployed, of standard operators.
+        flipped: whether the network works on mirrored images.
+        batch: the batch size, or None for a file with batch 1 that runtimes may resize.
+        name: of the model, which viewers show as the file's description.
+        metadata: keys and texts.
+
+    Raises:
+        ModelRefusedError: an operator has no lowering.
+    """
+    recorder = Recorder(graph, flipped, batch or 1)
+    arguments = tuple(recorder.argument(_stored(graph, name)) for name in graph.inputs)
+    results = _apart(recorder, lower_graph(recorder, arguments))
+    function = Function(recorder.ops, results)
+    simplify(function)
+    writer = _Writer(function, recorder, Tables(resizable=batch is None))
+    return writer.write(arguments, name, metadata), recorder
+
+
+def _stored(graph: Graph, name: str) -> tuple[int, ...]:
+    from fdabnn_tflite.tensor_layout import natural_form, stored_shape
+
+    shape = graph.shape(name)
+    return stored_shape(shape, natural_form(shape))
+
+
+def _apart(recorder: Recorder, results: list[Value]) -> list[Value]:
+    """Results of which none is an input, or twice the same tensor."""
+    found: list[Value] = []
+    for value in results:
+        if value.op.kind == "Input" or value in found:
+            shape = np.array([-1, *value.shape[1:]], np.int32)
+            copy = Op("Copy", f"n{len(recorder.ops)}", [value, shape], {}, value.op.node)
+            copy.result = Value(copy, value.shape)
+            recorder.ops.append(copy)
+            found.append(copy.result)
+        else:
+            found.append(value)
+    return found
+
+
+class _Writer:
+    def __init__(self, function: Function, recorder: Recorder, tables: Tables) -> None:
+        self._function, self._recorder, self._tables = function, recorder, tables
+        self._plan = BinaryPlan(function)
+        self._floats: dict[Value, int] = {}
+        self._bits: dict[Value, int] = {}
+
+    def write(self, arguments: tuple[Value, ...], name: str, metadata: dict[str, str]) -> bytes:
+        graph = self._recorder.graph
+        for value, graph_name in zip(arguments, graph.inputs, strict=True):
+            self._floats[value] = self._tables.tensor(value.shape, FLOAT32, graph_name)
+        for op in self._function.ops:
+            if op.kind != "Input" and op.name not in self._plan.inside:
+                self._write(op)
+        inputs = [self._floats[value] for value in arguments]
+        outputs = [self._floats[value] for value in self._function.outputs]
+        places = self._places()
+        self._name(inputs, outputs, places)
+        model = self._tables.model(
+            list(zip(distinct(graph.inputs), inputs, strict=True)),
+            list(zip(distinct(graph.outputs), outputs, strict=True)),
+        )
+        text = tensor_map(model.subgraphs[0], self._recorder, places).dumps()
+        return finished_bytes(model, self._tables.schema, name, metadata, text)
+
+    def _write(self, op: Op) -> None:
+        if op.kind == "BinaryConv":
+            self._binary_layer(self._plan.layers[op.name])
+        elif op.kind == "Sign":
+            self._sign(op)
+        elif op.kind == "Copy":
+            self._builtin(op, "RESHAPE", op.inputs, "ReshapeOptions", {})
+        elif op.kind != "MaxPool" or not self._plan.is_bits(op.result):
+            found = file_operator(op)
+            self._builtin(op, found.name, found.inputs, found.options, found.values)
+
+    def _builtin(
+        self, op: Op, name: str, inputs: list[Value | Array], options: str, values: dict[str, Any]
+    ) -> None:
+        roles = _ROLES.get(name, ())
+        indices = [
+            self._input(value, _owner(op), roles[i] if i < len(roles) else "constant")
+            for i, value in enumerate(inputs)
+        ]
+        kind = BOOL if name in {"LESS", "GREATER"} else FLOAT32
+        output = self._tables.tensor(op.result.shape, kind, f"{_owner(op)}/{name.lower()}")
+        self._tables.builtin(name, indices, output, options, values)
+        self._floats[op.result] = output
+
+    def _input(self, value: Value | Array, owner: str, role: str) -> int:
+        if isinstance(value, Value):
+            return self._floats[value]
+        return self._tables.constant(value, f"{owner}/{role}")
+
+    def _sign(self, op: Op) -> None:
+        """Bits for the binary layers that read it, -1 and +1 for everybody else."""
+        (x,) = op.inputs
+        assert isinstance(x, Value)
+        owner, shape = _owner(op), op.result.shape
+        if self._plan.is_read_as_bits(op):
+            self._bits[op.result] = self._packed(x, op)
+            if self._plan.is_read_as_floats(op):
+                self._floats[op.result] = self._tables.tensor(shape, FLOAT32, f"{owner}/lcedequantize")
+                self._tables.custom("LceDequantize", [self._bits[op.result]], self._floats[op.result], {})
+            return
+        less = self._tables.tensor(shape, BOOL, f"{owner}/less")
+        zero, minus, plus = (
+            self._tables.constant(np.array(number, np.float32), f"{owner}/constant") for number in (0, -1, 1)
+        )
+        self._tables.builtin("LESS", [self._floats[x], zero], less, "LessOptions")
+        self._floats[op.result] = self._tables.tensor(shape, FLOAT32, f"{owner}/select_v2")
+        self._tables.builtin("SELECT_V2", [less, minus, plus], self._floats[op.result], "SelectV2Options")
+
+    def _packed(self, value: Value, sign: Op) -> int:
+        """The signs of a tensor as bits."""
+        if value in self._bits:
+            return self._bits[value]
+        shape = (*value.shape[:-1], -(-value.shape[-1] // WORD))
+        pool = value.op
+        if pool.kind == "MaxPool" and self._plan.is_bits(value):
+            source = pool.inputs[0]
+            assert isinstance(source, Value)
+            before = self._packed(source, sign)
+            index = self._tables.tensor(shape, INT32, f"{_owner(pool)}/lcebmaxpool2d")
+            self._tables.custom("LceBMaxPool2d", [before], index, _pool_options(pool))
+        else:
+            index = self._tables.tensor(shape, INT32, f"{_owner(sign)}/lcequantize")
+            self._tables.custom("LceQuantize", [self._floats[value]], index, {})
+        self._bits[value] = index
+        return index
+
+    def _binary_layer(self, layer: BinaryLayer) -> None:
+        op, owner = layer.op, _owner(layer.op)
+        (signs,) = op.inputs
+        assert isinstance(signs, Value)
+        channels = layer.result.shape[-1]
+        weight = self._tables.constant(layer.packed_weights(), f"{owner}/weight")
+        inputs = [self._bits[signs], weight]
+        options = _conv_options(layer, signs.shape[-1])
+        if layer.packed:
+            shape = (*layer.result.shape[:-1], -(-channels // WORD))
+            index = self._tables.tensor(shape, INT32, f"{owner}/lcebconv2d")
+            threshold = self._tables.constant(layer.thresholds(), f"{owner}/threshold")
+            self._tables.custom("LceBconv2d", [*inputs, -1, -1, threshold], index, options)
+            self._bits[layer.result] = index
+            return
+        scale, offset = (
+            np.full(channels, default, np.float32) if values is None else values
+            for values, default in ((layer.scale, 1), (layer.offset, 0))
+        )
+        inputs += [
+            self._tables.constant(scale, f"{owner}/multiplier"),
+            self._tables.constant(offset, f"{owner}/bias"),
+            -1,
+        ]
+        index = self._tables.tensor(layer.result.shape, FLOAT32, f"{owner}/lcebconv2d")
+        self._tables.custom("LceBconv2d", inputs, index, options)
+        self._floats[layer.result] = index
+
+    def _places(self) -> dict[str, tuple[int, Form]]:
+        """Where the file has each tensor of the graph that it has, and in which form."""
+        graph, places = self._recorder.graph, dict[str, tuple[int, Form]]()
+        values = {op.name: op.result for op in self._function.ops}
+        values |= {alias: value for value in list(values.values()) for alias in value.aliases}
+        for op_name, named in self._recorder.places.items():
+            value = values.get(op_name)
+            for name, form in named if value is not None else ():
+                if value in self._floats:
+                    places[name] = (self._floats[value], form)
+                elif value in self._bits and isinstance(graph[name].op, Sign):
+                    places[name] = (self._bits[value], Form(Layout.PACKED, form.image))
+        return places
+
+    def _name(self, inputs: list[int], outputs: list[int], places: dict[str, tuple[int, Form]]) -> None:
+        graph = self._recorder.graph
+        known = [*zip(graph.inputs, inputs, strict=True), *zip(graph.outputs, outputs, strict=True)]
+        known += [(name, index) for name, (index, _) in places.items()]
+        names: dict[int, str] = {}
+        for name, index in known:
+            if name not in names.values():
+                names.setdefault(index, name)
+        owners = self._tables.owners
+        self._tables.names[:] = distinct([names.get(index, owner) for index, owner in enumerate(owners)])
+
+
+def _owner(op: Op) -> str:
+    return "file" if op.node is None else op.node.name
+
+
+def _conv_options(layer: BinaryLayer, channels: int) -> dict[str, int]:
+    attributes = layer.op.attributes
+    (height, width), (down, right) = attributes["stride"], attributes["dilation"]
+    return {
+        "channels_in": channels,
+        "dilation_height_factor": down,
+        "dilation_width_factor": right,
+        "fused_activation_function": int(layer.relu),
+        "pad_values": int(attributes["ones"]),
+        "padding": SAME if attributes["same"] or attributes["ones"] else VALID,
+        "stride_height": height,
+        "stride_width": width,
+    }
+
+
+def _pool_options(pool: Op) -> dict[str, int]:
+    (_, *kernel, _), (_, *stride, _) = pool.attributes["ksize"], pool.attributes["strides"]
+    return {
+        "filter_height": kernel[0],
+        "filter_width": kernel[1],
+        "padding": SAME if pool.attributes["padding"] == "SAME" else VALID,
+        "stride_height": stride[0],
+        "stride_width": stride[1],
+    }

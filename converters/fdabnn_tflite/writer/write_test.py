@@ -1,0 +1,145 @@
+"""Files of the own writer against those of LCE's converter: bits, operators, proofs; and what is written again is the same."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fdabnn_deploy.conformance import network
+from fdabnn_deploy.conformance.hostile import hostile_inputs, normal_inputs
+from fdabnn_deploy.conformance.merged import merged
+from fdabnn_deploy.conformance.random_graph import random_graph
+from fdabnn_deploy.errors import ModelRefusedError
+from fdabnn_deploy.exact.make_exact import make_exact
+from fdabnn_deploy.ir import ops
+from fdabnn_deploy.ir.graph import Graph, Node
+from fdabnn_deploy.ir.ops import FloatArray
+from fdabnn_deploy.ir.reference import evaluate
+from fdabnn_tflite.runtime.lce import LceRuntime
+from fdabnn_tflite.runtime.litert import LiteRtRuntime
+from fdabnn_tflite.runtime.tensorflow_lite import TfliteRuntime
+from fdabnn_tflite.runtime.tflite_file import TfliteFile, parse_tflite
+from fdabnn_tflite.tensor_layout import choose_flipped
+from fdabnn_tflite.writer import write_flatbuffer
+
+pytestmark = pytest.mark.runtimes
+
+NETWORKS = 100
+BINARY = ("LceBconv2d", "LceQuantize", "LceBMaxPool2d", "LceDequantize")
+
+
+def written(graph: Graph, batch: int | None = 1) -> bytes:
+    return write_flatbuffer(graph, choose_flipped(graph), batch, "test", {"key": "value"})[0]
+
+
+def exact_networks() -> dict[str, tuple[Graph, list[FloatArray]]]:
+    found = {}
+    for seed in range(NETWORKS):
+        rng = np.random.default_rng(seed)
+        drawn = random_graph(rng).graph
+        try:
+            graph = make_exact(drawn, normal_inputs(drawn, rng, 8)).graph
+        except ModelRefusedError:
+            continue
+        pairs = zip(hostile_inputs(graph, rng), normal_inputs(graph, rng, 2), strict=True)
+        found[f"seed{seed}"] = graph, [np.concatenate(parts) for parts in pairs]
+    return found
+
+
+def test_random_networks_give_the_bits_of_the_reference_on_every_runtime(tmp_path: Path) -> None:
+    networks = exact_networks()
+    assert len(networks) > NETWORKS * 0.8
+    for flipped in (False, True):
+        chosen = {key: graph for key, (graph, _) in networks.items() if choose_flipped(graph) == flipped}
+        data, _ = write_flatbuffer(merged(chosen), flipped, None, "networks", {})
+        (tmp_path / "networks.tflite").write_bytes(data)
+        feed = [x for key in chosen for x in networks[key][1]]
+        for runtime in (LiteRtRuntime(), LceRuntime(), TfliteRuntime()):
+            results = iter(runtime.open(tmp_path / "networks.tflite").run(feed))
+            for key, graph in chosen.items():
+                for expected in evaluate(graph, networks[key][1]):
+                    np.testing.assert_array_equal(next(results), expected, err_msg=f"{runtime.name}, {key}")
+
+
+def parsed(graph: Graph) -> TfliteFile:
+    return parse_tflite(written(graph))
+
+
+def test_the_same_graph_gives_the_same_bytes_and_every_tensor_a_name_of_its_own() -> None:
+    assert written(network()) == written(network())
+    names = [tensor.name for tensor in parsed(network()).tensors]
+    assert all(names)
+    assert len(set(names)) == len(names)
+
+
+def test_equal_constants_are_one_tensor() -> None:
+    layer = ops.Conv2d(np.arange(8, dtype=np.float32).reshape(2, 4, 1, 1), np.ones(2, np.float32))
+    nodes = [Node("x", ops.Input((4, 3, 3))), Node("r", ops.Relu(), ("x",))]
+    nodes += [Node("a", layer, ("x",)), Node("b", layer, ("r",)), Node("y", ops.Sub(), ("a", "b"))]
+    constants = [tensor.name for tensor in parsed(Graph(nodes, ["y"])).tensors if tensor.constant]
+    assert constants == ["a/weight", "a/bias"]
+
+
+def chain(shape: tuple[int, ...], *operators: ops.Op) -> Graph:
+    nodes = [Node("x", ops.Input(shape))]
+    for i, op in enumerate(operators):
+        nodes.append(Node(f"y{i}", op, (nodes[-1].name,)))
+    return Graph(nodes, [nodes[-1].name])
+
+
+def weights(*shape: int) -> np.ndarray[tuple[int, ...], np.dtype[np.int8]]:
+    return np.random.default_rng(0).choice(np.array([-1, 1], np.int8), shape)
+
+
+@pytest.mark.parametrize(
+    ("operators", "kinds"),
+    [
+        ((ops.Conv2d(np.ones((2, 4, 1, 1), np.float32), np.ones(2, np.float32)), ops.Relu()), ["CONV_2D"]),
+        ((ops.Relu(), ops.Relu()), ["RELU"]),
+        ((ops.Clamp(0.0, 6.0),), ["RELU6"]),
+        ((ops.Clamp(-1.0, 1.0),), ["RELU_N1_TO_1"]),
+        ((ops.Clamp(-8.0, 8.0),), ["MAXIMUM", "MINIMUM"]),
+        ((ops.Permute((2, 3, 1)), ops.Permute((3, 1, 2)), ops.Relu()), ["RELU"]),
+        ((ops.Sign(), ops.BinaryConv2d(weights(4, 4, 3, 3))), ["LceQuantize", "LceBconv2d"]),
+        (
+            (
+                *(
+                    ops.Sign(),
+                    ops.BinaryConv2d(weights(4, 4, 3, 3)),
+                    ops.Affine(-np.ones(4), np.full(4, 0.5)),
+                ),
+                *(ops.MaxPool2d((2, 2), (2, 2)), ops.Sign(), ops.BinaryConv2d(weights(4, 4, 1, 1))),
+            ),
+            ["LceQuantize", "LceBconv2d", "LceBMaxPool2d", "LceBconv2d"],
+        ),
+        (
+            (ops.Sign(), ops.BinaryConv2d(weights(4, 4, 3, 3)), ops.Affine(np.ones(4) * 2, np.ones(4))),
+            ["LceQuantize", "LceBconv2d"],
+        ),
+    ],
+    ids=[
+        *("bias and activation", "two activations", "ReLU6", "Hardtanh", "other limits", "moves that cancel"),
+        *("binary layer", "signs handed on as bits", "scale and offset"),
+    ],
+)
+def test_operators(operators: tuple[ops.Op, ...], kinds: list[str], tmp_path: Path) -> None:
+    graph = chain((4, 6, 6), *operators)
+    data, _ = write_flatbuffer(graph, False, 1, "chain", {})
+    assert [operator.name for operator in parse_tflite(data).operators] == kinds
+    (tmp_path / "chain.tflite").write_bytes(data)
+    x = np.random.default_rng(1).integers(-9, 9, (1, 4, 6, 6)).astype(np.float32)
+    (found,) = LiteRtRuntime().open(tmp_path / "chain.tflite").run([x])
+    np.testing.assert_array_equal(found, evaluate(graph, [x])[0])
+
+
+def test_an_input_and_a_tensor_may_be_returned_twice(tmp_path: Path) -> None:
+    nodes = [Node("x", ops.Input((4, 3, 3))), Node("y", ops.Relu(), ("x",))]
+    data = written(Graph(nodes, ["x", "y", "y"]))
+    (tmp_path / "same.tflite").write_bytes(data)
+    x = np.random.default_rng(0).normal(size=(1, 4, 3, 3)).astype(np.float32)
+    a, b, c = LiteRtRuntime().open(tmp_path / "same.tflite").run([x])
+    np.testing.assert_array_equal(a, x)
+    np.testing.assert_array_equal(b, np.maximum(x, 0))
+    np.testing.assert_array_equal(c, b)
