@@ -37,7 +37,7 @@ class FileOperator:
 
 
 def file_operator(op: Op) -> FileOperator:
-    """What an operator of a function is in the file."""
+    """The builtin operator and its options in the file for an operator of a function."""
     if op.kind in _PLAIN:
         name, options = _PLAIN[op.kind]
         activation = {"fusedActivationFunction": _activation(op)} if op.kind in _WITH_ACTIVATION else {}

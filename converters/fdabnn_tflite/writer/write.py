@@ -25,7 +25,7 @@ _ROLES = {
     "FULLY_CONNECTED": ("input", "weight", "bias"),
     "PRELU": ("input", "slope"),
 }
-"""What the inputs of an operator are called when they are constants; all others are a `constant`."""
+"""Names of an operator's inputs where they are constants; all others are called `constant`."""
 
 
 def write_flatbuffer(
