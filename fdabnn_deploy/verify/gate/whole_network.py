@@ -7,8 +7,7 @@
 
 Arithmetic moves networks too: the captured program in float32 is not the same in float64. Where it moves by more than that, three times
 as much may change. Where it moves by more than 2 %, as in a network that was never trained, the comparison says nothing, and nothing is
-judged. Of a few samples, one decision more or less is a large share: there it is measured several times, on samples that are off by a
-rounding, `x (1 + k 2^-23)` with k of -1, 0 and 1, and the mean counts.
+judged.
 """
 
 from __future__ import annotations
@@ -41,9 +40,6 @@ UNSTABLE = 0.02
 FEW = 200
 """Fewer samples are too few to judge decisions by."""
 
-MOST_REPEATS = 8
-"""Measurements of what arithmetic moves, at most."""
-
 
 def check_whole(
     names: Sequence[str],
@@ -70,10 +66,7 @@ def check_whole(
     plain = [_plain_limit(i, output) for i, output in enumerate(trained)]
     moved: list[float | None] = [None] * len(changes)
     if any(found > limit for found, limit in zip(changes, plain, strict=True)):
-        found = _arithmetic(trained, program, images, single)
-        if single is not None and len(images) < FEW and max(found) <= UNSTABLE:
-            found = _repeated(found, program, images, single)
-        moved = list(found)
+        moved = list(_arithmetic(trained, program, images, single))
     rows = []
     for i, (name, output) in enumerate(zip(names, trained, strict=True)):
         scores, arithmetic = _scores(i, output), moved[i]
@@ -144,24 +137,6 @@ def _arithmetic(
             break
     pairs = zip(zip(*narrow, strict=True), zip(*wide, strict=True), strict=True)
     return [_moved(i, np.concatenate(a), np.concatenate(b), len(images)) for i, (a, b) in enumerate(pairs)]
-
-
-def _repeated(
-    first: list[float], program: DoubleProgram, images: FloatArray, single: SingleProgram
-) -> list[float]:
-    """The mean of what `_arithmetic` found and of further measurements, as many as make `FEW` samples in all."""
-    rng = np.random.default_rng(0)
-    rows, wide = [first], [program.run(batch) for batch in _batches(images)]
-    for _ in range(min(MOST_REPEATS, -(-FEW // len(images))) - 1):
-        steps = rng.integers(-1, 2, images.shape).astype(np.float32) * np.float32(2.0**-23)
-        narrow = [single.run(batch) for batch in _batches(images * (1 + steps))]
-        pairs = zip(zip(*narrow, strict=True), zip(*wide, strict=True), strict=True)
-        rows.append([change(i, np.concatenate(a), np.concatenate(b)) for i, (a, b) in enumerate(pairs)])
-    return [float(np.mean(column)) for column in zip(*rows, strict=True)]
-
-
-def _batches(images: FloatArray) -> list[FloatArray]:
-    return [images[start : start + CAPTURE_BATCH] for start in range(0, len(images), CAPTURE_BATCH)]
 
 
 def _unstable(

@@ -111,33 +111,6 @@ def test_arithmetic_is_measured_between_both_forms_of_the_program() -> None:
     assert (row.arithmetic, row.limit, row.passed) == (0.0, 1 / 200, False)
 
 
-def test_of_few_samples_arithmetic_is_measured_several_times() -> None:
-    """By chance float32 keeps all 50 decisions of these samples, and changes those of samples that are off by a rounding."""
-
-    class Chaotic(Single):
-        def run(self, images: FloatArray) -> list[FloatArray]:
-            return [scores([int(image[0] != 1) for image in images])]
-
-    class Steady(Program):
-        def run(
-            self, images: FloatArray, seen: object = None
-        ) -> list[np.ndarray[tuple[int, ...], np.dtype[np.float64]]]:
-            return [scores([0] * len(images)).astype(np.float64)]
-
-    def judged(total: int) -> OutputCheck:
-        samples = np.ones((total, 1), np.float32)
-        outputs = [flipped(0, total)], [flipped(5, total)]
-        (row,) = check_whole(["output"], *outputs, Steady(), samples, Chaotic())
-        return row
-
-    few = judged(50)
-    assert few.arithmetic is not None
-    # Three of four measurements, in which two of three samples are off.
-    assert 0.4 < few.arithmetic < 0.6
-    assert few.limit is None
-    assert (judged(200).arithmetic, judged(200).passed) == (0.0, False)
-
-
 def test_other_outputs_are_judged_by_their_mean_change() -> None:
     rng = np.random.default_rng(0)
     first, maps = scores([0, 1] * 10), rng.uniform(0, 2, (20, 2, 5, 5)).astype(np.float32)
