@@ -34,6 +34,7 @@ from fdabnn_deploy.ir.ops import FloatArray, Op
 from fdabnn_deploy.ir.reference import evaluate
 from fdabnn_deploy.runtimes.base import Session
 from fdabnn_deploy.runtimes.torch_graph import TorchGraphSession
+from fdabnn_deploy.targets.converter import Via
 from fdabnn_onnx.build_model import build_model
 from fdabnn_onnx.packed import build_packed
 from fdabnn_onnx.runtime.onnxruntime import OPTIMIZATIONS, OnnxRuntime
@@ -46,6 +47,7 @@ from fdabnn_tflite.runtime.tensorflow_lite import TfliteRuntime
 from fdabnn_tflite.runtime.tflite_file import parse_tflite
 from fdabnn_tflite.saved_model import build_flatbuffer
 from fdabnn_tflite.tensor_layout import choose_flipped
+from fdabnn_tflite.writer import write_flatbuffer
 
 TOGETHER = 50
 """Networks per file: a conversion takes seconds, and TensorFlow never gives back the memory it took for one."""
@@ -163,18 +165,23 @@ def on_onnx_runtime(tally: Tally, networks: Sequence[Network], folder: Path) -> 
             tally.compare("ONNX Runtime", where, networks, session, BATCHES)
 
 
-def on_tflite(tally: Tally, networks: Sequence[Network], folder: Path) -> None:
+def tflite_file(graph: Graph, flipped: bool, via: Via) -> bytes:
+    if via == "own":
+        return write_flatbuffer(graph, flipped, None, "networks", {})[0]
+    data, emitter, results = build_flatbuffer(graph, flipped, None)
+    finished = finish_file(data, emitter, "networks", {}, resizable=True)
+    check_counts(parse_tflite(finished), emitter, results)
+    return finished
+
+
+def on_tflite(tally: Tally, networks: Sequence[Network], folder: Path, via: Via = "own") -> None:
     for flipped in (False, True):
         chosen = [network for network in networks if choose_flipped(network.graph) == flipped]
         if not chosen:
             continue
-        data, emitter, results = build_flatbuffer(
-            merged({f"seed{network.seed}": network.graph for network in chosen}), flipped, None
-        )
-        finished = finish_file(data, emitter, "networks", {}, resizable=True)
-        check_counts(parse_tflite(finished), emitter, results)
+        graph = merged({f"seed{network.seed}": network.graph for network in chosen})
         path = folder / f"flipped {flipped}.tflite"
-        path.write_bytes(finished)
+        path.write_bytes(tflite_file(graph, flipped, via))
         for kernels, threads in product(get_args(Kernels), (1, 2)):
             if kernels != "reference":
                 session = LceRuntime().open(path, threads, kernels)
@@ -186,14 +193,15 @@ def on_tflite(tally: Tally, networks: Sequence[Network], folder: Path) -> None:
                 tally.compare(name, f"{name}, {setting}", chosen, stock, [slice(0, 8)])
 
 
-def run_all(seeds: Sequence[int], folder: Path) -> Tally:
+def run_all(seeds: Sequence[int], folder: Path, writers: Sequence[Via]) -> Tally:
     tally = Tally()
     for start in range(0, len(seeds), TOGETHER):
         drawn = [tally.draw(seed) for seed in seeds[start : start + TOGETHER]]
         networks = [network for network in drawn if network is not None]
         on_pytorch(tally, networks)
         on_onnx_runtime(tally, networks, folder)
-        on_tflite(tally, networks, folder)
+        for via in writers:
+            on_tflite(tally, networks, folder, via)
     return tally
 
 
@@ -215,8 +223,8 @@ def judge(tally: Tally, least: int) -> None:
     assert set(tally.values) == {"PyTorch", "ONNX Runtime", "LCE", "LiteRT", "TensorFlow Lite"}
 
 
-def check(seeds: range, least: int, folder: Path, capsys: Any) -> None:
-    tally = run_all(seeds, folder)
+def check(seeds: range, least: int, folder: Path, capsys: Any, writers: Sequence[Via] = ("own",)) -> None:
+    tally = run_all(seeds, folder, writers)
     with capsys.disabled():
         print("", *report(tally), sep="\n")
     judge(tally, least)
@@ -281,7 +289,7 @@ def test_strides_that_leave_out_the_last_row(
 
 
 def test_100_networks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    check(range(100), 1, tmp_path, capsys)
+    check(range(100), 1, tmp_path, capsys, ("own", "lce"))
 
 
 @pytest.mark.long
