@@ -288,6 +288,15 @@ def test_strides_that_leave_out_the_last_row(
     assert tally.different == []
 
 
+def test_a_tensor_that_is_reshaped_and_read_as_it_is(tmp_path: Path) -> None:
+    """Where the reshape's memory is the tensor's own, what is computed behind it took the tensor's place (seed 601)."""
+    tally = Tally()
+    network = tally.draw(601)
+    assert network is not None
+    on_tflite(tally, [network], tmp_path)
+    assert tally.different == []
+
+
 def test_100_networks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     check(range(100), 1, tmp_path, capsys, ("own", "lce"))
 

@@ -64,6 +64,7 @@ def simplify(function: Function) -> None:
     _take_activations(function)
     _drop_activations(function)
     function.drop_unread()
+    _copy_before_reshapes(function)
 
 
 def _merge_moves(function: Function) -> None:
@@ -193,3 +194,25 @@ def _drop_activations(function: Function) -> None:
             source.op.kind in {"Relu", "Relu6"} or source.op.attributes.get("activation") in (1, 3)
         ):
             _pass_on(function, op, source)
+
+
+def _copy_before_reshapes(function: Function) -> None:
+    """A reshape of a tensor that others read as well, or the file returns, gets a copy of it.
+
+    Runtimes give a reshape the memory of its operand, and in LiteRT 2.3.0, TensorFlow Lite 2.21 and LCE 0.16.0 an operator behind it was seen
+    to write its result there, too, before another reader of the operand had its turn. No kernel of `PAD` works in place.
+    """
+    readers = function.readers()
+    copies: dict[Value, Value] = {}
+    ops = []
+    for op in function.ops:
+        source = op.inputs[0] if op.kind == "Reshape" else None
+        if isinstance(source, Value) and (len(readers[source]) > 1 or source in function.outputs):
+            if source not in copies:
+                pads = np.zeros((len(source.shape), 2), np.int32)
+                copy = Op("Pad", f"{op.name}/copy", [source, pads], {}, op.node)
+                copies[source] = copy.result = Value(copy, source.shape)
+                ops.append(copy)
+            op.inputs[0] = copies[source]
+        ops.append(op)
+    function.ops = ops

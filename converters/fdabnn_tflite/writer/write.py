@@ -64,8 +64,8 @@ def _apart(recorder: Recorder, results: list[Value]) -> list[Value]:
     found: list[Value] = []
     for value in results:
         if value.op.kind == "Input" or value in found:
-            shape = np.array([-1, *value.shape[1:]], np.int32)
-            copy = Op("Copy", f"n{len(recorder.ops)}", [value, shape], {}, value.op.node)
+            pads = np.zeros((len(value.shape), 2), np.int32)
+            copy = Op("Pad", f"n{len(recorder.ops)}", [value, pads], {}, value.op.node)
             copy.result = Value(copy, value.shape)
             recorder.ops.append(copy)
             found.append(copy.result)
@@ -104,8 +104,6 @@ class _Writer:
             self._binary_layer(self._plan.layers[op.name])
         elif op.kind == "Sign":
             self._sign(op)
-        elif op.kind == "Copy":
-            self._builtin(op, "RESHAPE", op.inputs, "ReshapeOptions", {})
         elif op.kind != "MaxPool" or not self._plan.is_bits(op.result):
             found = file_operator(op)
             self._builtin(op, found.name, found.inputs, found.options, found.values)

@@ -134,6 +134,17 @@ def test_operators(operators: tuple[ops.Op, ...], kinds: list[str], tmp_path: Pa
     np.testing.assert_array_equal(found, evaluate(graph, [x])[0])
 
 
+def test_a_reshape_of_what_others_read_takes_a_copy() -> None:
+    nodes = [Node("x", ops.Input((4, 3, 3))), Node("r", ops.Relu(), ("x",))]
+    nodes += [
+        Node("f", ops.Reshape((36,)), ("r",)),
+        Node("y", ops.Affine(np.full(36, 2.0), np.zeros(36)), ("f",)),
+    ]
+    alone, beside = Graph(nodes, ["y"]), Graph([*nodes, Node("z", ops.Relu(), ("r",))], ["y", "r"])
+    assert [operator.name for operator in parsed(alone).operators] == ["RELU", "RESHAPE", "MUL"]
+    assert [operator.name for operator in parsed(beside).operators] == ["RELU", "PAD", "RESHAPE", "MUL"]
+
+
 def test_an_input_and_a_tensor_may_be_returned_twice(tmp_path: Path) -> None:
     nodes = [Node("x", ops.Input((4, 3, 3))), Node("y", ops.Relu(), ("x",))]
     data = written(Graph(nodes, ["x", "y", "y"]))
