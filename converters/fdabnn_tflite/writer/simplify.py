@@ -199,8 +199,8 @@ def _drop_activations(function: Function) -> None:
 def _copy_before_reshapes(function: Function) -> None:
     """A reshape of a tensor that others read as well, or the file returns, gets a copy of it.
 
-    Runtimes give a reshape the memory of its operand, and in LiteRT 2.3.0, TensorFlow Lite 2.21 and LCE 0.16.0 an operator behind it was seen
-    to write its result there, too, before another reader of the operand had its turn. No kernel of `PAD` works in place.
+    Runtimes give a reshape the memory of its operand, and in LiteRT 2.3.0, TensorFlow Lite 2.21 and LCE 0.16.0 an operator behind it
+    was seen to write its result there, too, before another reader of the operand had its turn. No kernel of `PAD` works in place.
     """
     readers = function.readers()
     copies: dict[Value, Value] = {}
