@@ -40,7 +40,9 @@ class OnLce:
     reference: dict[str, dict[str, Array]]
 
 
-@pytest.fixture(scope="session", params=["own writer", "LCE's converter"])
+@pytest.fixture(
+    scope="session", params=["own writer", pytest.param("LCE's converter", marks=pytest.mark.long)]
+)
 def on_lce(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., OnLce]:
     """`on_lce(graphs, flipped, inputs)`: converts graphs by name as one file, in one orientation, and runs it."""
 
