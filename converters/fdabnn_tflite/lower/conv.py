@@ -37,13 +37,13 @@ def _reaching_the_end(kernels: FloatArray, size: Sequence[int], op: Conv2d) -> F
     """Kernels [height, width, ...] with rows and columns of zeros, so that the last window ends with the image.
 
     Where a stride leaves out the last row or column, the formula of SAME has a negative number of zeros to pad. TensorFlow pads none;
-    XNNPACK in TensorFlow 2.21 computes wrong values for kernels of one row (findings/tensorflow-xnnpack-rows-left-out.sh).
+    XNNPACK in TensorFlow 2.21 computes wrong values then, for kernels of one row or two (findings/tensorflow-xnnpack-rows-left-out.sh).
     """
     pads = [(0, 0)] * kernels.ndim
     for axis in (0, 1):
         out = -(-size[axis] // op.stride[axis])
         missing = size[axis] - (out - 1) * op.stride[axis] - kernels.shape[axis]
-        if kernels.shape[axis] == 1 and missing > 0:
+        if missing > 0 and (kernels.shape[axis] == 1 or op.dilation[axis] == 1):
             pads[axis] = (0, missing)
     return np.pad(kernels, pads)
 
