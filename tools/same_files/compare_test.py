@@ -15,6 +15,8 @@ from fdabnn_deploy.targets.converter import ConvertOptions
 from fdabnn_deploy.targets.installed import find_converter
 from same_files.compare import table
 
+pytestmark = pytest.mark.runtimes
+
 INFO = ModelInfo("small", (3, 9, 9))
 
 
