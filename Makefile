@@ -64,8 +64,8 @@ FAST := env --unset=CI $(BIN)/python tools/without absent $(BIN)/pytest -m 'not 
 test-fast: $(LIBRARY) ## run the tests that need no external runtime and no system package
 	$(FAST) $(PYTEST_ARGS)
 
-# Of test-fast only: whole runs of `make test` take too long to trace. The figure to hold, `fail_under` of [tool.coverage.report] in
-# pyproject.toml, is not measured yet.
+# Of test-fast only: whole runs of `make test` take too long to trace. The figure to hold is `fail_under` of [tool.coverage.report] in
+# pyproject.toml.
 .PHONY: coverage
 coverage: $(LIBRARY) ## measure the lines and branches that test-fast runs
 	$(FAST) $(PYTEST_ARGS) --cov --cov-branch --cov-report=term:skip-covered --cov-report=html:build/coverage
