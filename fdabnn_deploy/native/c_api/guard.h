@@ -86,7 +86,7 @@ int RunPrepared(const Prepared<K>* prepared, const typename K::CallTensors& tens
   });
 }
 
-// What the structures of the C interface call as Windows does.
+// Fills Windows from the structures of the C interface.
 template <class Params>
 void CopyConv(const Params& from, fdabnn::Windows* to) {
   to->kernel_h = from.kernel_h;

@@ -5,7 +5,7 @@
 namespace fdabnn {
 namespace {
 
-// What a layer has beside its convolution; what is left out is empty.
+// The constants of a layer other than its filters; those left out are empty.
 struct Epilogue {
   Epilogue(Random& random, int channels)
       : slope(Maybe(random, channels)), scale(Maybe(random, channels)), offset(Maybe(random, channels)) {}

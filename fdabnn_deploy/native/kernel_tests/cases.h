@@ -1,4 +1,4 @@
-// What the tests of kernels share: drawn cases, and results as bits, because == knows nothing of the sign of zero.
+// Shared by the tests of kernels: drawn cases, and results as bits, because == knows nothing of the sign of zero.
 #pragma once
 
 #include <cstdint>

@@ -1,4 +1,4 @@
-// What tests of kernels work on: numbers, arrays and parameters drawn with a seed.
+// Numbers, arrays and parameters for tests of kernels, drawn with a seed.
 #pragma once
 
 #include <algorithm>

@@ -1,4 +1,4 @@
-// What the drivers of binary convolutions share, whatever becomes of the counts: counted_conv.h, dense.h and those that use them.
+// Shared by the drivers of binary convolutions, whatever becomes of the counts: counted_conv.h, dense.h and their users.
 #pragma once
 
 #include <algorithm>

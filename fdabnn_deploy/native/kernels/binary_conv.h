@@ -1,4 +1,4 @@
-// What binary convolutions have in common, whatever becomes of their sums.
+// The common base of binary convolutions, whatever becomes of their sums.
 #pragma once
 
 #include "kernels/windows.h"
