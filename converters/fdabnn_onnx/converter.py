@@ -45,9 +45,10 @@ class OnnxConverter:
         """
         if options.batch is not None and options.batch < 1:
             raise UsageError(f"batch size {options.batch}: give a positive number, or 'dynamic'")
-        content = build_model(graph, info, options.batch).SerializeToString(deterministic=True)
+        standard = decompose(graph)
+        content = build_model(standard, info, options.batch).SerializeToString(deterministic=True)
         finished = onnx.load_model_from_string(content)
-        check_model(finished, decompose(graph), options.batch)
+        check_model(finished, standard, options.batch)
         notes = [check_simplified(finished)]
         if options.kernels == "packed":
             finished = build_packed(graph, info, options.batch)

@@ -23,7 +23,7 @@ from fdabnn_tflite.saved_model import INPUT, OUTPUT
 from fdabnn_tflite.tensor_layout import Form, natural_form, stored_shape
 from fdabnn_tflite.tensorflow_emitter import op_names
 
-_ROLES = {
+ROLES = {
     "LceBconv2d": ("input", "weight", "multiplier", "bias", "threshold"),
     "CONV_2D": ("input", "weight", "bias"),
     "DEPTHWISE_CONV_2D": ("input", "weight", "bias"),
@@ -162,7 +162,7 @@ def _names(model: Any, emitter: Emitter, places: dict[str, tuple[int, Form]], sc
         code = model.operatorCodes[operator.opcodeIndex]
         kind = _text(code.customCode) or kinds[max(code.deprecatedBuiltinCode, code.builtinCode)]
         owner = _owner(main, operator, emitter)
-        roles = _ROLES.get(kind, ())
+        roles = ROLES.get(kind, ())
         for i, index in enumerate(map(int, operator.inputs)):
             if index >= 0:
                 names.setdefault(index, f"{owner}/{roles[i] if i < len(roles) else 'constant'}")

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fdabnn_deploy.ir.composites import BinaryBlock
 from fdabnn_deploy.ir.graph import Graph, Node
 from fdabnn_deploy.ir.ops import Add, Affine, BinaryConv2d, BinaryLinear, FloatArray, PRelu
+from fdabnn_deploy.native.reference import pack
 from fdabnn_onnx.emitter import Emitter
 from fdabnn_onnx.lower import LOWERINGS
 from fdabnn_onnx.packed.operator_domain import constant, emit
@@ -156,7 +156,7 @@ class BlockWriter:
         assert isinstance(op, BinaryConv2d | BinaryLinear)
         dense = isinstance(op, BinaryLinear)
         weight = op.weight.reshape(*op.weight.shape, 1, 1) if dense else op.weight
-        filters = pack_signs(weight.transpose(0, 2, 3, 1) < 0)
+        filters = pack(weight.transpose(0, 2, 3, 1) < 0).view(np.int32)
         inputs = [words, constant(to, f"{layer.name}/filter", filters)]
         for part in PARTS:
             values = form.constants.get(part)
@@ -181,11 +181,3 @@ class BlockWriter:
 
 def _takes_sign(node: Node) -> bool:
     return isinstance(node.op, BinaryBlock) and node.op.takes_sign
-
-
-def pack_signs(bits: NDArray[np.bool_]) -> NDArray[np.int32]:
-    """[..., channels] -> words [..., ceil(channels / 32)]; see docs/ops/pack-signs.md."""
-    channels = bits.shape[-1]
-    filled = np.zeros((*bits.shape[:-1], -(-channels // WORD) * WORD), np.uint8)
-    filled[..., :channels] = bits
-    return np.packbits(filled, axis=-1, bitorder="little").view("<i4").astype(np.int32)

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fdabnn_deploy.ir.ops import Array, FloatArray
+from fdabnn_deploy.native.reference import pack
 from fdabnn_tflite.writer.function import Op, Value
 from fdabnn_tflite.writer.simplify import Function
 
@@ -51,9 +52,7 @@ class BinaryLayer:
         bits = self.op.attributes["weight"].transpose(3, 0, 1, 2) < 0
         if self.packed and self.scale is not None:
             bits = bits ^ (self.scale < 0)[:, None, None, None]
-        filled = np.zeros((*bits.shape[:-1], -(-bits.shape[-1] // WORD) * WORD), np.uint8)
-        filled[..., : bits.shape[-1]] = bits
-        return np.packbits(filled, axis=-1, bitorder="little").view("<i4").astype(np.int32)
+        return pack(bits).view(np.int32)
 
     def thresholds(self) -> NDArray[np.int32]:
         """Per channel the largest p whose sign is +, -1 where there is none."""

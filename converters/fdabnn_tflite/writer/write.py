@@ -8,24 +8,16 @@ import numpy as np
 
 from fdabnn_deploy.ir.graph import Graph
 from fdabnn_deploy.ir.ops import Array, Sign
-from fdabnn_tflite.finish import distinct, finished_bytes, tensor_map
+from fdabnn_tflite.finish import ROLES, distinct, finished_bytes, tensor_map
 from fdabnn_tflite.lower.table import lower_graph
 from fdabnn_tflite.runtime.tensors import Layout
 from fdabnn_tflite.runtime.tflite_file import FLOAT32, INT32
-from fdabnn_tflite.tensor_layout import Form
+from fdabnn_tflite.tensor_layout import Form, natural_form, stored_shape
 from fdabnn_tflite.writer.binary import WORD, BinaryLayer, BinaryPlan
 from fdabnn_tflite.writer.function import Op, Recorder, Value
 from fdabnn_tflite.writer.options import SAME, VALID, file_operator
 from fdabnn_tflite.writer.simplify import Function, simplify
 from fdabnn_tflite.writer.tables import BOOL, Tables
-
-_ROLES = {
-    "CONV_2D": ("input", "weight", "bias"),
-    "DEPTHWISE_CONV_2D": ("input", "weight", "bias"),
-    "FULLY_CONNECTED": ("input", "weight", "bias"),
-    "PRELU": ("input", "slope"),
-}
-"""Names of an operator's inputs where they are constants; all others are called `constant`."""
 
 
 def write_flatbuffer(
@@ -53,8 +45,6 @@ def write_flatbuffer(
 
 
 def _stored(graph: Graph, name: str) -> tuple[int, ...]:
-    from fdabnn_tflite.tensor_layout import natural_form, stored_shape
-
     shape = graph.shape(name)
     return stored_shape(shape, natural_form(shape))
 
@@ -111,7 +101,7 @@ class _Writer:
     def _builtin(
         self, op: Op, name: str, inputs: list[Value | Array], options: str, values: dict[str, Any]
     ) -> None:
-        roles = _ROLES.get(name, ())
+        roles = ROLES.get(name, ())
         indices = [
             self._input(value, _owner(op), roles[i] if i < len(roles) else "constant")
             for i, value in enumerate(inputs)

@@ -1,4 +1,4 @@
-// What becomes of the finished sums of a convolution, for vectors of any length and single values. In an anonymous namespace, because files
+// The finish of the sums of a convolution, for vectors of any length and single values. In an anonymous namespace, because files
 // of different instruction sets compile it.
 #pragma once
 

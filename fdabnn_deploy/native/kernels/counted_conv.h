@@ -1,4 +1,4 @@
-// What Bconv and BinaryLayer are alike: a kernel of a level counts the taps that differ, by rows of an image or by images of a dense layer.
+// The base of Bconv and BinaryLayer: a kernel of a level counts the taps that differ, by rows of an image or by images of a dense layer.
 #pragma once
 
 #include <algorithm>

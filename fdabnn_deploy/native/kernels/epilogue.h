@@ -1,4 +1,4 @@
-// What follows the counts of binary convolutions, for vectors of any length: the two formulas, and where pixels find their corrections. In
+// The epilogue of binary convolutions, for vectors of any length: the two formulas, and where pixels find their corrections. In
 // an anonymous namespace, because files of different instruction sets compile it.
 #pragma once
 

@@ -1,4 +1,4 @@
-// What every kernel is that moves windows over images: prepared once for its parameters and constants, sized to its input, then run.
+// The base of kernels that move windows over images: prepared once for its parameters and constants, sized to its input, then run.
 #pragma once
 
 #include <algorithm>

@@ -1,4 +1,4 @@
-// What zero padding takes from a binary convolution. A tap outside of the image counts there as +1, so that a sum of products is too large
+// The share of zero padding in a binary convolution. A tap outside of the image counts there as +1, so that a sum of products is too large
 // by what the filter has there:
 //
 //   outside = sum of the filter's values at the taps that lie outside

@@ -1,4 +1,4 @@
-// What the operators have in common that move windows over images [N, H, W, ...]: their kernel is an ImageKernel.
+// The common base of operators that move windows over images [N, H, W, ...]: their kernel is an ImageKernel.
 #pragma once
 
 #include <memory>
