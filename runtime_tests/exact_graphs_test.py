@@ -167,9 +167,9 @@ def on_onnx_runtime(tally: Tally, networks: Sequence[Network], folder: Path) -> 
 
 def tflite_file(graph: Graph, flipped: bool, via: Via) -> bytes:
     if via == "own":
-        return write_flatbuffer(graph, flipped, None, "networks", {})[0]
+        return write_flatbuffer(graph, flipped, None, ModelInfo("networks", (1, 1, 1)))[0]
     data, emitter, results = build_flatbuffer(graph, flipped, None)
-    finished = finish_file(data, emitter, "networks", {}, resizable=True)
+    finished = finish_file(data, emitter, ModelInfo("networks", (1, 1, 1)), resizable=True)
     check_counts(parse_tflite(finished), emitter, results)
     return finished
 

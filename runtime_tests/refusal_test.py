@@ -66,8 +66,10 @@ class WrongConverter:
     def convert(self, graph: Graph, info: ModelInfo, path: Path, options: ConvertOptions) -> Artifact:
         return CONVERTER.convert(self._spoilt(graph), info, path, options)
 
-    def variants(self, graph: Graph, info: ModelInfo, artifact: Artifact, folder: Path) -> dict[str, Path]:
-        return CONVERTER.variants(self._spoilt(graph), info, artifact, folder)
+    def variants(
+        self, graph: Graph, info: ModelInfo, artifact: Artifact, options: ConvertOptions, folder: Path
+    ) -> dict[str, Path]:
+        return CONVERTER.variants(self._spoilt(graph), info, artifact, options, folder)
 
 
 @dataclass(frozen=True)

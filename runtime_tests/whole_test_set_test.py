@@ -18,7 +18,7 @@ from fdabnn_deploy.frontend.capture import capture
 from fdabnn_deploy.ir.reference import evaluate
 from fdabnn_deploy.runtimes import registry
 from fdabnn_deploy.runtimes.torch_graph import TorchGraphSession
-from fdabnn_deploy.targets.converter import Artifact
+from fdabnn_deploy.targets.converter import Artifact, ConvertOptions
 from fdabnn_deploy.targets.installed import find_converter
 from fdabnn_deploy.transforms.deploy import deploy
 from fdabnn_deploy.verify.metrics import compare_outputs
@@ -71,7 +71,8 @@ def test_10000_images_under_every_setting(
     graph = make_exact(deploy(capture(source.module, source.info.input_shape)).graph, record=record).graph
     artifact = Artifact("onnx", files[0], {}, ())
     forms = dict.fromkeys(files, "as written") | {
-        file: name for name, file in onnx.variants(graph, source.info, artifact, tmp_path).items()
+        file: name
+        for name, file in onnx.variants(graph, source.info, artifact, ConvertOptions(), tmp_path).items()
     }
     expected = run_in_batches(TorchGraphSession(graph), images)
     found = {"NumPy reference": 0, "PyTorch, 2 threads": 0}

@@ -58,7 +58,9 @@ class OnnxConverter:
         write_whole(path, checksum.seal(content))
         return Artifact(TARGET.name, path, count_ops(finished), tuple(notes))
 
-    def variants(self, graph: Graph, info: ModelInfo, artifact: Artifact, folder: Path) -> dict[str, Path]:
+    def variants(
+        self, graph: Graph, info: ModelInfo, artifact: Artifact, options: ConvertOptions, folder: Path
+    ) -> dict[str, Path]:
         """The file as onnx-simplifier leaves it, and one of batch size 4; see `fdabnn_deploy.targets.converter.Converter.variants`.
 
         onnx-simplifier does not know packed operators: of such a file there is no simplified form.

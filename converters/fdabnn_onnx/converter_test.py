@@ -50,7 +50,7 @@ def test_packed_kernels(tmp_path: Path) -> None:
     assert artifact.op_counts[f"BinaryConv{ONE_BIT}"] == sum(one_bit.values()) > 0
     assert not artifact.op_counts.keys() & one_bit.keys()
     assert packed.stat().st_size < standard.stat().st_size
-    forms = CONVERTER.variants(network(), INFO, artifact, tmp_path)
+    forms = CONVERTER.variants(network(), INFO, artifact, ConvertOptions(), tmp_path)
     assert list(forms) == ["batch 4"]
     assert is_packed(onnx.load(forms["batch 4"]))
 

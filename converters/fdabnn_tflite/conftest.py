@@ -11,6 +11,7 @@ import pytest
 
 from fdabnn_deploy.conformance.merged import merged
 from fdabnn_deploy.ir.graph import Graph
+from fdabnn_deploy.ir.model_info import ModelInfo
 from fdabnn_deploy.ir.ops import Array, FloatArray, Input
 from fdabnn_deploy.ir.reference import evaluate_all
 from fdabnn_tflite.convert import check_counts
@@ -57,10 +58,10 @@ def on_lce(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
             shapes = [node.op.shape for node in graph if isinstance(node.op, Input)]
             given.setdefault(key, [rng.standard_normal((2, *shape), dtype=np.float32) for shape in shapes])
         if request.param == "own writer":
-            finished, _ = write_flatbuffer(merged(graphs), flipped, 1, "graphs", {})
+            finished, _ = write_flatbuffer(merged(graphs), flipped, 1, ModelInfo("graphs", (1, 1, 1)))
         else:
             data, emitter, results = build_flatbuffer(merged(graphs), flipped, 1)
-            finished = finish_file(data, emitter, "graphs", {})
+            finished = finish_file(data, emitter, ModelInfo("graphs", (1, 1, 1)))
             check_counts(parse_tflite(finished), emitter, results)
         path = Path(tmp_path_factory.mktemp("on_lce"), "graphs.tflite")
         path.write_bytes(finished)

@@ -48,16 +48,22 @@ class TfliteConverter:
         write_whole(path, finished)
         return Artifact(TARGET.name, path, parse_tflite(finished).op_counts(), _notes(emitter, options))
 
-    def variants(self, graph: Graph, info: ModelInfo, artifact: Artifact, folder: Path) -> dict[str, Path]:
-        """No variants: there is no optimiser of TFLite files to try, and LCE's interpreter takes one image at a time."""
-        return {}
+    def variants(
+        self, graph: Graph, info: ModelInfo, artifact: Artifact, options: ConvertOptions, folder: Path
+    ) -> dict[str, Path]:
+        """With `--via both` the file of LCE's converter; there is no optimiser of TFLite files to try."""
+        if options.via != "both":
+            return {}
+        path = folder / f"{artifact.path.stem}.lce{TARGET.suffix}"
+        write_whole(path, _via_lce(decompose(graph), info, options.batch)[0])
+        return {"LCE's converter": path}
 
 
 CONVERTER = TfliteConverter()
 
 
 def _written(graph: Graph, info: ModelInfo, batch: int | None) -> tuple[bytes, Emitter]:
-    finished, recorder = write_flatbuffer(graph, choose_flipped(graph), batch, info.name, info.metadata())
+    finished, recorder = write_flatbuffer(graph, choose_flipped(graph), batch, info)
     layers = parse_tflite(finished).op_counts().get("LceBconv2d", 0)
     if layers != len(recorder.binary_layers):
         raise FdabnnError(
@@ -69,7 +75,7 @@ def _written(graph: Graph, info: ModelInfo, batch: int | None) -> tuple[bytes, E
 
 def _via_lce(graph: Graph, info: ModelInfo, batch: int | None) -> tuple[bytes, Emitter]:
     data, emitter, results = build_flatbuffer(graph, choose_flipped(graph), batch)
-    finished = finish_file(data, emitter, info.name, info.metadata(), resizable=batch is None)
+    finished = finish_file(data, emitter, info, resizable=batch is None)
     check_counts(parse_tflite(finished), emitter, results)
     return finished, emitter
 

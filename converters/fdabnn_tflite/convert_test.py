@@ -236,7 +236,7 @@ def test_every_count_is_checked() -> None:
         Node("c", ops.BinaryConv2d(weight), ("s",)),
     ]
     data, emitter, results = build_flatbuffer(Graph(nodes, ["c"]), False, 1)
-    file = parse_tflite(finish_file(data, emitter, "one", {}))
+    file = parse_tflite(finish_file(data, emitter, ModelInfo("one", (1, 1, 1))))
     check_counts(file, emitter, results)
     emitter.signs["another"] = emitter.signs["in_0000"]
     with pytest.raises(FdabnnError, match="1 LceQuantize instead of 2"):
@@ -263,6 +263,6 @@ def test_pools_that_only_a_pool_on_bits_reads_work_on_bits_too() -> None:
         Node("l", ops.BinaryLinear(weight[:, :, 0, 0]), ("t",)),
     ]
     data, emitter, results = build_flatbuffer(Graph(nodes, ["c", "l"]), False, 1)
-    file = parse_tflite(finish_file(data, emitter, "pools", {}))
+    file = parse_tflite(finish_file(data, emitter, ModelInfo("pools", (1, 1, 1))))
     check_counts(file, emitter, results)
     assert file.op_counts()["LceBMaxPool2d"] == 3

@@ -14,12 +14,14 @@ from typing import Any
 import numpy as np
 
 from fdabnn_deploy.ir.graph import Graph
+from fdabnn_deploy.ir.model_info import ModelInfo
 from fdabnn_deploy.ir.ops import BATCH, BinaryConv2d, BinaryLinear, Conv2d, Linear, Shape, Sign
 from fdabnn_tflite.emitter import Emitter
 from fdabnn_tflite.runtime.pack import pack_tflite
 from fdabnn_tflite.runtime.tensors import TENSORS_KEY, Layout, TensorMap, TensorPlace
 from fdabnn_tflite.runtime.tflite_file import DIGEST_KEY, FLOAT32, INT32, digest, digest_place
 from fdabnn_tflite.saved_model import INPUT, OUTPUT
+from fdabnn_tflite.standard_metadata import KEY, standard_metadata
 from fdabnn_tflite.tensor_layout import Form, natural_form, stored_shape
 from fdabnn_tflite.tensorflow_emitter import op_names
 
@@ -33,16 +35,13 @@ ROLES = {
 """Names of an operator's inputs where they are constants; all others are called `constant`."""
 
 
-def finish_file(
-    data: bytes, emitter: Emitter, name: str, metadata: dict[str, str], resizable: bool = False
-) -> bytes:
+def finish_file(data: bytes, emitter: Emitter, info: ModelInfo, resizable: bool = False) -> bytes:
     """Finishes a file; see the module.
 
     Args:
         data: as LCE's converter wrote it.
         emitter: that lowered the graph.
-        name: of the model, which viewers show as the file's description.
-        metadata: keys and texts to write beside those of this module.
+        info: of the model: its name, which viewers show as the file's description, and its metadata.
         resizable: whether to mark the batch dimension as free, and to free it in the constants of reshapes: the converter moves
             dimensions of size 1 by a reshape to a constant shape, batch 1 included.
 
@@ -62,28 +61,34 @@ def finish_file(
             tensor.shapeSignature = np.array([BATCH, *tensor.shape[1:]], dtype=np.int32)
     if resizable:
         _free_reshapes(model, schema)
-    return finished_bytes(model, schema, name, metadata, tensor_map(main, emitter, places).dumps())
+    return finished_bytes(model, schema, info, emitter.graph, tensor_map(main, emitter, places))
 
 
-def finished_bytes(model: Any, schema: Any, name: str, metadata: dict[str, str], tensors: str) -> bytes:
+def finished_bytes(model: Any, schema: Any, info: ModelInfo, graph: Graph, tensors: TensorMap) -> bytes:
     """The bytes of a model with its metadata and checksum.
 
     Args:
         model: a `ModelT`.
         schema: the generated module that it comes from.
-        name: of the model.
-        metadata: keys and texts.
-        tensors: the text of its tensor map.
+        info: of the model.
+        graph: that the model computes.
+        tensors: how its tensors lie in the model.
     """
-    model.description = name
-    entries = {**metadata, TENSORS_KEY: tensors, DIGEST_KEY: "0" * 64}
+    model.description = info.name
+    texts = {**info.metadata(), TENSORS_KEY: tensors.dumps(), DIGEST_KEY: "0" * 64}
+    entries = {key: text.encode() for key, text in texts.items()}
+    standard = standard_metadata(graph, info)
+    if standard is not None:
+        entries[KEY] = standard.content
     for key in sorted(entries):
         buffer, entry = schema.BufferT(), schema.MetadataT()
-        buffer.data = np.frombuffer(entries[key].encode(), dtype=np.uint8)
+        buffer.data = np.frombuffer(entries[key], dtype=np.uint8)
         entry.name, entry.buffer = key, len(model.buffers)
         model.buffers.append(buffer)
         model.metadata = [*(model.metadata or []), entry]
     packed = pack_tflite(model, schema)
+    if standard is not None:
+        packed = standard.append_files(packed)
     place = digest_place(packed)
     assert place is not None
     return packed[:place] + digest(packed, place) + packed[place + 64 :]

@@ -9,6 +9,7 @@ import pytest
 
 from fdabnn_deploy.ir import ops
 from fdabnn_deploy.ir.graph import Graph, Node
+from fdabnn_deploy.ir.model_info import ModelInfo
 from fdabnn_deploy.ir.reference import evaluate
 from fdabnn_tflite.finish import finish_file
 from fdabnn_tflite.runtime.lce import LceRuntime
@@ -20,6 +21,7 @@ from fdabnn_tflite.saved_model import build_flatbuffer
 pytestmark = pytest.mark.runtimes
 
 RNG = np.random.default_rng(4)
+INFO = ModelInfo("tiny", (3, 16, 16), mean=(0.5,), std=(1,))
 
 
 def binary(outputs: int, inputs: int, stride: int) -> ops.BinaryConv2d:
@@ -59,7 +61,7 @@ def built() -> Any:
 @pytest.fixture(scope="module")
 def finished(built: Any) -> bytes:
     data, emitter, _ = built
-    return finish_file(data, emitter, "tiny", {"sign": "x < 0 ? -1 : +1", "mean": "[0.5]"})
+    return finish_file(data, emitter, INFO)
 
 
 def test_tensors_have_the_graphs_names_and_parameters_those_of_their_layer(finished: bytes) -> None:
@@ -130,14 +132,14 @@ def test_finishing_changes_no_constant(built: Any, finished: bytes) -> None:
 
 def test_the_same_graph_gives_the_same_bytes(finished: bytes) -> None:
     data, emitter, _ = build_flatbuffer(NETWORK, True, 1)
-    assert finish_file(data, emitter, "tiny", {"mean": "[0.5]", "sign": "x < 0 ? -1 : +1"}) == finished
+    assert finish_file(data, emitter, INFO) == finished
 
 
 def test_a_resizable_file_marks_its_batch(built: Any) -> None:
     from larq_compute_engine.mlir.python import tflite_schema as schema
 
     data, emitter, _ = built
-    resizable = finish_file(data, emitter, "tiny", {}, resizable=True)
+    resizable = finish_file(data, emitter, ModelInfo("tiny", (1, 1, 1)), resizable=True)
     tensors = schema.ModelT.InitFromPackedBuf(resizable, 0).subgraphs[0].tensors
     signatures = {tensor.name.decode(): tensor.shapeSignature for tensor in tensors}
     assert signatures["image"].tolist() == [-1, 16, 16, 3]
@@ -173,7 +175,7 @@ def test_a_wide_layer_of_equal_weights_has_them_as_a_constant(
     graph = Graph([Node("x", ops.Input(shape)), Node("s", ops.Sign(), ("x",)), Node("y", op, ("s",))], ["y"])
     data, emitter, _ = build_flatbuffer(graph, False, 1)
     path = tmp_path / "equal.tflite"
-    path.write_bytes(finish_file(data, emitter, "equal", {}))
+    path.write_bytes(finish_file(data, emitter, ModelInfo("equal", (1, 1, 1))))
     file = parse_tflite(path.read_bytes())
     assert "FILL" not in file.op_counts()
     assert file.op_counts()["LceBconv2d"] == 1

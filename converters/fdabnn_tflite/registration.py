@@ -17,7 +17,8 @@ TARGET = Target(
     checksum="fdabnn_tflite.runtime.tflite_file:status_of_file",
     reader="fdabnn_tflite.prove.tflite:read_forms",
     packed_signs=True,
-    via=("lce",),
+    via=("lce", "both"),
+    via_needs="fdabnn_tflite.saved_model:check_installed",
     measuring="fdabnn_tflite.measure.tools:TOOLS",
     device=DevicePackage("LiteRT", "ai-edge-litert", "libLiteRt.so", r"ai_edge_litert/libLiteRt\.so"),
 )

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 from typing import Any
 
 from fdabnn_deploy.errors import RuntimeMissingError
 from fdabnn_deploy.ir.graph import Graph
 from fdabnn_deploy.ir.ops import BATCH, Array
+from fdabnn_deploy.system.plugins import INSTALL_LCE
 from fdabnn_deploy.system.scratch import ScratchFolder
 from fdabnn_tflite.lower.table import lower_graph
 from fdabnn_tflite.runtime.native_stderr import native_stderr
@@ -30,11 +32,26 @@ def import_tensorflow() -> tuple[Any, Any]:
             import tensorflow as tf
             from larq_compute_engine.mlir.python import converter
     except ImportError as error:
-        raise RuntimeMissingError(
-            f"target 'tflite' needs tensorflow and larq-compute-engine ({error}): install them with  "
-            "pip install 'fdabnn-deploy[export]'"
-        ) from None
+        raise _missing(str(error)) from None
     return tf, converter
+
+
+def _missing(reason: str) -> RuntimeMissingError:
+    return RuntimeMissingError(
+        f"LCE's converter needs tensorflow and larq-compute-engine ({reason}), which exist for Python 3.11 and 3.12 on x86-64: install "
+        f"them with  {INSTALL_LCE}"
+    )
+
+
+def check_installed() -> None:
+    """Does nothing where TensorFlow and LCE are installed; loads neither.
+
+    Raises:
+        RuntimeMissingError: one of them is not installed.
+    """
+    for package in ("tensorflow", "larq_compute_engine"):
+        if importlib.util.find_spec(package) is None:
+            raise _missing(f"No module named '{package}'")
 
 
 def build_flatbuffer(

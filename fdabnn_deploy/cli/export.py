@@ -100,9 +100,9 @@ class _Batch(click.ParamType[Any]):
     "--via",
     default="own",
     show_default=True,
-    type=click.Choice(["own", "lce"]),
+    type=click.Choice(["own", "lce", "both"]),
     help="Of TFLite files. own: written by this package. lce: by TensorFlow and the converter of Larq Compute Engine, which have "
-    "to be installed. Both give the same bits.",
+    "to be installed. both: our own file, and the other is made, too, and compared with it bit by bit.",
 )
 @file_option("--json", "json_path", text="Write the whole report as JSON.")
 @click.option("--name", metavar="NAME", help="Of the files, without ending.  [default: the checkpoint's]")

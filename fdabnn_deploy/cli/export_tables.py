@@ -126,16 +126,10 @@ _PLURALS = {
 
 
 def print_parity(console: Console, report: Report) -> None:
-    """Files on runtimes: one line per file and runtime, one more for all its other settings together."""
+    """Files on runtimes: a line per file and runtime, one for all other settings of it together, one per further form of the file."""
     exact = report.numerics.mode == "exact"
     rows: list[tuple[str | Text, ...]] = []
-    for (runtime, target, default), group in _grouped(report.parity).items():
-        name = runtime_title(runtime)
-        version = "" if target is None else f" {group[0].version.partition('+')[0]}"
-        label = name + version if default else f"  {len(group)} other settings"
-        if target is None and not default:
-            label = f"{name}, {' and '.join(row.setting for row in group)}"
-        rows.append(_parity_cells(label, group))
+    rows += [_parity_cells(_label(group), group) for group in _grouped(report.parity)]
     for row in report.absent:
         absent = Text("--", "yellow"), runtime_title(row.runtime), "absent"
         rows.append((*absent, *[""] * 5))
@@ -153,14 +147,27 @@ def print_parity(console: Console, report: Report) -> None:
         console.print(Text(f"  {where} was not checked: {row.reason}", "yellow"), soft_wrap=True)
 
 
-def _grouped(rows: Iterable[ParityRow]) -> dict[tuple[str, str | None, bool], list[ParityRow]]:
-    """Per runtime and file the default setting, then the others."""
-    groups: dict[tuple[str, str | None, bool], list[ParityRow]] = {}
+def _grouped(rows: Iterable[ParityRow]) -> list[list[ParityRow]]:
+    """Per file and runtime the default setting, then the others; then per further form of the file all of it."""
+    groups: dict[tuple[str | None, str, str, bool], list[ParityRow]] = {}
     for row in rows:
+        runtime = "" if row.form else row.runtime
         for default in (True, False):
-            groups.setdefault((row.runtime, row.target, default), [])
-        groups[row.runtime, row.target, not row.setting].append(row)
-    return {key: group for key, group in groups.items() if group}
+            groups.setdefault((row.target, row.form, runtime, default), [])
+        groups[row.target, row.form, runtime, not (row.setting or row.form)].append(row)
+    return [group for group in groups.values() if group]
+
+
+def _label(group: Sequence[ParityRow]) -> str:
+    first, count = group[0], len(group)
+    if first.form:
+        return f"  {first.form}, {count} setting{'s' * (count != 1)}"
+    if first.target is None:
+        settings = " and ".join(row.setting for row in group)
+        return f"{runtime_title(first.runtime)}, {settings}" if settings else runtime_title(first.runtime)
+    if first.setting:
+        return f"  {count} other settings"
+    return f"{runtime_title(first.runtime)} {first.version.partition('+')[0]}"
 
 
 def _parity_cells(label: str, group: Sequence[ParityRow]) -> tuple[str | Text, ...]:

@@ -102,7 +102,7 @@ def export(
         kernels: of ONNX files: "standard" operators, which every runtime has, or "packed" ones (docs/custom-ops.md). TFLite files are
             always packed.
         via: who writes TFLite files: "own" this project's writer, "lce" TensorFlow and the converter of Larq Compute Engine, which have to
-            be installed. Both give the same bits.
+            be installed. Both give the same bits; "both" writes our own file and compares one of LCE's converter with it.
         allow_float: module paths of layers that may come out as float layers where they are meant to be binary, or patterns such as
             `layer1.*`; `*` for all, which lets a network pass that is not binary at all.
         capsule: write a golden capsule (docs/capsule.md) of the export: of its TFLite file, else of the ONNX file.
@@ -262,6 +262,8 @@ def _check_choices(
     choices.one_of(sign_zero, CHOICES, "sign_zero")
     check_kernels(kernels, chosen)
     check_via(via, chosen)
+    if via == "both" and numerics != "exact":
+        raise UsageError("--via both compares the bits of two writers' files: it needs exact numerics")
     if capsule is not None and numerics != "exact":
         raise UsageError("a capsule holds bits that every runtime has to compute: it needs exact numerics")
     if capsule is not None:

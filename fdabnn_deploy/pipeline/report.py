@@ -166,13 +166,14 @@ class ParityRow:
         runtime: its name.
         version: of it.
         target: of the file, None for the deployed graph itself.
-        setting: of runtime and file, empty for the default ones.
+        setting: of the runtime, empty for the default one.
         judged_by: `bits` against the exact graph, or `decisions` against the trained network.
         images: number of inputs compared.
         comparison: of the outputs.
         agreement: of the decisions.
         accuracy: where the samples have labels.
         within: with `decisions`, whether every output stays within the change that the gate allows the deployed graph; None with `bits`.
+        form: of the file, such as `simplified`; empty for the file itself.
     """
 
     runtime: str
@@ -185,6 +186,7 @@ class ParityRow:
     agreement: Agreement
     accuracy: float | None
     within: bool | None = None
+    form: str = ""
 
     @property
     def passed(self) -> bool:

@@ -48,12 +48,19 @@ def check_kernels(kernels: Kernels, chosen: Sequence[Target]) -> None:
 
 
 def check_via(via: Via, chosen: Sequence[Target]) -> None:
-    """Refuses another writer than a target's own where no chosen target has one.
+    """Refuses another writer than a target's own where no chosen target has one, or its packages are not installed.
 
     Raises:
-        UsageError: see there.
+        UsageError: no chosen target has one.
+        RuntimeMissingError: a package is not installed.
     """
-    if via != "own" and not any(via in target.via for target in chosen):
+    if via == "own":
+        return
+    able = [target for target in chosen if via in target.via]
+    for target in able:
+        if target.via_needs is not None:
+            target.load(target.via_needs)()
+    if not able:
         having = [target for target in targets.registered() if via in target.via]
         raise UsageError(
             f"--via {via} is a choice for {' and '.join(target.title for target in having)} files: add the target "

@@ -198,7 +198,7 @@ def convert_and_check(
             )
         sessions.append((runtime, session))
     if truth.exact:
-        rows += _check_settings(target, runtimes, graph, info, artifact, folder, truth, stages)
+        rows += _check_settings(target, runtimes, graph, info, artifact, options, folder, truth, stages)
     checks = truth.layer_checks
     alone = _check_layers(target, runtimes, info, folder, options, checks, stages) if checks else ()
     return CheckedFile(artifact, tuple(sessions), tuple(rows), alone, proofs, absent)
@@ -219,6 +219,7 @@ def _check_settings(
     graph: Graph,
     info: ModelInfo,
     artifact: Artifact,
+    options: ConvertOptions,
     folder: Path,
     truth: Reference,
     stages: Stages,
@@ -226,12 +227,11 @@ def _check_settings(
     few = truth.samples.head(SETTING_IMAGES)
     rows = []
     with stages.run("settings", target.name) as stage:
-        variants = target.converter().variants(graph, info, artifact, folder)
+        variants = target.converter().variants(graph, info, artifact, options, folder)
         for variant, path in {"": artifact.path, **variants}.items():
             for runtime in runtimes:
                 for setting, session in runtime.settings(path):
                     outputs = run_in_batches(session, few.images)
-                    label = f"{variant}, {setting}" if variant else setting
                     rows.append(
                         _row(
                             outputs,
@@ -240,8 +240,9 @@ def _check_settings(
                             runtime.name,
                             runtime.version(),
                             target.name,
-                            label,
+                            setting,
                             True,
+                            form=variant,
                         )
                     )
         stage.detail = f"{target.name}: {len(rows)} settings, {len(few)} inputs"
@@ -320,7 +321,8 @@ def failures(truth: Reference, files: Sequence[CheckedFile]) -> tuple[str, ...]:
 
 def _describe(row: ParityRow, against: str) -> str:
     where = f"{row.target} on {row.runtime}" if row.target else f"the deployed graph on {row.runtime}"
-    where += f" ({row.setting})" if row.setting else ""
+    special = ", ".join(filter(None, (row.form, row.setting)))
+    where += f" ({special})" if special else ""
     first = row.comparison.first
     if row.judged_by == "decisions" or first is None:
         return (
@@ -343,6 +345,7 @@ def _row(
     setting: str,
     exact: bool,
     limits: Sequence[float] = (),
+    form: str = "",
 ) -> ParityRow:
     wanted = [output[: len(samples)] for output in expected]
     within = None
@@ -360,6 +363,7 @@ def _row(
         agreement=parity.agreement(wanted, list(outputs)),
         accuracy=parity.accuracy(list(outputs), samples.labels),
         within=within,
+        form=form,
     )
 
 

@@ -10,6 +10,8 @@ from typing import Any
 from fdabnn_deploy.errors import RuntimeMissingError, UsageError
 
 INSTALL = "pip install 'fdabnn-deploy[export]'"
+INSTALL_LCE = "pip install 'fdabnn-deploy[export,lce]'"
+"""Besides: TensorFlow and Larq Compute Engine."""
 
 
 def names(group: str) -> list[str]:

@@ -10,7 +10,7 @@ from fdabnn_deploy.ir.graph import Graph
 from fdabnn_deploy.ir.model_info import ModelInfo
 
 Kernels = Literal["standard", "packed"]
-Via = Literal["own", "lce"]
+Via = Literal["own", "lce", "both"]
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,8 @@ class ConvertOptions:
         batch: the batch size written into the file, or None for any.
         kernels: of ONNX files. "standard": operators of ONNX, that any runtime has, binary layers in float; "packed": binary layers as
             operators of the domain `fdabnn`, for ONNX Runtime with this package's library (docs/custom-ops.md).
-        via: of TFLite files. "own": written by this project; "lce": by TensorFlow and the converter of Larq Compute Engine.
+        via: of TFLite files. "own": written by this project; "lce": by TensorFlow and the converter of Larq Compute Engine;
+            "both": by this project, and a variant by that converter is compared with it.
     """
 
     batch: int | None = 1
@@ -67,6 +68,8 @@ class Converter(Protocol):
         """
         ...
 
-    def variants(self, graph: Graph, info: ModelInfo, artifact: Artifact, folder: Path) -> dict[str, Path]:
+    def variants(
+        self, graph: Graph, info: ModelInfo, artifact: Artifact, options: ConvertOptions, folder: Path
+    ) -> dict[str, Path]:
         """Other forms that users give such a file, for checks: what each one is, and where in `folder` it was written."""
         ...

@@ -70,6 +70,7 @@ class Target:
             None where there is no prover: such files are written with float numerics only.
         kernels: choices of `--kernels` other than "standard".
         via: choices of `--via` beside "own".
+        via_needs: a function without arguments that raises `RuntimeMissingError` where a package for them is not installed.
         contents: a function (path) that gives a file's bytes with all that belongs to it; None where that is the file alone.
         packed_signs: whether its sessions give packed signs, which a capsule then checks.
         device: how the default runtime gets onto devices; None where `fdabnn-profile` does not take such files.
@@ -86,6 +87,7 @@ class Target:
     reader: str | None = None
     kernels: tuple[Kernels, ...] = ()
     via: tuple[Via, ...] = ()
+    via_needs: str | None = None
     contents: str | None = None
     packed_signs: bool = False
     device: DevicePackage | None = None

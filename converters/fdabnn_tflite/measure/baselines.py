@@ -14,6 +14,7 @@ from fdabnn_deploy.ir.ops import FloatArray
 from fdabnn_deploy.measure.baselines.baseline import BaselineLayer
 from fdabnn_deploy.measure.baselines.float32 import baseline_layers, rewrite
 from fdabnn_deploy.measure.baselines.int8 import Found, images_for, one_input
+from fdabnn_deploy.system.plugins import INSTALL_LCE
 from fdabnn_tflite.measure import float_tflite
 from fdabnn_tflite.runtime.flatbuffer import DamagedError
 from fdabnn_tflite.runtime.native_stderr import native_stderr
@@ -59,7 +60,7 @@ def quantised_baseline(content: bytes, layers: list[BaselineLayer], given: Float
             convert = importlib.import_module("tensorflow.lite.python.convert")
     except ImportError as error:
         raise RuntimeMissingError(
-            f"an int8 baseline of TFLite files needs tensorflow ({error}): install it with  pip install 'fdabnn-deploy[export]'"
+            f"an int8 baseline of TFLite files is made by TensorFlow's own quantiser ({error}): install it with  {INSTALL_LCE}"
         ) from None
 
     def feed() -> Iterator[list[FloatArray]]:

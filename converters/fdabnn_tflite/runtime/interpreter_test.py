@@ -116,7 +116,7 @@ def test_metadata_and_version(runtime: InterpreterRuntime, files: dict[int | Non
     ("module", "runtime", "reason"),
     [
         (litert, LiteRtRuntime(), "pip install ai-edge-litert"),
-        (tensorflow_lite, TfliteRuntime(), r"pip install 'fdabnn-deploy\[export\]'"),
+        (tensorflow_lite, TfliteRuntime(), r"pip install 'fdabnn-deploy\[export,lce\]'"),
     ],
 )
 def test_a_missing_package_is_named(

@@ -20,6 +20,7 @@ import numpy as np
 from fdabnn_deploy.errors import RuntimeMissingError, UsageError
 from fdabnn_deploy.ir.ops import Array, FloatArray
 from fdabnn_deploy.runtimes import batches
+from fdabnn_deploy.system.plugins import INSTALL_LCE
 from fdabnn_tflite.runtime.native_stderr import native_stderr
 from fdabnn_tflite.runtime.session import TfliteSession
 from fdabnn_tflite.runtime.tflite_file import TfliteFile, read_tflite
@@ -135,7 +136,7 @@ class LceRuntime:
 def _missing() -> RuntimeMissingError:
     return RuntimeMissingError(
         "runtime 'lce' needs the package larq-compute-engine (x86-64 Linux or macOS, Python 3.10 to 3.12): install it with  "
-        "pip install 'fdabnn-deploy[export]'"
+        f"{INSTALL_LCE}"
     )
 
 

@@ -9,6 +9,7 @@ from importlib.metadata import version as package_version
 from typing import Any
 
 from fdabnn_deploy.errors import RuntimeMissingError
+from fdabnn_deploy.system.plugins import INSTALL_LCE
 from fdabnn_tflite.runtime.interpreter import InterpreterRuntime, Package
 from fdabnn_tflite.runtime.native_stderr import native_stderr
 
@@ -42,6 +43,4 @@ class TfliteRuntime(InterpreterRuntime):
 
 
 def _missing() -> RuntimeMissingError:
-    return RuntimeMissingError(
-        "runtime 'tflite' needs TensorFlow: install it with  pip install 'fdabnn-deploy[export]'"
-    )
+    return RuntimeMissingError(f"runtime 'tflite' needs TensorFlow: install it with  {INSTALL_LCE}")

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from fdabnn_deploy.ir.graph import Graph
+from fdabnn_deploy.ir.model_info import ModelInfo
 from fdabnn_deploy.ir.ops import Array, Sign
 from fdabnn_tflite.finish import ROLES, distinct, finished_bytes, tensor_map
 from fdabnn_tflite.lower.table import lower_graph
@@ -21,7 +22,7 @@ from fdabnn_tflite.writer.tables import BOOL, Tables
 
 
 def write_flatbuffer(
-    graph: Graph, flipped: bool, batch: int | None, name: str, metadata: dict[str, str]
+    graph: Graph, flipped: bool, batch: int | None, info: ModelInfo
 ) -> tuple[bytes, Recorder]:
     """The file of a graph, and the function that it was lowered to.
 
@@ -29,8 +30,7 @@ def write_flatbuffer(
         graph: deployed, of standard operators.
         flipped: whether the network works on mirrored images.
         batch: the batch size, or None for a file with batch 1 that runtimes may resize.
-        name: of the model, which viewers show as the file's description.
-        metadata: keys and texts.
+        info: of the model, for its name and metadata.
 
     Raises:
         ModelRefusedError: an operator has no lowering.
@@ -41,7 +41,7 @@ def write_flatbuffer(
     function = Function(recorder.ops, results)
     simplify(function)
     writer = _Writer(function, recorder, Tables(resizable=batch is None))
-    return writer.write(arguments, name, metadata), recorder
+    return writer.write(arguments, info), recorder
 
 
 def _stored(graph: Graph, name: str) -> tuple[int, ...]:
@@ -71,7 +71,7 @@ class _Writer:
         self._floats: dict[Value, int] = {}
         self._bits: dict[Value, int] = {}
 
-    def write(self, arguments: tuple[Value, ...], name: str, metadata: dict[str, str]) -> bytes:
+    def write(self, arguments: tuple[Value, ...], info: ModelInfo) -> bytes:
         graph = self._recorder.graph
         for value, graph_name in zip(arguments, graph.inputs, strict=True):
             self._floats[value] = self._tables.tensor(value.shape, FLOAT32, graph_name)
@@ -86,8 +86,8 @@ class _Writer:
             list(zip(distinct(graph.inputs), inputs, strict=True)),
             list(zip(distinct(graph.outputs), outputs, strict=True)),
         )
-        text = tensor_map(model.subgraphs[0], self._recorder, places).dumps()
-        return finished_bytes(model, self._tables.schema, name, metadata, text)
+        tensors = tensor_map(model.subgraphs[0], self._recorder, places)
+        return finished_bytes(model, self._tables.schema, info, graph, tensors)
 
     def _write(self, op: Op) -> None:
         if op.kind == "BinaryConv":

@@ -15,6 +15,7 @@ from fdabnn_deploy.errors import ModelRefusedError
 from fdabnn_deploy.exact.make_exact import make_exact
 from fdabnn_deploy.ir import ops
 from fdabnn_deploy.ir.graph import Graph, Node
+from fdabnn_deploy.ir.model_info import ModelInfo
 from fdabnn_deploy.ir.ops import FloatArray
 from fdabnn_deploy.ir.reference import evaluate
 from fdabnn_tflite.runtime.lce import LceRuntime
@@ -31,7 +32,7 @@ BINARY = ("LceBconv2d", "LceQuantize", "LceBMaxPool2d", "LceDequantize")
 
 
 def written(graph: Graph, batch: int | None = 1) -> bytes:
-    return write_flatbuffer(graph, choose_flipped(graph), batch, "test", {"key": "value"})[0]
+    return write_flatbuffer(graph, choose_flipped(graph), batch, ModelInfo("test", (1, 1, 1)))[0]
 
 
 def exact_networks() -> dict[str, tuple[Graph, list[FloatArray]]]:
@@ -53,7 +54,7 @@ def test_random_networks_give_the_bits_of_the_reference_on_every_runtime(tmp_pat
     assert len(networks) > NETWORKS * 0.8
     for flipped in (False, True):
         chosen = {key: graph for key, (graph, _) in networks.items() if choose_flipped(graph) == flipped}
-        data, _ = write_flatbuffer(merged(chosen), flipped, None, "networks", {})
+        data, _ = write_flatbuffer(merged(chosen), flipped, None, ModelInfo("networks", (1, 1, 1)))
         (tmp_path / "networks.tflite").write_bytes(data)
         feed = [x for key in chosen for x in networks[key][1]]
         for runtime in (LiteRtRuntime(), LceRuntime(), TfliteRuntime()):
@@ -126,7 +127,7 @@ def weights(*shape: int) -> np.ndarray[tuple[int, ...], np.dtype[np.int8]]:
 )
 def test_operators(operators: tuple[ops.Op, ...], kinds: list[str], tmp_path: Path) -> None:
     graph = chain((4, 6, 6), *operators)
-    data, _ = write_flatbuffer(graph, False, 1, "chain", {})
+    data, _ = write_flatbuffer(graph, False, 1, ModelInfo("chain", (1, 1, 1)))
     assert [operator.name for operator in parse_tflite(data).operators] == kinds
     (tmp_path / "chain.tflite").write_bytes(data)
     x = np.random.default_rng(1).integers(-9, 9, (1, 4, 6, 6)).astype(np.float32)
