@@ -1,11 +1,11 @@
 # `make help` lists the targets. Variables of use, given as `make NAME=value ...`:
-#   PYTHON         Python 3.11 or 3.12 to build .venv with
+#   PYTHON         Python 3.11 to 3.14 to build .venv with
 #   FDABNN_DATA    folder that holds cifar-10/ (default: data)
 #   TORCH_INDEX    package index with the CPU builds of torch
 #   TORCH          torch to install instead of the pinned CPU build, e.g. torch==2.13.0 (with CUDA)
 #   PIP_INDEX_URL  package index for everything else
 #   PYTEST_ARGS    arguments for pytest (default: -n 2, two processes)
-#   EXTRAS         extras of the project to install (default: bench,export,train,test)
+#   EXTRAS         extras of the project to install (default: bench,export,lce,train,test)
 #   LONG           files whose tests `make test-long` runs, to run it in parts (default: all)
 
 SHELL := /bin/bash
@@ -19,7 +19,7 @@ NATIVE_SOURCES := $(shell find fdabnn_deploy/native \( -name '*.cc' -o -name '*.
 
 export FDABNN_DATA ?= data
 PYTEST_ARGS ?= -n 2
-EXTRAS ?= bench,export,train,test
+EXTRAS ?= bench,export,lce,train,test
 export PYTHON TORCH TORCH_INDEX
 ifdef PIP_INDEX_URL
 export PIP_INDEX_URL
@@ -32,7 +32,7 @@ CHECKPOINT ?= models/checkpoints/resnet20-cifar10.pt
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-$(STAMP): pyproject.toml constraints.txt tools/make/venv.sh
+$(STAMP): pyproject.toml constraints.txt constraints-lce.txt tools/make/venv.sh
 	@tools/make/venv.sh $(VENV) -e '.[$(EXTRAS)]'
 	@touch $@
 
@@ -50,7 +50,8 @@ arm-root: $(STAMP) ## make an arm64 system, and the library for it, to run under
 
 .PHONY: demo
 demo: $(LIBRARY) ## export the shipped checkpoint to ONNX and TFLite, verify and time it
-	$(BIN)/fdabnn-export $(CHECKPOINT) --target all --out build/demo
+	$(BIN)/fdabnn-export $(CHECKPOINT) --target all --out build/demo \
+		$$(test ! -d $(VENV)/lib/python*/site-packages/larq_compute_engine || echo --via both)
 
 .PHONY: test
 test: $(LIBRARY) ## run the tests

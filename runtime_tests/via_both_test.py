@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from fdabnn_deploy.errors import RuntimeMissingError, UsageError
 from fdabnn_deploy.ir.graph import Graph
 from fdabnn_deploy.ir.ops import Linear
 from fdabnn_deploy.pipeline.report import ExportParityError
-from fdabnn_tflite import convert, saved_model
+from fdabnn_tflite import convert
 
 FORM = "LCE's converter"
 
@@ -59,10 +60,8 @@ def test_float_numerics_are_refused(checkpoint: Path, tmp_path: Path) -> None:
 def test_a_missing_package_is_named_before_the_work(
     package: str, checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    find = saved_model.importlib.util.find_spec
-    monkeypatch.setattr(
-        saved_model.importlib.util, "find_spec", lambda name: None if name == package else find(name)
-    )
+    find = importlib.util.find_spec
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == package else find(name))
     with pytest.raises(RuntimeMissingError, match=rf"{package}.*\[export,lce\]"):
         export(checkpoint, tmp_path / "out")
     assert not (tmp_path / "out").exists()

@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# Makes a virtual environment and installs this project into it:
+# Makes a virtual environment and installs this project into it. The extra `lce` is left out, and said to be, where Larq Compute Engine
+# has no wheels; without it the versions are those of constraints.txt, with it those of constraints-lce.txt.
 #
 #   tools/make/venv.sh DIR REQUIREMENT...      for example: .venv -e '.[export,test]'
 #
 # Environment variables:
-#   PYTHON         interpreter to use instead of the first good one of python3.11, python3.12, python3
+#   PYTHON         interpreter to use instead of the first good one of python3.11, python3.12, python3.13, python3.14, python3
 #   TORCH          requirement to install for torch (default: the CPU build of the version in constraints.txt)
 #   TORCH_INDEX    package index that has the CPU builds of torch, asked when the configured one has none
 #   PIP_INDEX_URL  and pip's other variables and files are respected
@@ -20,10 +21,10 @@ torch_index=${TORCH_INDEX:-https://download.pytorch.org/whl/cpu}
 say() { printf 'venv: %s\n' "$*" >&2; }
 die() { say "$@"; exit 6; }
 
-is_supported() { "$1" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null; }
+is_supported() { "$1" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))' 2>/dev/null; }
 has_venv() { "$1" -c 'import ensurepip, venv' 2>/dev/null; }
 
-candidates() { printf '%s\n' ${PYTHON:-python3.11 python3.12 python3}; }
+candidates() { printf '%s\n' ${PYTHON:-python3.11 python3.12 python3.13 python3.14 python3}; }
 
 find_python() {
     local name
@@ -49,21 +50,22 @@ missing_package() {
     case $(. /etc/os-release 2>/dev/null && echo "${ID:-}-${VERSION_ID:-}") in
         debian-12 | ubuntu-22.04) echo python3.11-venv ;;
         ubuntu-24.04) echo python3.12-venv ;;
+        debian-13) echo python3.13-venv ;;
     esac
 }
 
 if [[ ! -x $venv/bin/python ]] || ! "$venv/bin/python" -m pip --version >/dev/null 2>&1; then
     if ! python=$(find_python); then
-        [[ -z ${PYTHON:-} ]] || die "PYTHON=$PYTHON is not a Python 3.11 or 3.12 that can make virtual environments"
+        [[ -z ${PYTHON:-} ]] || die "PYTHON=$PYTHON is not a Python 3.11 to 3.14 that can make virtual environments"
         package=$(missing_package)
-        [[ -n $package ]] || die "needs Python 3.11 or 3.12 and found none; install one and name it: make PYTHON=/path/to/python3.12"
+        [[ -n $package ]] || die "needs Python 3.11 to 3.14 and found none; install one and name it: make PYTHON=/path/to/python3.12"
         if [[ ${CI:-} != true || $EUID != 0 ]]; then
             die "a system package is missing; install it with: sudo apt-get install $package"
         fi
         say "installing the system package $package"
         apt-get update -qq
         DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "$package" >/dev/null
-        python=$(find_python) || die "no usable Python 3.11 or 3.12, although $package is installed"
+        python=$(find_python) || die "no usable Python 3.11 to 3.14, although $package is installed"
     fi
     say "creating $venv with $("$python" --version)"
     "$python" -m venv --clear "$venv"
@@ -96,10 +98,25 @@ if [[ $installed_torch != "$torch_version" || -n ${TORCH:-} ]]; then
     fi
 fi
 
-say "installing $*"
-# Without build isolation the build backend and the compiler come pinned from constraints.txt, too.
-pip+=(--constraint "$root/constraints.txt")
+# Larq Compute Engine's wheels: Linux on x86-64 and macOS, Python up to 3.12.
+requirements=() constraints=$root/constraints.txt
+for requirement in "$@"; do
+    if [[ $requirement =~ [[,]lce[],] ]]; then
+        if "$venv/bin/python" -c 'import platform, sys
+sys.exit(not (sys.version_info < (3, 13) and (sys.platform, platform.machine()) in {("linux", "x86_64"), ("darwin", "x86_64"), ("darwin", "arm64")}))'
+        then
+            constraints=$root/constraints-lce.txt
+        else
+            say "Larq Compute Engine has no wheels for $("$venv/bin/python" --version) on $(uname -sm): nothing is compared with it"
+            requirement=${requirement/,lce/} requirement=${requirement/lce,/}
+        fi
+    fi
+    requirements+=("$requirement")
+done
+say "installing ${requirements[*]}"
+# Without build isolation the build backend and the compiler come pinned by the constraints, too.
+pip+=(--constraint "$constraints")
 build_requirements=(hatchling editables)
 [[ $(uname -sm) != Linux\ @(x86_64|aarch64) ]] || build_requirements+=(ziglang)
 "${pip[@]}" "${build_requirements[@]}"
-"${pip[@]}" --no-build-isolation "$@"
+"${pip[@]}" --no-build-isolation "${requirements[@]}"
