@@ -23,16 +23,6 @@ def base_requirements(pyproject: Path = CHECKOUT / "pyproject.toml") -> tuple[st
     return tuple(content["project"]["dependencies"])
 
 
-def constraints(python: str, file: Path = CONSTRAINTS) -> str:
-    """The project's versions as far as they exist for a Python version.
-
-    NumPy is held at version 1 for the sake of LCE's interpreter, which is not in the root; Python 3.13 has version 2 only.
-    """
-    lines = file.read_text().splitlines(keepends=True)
-    newer = tuple(map(int, python.split("."))) > (3, 12)
-    return "".join(line for line in lines if not (newer and line.startswith("numpy==")))
-
-
 def platforms(glibc: str) -> list[str]:
     """The platform tags of wheels that a C library runs, newest first (PEP 600)."""
     found = re.match(r"2\.(\d+)", glibc)
@@ -82,7 +72,7 @@ def _pip(
     verb: str, options: Sequence[str], requirements: Sequence[str], python: str, glibc: str, scratch: Path
 ) -> None:
     file = scratch / "constraints.txt"
-    file.write_text(constraints(python))
+    file.write_text(CONSTRAINTS.read_text())
     command = [
         *(sys.executable, "-m", "pip", "--disable-pip-version-check", verb, "--quiet"),
         *("--only-binary=:all:", "--implementation=cp", f"--python-version={python}"),

@@ -23,13 +23,6 @@ def test_the_base_package_needs_no_framework() -> None:
     assert not {"torch", "tensorflow", "onnx"} & names
 
 
-def test_a_newer_python_gets_a_newer_numpy() -> None:
-    assert "numpy==1.26" in wheels.constraints("3.12")
-    assert "numpy==" not in wheels.constraints("3.13")
-    for python in ("3.11", "3.13"):
-        assert "onnxruntime==" in wheels.constraints(python)
-
-
 def test_an_index_without_the_wheels_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", "")
