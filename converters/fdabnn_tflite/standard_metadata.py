@@ -53,7 +53,7 @@ class StandardMetadata:
 
 
 def standard_metadata(graph: Graph, info: ModelInfo) -> StandardMetadata | None:
-    """What a model's tools can be told; None where nothing is known of its inputs and classes.
+    """The facts that tools can be told of a model; None where nothing is known of its inputs and classes.
 
     Class names with a line break, which a label file cannot hold, are left out.
 
