@@ -1,34 +1,21 @@
-"""How the command line tools print, and how they end: stage lines, tables, one line per error, exit codes."""
+"""How the command line tools print: stage lines, tables, numbers."""
 
 from __future__ import annotations
 
-import contextlib
-import logging
-import math
-import os
-import signal
 import sys
-import traceback
-import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
-import click
 from rich.console import Console
 from rich.status import Status
 from rich.text import Text
 
-from fdabnn_deploy.cli.escaping import EscapingHook, escape_name, escape_text
-from fdabnn_deploy.cli.signals import Stopped, stopped_by_signals
-from fdabnn_deploy.errors import FdabnnError, UsageError
+from fdabnn_deploy.cli.escaping import EscapingHook, escape_name
 from fdabnn_deploy.system.files import is_standard_output
 from fdabnn_deploy.system.progress import Stage
 
 PIPE_WIDTH = 120
 MAX_WIDTH = 120
-INTERRUPTED = 130
-_BUG = 1
 _NAME_WIDTH, _BYTES_WIDTH, _SECONDS_WIDTH = 11, 9, 9
 _GAP = 2
 _MIN_WRAP = 30
@@ -155,96 +142,3 @@ def format_share(share: float) -> str:
     """A share in percent; 100 % is said only of all."""
     text = f"{share:.2%}"
     return f"{text[:-1]} %" if share < 1 else "100 %"
-
-
-def quiet_libraries() -> None:
-    """Keeps the start-up notes and warnings of PyTorch, TensorFlow and ONNX out of the output."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
-    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
-    warnings.simplefilter("ignore")
-    logging.disable(logging.WARNING)
-
-
-def run_command(command: click.Command, name: str, args: Sequence[str] | None) -> int:
-    """Runs a click command; every way it can end becomes an exit code and at most one message.
-
-    | code | after                                             |
-    |------|---------------------------------------------------|
-    | 0    | success, `--help`, `--version`                    |
-    | 2    | a usage error, click's own included               |
-    | 1    | an exception that is none of ours: a bug          |
-    | 130  | Ctrl-C                                            |
-    | 143  | SIGTERM                                           |
-    | 129  | SIGHUP                                            |
-    | else | `FdabnnError.exit_code`                           |
-    """
-    arguments = list(sys.argv[1:] if args is None else args)
-    debug = "--debug" in arguments
-    errors = make_console(stderr=True)
-    quiet_libraries()
-    try:
-        # Not command.main: it would end the process by itself when the reader of a pipe goes away.
-        with stopped_by_signals(), command.make_context(name, arguments) as context:
-            command.invoke(context)
-        sys.stdout.flush()
-    except click.exceptions.Exit as end:
-        return end.exit_code
-    except click.ClickException as error:
-        message = " ".join(error.format_message().split())
-        return _fail(errors, f"{name}: {message} (see {name} --help)", UsageError.exit_code)
-    except Stopped as error:
-        return _fail(errors, f"{name}: stopped by {signal.Signals(error.number).name}", 128 + error.number)
-    except (click.Abort, KeyboardInterrupt):
-        return _fail(errors, f"{name}: stopped", INTERRUPTED)
-    except FdabnnError as error:
-        if debug:
-            errors.print(traceback.format_exc(), soft_wrap=True)
-        return _fail(errors, f"{name}: {error}", error.exit_code)
-    except BrokenPipeError:
-        # The reader of our output has gone, as `| head` does; Python would complain once more at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except Exception as error:  # noqa: BLE001  (the last resort: whatever it is, the user gets no traceback)
-        if debug:
-            errors.print(traceback.format_exc(), soft_wrap=True)
-        reason = f"{type(error).__name__}: {error}".splitlines()[0]
-        advice = (
-            "please report it with the traceback above"
-            if debug
-            else "add --debug and please report the traceback"
-        )
-        return _fail(
-            errors, f"{name}: this is a bug in {name}, not a mistake of yours: {reason}; {advice}", _BUG
-        )
-    return 0
-
-
-def _fail(errors: Console, message: str, code: int) -> int:
-    # The terminal may be gone, which is one of the reasons to end.
-    with contextlib.suppress(OSError):
-        errors.print(Text(escape_text(message), "red"), soft_wrap=True)
-    return code
-
-
-class Numbers(click.ParamType[Any]):
-    """Numbers separated by commas (or by x, for shapes)."""
-
-    def __init__(self, kind: type[int | float], what: str, count: int | None = None) -> None:
-        self.kind = kind
-        self.name = what
-        self.count = count
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Splits the text."""
-        if isinstance(value, tuple):
-            return value
-        text = str(value).replace("x", ",") if self.kind is int else str(value)
-        try:
-            numbers = tuple(self.kind(part) for part in text.split(","))
-        except ValueError:
-            self.fail(f"'{value}' is not {self.name}", param, ctx)
-        wrong_count = self.count is not None and len(numbers) != self.count
-        if wrong_count or not all(math.isfinite(number) for number in numbers):
-            self.fail(f"'{value}' is not {self.name}", param, ctx)
-        return numbers

@@ -2,36 +2,14 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-from rich.console import Console
-from rich.text import Text
 
 import fdabnn_deploy
-from fdabnn_deploy.cli.console import (
-    StagePrinter,
-    console_for,
-    format_bytes,
-    format_number,
-    format_share,
-    mark,
-    print_table,
-    run_command,
-)
-from fdabnn_deploy.cli.export_tables import (
-    print_gate,
-    print_grids,
-    print_inputs,
-    print_parity,
-    print_proofs,
-    print_truth,
-    runtime_title,
-)
 from fdabnn_deploy.cli.options import (
     as_typed,
     file_option,
@@ -40,14 +18,14 @@ from fdabnn_deploy.cli.options import (
     samples_path,
     version_option,
 )
-from fdabnn_deploy.cli.sign_notes import describe_zeros
+from fdabnn_deploy.cli.run import run_command
 from fdabnn_deploy.errors import NotWrittenError, UsageError
-from fdabnn_deploy.exact.record import Mode
 from fdabnn_deploy.ir.sign_zero import CHOICES, SignZero
-from fdabnn_deploy.pipeline.report import ExportParityError, Report
 from fdabnn_deploy.system.files import check_outputs
-from fdabnn_deploy.targets.converter import Kernels, Via
-from fdabnn_deploy.targets.installed import suffixes
+
+if TYPE_CHECKING:
+    from fdabnn_deploy.exact.record import Mode
+    from fdabnn_deploy.targets.converter import Kernels, Via
 
 NAME = "fdabnn-export"
 
@@ -161,6 +139,13 @@ def _export(
     Exit codes: 0 done, 1 a bug, 2 wrong usage, 3 model refused, 4 parity or gate failed, 6 a package is missing,
     or a file cannot be written.
     """
+    # Here, because `--help` needs none of it.
+    from rich.text import Text
+
+    from fdabnn_deploy.cli.console import StagePrinter, console_for
+    from fdabnn_deploy.cli.export_report import print_end, print_report
+    from fdabnn_deploy.pipeline.report import ExportParityError
+
     console = console_for(json_path)
     _check_outputs(json_path, capsule, out, checkpoint, samples)
     progress = StagePrinter(console)
@@ -200,13 +185,15 @@ def _export(
     print_report(console, report)
     if json_path is not None:
         report.write_json(json_path)
-    _print_end(console, report, checkpoint, as_typed(options), json_path)
+    print_end(console, report, checkpoint, as_typed(options), json_path)
 
 
 def _check_outputs(
     json_path: Path | None, capsule: Path | None, out: Path, checkpoint: Path, samples: str | None
 ) -> None:
     """Before the work: where the report and the capsule go. What the files are called is known only when the checkpoint was read."""
+    from fdabnn_deploy.targets.installed import suffixes
+
     if (
         json_path is not None
         and json_path.suffix in suffixes()
@@ -215,141 +202,6 @@ def _check_outputs(
         raise UsageError(f"--json {json_path} ends as the exported files do: name another file")
     inputs = {"CHECKPOINT": checkpoint, "--samples": samples_path(samples)}
     check_outputs({"--json": json_path, "--capsule": capsule}, inputs)
-
-
-def print_report(console: Console, report: Report) -> None:
-    """Prints everything but the stages, which were printed as they ended."""
-    _print_coverage(console, report)
-    _print_notes(console, report)
-    print_inputs(console, report)
-    print_grids(console, report)
-    print_truth(console, report)
-    print_gate(console, report)
-    print_parity(console, report)
-    print_proofs(console, report)
-    _print_layer_checks(console, report)
-    _print_latency(console, report)
-    _print_sizes(console, report)
-
-
-def _print_coverage(console: Console, report: Report) -> None:
-    binary = sum(layer.one_bit for layer in report.coverage)
-    expected = sum(layer.expected for layer in report.coverage)
-    rows = []
-    for layer in report.coverage:
-        bits = Text("float", "yellow" if layer.expected else "")
-        if layer.binary_layers:
-            bits = Text("1 bit" if layer.one_bit else f"{layer.binary_layers} x 1 bit", "green")
-        why = "" if layer.one_bit else layer.why
-        if layer.expected and not layer.binary_layers:
-            why = f"{why}; allowed by --allow-float"
-        rows.append(
-            (layer.module, layer.kind, "x".join(map(str, layer.weight_shape)), bits, Text(why, "dim"))
-        )
-    title = f"Layers: {binary} of {len(report.coverage)} are 1-bit, {expected} were expected to be"
-    print_table(console, title, ("layer", "kind", "weights", "", "why not 1-bit"), rows)
-
-
-def _print_notes(console: Console, report: Report) -> None:
-    for warning in report.warnings:
-        console.print()
-        console.print(Text.assemble(("warning: ", "bold yellow"), warning), soft_wrap=not console.is_terminal)
-    lines = [note for note in report.notes if note not in report.warnings]
-    lines += describe_zeros(report)
-    noise = report.dropped_noise
-    if noise is not None:
-        line = (
-            f"noise dropped in {len(noise.alpha)} layers, alpha up to "
-            f"{max(map(abs, noise.alpha.values())):g}: "
-            f"top-1 agreement with the network as trained {format_share(noise.top1_agreement)}, "
-            f"largest change of an output {format_number(noise.max_abs)}"
-        )
-        if noise.accuracy_noisy is not None and noise.accuracy_binary is not None:
-            line += f", accuracy {format_share(noise.accuracy_noisy)} → {format_share(noise.accuracy_binary)}"
-        lines.append(line)
-    lines += [note for done in report.passes for note in done.notes]
-    lines += [note for artifact in report.artifacts for note in artifact.notes]
-    if lines:
-        console.print()
-    for line in lines:
-        console.print(Text.assemble(("note: ", "yellow"), line), soft_wrap=not console.is_terminal)
-
-
-def _print_layer_checks(console: Console, report: Report) -> None:
-    rows = []
-    for row in report.twins:
-        equal = sum(layer.passed for layer in row.layers)
-        values = sum(layer.values for layer in row.layers)
-        rows.append(
-            (
-                mark(row.passed),
-                runtime_title(row.runtime),
-                f"{equal} of {len(row.layers)} layers equal",
-                f"{values} accumulators, {sum(layer.differing for layer in row.layers)} differ",
-            )
-        )
-    if rows:
-        images = report.twins[0].images
-        title = f"Each binary layer alone, on what it reads in {images} inputs: integers, equal by =="
-        print_table(console, title, ("", "", "", ""), rows)
-
-
-def _print_latency(console: Console, report: Report) -> None:
-    rows = []
-    for row in report.latency:
-        timed = row.latency
-        rows.append(
-            (
-                f"{runtime_title(row.runtime)} {row.version}",
-                f"{timed.median_ms:.2f} ms",
-                f"{timed.p10_ms:.2f} to {timed.p90_ms:.2f} ms",
-                f"{timed.runs}",
-            )
-        )
-    title = f"Latency of one image, 1 thread, {report.environment.cpu}"
-    print_table(console, title, ("runtime", "median", "8 of 10 runs", "runs"), rows, right=(1, 2, 3))
-
-
-def _print_sizes(console: Console, report: Report) -> None:
-    sizes = report.sizes
-    rows = []
-    for artifact in report.artifacts:
-        against = f"{sizes.fp32_parameters / artifact.bytes:.1f} times smaller"
-        if artifact.bytes > sizes.fp32_parameters:
-            against = f"{artifact.bytes / sizes.fp32_parameters:.2f} times as large"
-        row = [artifact.path, format_bytes(artifact.bytes), against]
-        row.append(f"{artifact.bytes / sizes.checkpoint:.1%} of it" if sizes.checkpoint else "")
-        rows.append(row)
-    columns = ["file", "size", f"fp32 weights {format_bytes(sizes.fp32_parameters)}"]
-    columns.append(f"checkpoint {format_bytes(sizes.checkpoint)}" if sizes.checkpoint else "")
-    print_table(console, "Sizes", columns, rows, right=(1, 2, 3))
-
-
-def _print_end(
-    console: Console, report: Report, checkpoint: Path, options: str, json_path: Path | None
-) -> None:
-    console.print()
-    sign = mark(True) if report.verified else Text("--", "yellow")
-    words, _, few = report.verdict_text.partition("; ")
-    ending = f"; {few}" if few else ""
-    console.print(
-        Text.assemble(sign, (f" {words} in {report.seconds:.1f} s{ending}", "bold")), soft_wrap=True
-    )
-    paths = [artifact.path for artifact in report.artifacts]
-    inputs = shlex.quote(report.samples.argument)
-    commands = [
-        f"fdabnn-parity {shlex.quote(str(checkpoint))} {shlex.quote(path)} --inputs {inputs}{options}"
-        for path in paths
-    ]
-    if len(paths) > 1:
-        commands.append(
-            f"fdabnn-parity {' '.join(map(shlex.quote, paths[:2]))} --inputs {inputs} --per-layer"
-        )
-    console.print(Text("next:", "dim"))
-    for command in commands:
-        console.print(f"  {command}", soft_wrap=True)
-    if json_path is not None:
-        console.print(Text(f"the whole report: {json_path}", "dim"), soft_wrap=True)
 
 
 def main(args: Sequence[str] | None = None) -> int:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 
-from fdabnn_deploy.cli.console import Numbers
 from fdabnn_deploy.errors import UsageError
 from fdabnn_deploy.system.memory import parse_memory
 
@@ -24,6 +24,29 @@ class MemorySize(click.ParamType[Any]):
             return value if isinstance(value, int) else parse_memory(str(value))
         except UsageError as error:
             self.fail(str(error), param, ctx)
+
+
+class Numbers(click.ParamType[Any]):
+    """Numbers separated by commas (or by x, for shapes)."""
+
+    def __init__(self, kind: type[int | float], what: str, count: int | None = None) -> None:
+        self.kind = kind
+        self.name = what
+        self.count = count
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Splits the text."""
+        if isinstance(value, tuple):
+            return value
+        text = str(value).replace("x", ",") if self.kind is int else str(value)
+        try:
+            numbers = tuple(self.kind(part) for part in text.split(","))
+        except ValueError:
+            self.fail(f"'{value}' is not {self.name}", param, ctx)
+        wrong_count = self.count is not None and len(numbers) != self.count
+        if wrong_count or not all(math.isfinite(number) for number in numbers):
+            self.fail(f"'{value}' is not {self.name}", param, ctx)
+        return numbers
 
 
 def file_option(*names: str, text: str, metavar: str = "PATH", **settings: Any) -> Callable[..., Any]:

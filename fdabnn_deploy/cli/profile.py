@@ -10,14 +10,9 @@ from pathlib import Path
 import click
 
 import fdabnn_deploy
-from fdabnn_deploy.cli.console import Numbers, console_for, make_console, run_command
-from fdabnn_deploy.cli.device_progress import DeviceProgress
-from fdabnn_deploy.cli.options import debug_option, file_option, version_option
-from fdabnn_deploy.cli.profile_tables import print_changes, print_profile
+from fdabnn_deploy.cli.options import Numbers, debug_option, file_option, version_option
+from fdabnn_deploy.cli.run import run_command
 from fdabnn_deploy.errors import FdabnnError, NotWrittenError, SlowerError, UsageError
-from fdabnn_deploy.measure.profile_report import html
-from fdabnn_deploy.measure.profile_report.compare import other_settings
-from fdabnn_deploy.measure.profile_report.html import write_profile_html
 from fdabnn_deploy.system.files import check_outputs
 
 NAME = "fdabnn-profile"
@@ -109,6 +104,13 @@ def _profile(
     Exit codes: 0 done, 1 a bug, 2 wrong usage, 3 model refused, 4 self-test failed, 5 a layer got slower (--compare),
     6 a device or runtime is missing, or a file cannot be written.
     """
+    # Here, because `--help` needs none of it.
+    from fdabnn_deploy.cli.console import console_for, make_console
+    from fdabnn_deploy.cli.device_progress import DeviceProgress
+    from fdabnn_deploy.cli.profile_tables import print_changes, print_profile
+    from fdabnn_deploy.measure.profile_report import html
+    from fdabnn_deploy.measure.profile_report.compare import other_settings
+
     console = console_for(json_path, html_path)
     if compared is not None:
         if model is not None:
@@ -147,7 +149,10 @@ def _profile(
             progress=progress,
         )
     errors: list[FdabnnError] = [*result.errors]
-    for path, write in ((json_path, result.write_json), (html_path, partial(write_profile_html, result))):
+    for path, write in (
+        (json_path, result.write_json),
+        (html_path, partial(html.write_profile_html, result)),
+    ):
         try:
             if path is not None:
                 write(path)

@@ -12,7 +12,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
-from fdabnn_deploy.cli.console import run_command
+from fdabnn_deploy.cli.run import run_command
 from fdabnn_deploy.errors import RuntimeMissingError, UsageError
 
 # Seconds between two lines in a pipe while an epoch lasts.

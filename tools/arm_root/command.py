@@ -10,7 +10,8 @@ import click
 
 from arm_root import library
 from arm_root.make import make_root
-from fdabnn_deploy.cli.console import format_bytes, make_console, run_command
+from fdabnn_deploy.cli.console import format_bytes, make_console
+from fdabnn_deploy.cli.run import run_command
 
 
 def run(args: Sequence[str] | None = None) -> int:

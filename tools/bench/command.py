@@ -15,10 +15,12 @@ from rich.console import Console
 
 from bench import environment, report
 from bench.cc import CompileError
+from bench.exports import exports
 from bench.layers import LAYERS
 from bench.model_files import MODELS
 from bench.training import training
-from fdabnn_deploy.cli.console import make_console, run_command
+from fdabnn_deploy.cli.console import make_console
+from fdabnn_deploy.cli.run import run_command
 from fdabnn_deploy.errors import RuntimeMissingError, UsageError
 
 RESULTS = Path(__file__).parent / "results"
@@ -105,6 +107,7 @@ def _models(
 
 
 _main.add_command(training.command)
+_main.add_command(exports.command)
 
 
 def _cpus(first: int | None) -> list[int]:

@@ -32,7 +32,7 @@ class Model:
     numerics: Literal["exact", "float"] = "exact"
 
 
-def _resnet18() -> tuple[Any, ...]:
+def random_resnet18() -> tuple[Any, ...]:
     """Random weights, so that nothing has to be downloaded; batch norm statistics of noise, so that signs are not all alike."""
     import torch
 
@@ -94,7 +94,7 @@ def _resnet20() -> tuple[Any, ...]:
 
 MODELS: tuple[Model, ...] = (
     Model("resnet18-float", _plain_resnet18, "float"),
-    Model("resnet18", _resnet18),
+    Model("resnet18", random_resnet18),
     Model("resnet20", _resnet20),
 )
 

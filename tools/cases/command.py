@@ -11,8 +11,9 @@ import click
 from cases import expected as expectations
 from cases import running
 from cases.running import Result
-from fdabnn_deploy.cli.console import make_console, run_command
+from fdabnn_deploy.cli.console import make_console
 from fdabnn_deploy.cli.escaping import escape_name
+from fdabnn_deploy.cli.run import run_command
 from fdabnn_deploy.errors import ParityError, UsageError
 
 OWN = Path(__file__).with_name("own")

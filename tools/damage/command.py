@@ -11,7 +11,8 @@ import click
 
 from damage.doors import DOORS
 from damage.sweep import Found, sweep
-from fdabnn_deploy.cli.console import format_bytes, make_console, run_command
+from fdabnn_deploy.cli.console import format_bytes, make_console
+from fdabnn_deploy.cli.run import run_command
 from fdabnn_deploy.errors import ParityError
 from fdabnn_deploy.system.files import check_outputs, write_whole
 

@@ -11,7 +11,8 @@ from rich.console import Console
 
 from arm_root import library
 from arm_root.make import make_root
-from fdabnn_deploy.cli.console import make_console, print_table, run_command
+from fdabnn_deploy.cli.console import make_console, print_table
+from fdabnn_deploy.cli.run import run_command
 from fdabnn_deploy.runtimes.emulator.arm_root import CPU, Guest
 from fdabnn_deploy.system.scratch import ScratchFolder
 from instruction_counts import measure, table

@@ -1,0 +1,1 @@
+"""How long an export takes and how much memory, beside that of another commit."""
