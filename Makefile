@@ -98,7 +98,7 @@ format: $(STAMP) ## rewrite the sources in the project's style
 
 .PHONY: docs
 docs: $(STAMP) ## build the site of the documents into build/docs; fails where a link leads nowhere
-	@$(BIN)/python -c 'import material, mkdocstrings' 2>/dev/null || tools/make/venv.sh $(VENV) -e '.[docs]'
+	@$(BIN)/python -c 'import material, mkdocstrings' 2>/dev/null || tools/make/venv.sh $(VENV) -e '.[$(EXTRAS),docs]'
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 
 .PHONY: wheels

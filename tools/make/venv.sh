@@ -100,6 +100,8 @@ fi
 
 # Larq Compute Engine's wheels: Linux on x86-64 and macOS, Python up to 3.12.
 requirements=() constraints=$root/constraints.txt
+# A second call for another extra keeps the versions of the first.
+! compgen -G "$venv/lib/python*/site-packages/larq_compute_engine" >/dev/null || constraints=$root/constraints-lce.txt
 for requirement in "$@"; do
     if [[ $requirement =~ [[,]lce[],] ]]; then
         if "$venv/bin/python" -c 'import platform, sys

@@ -88,12 +88,14 @@ class LceRuntime:
         """The version of the package larq-compute-engine.
 
         Raises:
-            RuntimeMissingError: it is not installed.
+            RuntimeMissingError: it is not installed, or not beside a NumPy that it can use.
         """
         try:
-            return package_version("larq-compute-engine")
+            version = package_version("larq-compute-engine")
         except PackageNotFoundError:
             raise _missing() from None
+        _check_numpy()
+        return version
 
     def open(self, path: Path, threads: int = 1, kernels: Kernels = "default") -> LceSession:
         """Loads a file. One with a static batch size runs as if it had been exported with batch 1.
@@ -140,6 +142,15 @@ def _missing() -> RuntimeMissingError:
     )
 
 
+def _check_numpy() -> None:
+    if int(np.__version__.split(".")[0]) >= 2:
+        # Its pybind11 reads the item size of an array where NumPy 1 had it, finds 0, and refuses every input.
+        raise RuntimeMissingError(
+            f"LCE's interpreter was built for NumPy 1 and cannot read the arrays of NumPy {np.__version__}: install one with  "
+            "pip install 'numpy<2'"
+        )
+
+
 def _extension() -> ModuleType:
     name = f"{_PACKAGE}.tflite.python.{_EXTENSION}"
     if name in sys.modules:
@@ -151,12 +162,7 @@ def _extension() -> ModuleType:
     ]
     if not files:
         raise _missing()
-    if int(np.__version__.split(".")[0]) >= 2:
-        # Its pybind11 reads the item size of an array where NumPy 1 had it, finds 0, and refuses every input.
-        raise RuntimeMissingError(
-            f"LCE's interpreter was built for NumPy 1 and cannot read the arrays of NumPy {np.__version__}: install it with  "
-            "pip install 'numpy<2'"
-        )
+    _check_numpy()
     spec = importlib.util.spec_from_file_location(name, files[0])
     assert spec is not None
     assert spec.loader is not None

@@ -193,6 +193,9 @@ def test_numpy_2_is_told(tflite_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(np, "__version__", "2.4.6")
     with pytest.raises(RuntimeMissingError, match="numpy<2"):
         LceRuntime().open(tflite_path)
+    # An export that does not ask for LCE goes on without it.
+    with pytest.raises(RuntimeMissingError, match="numpy<2"):
+        LceRuntime().version()
 
 
 DAMAGES = """
