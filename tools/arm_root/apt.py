@@ -1,4 +1,4 @@
-"""arm64 packages by this machine's apt, with a state of its own: no privileges, and nothing of the system changes."""
+"""Packages of another architecture or release by this machine's apt, with a state of its own: no privileges, no change of the system."""
 
 from __future__ import annotations
 
@@ -23,23 +23,27 @@ def packages(python: str) -> tuple[str, ...]:
 
 
 class Apt:
-    """apt for arm64.
+    """apt for one architecture.
 
     Args:
         release: whose packages.
         state: empty folder for lists, caches and packages.
         mirror: instead of the distribution's own.
+        architecture: as Debian calls it.
 
     Raises:
         RuntimeMissingError: there is no apt, or it does not know the distribution's keys.
     """
 
-    def __init__(self, release: Release, state: Path, mirror: str | None) -> None:
+    def __init__(
+        self, release: Release, state: Path, mirror: str | None, architecture: str = "arm64"
+    ) -> None:
         self._release, self._state, self._mirror = release, state, mirror
+        self._architecture = architecture
         for tool in ("apt-get", "apt-cache", "dpkg-deb"):
             if shutil.which(tool) is None:
                 raise RuntimeMissingError(
-                    f"the arm64 root is made by apt, and {tool} is missing: use a Debian or Ubuntu machine, or a container of one"
+                    f"packages are unpacked by apt, and {tool} is missing: use a Debian or Ubuntu machine, or a container of one"
                 )
         keyring = release.archive.keyring
         if not keyring.is_file():
@@ -51,8 +55,8 @@ class Apt:
         for folder in (state / "lists" / "partial", self._archives / "partial"):
             folder.mkdir(parents=True)
         (state / "status").touch()
-        (state / "sources.list").write_text(release.source(mirror))
-        (state / "apt.conf").write_text(_configuration(state))
+        (state / "sources.list").write_text(release.source(mirror, architecture))
+        (state / "apt.conf").write_text(_configuration(state, architecture))
 
     def update(self) -> None:
         """Fetches the list of packages.
@@ -106,7 +110,7 @@ class Apt:
             reason = " ".join((lines or done.stderr.splitlines() or ["no reason given"])[-1].split())
             where = self._mirror or self._release.archive.mirror
             raise RuntimeMissingError(
-                f"{tool} {arguments[0]} failed for {self._release.name}, arm64, from {where}: {reason}; "
+                f"{tool} {arguments[0]} failed for {self._release.name}, {self._architecture}, from {where}: {reason}; "
                 "check the network and apt's proxy, or name another archive with --mirror"
             )
         return done.stdout
@@ -116,7 +120,7 @@ def _environment() -> dict[str, str]:
     return {**os.environ, "LC_ALL": "C.UTF-8", "DEBIAN_FRONTEND": "noninteractive"}
 
 
-def _configuration(state: Path) -> str:
+def _configuration(state: Path, architecture: str) -> str:
     """Settings after the system's own configuration, whose proxies stay valid. Its hooks (desktops, containers) are for its own packages.
 
     Any error in fetching lists is one: by default apt goes on with what it has.
@@ -127,8 +131,8 @@ def _configuration(state: Path) -> str:
 #clear DPkg::Post-Invoke;
 #clear DPkg::Pre-Install-Pkgs;
 #clear APT::Architectures;
-APT::Architecture "arm64";
-APT::Architectures {{ "arm64"; }};
+APT::Architecture "{architecture}";
+APT::Architectures {{ "{architecture}"; }};
 APT::Sandbox::User "root";
 APT::Get::Assume-Yes "true";
 APT::Update::Error-Mode "any";

@@ -50,10 +50,11 @@ class Release:
     codename: str
     archive: Archive
 
-    def source(self, mirror: str | None = None) -> str:
+    def source(self, mirror: str | None = None, architecture: str = "arm64") -> str:
         """The line for apt's list of sources."""
         archive = self.archive
-        return f"deb [arch=arm64 signed-by={archive.keyring}] {mirror or archive.mirror} {self.codename} {archive.components}\n"
+        where = f"{mirror or archive.mirror} {self.codename} {archive.components}"
+        return f"deb [arch={architecture} signed-by={archive.keyring}] {where}\n"
 
 
 def read_release(path: Path = OS_RELEASE) -> Release:
