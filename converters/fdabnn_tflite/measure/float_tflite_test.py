@@ -17,8 +17,6 @@ from fdabnn_tflite.runtime.tflite_file import FLOAT32, read_tflite
 
 pytestmark = pytest.mark.runtimes
 
-pytest.importorskip("larq_compute_engine")
-
 
 @pytest.fixture(scope="module")
 def path(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -28,7 +28,6 @@ from fdabnn_tflite.runtime.tflite_file import read_tflite
 pytestmark = pytest.mark.runtimes
 
 pytest.importorskip("onnx")
-pytest.importorskip("larq_compute_engine")
 
 BINARY_OPERATORS = {
     *("LceQuantize", "LceDequantize", "LceBconv2d", "LceBMaxPool2d", "SELECT_V2", "LESS"),

@@ -18,8 +18,6 @@ pytest.importorskip("onnx")
 
 
 def network_of(graph: Graph, folder: Path, suffix: str = ".onnx") -> Network:
-    if suffix == ".tflite":
-        pytest.importorskip("larq_compute_engine")
     network = read_network(write(graph, folder / f"model{suffix}"))
     drop_signs(network)
     return network

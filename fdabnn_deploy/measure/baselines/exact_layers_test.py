@@ -56,8 +56,6 @@ def float_network() -> Graph:
 
 def exported(graph: Graph, folder: Path, kind: str) -> Path:
     """A file with exact numerics of one of `FILES`."""
-    if kind == ".tflite":
-        pytest.importorskip("larq_compute_engine")
     kernels: Kernels = "packed" if kind == "packed.onnx" else "standard"
     return write(graph, folder / f"model{kind}", exact=True, kernels=kernels)
 
