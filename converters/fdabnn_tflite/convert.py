@@ -14,6 +14,7 @@ from fdabnn_deploy.system.files import write_whole
 from fdabnn_deploy.targets.converter import Artifact, ConvertOptions
 from fdabnn_tflite.emitter import Emitter
 from fdabnn_tflite.finish import finish_file
+from fdabnn_tflite.format_limits import check_graph
 from fdabnn_tflite.registration import TARGET
 from fdabnn_tflite.runtime.tflite_file import INT32, TfliteFile, parse_tflite
 from fdabnn_tflite.saved_model import build_flatbuffer
@@ -32,7 +33,7 @@ class TfliteConverter:
         """See `Converter.convert`.
 
         Raises:
-            ModelRefusedError: an operator has no TFLite form.
+            ModelRefusedError: an operator has no TFLite form, or a file cannot hold the graph.
             UsageError: the batch size is not a positive number.
             NotWrittenError: the file cannot be written.
             RuntimeMissingError: TensorFlow or LCE is not installed.
@@ -41,6 +42,7 @@ class TfliteConverter:
         if options.batch is not None and options.batch < 1:
             raise UsageError(f"batch size {options.batch}: give a positive number, or 'dynamic'")
         graph = decompose(graph)
+        check_graph(graph, options.batch)
         if options.via == "lce":
             finished, emitter = _via_lce(graph, info, options.batch)
         else:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from fdabnn_deploy.errors import ModelRefusedError
 from fdabnn_tflite.runtime.tflite_file import IDENTIFIER
 
 
@@ -15,6 +16,9 @@ def pack_tflite(model: Any, schema: Any) -> bytes:
     Args:
         model: a `ModelT`; its buffers are changed.
         schema: the generated module that it comes from.
+
+    Raises:
+        ModelRefusedError: the file would have more than 2 GiB, which is as far as a flatbuffer's offsets reach.
     """
     # Comes with LiteRT and with TensorFlow, without type information.
     import flatbuffers  # type: ignore[import-untyped]
@@ -34,5 +38,11 @@ def pack_tflite(model: Any, schema: Any) -> bytes:
 
     model.buffers = [buffer if buffer.data is None else Aligned(buffer.data) for buffer in model.buffers]
     builder = flatbuffers.Builder(1 << 20)
-    builder.Finish(model.Pack(builder), file_identifier=IDENTIFIER)
+    try:
+        builder.Finish(model.Pack(builder), file_identifier=IDENTIFIER)
+    except flatbuffers.builder.BuilderSizeError:
+        raise ModelRefusedError(
+            f"with its names and metadata the TFLite file would have more than {flatbuffers.Builder.MAX_BUFFER_SIZE} bytes, the most that "
+            "a flatbuffer can have: make layers smaller, or export a part of the network"
+        ) from None
     return bytes(builder.Output())

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from fdabnn_deploy.errors import ModelRefusedError
 from fdabnn_tflite.runtime.flatbuffer import root
 from fdabnn_tflite.runtime.pack import pack_tflite
 from fdabnn_tflite.runtime.tflite_file import parse_tflite
@@ -40,3 +41,12 @@ def test_constants_begin_at_multiples_of_16(schema: Any) -> None:
     found = [span for span in spans if span]
     assert [data[begin : begin + size] for begin, size in found] == contents
     assert all(begin % 16 == 0 for begin, _ in found)
+
+
+def test_a_file_that_flatbuffers_cannot_hold_is_refused(schema: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    flatbuffers = pytest.importorskip("flatbuffers")
+    monkeypatch.setattr(flatbuffers.Builder, "MAX_BUFFER_SIZE", 1 << 20)
+    model = schema.ModelT()
+    model.buffers, model.description = [], "x" * (1 << 21)
+    with pytest.raises(ModelRefusedError, match="more than 1048576 bytes"):
+        pack_tflite(model, schema)

@@ -12,6 +12,7 @@ import numpy as np
 from fdabnn_deploy.ir.graph import Graph, Node
 from fdabnn_deploy.ir.ops import BATCH, Array, FloatArray, Shape
 from fdabnn_tflite.emitter import Emitter
+from fdabnn_tflite.format_limits import check_shape, named
 from fdabnn_tflite.tensor_layout import Pair
 
 
@@ -152,6 +153,7 @@ class Recorder(Emitter):
     def _record(
         self, kind: str, inputs: list[Value | Array], attributes: dict[str, Any], shape: Shape
     ) -> Value:
+        check_shape(shape, "an input" if self.node is None else named(self.node))
         op = Op(kind, f"n{len(self.ops)}", inputs, attributes, self.node)
         op.result = Value(op, shape)
         self.ops.append(op)

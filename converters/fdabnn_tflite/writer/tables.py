@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from fdabnn_deploy.ir.ops import BATCH, Array, Shape
+from fdabnn_tflite.format_limits import check_bytes, check_count
 from fdabnn_tflite.runtime.tflite_file import FLOAT32, INT32
 
 BOOL = 6
@@ -39,6 +40,7 @@ class Tables:
         self._operators: list[Any] = []
         self._constants: dict[tuple[str, Shape, bytes], int] = {}
         self._contents: dict[bytes, int] = {}
+        self._bytes = 0
 
     def tensor(self, shape: Shape, kind: int, owner: str) -> int:
         """Adds a tensor that an operator makes, or an input."""
@@ -48,12 +50,19 @@ class Tables:
         return len(self._tensors) - 1
 
     def constant(self, values: Array, owner: str) -> int:
-        """A constant; equal ones are one tensor, equal bytes one buffer."""
+        """A constant; equal ones are one tensor, equal bytes one buffer.
+
+        Raises:
+            ModelRefusedError: a file cannot hold so many bytes.
+        """
         kind = values.dtype.name
+        check_bytes(values.nbytes, owner)
         content = np.ascontiguousarray(values).astype(values.dtype.newbyteorder("<")).tobytes()
         key = (kind, values.shape, content)
         if key not in self._constants:
             if content not in self._contents:
+                self._bytes += len(content)
+                check_bytes(self._bytes, owner)
                 buffer = self.schema.BufferT()
                 buffer.data = np.frombuffer(content, np.uint8)
                 self._contents[content] = len(self._buffers)
@@ -63,6 +72,7 @@ class Tables:
         return self._constants[key]
 
     def _add(self, shape: Shape, kind: int, buffer: int, owner: str) -> Any:
+        check_count(len(self._tensors) + 1)
         tensor = self.schema.TensorT()
         tensor.shape = np.array(shape, np.int32)
         tensor.type, tensor.buffer, tensor.hasRank = kind, buffer, True

@@ -33,7 +33,7 @@ def write_flatbuffer(
         info: of the model, for its name and metadata.
 
     Raises:
-        ModelRefusedError: an operator has no lowering.
+        ModelRefusedError: an operator has no lowering, or a file cannot hold what the graph is lowered to.
     """
     recorder = Recorder(graph, flipped, batch or 1)
     arguments = tuple(recorder.argument(_stored(graph, name)) for name in graph.inputs)
