@@ -9,7 +9,7 @@ import numpy as np
 
 from fdabnn_deploy.errors import ModelRefusedError
 from fdabnn_deploy.exact.float_layer import float_layer
-from fdabnn_deploy.exact.fusion_hazards import ACTIVATIONS, BINARY_LAYERS, LAYERS
+from fdabnn_deploy.exact.fusion_hazards import ACTIVATIONS, BINARY_LAYERS, FLOAT_LAYERS, LAYERS
 from fdabnn_deploy.exact.graph_builder import GraphBuilder
 from fdabnn_deploy.exact.operand_grids import MARGIN, Cutter
 from fdabnn_deploy.exact.plan import Observed, limits
@@ -80,6 +80,9 @@ def _affine(cutter: Cutter, node: Node) -> None:
         if not (np.array_equal(gridded.weight[:, 0], scale) and np.array_equal(gridded.bias, offset)):
             # The grid leaves `24 - log2 K` bits.
             source = _barrier(builder, node, source, math.inf)
+    elif isinstance(layer, FLOAT_LAYERS):
+        # FOLD_AFFINE: the sums are exact with the layer's own weights only. Others read it, too, or the passes had folded this.
+        source = _barrier(builder, node, source, math.inf)
     elif isinstance(layer, ACTIVATIONS) and isinstance(builder.op_before(source), LAYERS):
         # FOLD_ACTIVATION
         source = _barrier(builder, node, source, 1.0)

@@ -120,6 +120,19 @@ def test_additions_behind_layers_are_subtractions_and_scales_are_held() -> None:
     assert isinstance(exact[third.inputs[0]].op, ops.Clamp)
 
 
+def test_scales_behind_a_single_convolution_are_held() -> None:
+    """Two of them, so that neither is folded into the weights before."""
+    build = Build(3, 8, 8)
+    layer = ops.Conv2d(RNG.integers(-2, 3, (4, 3, 1, 1)).astype(np.float32))
+    y = build(layer, build(ops.Sign(), "x"))
+    exact = make_exact(
+        build.graph(build(ops.Maximum(), build(affine(4), y), build(affine(4), y))), [IMAGES]
+    ).graph
+    (conv,) = exact.nodes_of(ops.Conv2d)
+    assert kinds(exact).count("Affine") == 2
+    assert [type(node.op) for node in exact.consumers(conv.name)] == [ops.Clamp, ops.Clamp]
+
+
 def test_a_record_gives_the_graph_again_without_data() -> None:
     exact = make_exact(residual_network_again(), [IMAGES], {"input": (-2.0, 2.0)})
     record = Numerics.from_text(exact.numerics.to_text())
