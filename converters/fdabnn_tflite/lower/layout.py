@@ -28,8 +28,11 @@ def _mirrored_range(size: int, begin: int, end: int, step: int) -> tuple[int, in
 
 @lowers(Pad)
 def lower_pad(emitter: Emitter, node: Node, op: Pad) -> None:
-    """`Pad` or `PadV2`; mirrored images swap the sides of height and width."""
+    """`Pad` or `PadV2`, nothing where nothing is padded; mirrored images swap the sides of height and width."""
     tensor, form = _natural(emitter, node.inputs[0])
+    if not any(map(any, op.pads)):
+        emitter.define(node.name, tensor, form)
+        return
     pads = list(op.pads)
     if form == NHWC:
         spatial = [pair[::-1] if emitter.flipped else pair for pair in pads[1:]]

@@ -16,6 +16,8 @@ LAYERS = frozenset({"Conv2D", "DepthwiseConv2dNative", "MatMul"})
 ACTIVATIONS = {"Relu": 1, "ReluN1To1": 2, "Relu6": 3}
 """TFLite's codes of activations that operators have."""
 
+_ELEMENTWISE = frozenset({"AddV2", "LeakyRelu", "Maximum", "Minimum", "Mul", "PRelu", "Relu", "Round", "Sub"})
+
 _ACTIVE = LAYERS | {"AddV2", "Sub", "Mul", "MaxPool", "AvgPool"}
 """Operators with an activation. Kernels do not apply that of a concatenation, though the schema has one."""
 
@@ -56,7 +58,10 @@ class Function:
 def simplify(function: Function) -> None:
     """Applies all rules; the results of the remaining operators keep their values."""
     function.drop_unread()
+    _drop_reductions(function)
     _merge_moves(function)
+    _move_reshapes_behind(function)
+    _take_operands(function)
     _fold_steps(function)
     function.drop_unread()
     _take_biases(function)
@@ -101,6 +106,55 @@ def _merge_transposes(op: Op) -> None:
 def _pass_on(function: Function, op: Op, source: Value) -> None:
     function.replace(op.result, source)
     source.aliases += [op.name, *op.result.aliases]
+
+
+def _drop_reductions(function: Function) -> None:
+    """The mean or sum of one value is the value."""
+    for op in list(function.ops):
+        source = op.inputs[0] if op.kind in {"Mean", "Sum"} else None
+        if isinstance(source, Value) and all(
+            source.shape[int(axis)] == 1 for axis in np.asarray(op.inputs[1])
+        ):
+            op.kind, op.attributes = "Reshape", {}
+            op.inputs = [source, np.array([BATCH, *op.result.shape[1:]], np.int32)]
+
+
+def _move_reshapes_behind(function: Function) -> None:
+    """`f(reshape(x)) = reshape(f(x))` for elementwise f, where the reshape takes [N, 1, 1, C] to [N, C]: see `_take_operands`."""
+    readers = function.readers()
+    for op in list(function.ops):
+        source = op.inputs[0] if op.kind in _ELEMENTWISE else None
+        if (
+            not isinstance(source, Value)
+            or not _flattens_pixels(source.op)
+            or not _alone(function, readers, source)
+        ):
+            continue
+        if any(isinstance(value, Value) or value.ndim > 1 for value in op.inputs[1:]):
+            continue
+        flat = Op("Reshape", f"{op.name}/reshape", [], {}, op.node)
+        flat.result = Value(flat, op.result.shape)
+        function.replace(op.result, flat.result)
+        flat.inputs = [op.result, source.op.inputs[1]]
+        op.inputs[0] = source.op.inputs[0]
+        op.result.shape = (op.result.shape[0], 1, 1, op.result.shape[1])
+        readers[flat.result], readers[op.result] = readers[op.result], [flat]
+        function.ops.insert(function.ops.index(op) + 1, flat)
+
+
+def _flattens_pixels(op: Op) -> bool:
+    source = op.inputs[0] if op.kind == "Reshape" else None
+    return isinstance(source, Value) and source.shape == (*op.result.shape[:1], 1, 1, *op.result.shape[1:])
+
+
+def _take_operands(function: Function) -> None:
+    """Dense layers read pixels [N, 1, 1, C] as they read rows [N, C]: in front of them no reshape is needed."""
+    readers = function.readers()
+    for op in function.ops:
+        dense = all(reader.kind == "MatMul" for reader in readers[op.result])
+        if _flattens_pixels(op) and dense and op.result not in function.outputs:
+            for reader in readers[op.result]:
+                reader.inputs[0] = op.inputs[0]
 
 
 def _fold_steps(function: Function) -> None:

@@ -190,7 +190,7 @@ class _Writer:
             value = values.get(op_name)
             for name, form in named if value is not None else ():
                 if value in self._floats:
-                    places[name] = (self._floats[value], form)
+                    places[name] = (self._floats[value], _as_stored(form, value))
                 elif value in self._bits and isinstance(graph[name].op, Sign):
                     places[name] = (self._bits[value], Form(Layout.PACKED, form.image))
         return places
@@ -205,6 +205,13 @@ class _Writer:
                 names.setdefault(index, name)
         owners = self._tables.owners
         self._tables.names[:] = distinct([names.get(index, owner) for index, owner in enumerate(owners)])
+
+
+def _as_stored(form: Form, value: Value) -> Form:
+    """The form of a tensor that may have kept the shape in front of a reshape that was moved."""
+    if form.layout is Layout.FLAT and len(value.shape) == 4:
+        return Form(Layout.PIXEL, form.image)
+    return form
 
 
 def _owner(op: Op) -> str:

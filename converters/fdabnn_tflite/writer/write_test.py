@@ -17,7 +17,8 @@ from fdabnn_deploy.ir import ops
 from fdabnn_deploy.ir.graph import Graph, Node
 from fdabnn_deploy.ir.model_info import ModelInfo
 from fdabnn_deploy.ir.ops import FloatArray
-from fdabnn_deploy.ir.reference import evaluate
+from fdabnn_deploy.ir.reference import evaluate, evaluate_all
+from fdabnn_tflite.runtime.interpreter import Setting
 from fdabnn_tflite.runtime.lce import LceRuntime
 from fdabnn_tflite.runtime.litert import LiteRtRuntime
 from fdabnn_tflite.runtime.tensorflow_lite import TfliteRuntime
@@ -94,6 +95,9 @@ def weights(*shape: int) -> np.ndarray[tuple[int, ...], np.dtype[np.int8]]:
     return np.random.default_rng(0).choice(np.array([-1, 1], np.int8), shape)
 
 
+DENSE = ops.Linear(np.arange(8, dtype=np.float32).reshape(2, 4), np.ones(2, np.float32))
+
+
 @pytest.mark.parametrize(
     ("operators", "kinds"),
     [
@@ -103,6 +107,19 @@ def weights(*shape: int) -> np.ndarray[tuple[int, ...], np.dtype[np.int8]]:
         ((ops.Clamp(-1.0, 1.0),), ["RELU_N1_TO_1"]),
         ((ops.Clamp(-8.0, 8.0),), ["MAXIMUM", "MINIMUM"]),
         ((ops.Permute((2, 3, 1)), ops.Permute((3, 1, 2)), ops.Relu()), ["RELU"]),
+        ((ops.Pad(((0, 0),) * 3), ops.Relu()), ["RELU"]),
+        ((ops.MaxPool2d((6, 6), (6, 6)), ops.GlobalAvgPool(keepdims=True), ops.Relu()), ["MAX_POOL_2D"]),
+        ((ops.MaxPool2d((6, 6), (6, 6)), ops.GlobalAvgPool(), DENSE), ["MAX_POOL_2D", "FULLY_CONNECTED"]),
+        (
+            (
+                ops.MaxPool2d((6, 6), (6, 6)),
+                ops.Reshape((4,)),
+                ops.Clamp(-3.0, 3.0),
+                ops.RoundToGrid(0),
+                DENSE,
+            ),
+            ["MAX_POOL_2D", "MAXIMUM", "MINIMUM", "ROUND", "FULLY_CONNECTED"],
+        ),
         ((ops.Sign(), ops.BinaryConv2d(weights(4, 4, 3, 3))), ["LceQuantize", "LceBconv2d"]),
         (
             (
@@ -122,6 +139,7 @@ def weights(*shape: int) -> np.ndarray[tuple[int, ...], np.dtype[np.int8]]:
     ],
     ids=[
         *("bias and activation", "two activations", "ReLU6", "Hardtanh", "other limits", "moves that cancel"),
+        *("padding of nothing", "mean of one value", "rows of pixels", "rows behind limits and a grid"),
         *("binary layer", "signs handed on as bits", "scale and offset"),
     ],
 )
@@ -144,6 +162,24 @@ def test_a_reshape_of_what_others_read_takes_a_copy() -> None:
         for outputs in (["y"], ["y", "r"])
     ]
     assert kinds == [["RELU", "RESHAPE", "FULLY_CONNECTED"], ["RELU", "PAD", "RESHAPE", "FULLY_CONNECTED"]]
+
+
+def test_a_moved_reshape_leaves_every_tensor_where_the_file_says(tmp_path: Path) -> None:
+    """Rows [N, C] behind a reshape are pixels [N, 1, 1, C] in the file; who reads them as rows, or returns them, still gets rows."""
+    nodes = [Node("x", ops.Input((4, 3, 3))), Node("p", ops.MaxPool2d((3, 3), (3, 3)), ("x",))]
+    nodes += [Node("f", ops.Reshape((4,)), ("p",)), Node("r", ops.Relu(), ("f",))]
+    nodes += [Node("s", ops.Affine(np.ones(4) * 2, np.zeros(4)), ("r",)), Node("y", DENSE, ("s",))]
+    graph = Graph(nodes, ["y", "r"])
+    (tmp_path / "rows.tflite").write_bytes(written(graph, None))
+    x = np.random.default_rng(0).normal(size=(3, 4, 3, 3)).astype(np.float32)
+    session = LiteRtRuntime().open(tmp_path / "rows.tflite", setting=Setting(batch=3))
+    for found, expected in zip(session.run([x]), evaluate(graph, [x]), strict=True):
+        np.testing.assert_array_equal(found, expected)
+    found = session.run_all([x])
+    for name, values in evaluate_all(graph, [x]).items():
+        if name in found:
+            np.testing.assert_array_equal(found[name], values, err_msg=name)
+    assert {"r", "y"} <= set(found)
 
 
 def test_an_input_and_a_tensor_may_be_returned_twice(tmp_path: Path) -> None:
