@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from copy import copy
 from typing import Any
 
 import numpy as np
@@ -55,12 +56,12 @@ def finish_file(data: bytes, emitter: Emitter, info: ModelInfo, resizable: bool 
     _fold_fills(model, schema)
     _order_signature(model, emitter.graph)
     places = _find_places(main, emitter)
+    if resizable:
+        _free_reshapes(model, schema)
     for tensor, tensor_name in zip(main.tensors, _names(model, emitter, places, schema), strict=True):
         tensor.name = tensor_name
         if resizable and model.buffers[tensor.buffer].data is None and tensor.shape is not None:
             tensor.shapeSignature = np.array([BATCH, *tensor.shape[1:]], dtype=np.int32)
-    if resizable:
-        _free_reshapes(model, schema)
     return finished_bytes(model, schema, info, emitter.graph, tensor_map(main, emitter, places))
 
 
@@ -249,7 +250,9 @@ def _free_reshapes(model: Any, schema: Any) -> None:
         shape = np.array([BATCH]) if data is None else np.frombuffer(bytes(data), dtype="<i4").copy()
         if shape.size and shape[0] == 1 and BATCH not in shape:
             shape[0] = BATCH
-            # Not in place: other constants may share the buffer.
-            buffer, tensor.buffer = schema.BufferT(), len(model.buffers)
-            buffer.data = np.frombuffer(shape.tobytes(), dtype=np.uint8)
+            # Not in place: the same tensor may be the steps of a slice, and other constants may share the buffer.
+            free, buffer = copy(tensor), schema.BufferT()
+            free.buffer, buffer.data = len(model.buffers), np.frombuffer(shape.tobytes(), dtype=np.uint8)
+            operator.inputs = np.array([operator.inputs[0], len(main.tensors)], dtype=np.int32)
             model.buffers.append(buffer)
+            main.tensors.append(free)

@@ -12,6 +12,7 @@ from fdabnn_deploy.ir.graph import Graph, Node
 from fdabnn_deploy.ir.model_info import ModelInfo
 from fdabnn_deploy.ir.reference import evaluate
 from fdabnn_tflite.finish import finish_file
+from fdabnn_tflite.runtime.interpreter import Setting
 from fdabnn_tflite.runtime.lce import LceRuntime
 from fdabnn_tflite.runtime.litert import LiteRtRuntime
 from fdabnn_tflite.runtime.tensors import TENSORS_KEY, Layout, TensorMap
@@ -145,6 +146,24 @@ def test_a_resizable_file_marks_its_batch(built: Any) -> None:
     assert signatures["image"].tolist() == [-1, 16, 16, 3]
     assert signatures["classes"].tolist() == [-1, 3]
     assert signatures["classes/weight"] is None
+
+
+def test_a_freed_shape_is_no_other_constant(tmp_path: Path) -> None:
+    """LCE's converter makes one tensor of the shape [1, 1, 2, 1] and of the steps of the slice; steps of -1 would reverse the batch."""
+    nodes = [Node("x", ops.Input((3, 4, 4))), Node("z", ops.Input((2,)))]
+    nodes += [Node("half", ops.Slice(((0, 3, 1), (0, 4, 1), (0, 4, 2))), ("x",))]
+    nodes += [Node("row", ops.Reshape((1, 1, 2)), ("z",))]
+    graph = Graph(nodes, ["half", "row"])
+    data, emitter, _ = build_flatbuffer(graph, False, None)
+    path = tmp_path / "shared.tflite"
+    path.write_bytes(finish_file(data, emitter, INFO, resizable=True))
+    steps = [op.inputs[3] for op in parse_tflite(data).operators if op.name == "STRIDED_SLICE"]
+    shapes = [op.inputs[1] for op in parse_tflite(data).operators if op.name == "RESHAPE"]
+    assert set(steps) & set(shapes), "the converter does otherwise: nothing is tested"
+    feed = [floats(4, 3, 4, 4), floats(4, 2)]
+    session = LiteRtRuntime().open(path, setting=Setting(batch=4))
+    for found, expected in zip(session.run(feed), evaluate(graph, feed), strict=True):
+        np.testing.assert_array_equal(found, expected)
 
 
 def test_outputs_that_are_one_tensor_or_an_input(on_lce: Callable[..., Any]) -> None:
