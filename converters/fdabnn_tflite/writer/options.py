@@ -6,7 +6,7 @@ Source: tensorflow/compiler/mlir/lite/schema/schema.fbs, version 3, and for LCE'
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,13 +25,13 @@ class FileOperator:
 
     Attributes:
         name: in TFLite's schema.
-        inputs: tensors and constants.
+        inputs: tensors and constants, None for one that is left out.
         options: the name of its table of options in the schema, or nothing.
         values: of that table.
     """
 
     name: str
-    inputs: list[Value | Array]
+    inputs: Sequence[Value | Array | None]
     options: str = ""
     values: dict[str, Any] = field(default_factory=dict)
 
@@ -74,7 +74,7 @@ def _activation(op: Op) -> int:
 
 
 def _layer_inputs(op: Op, weights: Array) -> list[Value | Array]:
-    """Operand, weights and bias: XNNPACK takes none without one."""
+    """Operand, weights and bias of a convolution: XNNPACK takes none without one."""
     outputs = op.result.shape[-1]
     bias = op.inputs[2] if len(op.inputs) > 2 else np.zeros(outputs, np.float32)
     return [op.inputs[0], np.ascontiguousarray(weights), bias]
@@ -112,8 +112,10 @@ def _depthwise(op: Op) -> FileOperator:
 
 
 def _dense(op: Op) -> FileOperator:
+    bias = op.inputs[2] if len(op.inputs) > 2 else None
+    inputs = [op.inputs[0], np.ascontiguousarray(_weights(op).T), bias]
     values = {"fusedActivationFunction": _activation(op)}
-    return FileOperator("FULLY_CONNECTED", _layer_inputs(op, _weights(op).T), "FullyConnectedOptions", values)
+    return FileOperator("FULLY_CONNECTED", inputs, "FullyConnectedOptions", values)
 
 
 def _pool(op: Op) -> FileOperator:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -99,7 +100,7 @@ class _Writer:
             self._builtin(op, found.name, found.inputs, found.options, found.values)
 
     def _builtin(
-        self, op: Op, name: str, inputs: list[Value | Array], options: str, values: dict[str, Any]
+        self, op: Op, name: str, inputs: Sequence[Value | Array | None], options: str, values: dict[str, Any]
     ) -> None:
         roles = ROLES.get(name, ())
         indices = [
@@ -111,7 +112,9 @@ class _Writer:
         self._tables.builtin(name, indices, output, options, values)
         self._floats[op.result] = output
 
-    def _input(self, value: Value | Array, owner: str, role: str) -> int:
+    def _input(self, value: Value | Array | None, owner: str, role: str) -> int:
+        if value is None:
+            return -1
         if isinstance(value, Value):
             return self._floats[value]
         return self._tables.constant(value, f"{owner}/{role}")
