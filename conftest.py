@@ -162,6 +162,16 @@ def pi() -> Device:
 
 
 @pytest.fixture(scope="session")
+def lce() -> None:
+    """For tests that do not ask for Larq Compute Engine and TensorFlow by themselves: skips them as `pytest_runtest_setup` does."""
+    from fdabnn_tflite.runtime.lce import LceRuntime
+    from fdabnn_tflite.runtime.tensorflow_lite import TfliteRuntime
+
+    LceRuntime().version()
+    TfliteRuntime().version()
+
+
+@pytest.fixture(scope="session")
 def tflite_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The file of `fdabnn_deploy.conformance.network()`: all operators, two inputs, two outputs."""
     from fdabnn_deploy.conformance import network

@@ -56,6 +56,7 @@ def test_float_numerics_are_refused(checkpoint: Path, tmp_path: Path) -> None:
         export(checkpoint, tmp_path / "out", numerics="float")
 
 
+@pytest.mark.usefixtures("lce")
 @pytest.mark.parametrize("package", ["tensorflow", "larq_compute_engine"])
 def test_a_missing_package_is_named_before_the_work(
     package: str, checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -208,6 +208,7 @@ def test_wrong_usage_is_told_and_nothing_written(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
+@pytest.mark.usefixtures("lce")
 def test_a_layer_that_comes_out_float_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def misspelt(self: TensorFlowEmitter, tensor: Any) -> Any:
         self.signs[tensor.op.name] = self.emit("Sign", x=tensor)

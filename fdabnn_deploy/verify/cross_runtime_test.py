@@ -54,6 +54,7 @@ def one_more(self: LceSession, inputs: list[FloatArray]) -> list[FloatArray]:
 original = LceSession.run
 
 
+@pytest.mark.usefixtures("lce")
 def test_an_exact_file_is_judged_on_both_runtimes(exact: Path) -> None:
     result = compare_models(exact, exact, "random:5")
     assert result.passed
@@ -68,6 +69,7 @@ def test_an_exact_file_is_judged_on_both_runtimes(exact: Path) -> None:
     jsonschema.validate(json.loads(json.dumps(result.to_json())), json.loads(SCHEMA_FILE.read_text()))
 
 
+@pytest.mark.usefixtures("lce")
 def test_a_runtime_that_differs_fails_the_comparison(exact: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(LceSession, "run", one_more)
     result = compare_models(exact, exact, "random:5")
@@ -78,6 +80,7 @@ def test_a_runtime_that_differs_fails_the_comparison(exact: Path, monkeypatch: p
     assert compare_models(exact, exact, "random:5", atol=1.0).passed
 
 
+@pytest.mark.usefixtures("lce")
 def test_float_numerics_are_reported_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write(tmp_path / "float.tflite", Numerics())
     monkeypatch.setattr(LceSession, "run", one_more)
@@ -89,6 +92,7 @@ def test_float_numerics_are_reported_only(tmp_path: Path, monkeypatch: pytest.Mo
         assert row.comparison.differing == 1
 
 
+@pytest.mark.usefixtures("lce")
 def test_what_is_missing_is_absent_and_what_refuses_says_why(
     exact: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

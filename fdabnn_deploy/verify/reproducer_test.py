@@ -47,6 +47,7 @@ def test_a_layer_goes_back_to_what_is_known(tensor: str, known: set[str], inputs
         assert isinstance(layer.producers(node)[0].op, Sign)
 
 
+@pytest.mark.usefixtures("lce")
 @pytest.mark.runtimes
 def test_the_folder_runs_by_itself(tmp_path: Path) -> None:
     folder = tmp_path / "new" / "layer"

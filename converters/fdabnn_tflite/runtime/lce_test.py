@@ -166,6 +166,7 @@ assert "tensorflow" not in sys.modules
     subprocess.run([sys.executable, "-c", program], check=True)
 
 
+@pytest.mark.usefixtures("lce")
 def test_running_needs_no_tensorflow(tflite_path: Path) -> None:
     program = f"""
 import sys
@@ -187,6 +188,7 @@ def test_a_missing_package_is_named(tflite_path: Path, monkeypatch: pytest.Monke
         LceRuntime().open(tflite_path)
 
 
+@pytest.mark.usefixtures("lce")
 def test_numpy_2_is_told(tflite_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in sys.modules if name.startswith("larq_compute_engine")]:
         monkeypatch.delitem(sys.modules, name)
@@ -229,6 +231,7 @@ print(f"{refused} refused, {ran} ran")
 """
 
 
+@pytest.mark.usefixtures("lce")
 @pytest.mark.parametrize("checksum", [True, False])
 def test_damage_never_ends_the_process(tflite_path: Path, tmp_path: Path, checksum: bool) -> None:
     """In a process of its own, so that a crash is seen. Without a checksum, as in files of other tools, some damage is harmless."""
