@@ -1,4 +1,4 @@
-"""What a file cannot hold is refused while its tables are made."""
+"""Tables under construction: constants and tensors that a file cannot hold are refused."""
 
 from __future__ import annotations
 
