@@ -299,7 +299,22 @@ def test_networks_that_once_differed(seed: int, tmp_path: Path) -> None:
 
 
 def test_100_networks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    check(range(100), 1, tmp_path, capsys, ("own", "lce"))
+    check(range(100), 1, tmp_path, capsys)
+
+
+@pytest.mark.long
+def test_100_networks_through_lces_converter(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`both_writers_test.py` runs files of this converter in every `make test`, under fewer settings."""
+    check(range(100), 1, tmp_path, capsys, ("lce",))
+
+
+@pytest.mark.long
+def test_seeds_whose_reshape_and_slice_shared_a_constant(tmp_path: Path) -> None:
+    """In one file of LCE's converter the shape of a reshape in 872 was the steps of a slice in 883."""
+    tally = Tally()
+    networks = [network for network in map(tally.draw, range(850, 900)) if network is not None]
+    on_tflite(tally, networks, tmp_path, "lce")
+    assert tally.different == []
 
 
 @pytest.mark.long
