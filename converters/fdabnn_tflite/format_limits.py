@@ -1,10 +1,11 @@
 """Refuses by name what a TFLite file cannot hold, before anything of that size is made.
 
 A file is a flatbuffer, whose offsets reach 2 GiB. Sizes of tensors, indices of tensors and numbers in options are int32, and runtimes
-count the values of a tensor in int32. Some kernels stop at a number of axes.
+count the values of a tensor in int32. LiteRT 2.3.0 and TensorFlow Lite 2.21 compute tensors of up to 8 axes; with more some kernels
+refuse, and some end the process.
 
-Source: tensorflow/compiler/mlir/lite/schema/schema.fbs, version 3; `RuntimeShape::FlatSize`, `PadContext`, `StridedSliceContext` and
-`TransposeContext` in tensorflow/lite/kernels of TensorFlow 2.21; `FLATBUFFERS_MAX_BUFFER_SIZE` in flatbuffers/base.h.
+Source: tensorflow/compiler/mlir/lite/schema/schema.fbs, version 3; `RuntimeShape::FlatSize` in tensorflow/lite/kernels/internal;
+`FLATBUFFERS_MAX_BUFFER_SIZE` in flatbuffers/base.h; the number of axes as observed.
 """
 
 from __future__ import annotations
@@ -24,6 +25,9 @@ FILE_BYTES = 2**31 - 1
 
 LARGEST = 2**31 - 1
 """Of sizes, numbers in options, tensors, and values per tensor."""
+
+MOST_AXES = 8
+"""Of a tensor, its batch included."""
 
 _WORD = 32
 
@@ -51,7 +55,7 @@ def check_graph(graph: Graph, batch: int | None) -> None:
 
 
 def check_shape(shape: Shape, owner: str) -> None:
-    """Does nothing where runtimes can count the values of a tensor.
+    """Does nothing where runtimes can hold a tensor and count its values.
 
     Args:
         shape: with its batch.
@@ -60,6 +64,11 @@ def check_shape(shape: Shape, owner: str) -> None:
     Raises:
         ModelRefusedError: they cannot.
     """
+    if len(shape) > MOST_AXES:
+        raise ModelRefusedError(
+            f"{owner}: a tensor of {'x'.join(map(str, shape))} has {len(shape)} axes, and TFLite's kernels take {MOST_AXES}: reshape it to "
+            "fewer"
+        )
     if math.prod(shape) > LARGEST or max(shape, default=0) > LARGEST:
         raise ModelRefusedError(
             f"{owner}: a tensor of {'x'.join(map(str, shape))} does not fit into a TFLite file, whose sizes and numbers of values are "

@@ -62,6 +62,12 @@ def test_a_tensor_whose_values_int32_cannot_count_is_named(
         check_graph(chain(shape, ops.Relu()), batch)
 
 
+def test_a_tensor_of_more_axes_than_kernels_take_is_named() -> None:
+    check_graph(chain((128,), ops.Reshape((2,) * 7)), batch=1)
+    with pytest.raises(ModelRefusedError, match=r"y0 \(Reshape in layer0\): .*1x2x2x.* has 9 axes"):
+        check_graph(chain((256,), ops.Reshape((2,) * 8)), batch=1)
+
+
 def test_weights_above_2_gib_are_refused_before_they_are_copied() -> None:
     graph = chain((2**14,), ops.Linear(zeros(2**16, 2**14)))
     with pytest.raises(ModelRefusedError, match=r"y0 \(Linear in layer0\): .* 4294967296 bytes"):

@@ -29,6 +29,9 @@ Kernels = Literal["default", "indirect", "reference"]
 """LCE's implementations of `LceBconv2d`. `indirect` is the fastest on x86; `default` refuses grouped convolutions, `reference` zero
 padding of an odd number of channels."""
 
+_MOST_AXES = {"LESS": 4, "GREATER": 4, "SELECT_V2": 5, "MAXIMUM": 5, "MINIMUM": 5}
+"""Of operators whose operands differ in shape: with more axes LCE 0.16.0 ends the process."""
+
 _PACKAGE = "larq_compute_engine"
 _EXTENSION = "interpreter_wrapper_lite"
 
@@ -52,6 +55,7 @@ class LceSession(TfliteSession):
         super().__init__(file, path, "LCE's interpreter")
 
     def _load(self, outputs: tuple[int, ...]) -> Any:
+        self._check_axes()
         model = self._file.patched(outputs, batch=1)
         module = _extension()
         try:
@@ -61,6 +65,17 @@ class LceSession(TfliteSession):
                 )
         except RuntimeError as error:
             raise self._not_taken(log.text or str(error)) from None
+
+    def _check_axes(self) -> None:
+        tensors = self._file.tensors
+        for operator in self._file.operators:
+            shapes = {tensors[index].shape for index in operator.inputs if index >= 0}
+            axes, most = max(map(len, shapes), default=0), _MOST_AXES.get(operator.name)
+            if most is not None and len(shapes) > 1 and axes > most:
+                raise self._not_taken(
+                    f"{operator.name} of {tensors[operator.outputs[0]].name} has {axes} axes, its kernel at most {most}: reshape the "
+                    "tensor to fewer"
+                )
 
     def _predict(self, interpreter: Any, stored: Sequence[FloatArray]) -> list[Array | str]:
         def call(image: list[FloatArray]) -> list[Array]:
