@@ -6,7 +6,9 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fdabnn_deploy.ir.expression import DoubleArray, Expression, evaluate64, exact_sum, literal, simplify
+from fdabnn_deploy.ir.array_types import DoubleArray
+from fdabnn_deploy.ir.evaluation import evaluate64, exact_sum
+from fdabnn_deploy.ir.expression import Expression, literal, simplify
 
 
 def parameter(*values: float) -> Expression:
@@ -21,7 +23,7 @@ def call(function: str, *args: object) -> Expression:
 
 
 def _unchecked(expression: Expression) -> DoubleArray:
-    from fdabnn_deploy.ir.expression import _FUNCTIONS
+    from fdabnn_deploy.ir.evaluation import _FUNCTIONS
 
     args = [evaluate64(a) if isinstance(a, Expression) else a for a in expression.args]
     return np.asarray(_FUNCTIONS[expression.function](*args), dtype=np.float64)

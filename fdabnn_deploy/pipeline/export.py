@@ -165,7 +165,9 @@ def export(
         truth = verification.reference(
             network.module, captured, deployed, graph, grids, inputs, stages, allow_change=allow_change
         )
-        zeros = _sign_zeros(captured, inputs, sign_zero)
+        with stages.run("zeros") as stage:
+            zeros = _sign_zeros(captured, inputs, sign_zero)
+            stage.detail = f"{zeros.sign_values} values at signs on {zeros.images} inputs"
         noise = _dropped_noise(network, captured, truth)
     with _work_folder(out) as work:
         record = replace(Numerics() if exact is None else exact.numerics, sign_zero=sign_zero)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -79,6 +80,13 @@ class Captured:
     outputs: tuple[int, ...] = (0,)
     notes: tuple[str, ...] = ()
     calls: Mapping[str, str] = field(default_factory=dict)
+
+    @cached_property
+    def module(self) -> torch.fx.GraphModule:
+        """The program as a module, on the program's own tensors; PyTorch takes seconds to make it."""
+        made = self.program.module()
+        assert isinstance(made, torch.fx.GraphModule)
+        return made
 
 
 def capture(module: torch.nn.Module, input_shape: Sequence[int]) -> Captured:
@@ -317,11 +325,15 @@ def _activations(items: Any) -> bool:
 
 def _constant(name: str, node: torch.fx.Node, args: list[Any], values: dict[torch.fx.Node, Any]) -> Any:
     """Evaluates a call without activations by PyTorch itself and remembers the expression."""
+    # Constants share memory with what they were made from, and with the module: a function that writes gets a copy.
+    writes = bool(getattr(getattr(node.target, "_schema", None), "is_mutable", True))
 
     def tensor(item: Any) -> Any:
         if isinstance(item, torch.fx.Node):
             value = values[item]
-            return torch.from_numpy(np.array(value.value)) if isinstance(value, Expression) else value
+            if not isinstance(value, Expression):
+                return value
+            return torch.from_numpy(np.array(value.value) if writes else value.value)
         if isinstance(item, list | tuple):
             return type(item)(tensor(i) for i in item)
         return item
@@ -335,10 +347,10 @@ def _constant(name: str, node: torch.fx.Node, args: list[Any], values: dict[torc
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise refuse(node, f"operator '{name}' on constants fails: {reason}", remedy_for(name)) from error
     if isinstance(result, list | tuple):
-        return [literal(np.array(r.numpy())) for r in result]
+        return [literal(r.numpy()) for r in result]
     if not isinstance(result, torch.Tensor):
         return result
-    value = np.array(result.numpy())
+    value = result.numpy()
     if name in PASS_THROUGH and isinstance(args[0], Expression) and args[0].value.shape == value.shape:
         return args[0]
     return Expression(name, tuple(args), value)

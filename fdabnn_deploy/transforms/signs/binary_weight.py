@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fdabnn_deploy.ir.array_types import DoubleArray
-from fdabnn_deploy.ir.expression import Expression, evaluate64, simplify
+from fdabnn_deploy.ir.array_types import DoubleArray, FloatArray
+from fdabnn_deploy.ir.evaluation import rows64
+from fdabnn_deploy.ir.expression import Expression, simplify
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,6 +39,50 @@ class BinaryWeight:
         return (self.signs, other)
 
 
+_KNOWN: WeakKeyDictionary[Expression, dict[bool, BinaryWeight | str]] = WeakKeyDictionary()
+
+
+@dataclass(frozen=True, eq=False)
+class _Channels:
+    """Facts of some output channels of a weight.
+
+    Attributes:
+        finite: whether all values are.
+        signs: int8 of +-1, [o, taps].
+        scale: the largest magnitude per channel.
+        zeros: bool, [o, taps]: exact zeros in channels that have other values, too.
+        has_zeros: whether a value is exactly 0.
+        uneven: bool [o]: channels with several magnitudes besides 0.
+        disagreements: signs that differ from PyTorch's.
+    """
+
+    finite: bool
+    signs: NDArray[np.int8]
+    scale: DoubleArray
+    zeros: NDArray[np.bool_]
+    has_zeros: bool
+    uneven: NDArray[np.bool_]
+    disagreements: int
+
+
+def _look(values: DoubleArray, captured: FloatArray) -> _Channels:
+    """Facts of rows of float64 values [o, taps], beside those that PyTorch computed."""
+    magnitudes = np.abs(values)
+    scale = magnitudes.max(axis=1)
+    zero = magnitudes == 0
+    signs = np.where(values < 0, -1, 1).astype(np.int8)
+    disagreements = ((captured < 0) != (values < 0)) & (captured != 0) & ~zero
+    return _Channels(
+        finite=bool(np.all(np.isfinite(scale))),
+        signs=signs,
+        scale=scale,
+        zeros=zero & (scale > 0)[:, None],
+        has_zeros=bool(np.any(zero)),
+        uneven=np.any(~zero & (magnitudes != scale[:, None]), axis=1),
+        disagreements=int(np.count_nonzero(disagreements)),
+    )
+
+
 def binary_weight(expression: Expression, three_valued: bool = False) -> BinaryWeight | str:
     """Splits a weight into signs and scales, or returns the reason why it is not binary.
 
@@ -44,21 +90,36 @@ def binary_weight(expression: Expression, three_valued: bool = False) -> BinaryW
     come from `torch.sign(0)`, from masks and from thresholds; they are a third value, and listed. A weight without a sign in its
     expression may be stored as +-s, with zeros only where `three_valued` weights are wanted.
     """
-    values = evaluate64(simplify(expression))
-    if not np.all(np.isfinite(values)):
+    # A layer is judged for the table of coverage and again by the pass.
+    known = _KNOWN.setdefault(expression, {})
+    if three_valued not in known:
+        known[three_valued] = _split(expression, three_valued)
+    return known[three_valued]
+
+
+def _split(expression: Expression, three_valued: bool) -> BinaryWeight | str:
+    shape = expression.value.shape
+    captured = expression.value.reshape(shape[0], -1)
+    simple = simplify(expression)
+    parts = [_look(values.reshape(len(values), -1), captured[rows]) for rows, values in rows64(simple)]
+    if not all(part.finite for part in parts):
         return "its weight is not finite"
-    rows = np.abs(values.reshape(values.shape[0], -1))
-    scale = rows.max(axis=1)
-    zero = rows == 0
-    uneven = ~zero & (rows != scale[:, None])
-    if not expression.binarised and (np.any(uneven) or (np.any(zero) and not three_valued)):
+    uneven = np.concatenate([part.uneven for part in parts])
+    has_zeros = any(part.has_zeros for part in parts)
+    if not expression.binarised and (np.any(uneven) or (has_zeros and not three_valued)):
         return "its weight is not passed through a sign"
     if np.any(uneven):
-        channel = int(np.argmax(uneven.any(axis=1)))
-        count = len(np.unique(rows[channel]))
+        channel = int(np.argmax(uneven))
+        count = _count_magnitudes(simple, channel)
         return f"its weight takes {count} different magnitudes in output channel {channel}, a binary weight takes one"
-    signs = np.where(values < 0, -1, 1).astype(np.int8)
-    unresolved = zero & (scale > 0)[:, None]
-    captured = np.where(expression.value < 0, -1, 1)
-    disagreements = int(np.sum((captured != signs) & (expression.value != 0) & (values != 0)))
-    return BinaryWeight(signs, scale, tuple(np.flatnonzero(unresolved).tolist()), disagreements)
+    return BinaryWeight(
+        np.concatenate([part.signs for part in parts]).reshape(shape),
+        np.concatenate([part.scale for part in parts]),
+        tuple(np.flatnonzero(np.concatenate([part.zeros for part in parts])).tolist()),
+        sum(part.disagreements for part in parts),
+    )
+
+
+def _count_magnitudes(expression: Expression, channel: int) -> int:
+    rows, values = next((rows, values) for rows, values in rows64(expression) if channel < rows.stop)
+    return len(np.unique(np.abs(values[channel - rows.start])))

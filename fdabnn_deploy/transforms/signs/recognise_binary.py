@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 
 from fdabnn_deploy.ir import ops
 from fdabnn_deploy.ir.array_types import DoubleArray
-from fdabnn_deploy.ir.expression import evaluate64, simplify
+from fdabnn_deploy.ir.evaluation import evaluate64
+from fdabnn_deploy.ir.expression import simplify
 from fdabnn_deploy.ir.graph import Editor, Graph, Node
 from fdabnn_deploy.ir.ops import Op
 from fdabnn_deploy.ir.sign_zero import SignZero

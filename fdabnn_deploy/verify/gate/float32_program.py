@@ -19,7 +19,7 @@ class SingleProgram:
     """
 
     def __init__(self, captured: Captured) -> None:
-        self._module = captured.program.module()
+        self._module = captured.module
         self._outputs = captured.outputs
 
     def run(self, images: FloatArray) -> list[FloatArray]:

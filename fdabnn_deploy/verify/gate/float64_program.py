@@ -48,8 +48,7 @@ class DoubleProgram:
     """
 
     def __init__(self, captured: Captured, in_float32: InFloat32 | None = None) -> None:
-        module = captured.program.module()
-        assert isinstance(module, torch.fx.GraphModule)
+        module = captured.module
         self._outputs = captured.outputs
         self._runner = _Doubled(module, _names(captured.program, module), in_float32)
 

@@ -15,6 +15,7 @@ import torch
 from torch.utils import _pytree
 
 from fdabnn_deploy.frontend.capture.exported_program import Captured
+from fdabnn_deploy.frontend.capture.program_runner import ProgramRunner
 from fdabnn_deploy.frontend.capture.traced_value import CAPTURE_BATCH
 from fdabnn_deploy.ir.graph import Graph
 from fdabnn_deploy.ir.ops import FloatArray
@@ -65,7 +66,7 @@ class _Watched:
     resolved: torch.Tensor | None
 
 
-class _Counting(torch.fx.Interpreter):
+class _Counting(ProgramRunner):
     """Runs the program; with `resolve`, zeros count as deployed at every three-valued sign."""
 
     def __init__(self, module: torch.fx.GraphModule, watched: dict[str, _Watched], resolve: bool) -> None:
@@ -113,8 +114,7 @@ def count_sign_zeros(captured: Captured, images: FloatArray, sign_zero: SignZero
     steps = outermost(graph)
     three = {name: step for name, step in steps.items() if _is_three_valued(graph, name, step)}
     structural = structural_zeros(graph, three)
-    module = captured.program.module()
-    assert isinstance(module, torch.fx.GraphModule)
+    module = captured.module
     calls = _calls(captured, module)
     watched: dict[str, _Watched] = {}
     for name, step in steps.items():
