@@ -40,19 +40,30 @@ class StagePrinter:
     def __init__(self, console: Console) -> None:
         self._console = console
         self._status: Status | None = None
+        self._running: list[tuple[str, str]] = []
 
     def start(self, name: str, detail: str) -> None:
         """Shows the spinner."""
-        if self._console.is_terminal:
-            self.stop()
+        self._running.append((name, detail))
+        self._spin()
+
+    def _spin(self) -> None:
+        """Shows the stage that began last of those that run."""
+        self._pause()
+        if self._console.is_terminal and self._running:
+            name, detail = self._running[-1]
             self._status = self._console.status(
                 Text(f"{name:<{_NAME_WIDTH}}{escape_name(detail)}"), spinner="dots"
             )
             self._status.start()
 
     def done(self, stage: Stage) -> None:
-        """Replaces the spinner by the finished line."""
-        self.stop()
+        """Prints the finished line; the spinner goes on with what runs beside it."""
+        self._pause()
+        # Of two stages of one name it does not matter which goes.
+        names = [name for name, _ in self._running]
+        if stage.name in names:
+            del self._running[names.index(stage.name)]
         size = format_bytes(stage.bytes) if stage.bytes is not None else ""
         room = self._console.width - 2 - _NAME_WIDTH - _BYTES_WIDTH - _SECONDS_WIDTH
         detail = escape_name(stage.detail)
@@ -63,9 +74,14 @@ class StagePrinter:
         line.append(f"{size:>{_BYTES_WIDTH}}", "dim")
         line.append(f"{stage.seconds:>{_SECONDS_WIDTH - 2}.2f} s")
         self._console.print(line, no_wrap=True)
+        self._spin()
 
     def stop(self) -> None:
-        """Takes the spinner away."""
+        """Takes the spinner away, for good."""
+        self._running.clear()
+        self._pause()
+
+    def _pause(self) -> None:
         if self._status is not None:
             self._status.stop()
             self._status = None

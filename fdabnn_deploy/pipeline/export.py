@@ -16,6 +16,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, get_args
 
@@ -52,6 +53,7 @@ from fdabnn_deploy.system.files import check_outputs, move_whole
 from fdabnn_deploy.system.one_at_a_time import one_at_a_time
 from fdabnn_deploy.system.progress import Progress, Stages
 from fdabnn_deploy.system.scratch import ScratchFolder
+from fdabnn_deploy.system.side_by_side import side_by_side
 from fdabnn_deploy.targets.converter import Kernels, Via
 from fdabnn_deploy.targets.target import Target
 from fdabnn_deploy.transforms.deploy import Deployed, deploy
@@ -173,12 +175,21 @@ def export(
         record = replace(Numerics() if exact is None else exact.numerics, sign_zero=sign_zero)
         accepted = truth.gate.failures if allow_change else ()
         info = replace(network.info, numerics=record.to_text(), allowed_change="; ".join(accepted))
-        checked = [
-            verification.convert_and_check(
-                target, composed, info, work, options_for(target, file_batch, kernels, via), truth, stages
-            )
-            for target in chosen
-        ]
+        checked = side_by_side(
+            [
+                partial(
+                    verification.convert_and_check,
+                    target,
+                    composed,
+                    info,
+                    work,
+                    options_for(target, file_batch, kernels, via),
+                    truth,
+                )
+                for target in chosen
+            ],
+            stages,
+        )
         latency = verification.latency_rows(checked, inputs, stages)
         refused = () if allow_change else truth.gate.failures
         failures = (*refused, *verification.failures(truth, checked))

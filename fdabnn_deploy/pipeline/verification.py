@@ -231,6 +231,7 @@ def _check_settings(
         for variant, path in {"": artifact.path, **variants}.items():
             for runtime in runtimes:
                 for setting, session in runtime.settings(path):
+                    stages.check()
                     outputs = run_in_batches(session, few.images)
                     rows.append(
                         _row(

@@ -5,8 +5,12 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TextIO
+
+_ONE_THREAD = threading.RLock()
 
 
 class NativeLog:
@@ -21,8 +25,14 @@ def native_stderr() -> Iterator[NativeLog]:
 
     Python's own `sys.stderr` still reaches it, also from other threads.
     """
-    log, python_stderr = NativeLog(), sys.stderr
-    python_stderr.flush()
+    # The descriptor is the process's: a second thread waits, or the two would give back each other's.
+    with _ONE_THREAD:
+        log, python_stderr = NativeLog(), sys.stderr
+        python_stderr.flush()
+        yield from _redirected(log, python_stderr)
+
+
+def _redirected(log: NativeLog, python_stderr: TextIO) -> Iterator[NativeLog]:
     with tempfile.TemporaryFile() as file, os.fdopen(os.dup(2), "w", buffering=1) as terminal:
         redirected = python_stderr is sys.__stderr__
         os.dup2(file.fileno(), 2)

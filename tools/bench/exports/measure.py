@@ -31,7 +31,7 @@ class Export:
     Attributes:
         seconds: of the whole process, by the clock.
         peak_bytes: the most memory that it, or one process that it started, held resident.
-        stages: seconds of the stages of its report by their names; what is no stage is `start and report`.
+        stages: seconds of the stages of its report by their names; those of two targets may run side by side.
         bytes: of the files by their endings.
     """
 
@@ -72,7 +72,7 @@ def run(contender: Contender, checkpoint: Path, samples: str) -> Export:
         code, seconds, peak, output = _waited(command, Path(work))
         if code:
             raise ExportFailedError(f"{contender.name} ended with exit code {code}: {output.strip()[-300:]}")
-        stages = stage_seconds(json.loads(report.read_text(encoding="utf-8"))["stages"], seconds)
+        stages = stage_seconds(json.loads(report.read_text(encoding="utf-8"))["stages"])
         sizes = {
             path.suffix: path.stat().st_size
             for path in Path(work).iterdir()
@@ -108,17 +108,12 @@ def _waited(command: Sequence[str], work: Path) -> tuple[int, float, int, str]:
     return code, seconds, peak * _KIB, done.stdout
 
 
-def stage_seconds(stages: Sequence[dict[str, Any]], whole: float) -> dict[str, float]:
-    """Seconds by the name of the stage, in the order of first appearance.
-
-    Args:
-        stages: of a report.
-        whole: seconds of the process.
-    """
+def stage_seconds(stages: Sequence[dict[str, Any]]) -> dict[str, float]:
+    """Seconds of a report's stages by their names, in the order of first appearance."""
     found: dict[str, float] = {}
     for stage in stages:
         found[stage["name"]] = found.get(stage["name"], 0.0) + stage["seconds"]
-    return {**found, "start and report": whole - sum(found.values())}
+    return found
 
 
 def medians(exports: Sequence[Export]) -> Export:
