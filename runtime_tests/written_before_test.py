@@ -57,6 +57,7 @@ def test_a_file_gives_the_bits_of_its_checkpoint(name: str) -> None:
     assert parity.main([str(FOLDER / "small.pt"), str(FOLDER / name), "--inputs", SAMPLES, *NETWORK]) == 0
 
 
+@pytest.mark.usefixtures("lce")
 def test_files_are_compared_and_no_field_of_the_report_is_lost(tmp_path: Path) -> None:
     found = tmp_path / "parity.json"
     files = [str(FOLDER / name) for name in ("small.onnx", "small.tflite")]
