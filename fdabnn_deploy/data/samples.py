@@ -24,7 +24,6 @@ from fdabnn_deploy.runtimes.base import Session
 
 DEFAULT_COUNT = 512
 DEFAULT_RANDOM = 200
-BATCH_SIZE = 32
 DATA_VARIABLE = "FDABNN_DATA"
 _IMAGE_KEYS = ("images", "x", "inputs", "input")
 _LABEL_KEYS = ("labels", "y", "label", "targets")
@@ -109,7 +108,8 @@ def load(spec: str | Path | None, info: ModelInfo, memory_limit: int | None = No
 
 def run_in_batches(session: Session, images: FloatArray) -> list[Array]:
     """A session's outputs for any number of images; a runtime holds the activations of a batch in memory."""
-    parts = [session.run([images[i : i + BATCH_SIZE]]) for i in range(0, len(images), BATCH_SIZE)]
+    step = batches.images_at_once(images.shape[1:])
+    parts = [session.run([images[i : i + step]]) for i in range(0, len(images), step)]
     return [batches.join(column) for column in zip(*parts, strict=True)]
 
 

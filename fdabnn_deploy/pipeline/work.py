@@ -7,11 +7,12 @@ import math
 import numpy as np
 
 from fdabnn_deploy.data.labels import check_labels
-from fdabnn_deploy.data.samples import BATCH_SIZE, Samples
+from fdabnn_deploy.data.samples import Samples
 from fdabnn_deploy.errors import ModelRefusedError
 from fdabnn_deploy.ir.graph import Graph
+from fdabnn_deploy.runtimes.batches import images_at_once
 from fdabnn_deploy.system.memory import check_memory
-from fdabnn_deploy.verify.layer_checks import MAX_IMAGES
+from fdabnn_deploy.verify.layer_checks import MAX_IMAGES, read_tensors
 
 COPIES_OF_WEIGHTS = 6
 """The module, its captured and its deployed graph, a file with its bytes in a runtime, and that runtime's packed form."""
@@ -35,7 +36,7 @@ def check_work(graph: Graph, samples: Samples, batch: int | None = 1) -> None:
     largest = max(graph, key=lambda node: _values(graph, node.name))
     check_memory(
         needed_bytes(graph, batch or 1),
-        f"running the model on {max(batch or 1, BATCH_SIZE)} inputs at once, with tensors such as {largest.name} of "
+        f"running the model on {_at_once(graph, batch or 1)} inputs at once, with tensors such as {largest.name} of "
         f"{'x'.join(map(str, graph.shape(largest.name)[1:]))},",
         "use smaller inputs, a smaller --batch, or a machine with more memory",
         ModelRefusedError,
@@ -45,8 +46,8 @@ def check_work(graph: Graph, samples: Samples, batch: int | None = 1) -> None:
 def needed_bytes(graph: Graph, batch: int = 1) -> int:
     """An estimate of the cost of running a graph.
 
-    `4 (COPIES_OF_WEIGHTS weights + batch (largest three tensors) + MAX_IMAGES (all tensors))` bytes: the last are those of the inputs that
-    layers are checked on, one by one.
+    `4 (COPIES_OF_WEIGHTS weights + batch (largest three tensors) + MAX_IMAGES (tensors that signs read))` bytes: the last are those of the
+    inputs that layers are checked on, one by one.
     """
     weights = sum(
         value.size
@@ -56,8 +57,14 @@ def needed_bytes(graph: Graph, batch: int = 1) -> int:
     )
     sizes = sorted((_values(graph, node.name) for node in graph), reverse=True)
     return 4 * (
-        COPIES_OF_WEIGHTS * weights + max(batch, BATCH_SIZE) * sum(sizes[:3]) + MAX_IMAGES * sum(sizes)
+        COPIES_OF_WEIGHTS * weights
+        + _at_once(graph, batch) * sum(sizes[:3])
+        + MAX_IMAGES * sum(_values(graph, name) for name in read_tensors(graph))
     )
+
+
+def _at_once(graph: Graph, batch: int) -> int:
+    return max(batch, images_at_once(graph.shape(graph.inputs[0])[1:]))
 
 
 def _values(graph: Graph, name: str) -> int:

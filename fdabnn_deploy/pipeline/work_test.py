@@ -6,7 +6,7 @@ import pytest
 from fdabnn_deploy.data.samples import Samples
 from fdabnn_deploy.errors import ModelRefusedError, UsageError
 from fdabnn_deploy.ir.graph import Graph, Node
-from fdabnn_deploy.ir.ops import Conv2d, GlobalAvgPool, Input
+from fdabnn_deploy.ir.ops import BinaryConv2d, Conv2d, GlobalAvgPool, Input, Sign
 from fdabnn_deploy.pipeline.work import check_work, needed_bytes
 
 
@@ -35,7 +35,7 @@ def test_labels_beyond_the_outputs() -> None:
         check_work(network(8), samples([0, 4]))
 
 
-@pytest.mark.parametrize(("size", "channels", "batch"), [(1 << 17, 4, 1), (64, 4, 1 << 26)])
+@pytest.mark.parametrize(("size", "channels", "batch"), [(1 << 18, 4, 1), (64, 4, 1 << 26)])
 def test_what_does_not_fit_is_refused_with_both_numbers(size: int, channels: int, batch: int) -> None:
     with pytest.raises(
         ModelRefusedError,
@@ -46,5 +46,12 @@ def test_what_does_not_fit_is_refused_with_both_numbers(size: int, channels: int
 
 def test_the_estimate_counts_weights_and_tensors() -> None:
     tensors = (3 * 64, 4 * 64, 4)
-    assert needed_bytes(network(8)) == 4 * (6 * 12 + 32 * sum(tensors) + 8 * sum(tensors))
+    assert needed_bytes(network(8)) == 4 * (6 * 12 + 32 * sum(tensors))
+    # What a sign in front of a binary layer reads is recorded for eight images.
+    signs = [
+        *(Node("input", Input((3, 8, 8))), Node("sign", Sign(), ("input",))),
+        Node("output", BinaryConv2d(np.ones((4, 3, 1, 1), np.int8), (1, 1), (0, 0)), ("sign",)),
+    ]
+    sizes = (3 * 64, 3 * 64, 4 * 64)
+    assert needed_bytes(Graph(signs, ["output"])) == 4 * (6 * 12 + 32 * sum(sizes) + 8 * 3 * 64)
     assert needed_bytes(network(8), 64) - needed_bytes(network(8)) == 4 * 32 * sum(tensors)

@@ -14,6 +14,7 @@ more with copies of its first image: where that changes the rows that are kept, 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -25,6 +26,19 @@ from fdabnn_deploy.ir.ops import Array, FloatArray
 Result = Array | list[Array]
 """The value of one output after a call: a tensor, or a sequence of tensors."""
 Call = Callable[[list[FloatArray]], Sequence[Result]]
+
+MOST_IMAGES = 32
+MOST_VALUES = 1 << 21
+"""Of a batch's input. A network's tensors are some ten times larger, and several of them are in memory at a time."""
+
+
+def images_at_once(shape: Sequence[int]) -> int:
+    """How many images a network is run on at a time: up to 32, and 13 of 3x224x224.
+
+    Args:
+        shape: of one image.
+    """
+    return max(1, min(MOST_IMAGES, MOST_VALUES // max(1, math.prod(shape))))
 
 
 def run(

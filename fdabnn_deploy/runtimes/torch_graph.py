@@ -17,6 +17,7 @@ from fdabnn_deploy.ir.graph import Graph
 from fdabnn_deploy.ir.ops import DEPLOYED, FloatArray, Input, Op
 from fdabnn_deploy.ir.ops.base import TorchKernel
 from fdabnn_deploy.runtimes.base import Session
+from fdabnn_deploy.runtimes.batches import images_at_once
 from fdabnn_deploy.runtimes.inputs import check_inputs
 
 
@@ -56,7 +57,12 @@ class TorchGraphSession(Session):
 
     def run_all(self, inputs: Sequence[FloatArray]) -> dict[str, FloatArray]:
         """Computes every tensor of the graph; see `Session.run_all`."""
-        values = self._compute(self.native_batch(inputs), keep=[node.name for node in self._graph])
+        return self.run_some(inputs, [node.name for node in self._graph])
+
+    def run_some(self, inputs: Sequence[FloatArray], names: Sequence[str]) -> dict[str, FloatArray]:
+        """Computes tensors of the graph by their names; the others are freed on the way."""
+        values = self._compute(self.native_batch(inputs), keep=names)
+        values = {name: values[name] for name in names}
         return {name: _array(value) for name, value in values.items()}
 
     def native_batch(self, inputs: Sequence[FloatArray]) -> list[Tensor]:
@@ -103,11 +109,21 @@ def run_operator(op: Op, inputs: Sequence[FloatArray]) -> FloatArray:
         op: a deployed one.
         inputs: its operands.
     """
-    tensors = [torch.from_numpy(np.ascontiguousarray(value)) for value in inputs]
-    kernel = op.torch_kernel(len(op.infer(*(value.shape for value in inputs))))
+    shape = op.infer(*(value.shape for value in inputs))
+    kernel = op.torch_kernel(len(shape))
+    result = np.empty(shape, np.float32)
+    # A piece at a time, because some kernels need many times the memory of their result.
+    step = images_at_once(shape[1:])
     with torch.inference_mode(), torch.backends.nnpack.flags(enabled=False):
-        result: FloatArray = kernel(*tensors).numpy()
+        for start in range(0, shape[0], step):
+            piece = slice(start, start + step)
+            result[piece] = kernel(*(_piece(value, piece, shape[0]) for value in inputs)).numpy()
     return result
+
+
+def _piece(value: FloatArray, piece: slice, count: int) -> Tensor:
+    batched = len(value) == count
+    return torch.from_numpy(np.ascontiguousarray(value[piece] if batched else value))
 
 
 @contextmanager

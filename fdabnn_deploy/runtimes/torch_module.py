@@ -13,8 +13,6 @@ from fdabnn_deploy.errors import ModelRefusedError
 from fdabnn_deploy.ir.ops import Array, FloatArray
 from fdabnn_deploy.runtimes import batches
 
-BATCH_SIZE = 32
-
 
 def run_module(
     module: torch.nn.Module, images: FloatArray, outputs: Sequence[int] | None = None
@@ -33,10 +31,11 @@ def run_module(
     Raises:
         ModelRefusedError: an output is not a float tensor with the batch in front.
     """
+    step = batches.images_at_once(images.shape[1:])
     parts: list[list[FloatArray]] = []
     with torch.inference_mode(), torch.backends.nnpack.flags(enabled=False):
-        for start in range(0, len(images), BATCH_SIZE):
-            batch = own_tensor(images[start : start + BATCH_SIZE])
+        for start in range(0, len(images), step):
+            batch = own_tensor(images[start : start + step])
             returned = _pytree.tree_leaves(module(batch))
             chosen = (
                 [item for item in returned if isinstance(item, torch.Tensor)]
@@ -70,12 +69,13 @@ def run_as_it_is(module: torch.nn.Module, images: FloatArray) -> list[Array]:
             raise ModelRefusedError("the model returns no tensor: return what it computes")
         return found
 
+    step = batches.images_at_once(images.shape[1:])
     parts: list[list[Array]] = []
     with torch.inference_mode(), torch.backends.nnpack.flags(enabled=False):
         # An axis may be as long as a batch of 2 by chance, but not as one of 2 and as one of 3.
         by_row = all(batches.is_by_row(call([images[:1].repeat(count, 0)]), count) for count in (2, 3))
-        for start in range(0, len(images), BATCH_SIZE):
-            piece = [images[start : start + BATCH_SIZE]]
+        for start in range(0, len(images), step):
+            piece = [images[start : start + step]]
             found = batches.run_where_possible(call, piece, None if by_row else 1)
             parts.append([values for values in found if not isinstance(values, str)])
     return [batches.join(column) for column in zip(*parts, strict=True)]

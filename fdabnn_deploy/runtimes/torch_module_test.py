@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from fdabnn_deploy.errors import ModelRefusedError
 from fdabnn_deploy.ir.ops import Array, FloatArray
-from fdabnn_deploy.runtimes.torch_module import BATCH_SIZE, run_as_it_is, run_module
+from fdabnn_deploy.runtimes.batches import MOST_IMAGES
+from fdabnn_deploy.runtimes.torch_module import run_as_it_is, run_module
 
 
 class TwoOutputs(nn.Module):
@@ -23,7 +24,7 @@ class NoBatch(nn.Module):
 
 
 def test_batches_are_put_together_again() -> None:
-    images = np.random.default_rng(0).standard_normal((2 * BATCH_SIZE + 3, 4)).astype(np.float32)
+    images = np.random.default_rng(0).standard_normal((2 * MOST_IMAGES + 3, 4)).astype(np.float32)
     first, second = run_module(TwoOutputs().eval(), images)
     np.testing.assert_array_equal(second, 2 * images)
     np.testing.assert_allclose(first, images.sum(axis=1), rtol=1e-5, atol=1e-6)
@@ -73,7 +74,7 @@ class KeepsItsOutput(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.register_buffer("kept", torch.zeros(BATCH_SIZE, 4))
+        self.register_buffer("kept", torch.zeros(MOST_IMAGES, 4))
 
     def forward(self, x: Tensor) -> Tensor:
         self.kept[: len(x)] = 2 * x
@@ -85,7 +86,7 @@ class KeepsItsOutput(nn.Module):
 def test_every_batch_is_the_modules_own(
     run: Callable[[nn.Module, FloatArray], list[Array]], module: nn.Module
 ) -> None:
-    images = np.random.default_rng(0).standard_normal((2 * BATCH_SIZE + 3, 4)).astype(np.float32)
+    images = np.random.default_rng(0).standard_normal((2 * MOST_IMAGES + 3, 4)).astype(np.float32)
     before = images.copy()
     (found,) = run(module.eval(), images)
     assert images.tobytes() == before.tobytes()

@@ -98,13 +98,18 @@ class LayerChecks:
         return tuple(results)
 
 
+def read_tensors(graph: Graph) -> list[str]:
+    """The names of the tensors that `build` asks for: what the signs of the binary layers read."""
+    signs = (graph.producers(node)[0] for node in graph.nodes_of(BinaryConv2d, BinaryLinear))
+    return list(dict.fromkeys(sign.inputs[0] for sign in signs))
+
+
 def build(graph: Graph, tensors: Mapping[str, FloatArray]) -> LayerChecks | None:
     """Takes every binary layer out of a deployed graph.
 
     Args:
         graph: the deployed graph.
-        tensors: what the graph computed on some images, by tensor name; the first `MAX_IMAGES` images are
-            used.
+        tensors: what the graph computed on some images, by tensor name, those of `read_tensors`; the first `MAX_IMAGES` images are used.
 
     Returns:
         The checks, or None where the graph has no binary layer.
