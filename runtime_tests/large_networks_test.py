@@ -13,7 +13,7 @@ from torch import nn
 
 import fdabnn_deploy
 from fdabnn_deploy.cli.console import make_console
-from fdabnn_deploy.cli.export_tables import print_grids, print_parity, print_proofs, print_truth
+from fdabnn_deploy.cli.tables.export_tables import print_grids, print_parity, print_proofs, print_truth
 from fdabnn_deploy.data import samples
 from fdabnn_deploy.ir.model_info import ModelInfo
 from fdabnn_models.architectures.alexnet import alexnet

@@ -153,7 +153,7 @@ def test_noisy_runs_print_no_figures(model: Path, capsys: pytest.CaptureFixture[
     measured = dataclasses.replace(profile.devices[0].measurements[0], model=loud)
     device = dataclasses.replace(profile.devices[0], measurements=(measured,))
     from fdabnn_deploy.cli.console import make_console
-    from fdabnn_deploy.cli.profile_tables import print_profile
+    from fdabnn_deploy.cli.tables.profile_tables import print_profile
     from fdabnn_deploy.measure.profile_report.html import render
 
     noisy = dataclasses.replace(profile, devices=(device,))

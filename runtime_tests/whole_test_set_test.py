@@ -8,7 +8,7 @@ import pytest
 
 import fdabnn_deploy
 from fdabnn_deploy.cli.console import make_console
-from fdabnn_deploy.cli.export_report import print_report
+from fdabnn_deploy.cli.tables.export_report import print_report
 from fdabnn_deploy.data import samples
 from fdabnn_deploy.data.samples import run_in_batches
 from fdabnn_deploy.exact.make_exact import make_exact

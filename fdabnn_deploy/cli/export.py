@@ -143,7 +143,7 @@ def _export(
     from rich.text import Text
 
     from fdabnn_deploy.cli.console import StagePrinter, console_for
-    from fdabnn_deploy.cli.export_report import print_end, print_report
+    from fdabnn_deploy.cli.tables.export_report import print_end, print_report
     from fdabnn_deploy.pipeline.report import ExportParityError
 
     console = console_for(json_path)

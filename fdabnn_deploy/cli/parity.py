@@ -82,7 +82,7 @@ def _parity(
     from rich.text import Text
 
     from fdabnn_deploy.cli.console import StagePrinter, console_for
-    from fdabnn_deploy.cli.parity_report import comparison_mark, print_comparison
+    from fdabnn_deploy.cli.tables.parity_report import comparison_mark, print_comparison
 
     console = console_for(json_path)
     check_outputs({"--json": json_path}, {"A": a, "B": b, "--inputs": samples_path(inputs)})

@@ -107,7 +107,7 @@ def _profile(
     # Here, because `--help` needs none of it.
     from fdabnn_deploy.cli.console import console_for, make_console
     from fdabnn_deploy.cli.device_progress import DeviceProgress
-    from fdabnn_deploy.cli.profile_tables import print_changes, print_profile
+    from fdabnn_deploy.cli.tables.profile_tables import print_changes, print_profile
     from fdabnn_deploy.measure.profile_report import html
     from fdabnn_deploy.measure.profile_report.compare import other_settings
 

@@ -10,7 +10,7 @@ import jsonschema
 import pytest
 from rich.console import Console
 
-from fdabnn_deploy.cli.export_report import print_report
+from fdabnn_deploy.cli.tables.export_report import print_report
 from fdabnn_deploy.data.sample_set import SampleSet
 from fdabnn_deploy.errors import NotWrittenError
 from fdabnn_deploy.exact.grid_row import GridRow

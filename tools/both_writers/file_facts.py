@@ -69,7 +69,7 @@ class Row:
     random: bool = False
 
     def faults(self) -> list[str]:
-        """What breaks the promise that our own file is as good as the other, one sentence each."""
+        """Where it breaks the promise that our own file is as good as the other, one sentence each."""
         found = []
         for writer, facts in (("own writer", self.own), ("LCE's converter", self.lce)):
             if facts.differing:

@@ -17,6 +17,8 @@ DURATIONS = {
     "fdabnn_deploy/system/progress.py": "how long a stage took; the room is below `measure`",
     "models/fdabnn_models/training/train.py": "images per second and epochs, as progress",
     "tools/arm_root/command.py": "how long the command took",
+    "tools/bench/exports/one_export.py": "how long a process took",
+    "tools/both_writers/command.py": "how long the command took",
     "tools/instruction_counts/command.py": "how long the command took",
 }
 STATISTICS_MODULE = "fdabnn_deploy/measure/statistics.py"

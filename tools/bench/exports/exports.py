@@ -12,8 +12,8 @@ import click
 from rich.console import Console
 
 from bench import commit as commits
-from bench.exports.measure import Contender, Export, ExportFailedError, medians, run
 from bench.exports.networks import NAMES, checkpoint
+from bench.exports.one_export import Contender, Export, ExportFailedError, medians, run
 from fdabnn_deploy.cli.console import print_table
 from fdabnn_deploy.errors import RuntimeMissingError, UsageError
 from fdabnn_deploy.measure.statistics import median

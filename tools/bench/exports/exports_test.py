@@ -10,7 +10,7 @@ from rich.console import Console
 
 from bench.exports import exports
 from bench.exports.exports import compare, show
-from bench.exports.measure import Contender, Export, ExportFailedError, medians, run, stage_seconds
+from bench.exports.one_export import Contender, Export, ExportFailedError, medians, run, stage_seconds
 from fdabnn_deploy.errors import RuntimeMissingError
 
 PROGRAM = """#!/usr/bin/env python3

@@ -26,7 +26,7 @@ class Contender:
 
 @dataclass(frozen=True)
 class Export:
-    """What an export took.
+    """The costs of an export.
 
     Attributes:
         seconds: of the whole process, by the clock.

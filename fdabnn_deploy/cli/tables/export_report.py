@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.text import Text
 
 from fdabnn_deploy.cli.console import format_bytes, format_number, format_share, mark, print_table
-from fdabnn_deploy.cli.export_tables import (
+from fdabnn_deploy.cli.tables.export_tables import (
     print_gate,
     print_grids,
     print_inputs,
@@ -18,7 +18,7 @@ from fdabnn_deploy.cli.export_tables import (
     print_truth,
     runtime_title,
 )
-from fdabnn_deploy.cli.sign_notes import describe_zeros
+from fdabnn_deploy.cli.tables.sign_notes import describe_zeros
 from fdabnn_deploy.pipeline.report import Report
 
 

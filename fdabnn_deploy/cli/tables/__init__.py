@@ -1,0 +1,1 @@
+"""The tables and notes of the commands on the terminal."""
