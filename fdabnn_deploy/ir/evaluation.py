@@ -14,7 +14,7 @@ import numpy as np
 
 from fdabnn_deploy.ir.array_types import Array, DoubleArray
 from fdabnn_deploy.ir.exact_sum import exact_total
-from fdabnn_deploy.ir.expression import Expression
+from fdabnn_deploy.ir.expression import Expression, simplify
 
 _VALUES_AT_ONCE = 2**18
 
@@ -38,6 +38,33 @@ def rows64(expression: Expression) -> Iterator[tuple[slice, DoubleArray]]:
     for start in range(0, shape[0], step):
         rows = slice(start, min(start + step, shape[0]))
         yield rows, evaluator.some(expression, rows, shape).astype(np.float64, copy=False)
+
+
+def release(expression: Expression) -> Expression:
+    """The same expression without the values that `evaluate64` of its simple form does not read; that of the whole stays.
+
+    In their place stand zeros or ones that take no memory, so that what is all zeros still is.
+    """
+    needed = {id(node.value) for node in simplify(expression) if node.function not in _FUNCTIONS}
+    needed.add(id(expression.value))
+    memo: dict[int, Expression] = {}
+
+    def visit(node: Expression) -> Expression:
+        if id(node) not in memo:
+            args = tuple(visit(a) if isinstance(a, Expression) else a for a in node.args)
+            value = (
+                node.value
+                if node.function == "parameter" or id(node.value) in needed
+                else _stand_in(node.value)
+            )
+            memo[id(node)] = Expression(node.function, args, value, node.label)
+        return memo[id(node)]
+
+    return visit(expression)
+
+
+def _stand_in(value: Array) -> Array:
+    return np.broadcast_to(np.asarray(bool(np.any(value)), value.dtype), value.shape)
 
 
 class _Evaluator:

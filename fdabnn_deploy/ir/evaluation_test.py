@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from fdabnn_deploy.ir import evaluation
-from fdabnn_deploy.ir.evaluation import evaluate64, rows64
-from fdabnn_deploy.ir.expression import Expression, literal
+from fdabnn_deploy.ir.evaluation import evaluate64, release, rows64
+from fdabnn_deploy.ir.expression import Expression, literal, simplify
 
 SHAPE = (5, 3, 2)
 RNG = np.random.default_rng(0)
@@ -66,3 +66,27 @@ def test_two_values_beside_a_threshold_are_told_apart() -> None:
     w = Expression("parameter", (), np.full((1, 1), 0.1, np.float32), "w")
     assert evaluate64(call("gt", w, 0.1, shape=(1, 1))) == 1.0
     assert evaluate64(call("le", w, 0.1, shape=(1, 1))) == 0.0
+
+
+def test_a_released_expression_computes_the_same() -> None:
+    noise = Expression("sin", (W,), np.sin(W.value))
+    zero = literal(np.zeros((), np.float32))
+    noisy = Expression("mul", (noise, zero), np.zeros(SHAPE, np.float32))
+    sign = Expression("sign", (W,), np.sign(W.value))
+    total = Expression("add", (sign, noisy), np.sign(W.value))
+    mean = Expression("mean", (W,), np.array(np.mean(W.value)))
+    whole = Expression("mul", (total, mean), total.value * mean.value)
+    released = release(whole)
+    np.testing.assert_array_equal(evaluate64(simplify(released)), evaluate64(simplify(whole)))
+    np.testing.assert_array_equal(released.value, whole.value)
+    assert released.binarised
+    assert released.parameters == whole.parameters
+    memory = {node.function: node.value.strides for node in released if node.value.ndim}
+    # Of the noise nothing is left, and of the sign only that it is one.
+    assert memory["sin"] == memory["sign"] == memory["add"] == (0, 0, 0)
+
+
+def test_values_that_nobody_can_compute_stay_with_a_released_expression() -> None:
+    mystery = Expression("erf", (W,), np.tanh(W.value))
+    whole = Expression("mul", (mystery, 2.0), 2 * mystery.value)
+    np.testing.assert_array_equal(evaluate64(simplify(release(whole))), evaluate64(whole))

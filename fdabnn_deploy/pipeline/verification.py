@@ -35,7 +35,7 @@ from fdabnn_deploy.pipeline.report import (
 )
 from fdabnn_deploy.pipeline.target_checks import installed_runtimes
 from fdabnn_deploy.prove import prove_forms
-from fdabnn_deploy.runtimes.base import Runtime, Session
+from fdabnn_deploy.runtimes.base import Runtime
 from fdabnn_deploy.runtimes.torch_graph import TorchGraphSession
 from fdabnn_deploy.runtimes.torch_module import run_module
 from fdabnn_deploy.system.progress import Stages
@@ -84,10 +84,10 @@ class Reference:
 
 @dataclass(frozen=True)
 class CheckedFile:
-    """A converted file, the sessions that run it, how it compares, and the optional runtimes that are not there to compare it."""
+    """A converted file, the runtimes that run it, how it compares, and the optional runtimes that are not there to compare it."""
 
     artifact: Artifact
-    sessions: tuple[tuple[Runtime, Session], ...]
+    runtimes: tuple[Runtime, ...]
     parity: tuple[ParityRow, ...]
     layer_checks: tuple[LayerCheckRow, ...]
     proofs: tuple[ProofTable, ...] = field(default=())
@@ -176,7 +176,6 @@ def convert_and_check(
         stage.detail = f"{target.name}: {_counts(artifact)}"
         stage.bytes = path.stat().st_size
     proofs = _prove(target, path, stages) if truth.exact else ()
-    sessions: list[tuple[Runtime, Session]] = []
     rows: list[ParityRow] = []
     runtimes, absent = installed_runtimes(target)
     for runtime in runtimes:
@@ -197,12 +196,11 @@ def convert_and_check(
                     truth.gate.file_limits,
                 )
             )
-        sessions.append((runtime, session))
     if truth.exact:
         rows += _check_settings(target, runtimes, graph, info, artifact, options, folder, truth, stages)
     checks = truth.layer_checks
     alone = _check_layers(target, runtimes, info, folder, options, checks, stages) if checks else ()
-    return CheckedFile(artifact, tuple(sessions), tuple(rows), alone, proofs, absent)
+    return CheckedFile(artifact, runtimes, tuple(rows), alone, proofs, absent)
 
 
 def _prove(target: Target, path: Path, stages: Stages) -> tuple[ProofTable, ...]:
@@ -281,8 +279,8 @@ def latency_rows(files: Sequence[CheckedFile], samples: Samples, stages: Stages)
     rows = []
     with stages.run("latency", "one image, 1 thread"):
         for file in files:
-            for runtime, session in file.sessions:
-                measured = latency.measure(session, samples.images[:1])
+            for runtime in file.runtimes:
+                measured = latency.measure(runtime.open(file.artifact.path), samples.images[:1])
                 rows.append(LatencyRow(runtime.name, runtime.version(), file.artifact.target, measured))
     return tuple(rows)
 

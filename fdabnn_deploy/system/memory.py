@@ -7,6 +7,7 @@ cache that the kernel can drop.
 
 from __future__ import annotations
 
+import ctypes
 import os
 import re
 from collections.abc import Iterator
@@ -127,3 +128,10 @@ def _read(path: Path) -> str:
         return path.read_text(encoding="utf-8", errors="replace")
     except OSError:
         return ""
+
+
+def give_back() -> None:
+    """Gives memory that was freed back to the system, which glibc does by itself only at the end of its heaps."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import platform
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -108,3 +111,23 @@ def test_what_is_no_size(text: str) -> None:
 
 def test_units() -> None:
     assert [format_memory(n) for n in (5, 2048, 3 << 20, 5 << 29)] == ["5 B", "2 KiB", "3 MiB", "2.5 GiB"]
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries give it back, or cannot")
+def test_freed_memory_is_given_back() -> None:
+    """In a process of its own, whose heap nothing else has filled."""
+    code = """
+from fdabnn_deploy.system.memory import give_back
+def resident():
+    return int(open("/proc/self/statm").read().split()[1]) * 4096
+before = resident()
+# Small blocks with a few left between them keep the heap from shrinking by itself.
+blocks = [bytes(1000) for _ in range(200_000)]
+blocks = blocks[::1000]
+kept = resident() - before
+give_back()
+print(kept, resident() - before)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    kept, left = map(int, done.stdout.split())
+    assert left < kept / 4

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
+from fdabnn_deploy.system.memory import give_back
+
 
 @dataclass(frozen=True)
 class Stage:
@@ -69,6 +71,8 @@ class Stages:
         stage = OpenStage(detail)
         begin = time.perf_counter()
         yield stage
+        # Long work leaves gigabytes behind, and the next stage may run beside other work.
+        give_back()
         done = Stage(name, stage.detail, time.perf_counter() - begin, stage.bytes)
         self.finished.append(done)
         if self._progress is not None:

@@ -113,6 +113,7 @@ def capture(module: torch.nn.Module, input_shape: Sequence[int]) -> Captured:
     }
     lowering = Lowering()
     values: dict[torch.fx.Node, Any] = {}
+    waiting = {node: set(node.users) for node in program.graph.nodes}
     for node in program.graph.nodes:
         if node.op == "placeholder":
             if node.name in stored:
@@ -125,6 +126,11 @@ def capture(module: torch.nn.Module, input_shape: Sequence[int]) -> Captured:
             if node.op != "call_function":
                 raise refuse(node, f"'{node.op}' node", "only plain tensor code can be captured")
             values[node] = _call(lowering, node, values)
+        for source in node.all_input_nodes if node.op != "output" else ():
+            waiting[source].discard(node)
+            # Constants that only noise modules make may be as large as all weights together.
+            if not waiting[source] and isinstance(values.get(source), Expression):
+                del values[source]
     kept, notes = _outputs(traced, values)
     # One tensor may be returned more than once.
     named = {node: lowering.output(values[node]) for node in dict.fromkeys(traced.outputs[p] for p in kept)}

@@ -13,6 +13,7 @@ from fdabnn_deploy.frontend.capture.traced_value import Tensor, Value, pair, ref
 from fdabnn_deploy.frontend.lint.remedies import remedy_for
 from fdabnn_deploy.ir import ops
 from fdabnn_deploy.ir.array_types import DoubleArray, FloatArray
+from fdabnn_deploy.ir.evaluation import release
 from fdabnn_deploy.ir.expression import Expression
 
 
@@ -52,7 +53,9 @@ def conv2d(
                 node, "padding='same' with an even kernel pads unevenly", "pad explicitly with F.pad"
             )
         padding = [t // 2 for t in total]
-    op = ops.TrainedConv2d(expression, _bias(node, bias), pair(stride), pair(padding), steps, int(groups))
+    op = ops.TrainedConv2d(
+        release(expression), _bias(node, bias), pair(stride), pair(padding), steps, int(groups)
+    )
     return lowering.add(op, [x], "conv")
 
 
@@ -100,7 +103,7 @@ def _dense(lowering: Lowering, node: torch.fx.Node, x: Value, weight: Expression
             node, f"a dense layer with a weight {list(weight.value.shape)}", "give it a matrix [O, C]"
         )
     if len(x.shape) == 2:
-        return lowering.add(ops.TrainedLinear(weight, _bias(node, bias)), [x], "linear")
+        return lowering.add(ops.TrainedLinear(release(weight), _bias(node, bias)), [x], "linear")
     if len(x.shape) < 2:
         raise refuse(node, f"a dense layer on a tensor {list(x.shape)} is not supported", "keep [N, ..., C]")
     out, channels = weight.value.shape
@@ -111,7 +114,9 @@ def _dense(lowering: Lowering, node: torch.fx.Node, x: Value, weight: Expression
         x = lowering.add(ops.Reshape((tokens, channels)), [x], "reshape")
     x = lowering.add(ops.Permute((2, 1)), [x], "permute")
     x = lowering.add(ops.Reshape((channels, tokens, 1)), [x], "reshape")
-    x = lowering.add(ops.TrainedConv2d(kernel, _bias(node, bias), (1, 1), (0, 0), (1, 1), 1), [x], "conv")
+    x = lowering.add(
+        ops.TrainedConv2d(release(kernel), _bias(node, bias), (1, 1), (0, 0), (1, 1), 1), [x], "conv"
+    )
     x = lowering.add(ops.Reshape((out, tokens)), [x], "reshape")
     x = lowering.add(ops.Permute((2, 1)), [x], "permute")
     return lowering.add(ops.Reshape((*positions, out)), [x], "reshape") if len(positions) > 1 else x

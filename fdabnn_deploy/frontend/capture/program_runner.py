@@ -6,6 +6,8 @@ from typing import Any
 
 import torch
 
+_SMALL = 4096
+
 
 class ProgramRunner(torch.fx.Interpreter):
     """Runs a program; what does not depend on its inputs, such as the sign of a weight, is computed in the first run only.
@@ -41,6 +43,47 @@ class ProgramRunner(torch.fx.Interpreter):
         if n in self._read:
             self._values[n] = result
         return result
+
+
+def without_zero_products(module: torch.fx.GraphModule) -> torch.fx.GraphModule:
+    """A program without what is multiplied by 0 and added to something, such as a noise module whose weight is 0.
+
+    The names of the nodes that are left stay. A product with zero counts as 0 even where the other factor is not finite.
+    """
+    graph = torch.fx.Graph()
+    graph.output(graph.graph_copy(module.graph, {}))
+    graph.set_codegen(module.graph._codegen)
+    lean = torch.fx.GraphModule(module, graph)
+    for node in lean.graph.nodes:
+        if node.target is not torch.ops.aten.add.Tensor or len(node.args) != 2 or node.kwargs:
+            continue
+        for term, other in (node.args, node.args[::-1]):
+            if _is_zero_product(module, term) and _like(node, other):
+                node.replace_all_uses_with(other)
+                break
+    lean.graph.eliminate_dead_code()
+    lean.recompile()
+    return lean
+
+
+def _is_zero_product(module: torch.fx.GraphModule, node: object) -> bool:
+    product = isinstance(node, torch.fx.Node) and node.target is torch.ops.aten.mul.Tensor
+    return product and any(_is_zero(module, factor) for factor in node.args)  # type: ignore[attr-defined]
+
+
+def _is_zero(module: torch.fx.GraphModule, node: object) -> bool:
+    if not isinstance(node, torch.fx.Node) or node.op != "get_attr":
+        return False
+    value: Any = module
+    for part in str(node.target).split("."):
+        value = getattr(value, part)
+    return isinstance(value, torch.Tensor) and value.numel() <= _SMALL and not value.any()
+
+
+def _like(node: torch.fx.Node, other: object) -> bool:
+    """Whether both have one shape and one type."""
+    a, b = (each.meta.get("val") if isinstance(each, torch.fx.Node) else None for each in (node, other))
+    return a is not None and b is not None and a.shape == b.shape and a.dtype == b.dtype
 
 
 def _constants(graph: torch.fx.Graph) -> set[torch.fx.Node]:

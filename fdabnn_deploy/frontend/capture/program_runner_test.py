@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from fdabnn_deploy.frontend.capture.program_runner import ProgramRunner
+from fdabnn_deploy.frontend.capture.program_runner import ProgramRunner, without_zero_products
 
 
 class Scaled(nn.Module):
@@ -58,3 +58,30 @@ def test_a_program_that_writes_is_computed_anew() -> None:
     for _ in range(3):
         x = torch.ones(2, 2)
         assert torch.equal(runner.run(x), expected(x))
+
+
+class Noisy(nn.Module):
+    alpha: Tensor
+
+    def __init__(self, alpha: float) -> None:
+        super().__init__()
+        self.register_buffer("alpha", torch.tensor(alpha))
+        self.fc = nn.Linear(3, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        signs = torch.sign(x) + self.alpha * torch.sin(self.fc(x))
+        # Not of one shape: what is left would be smaller.
+        return signs + (self.alpha * torch.sin(x))[None, :1].squeeze(0).expand(1, 2, 3)
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.5])
+def test_noise_times_zero_is_left_out(alpha: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    program = torch.export.export(Noisy(alpha).eval(), (torch.zeros(2, 3),), strict=False).module()
+    assert isinstance(program, torch.fx.GraphModule)
+    lean = without_zero_products(program)
+    names = {node.name for node in program.graph.nodes}
+    assert {node.name for node in lean.graph.nodes} <= names
+    assert ("linear" in {node.name for node in lean.graph.nodes}) == (alpha != 0)
+    x = torch.randn(2, 3)
+    assert torch.equal(ProgramRunner(lean).run(x), program(x))

@@ -15,7 +15,7 @@ import torch
 from torch.utils import _pytree
 
 from fdabnn_deploy.frontend.capture.exported_program import Captured
-from fdabnn_deploy.frontend.capture.program_runner import ProgramRunner
+from fdabnn_deploy.frontend.capture.program_runner import ProgramRunner, without_zero_products
 from fdabnn_deploy.frontend.capture.traced_value import CAPTURE_BATCH
 from fdabnn_deploy.ir.graph import Graph
 from fdabnn_deploy.ir.ops import FloatArray
@@ -123,7 +123,8 @@ def count_sign_zeros(captured: Captured, images: FloatArray, sign_zero: SignZero
             sources = tuple(calls[tensor] for tensor in step.source)
             threshold = torch.from_numpy(np.array(step.threshold))
             watched[calls[name]] = _Watched(graph[name].module or "model", sources, threshold, resolved)
-    written, deployed = (_Counting(module, watched, resolve) for resolve in (False, True))
+    lean = without_zero_products(module)
+    written, deployed = (_Counting(lean, watched, resolve) for resolve in (False, True))
     agree, largest = 0, 0.0
     with torch.inference_mode():
         for start in range(0, len(images) if watched else 0, CAPTURE_BATCH):
