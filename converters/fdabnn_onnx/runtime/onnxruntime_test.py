@@ -200,3 +200,17 @@ def test_no_damage_crashes(
         outcomes.add(survives(bytes(damaged), inputs))
     assert outcomes == {False, True}
     assert capfd.readouterr() == ("", "")
+
+
+def test_settings_check_a_file_once(files: dict[int | None, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    checked: list[int] = []
+    monkeypatch.setattr(onnx.checker, "check_model", lambda *_, **__: checked.append(1))
+    assert len(list(OnnxRuntime().settings(files[1]))) == 2 * len(OPTIMIZATIONS)
+    assert checked == [1]
+
+
+def test_settings_of_a_damaged_file_are_refused(files: dict[int | None, Path], tmp_path: Path) -> None:
+    path = tmp_path / "damaged.onnx"
+    path.write_bytes(files[1].read_bytes()[:-20])
+    with pytest.raises(ModelRefusedError):
+        next(iter(OnnxRuntime().settings(path)))
