@@ -1,8 +1,7 @@
 """Refuses by name what a TFLite file cannot hold, before anything of that size is made.
 
 A file is a flatbuffer, whose offsets reach 2 GiB. Sizes of tensors, indices of tensors and numbers in options are int32, and runtimes
-count the values of a tensor in int32. LiteRT 2.3.0 and TensorFlow Lite 2.21 compute tensors of up to 8 axes; with more some kernels
-refuse, and some end the process.
+count the values of a tensor in int32. LiteRT 2.3.0 and TensorFlow Lite 2.21 compute tensors of up to 8 axes.
 
 Source: tensorflow/compiler/mlir/lite/schema/schema.fbs, version 3; `RuntimeShape::FlatSize` in tensorflow/lite/kernels/internal;
 `FLATBUFFERS_MAX_BUFFER_SIZE` in flatbuffers/base.h; the number of axes as observed.

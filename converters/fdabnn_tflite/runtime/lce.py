@@ -30,7 +30,7 @@ Kernels = Literal["default", "indirect", "reference"]
 padding of an odd number of channels."""
 
 _MOST_AXES = {"LESS": 4, "GREATER": 4, "SELECT_V2": 5, "MAXIMUM": 5, "MINIMUM": 5}
-"""Of operators whose operands differ in shape: with more axes LCE 0.16.0 ends the process."""
+"""That kernels of LCE 0.16.0 take where the operands differ in shape."""
 
 _PACKAGE = "larq_compute_engine"
 _EXTENSION = "interpreter_wrapper_lite"
