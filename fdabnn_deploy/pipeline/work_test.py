@@ -47,7 +47,7 @@ def test_what_does_not_fit_is_refused_with_both_numbers(size: int, channels: int
 def test_the_estimate_counts_weights_and_tensors() -> None:
     tensors = (3 * 64, 4 * 64, 4)
     assert needed_bytes(network(8)) == 4 * (6 * 12 + 32 * sum(tensors))
-    # What a sign in front of a binary layer reads is recorded for eight images.
+    # The tensor that a sign in front of a binary layer reads is recorded for eight images.
     signs = [
         *(Node("input", Input((3, 8, 8))), Node("sign", Sign(), ("input",))),
         Node("output", BinaryConv2d(np.ones((4, 3, 1, 1), np.int8), (1, 1), (0, 0)), ("sign",)),
