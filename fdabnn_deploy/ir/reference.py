@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from collections.abc import Set as AbstractSet
+from collections.abc import Collection, Sequence
 
 import numpy as np
 
+from fdabnn_deploy.ir.computing import compute_tensors
 from fdabnn_deploy.ir.graph import Graph
-from fdabnn_deploy.ir.ops import Array, FloatArray, Input
+from fdabnn_deploy.ir.ops import Array, FloatArray
 
 
 def evaluate_all(graph: Graph, inputs: Sequence[FloatArray]) -> dict[str, Array]:
@@ -24,17 +24,17 @@ def evaluate_all(graph: Graph, inputs: Sequence[FloatArray]) -> dict[str, Array]
     Raises:
         ValueError: the number or the shape of the inputs is wrong.
     """
-    return _computed(graph, inputs, {node.name for node in graph})
+    return _computed(graph, inputs, [node.name for node in graph])
 
 
 def evaluate(graph: Graph, inputs: Sequence[FloatArray]) -> list[FloatArray]:
     """Computes the graph's outputs; see `evaluate_all`."""
-    values = _computed(graph, inputs, set(graph.outputs))
+    values = _computed(graph, inputs, graph.outputs)
     return [values[name] for name in graph.outputs]
 
 
-def _computed(graph: Graph, inputs: Sequence[FloatArray], kept: AbstractSet[str]) -> dict[str, Array]:
-    """The tensors to keep, by name; every other one is freed behind its last reader."""
+def _computed(graph: Graph, inputs: Sequence[FloatArray], kept: Collection[str]) -> dict[str, Array]:
+    """The tensors to keep, by name."""
     names = graph.inputs
     if len(names) != len(inputs):
         raise ValueError(f"the graph has {len(names)} inputs, {len(inputs)} were given")
@@ -45,13 +45,4 @@ def _computed(graph: Graph, inputs: Sequence[FloatArray], kept: AbstractSet[str]
                 f"input {name} takes [N, {', '.join(map(str, graph.shape(name)[1:]))}], not {value.shape}"
             )
         values[name] = np.asarray(value, dtype=np.float32)
-    waiting = {node.name: len(graph.consumers(node.name)) for node in graph}
-    for node in graph:
-        if isinstance(node.op, Input):
-            continue
-        values[node.name] = node.op.reference(*(values[name] for name in node.inputs))
-        for name in dict.fromkeys(node.inputs):
-            waiting[name] -= 1
-            if not waiting[name] and name not in kept:
-                del values[name]
-    return values
+    return compute_tensors(graph, values, lambda node, operands: node.op.reference(*operands), kept)

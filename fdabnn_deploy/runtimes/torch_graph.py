@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from fdabnn_deploy.errors import ModelRefusedError, UsageError
+from fdabnn_deploy.ir.computing import compute_tensors
 from fdabnn_deploy.ir.graph import Graph
 from fdabnn_deploy.ir.ops import DEPLOYED, FloatArray, Input, Op
 from fdabnn_deploy.ir.ops.base import TorchKernel
@@ -87,19 +88,11 @@ class TorchGraphSession(Session):
 
     def _compute(self, inputs: Sequence[Tensor], keep: Sequence[str]) -> dict[str, Tensor]:
         """The tensors to keep, by name; every other one is freed behind its last reader."""
-        kept = set(keep)
-        values = dict(zip(self._graph.inputs, inputs, strict=True))
-        waiting = {node.name: len(self._graph.consumers(node.name)) for node in self._graph}
+        named = dict(zip(self._graph.inputs, inputs, strict=True))
         with torch.inference_mode(), torch.backends.nnpack.flags(enabled=False), _thread_count(self._threads):
-            for node in self._graph:
-                if isinstance(node.op, Input):
-                    continue
-                values[node.name] = self._kernels[node.name](*(values[name] for name in node.inputs))
-                for name in dict.fromkeys(node.inputs):
-                    waiting[name] -= 1
-                    if not waiting[name] and name not in kept:
-                        del values[name]
-        return values
+            return compute_tensors(
+                self._graph, named, lambda node, operands: self._kernels[node.name](*operands), keep
+            )
 
 
 def run_operator(op: Op, inputs: Sequence[FloatArray]) -> FloatArray:

@@ -74,10 +74,10 @@ class OnnxRuntime:
             UsageError: the file cannot be read.
         """
         content = external_data.read_model(path)
+        _check(content, str(path))
         for level in OPTIMIZATIONS:
             for threads in (1, 2):
-                first = (level, threads) == (next(iter(OPTIMIZATIONS)), 1)
-                session = OnnxRuntimeSession(content, str(path), threads, level, checked=not first)
+                session = OnnxRuntimeSession(content, str(path), threads, level, checked=True)
                 yield f"{level} optimisations, {threads} thread{'s' * (threads > 1)}", session
 
     def metadata(self, path: Path) -> dict[str, str]:
@@ -101,7 +101,7 @@ class OnnxRuntimeSession(Session):
         name: of the model in errors, usually its path.
         threads: ONNX Runtime computes with.
         optimization: one of `OPTIMIZATIONS`.
-        checked: whether another session has checked the content, which takes as long as loading it.
+        checked: whether `_check` has passed the content, which takes as long as loading it.
 
     Raises:
         RuntimeMissingError: onnxruntime is not installed.

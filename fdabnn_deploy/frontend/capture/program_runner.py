@@ -6,6 +6,8 @@ from typing import Any
 
 import torch
 
+from fdabnn_deploy.frontend.capture.traced_value import writes
+
 _SMALL = 4096
 
 
@@ -20,7 +22,7 @@ class ProgramRunner(torch.fx.Interpreter):
 
     def __init__(self, module: torch.fx.GraphModule) -> None:
         super().__init__(module)
-        self._constant = set() if any(map(_writes, module.graph.nodes)) else _constants(module.graph)
+        self._constant = set() if any(map(writes, module.graph.nodes)) else _constants(module.graph)
         self._read = {
             node for node in self._constant if any(user not in self._constant for user in node.users)
         }
@@ -93,8 +95,3 @@ def _constants(graph: torch.fx.Graph) -> set[torch.fx.Node]:
         if pure and all(source in found for source in node.all_input_nodes):
             found.add(node)
     return found
-
-
-def _writes(node: torch.fx.Node) -> bool:
-    schema = getattr(node.target, "_schema", None)
-    return bool(schema is not None and schema.is_mutable)

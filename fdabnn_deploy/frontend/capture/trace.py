@@ -18,7 +18,7 @@ from torch.export.graph_signature import OutputKind, TensorArgument
 from fdabnn_deploy.errors import ModelRefusedError
 from fdabnn_deploy.frontend.capture.eager_run import rehearse
 from fdabnn_deploy.frontend.capture.explain import explain, refuse_rehearsal
-from fdabnn_deploy.frontend.capture.traced_value import CAPTURE_BATCH
+from fdabnn_deploy.frontend.capture.traced_value import CAPTURE_BATCH, writes
 
 TRACING = threading.RLock()
 """`torch.export` keeps its state in the process, and so do `warnings` and `logging`: two threads trace one after the other."""
@@ -72,19 +72,12 @@ def _export(module: torch.nn.Module, example: torch.Tensor) -> torch.export.Expo
         try:
             with torch.no_grad():
                 program = torch.export.export(module, (example,), strict=False)
-            return program.run_decompositions({}) if _mutates(program) else program
+            return program.run_decompositions({}) if any(map(writes, program.graph.nodes)) else program
         except RuntimeError as error:
             found = _MUTATED.search(str(error))
             if found is None or not _make_buffer(module, found[1]):
                 raise
     raise RuntimeError(f"forward() changes more than {_MOST_ATTRIBUTES} tensor attributes in place")
-
-
-def _mutates(program: torch.export.ExportedProgram) -> bool:
-    return any(
-        isinstance(node.target, torch._ops.OpOverload) and node.target._schema.is_mutable
-        for node in program.graph.nodes
-    )
 
 
 def _make_buffer(module: torch.nn.Module, path: str) -> bool:

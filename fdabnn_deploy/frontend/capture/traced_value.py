@@ -114,3 +114,8 @@ def pair(value: int | Sequence[int]) -> tuple[int, int]:
         return (value, value)
     listed = [int(v) for v in value]
     return (listed[0], listed[-1])
+
+
+def writes(node: torch.fx.Node) -> bool:
+    """Whether a node of a program writes into a tensor that it reads."""
+    return isinstance(node.target, torch._ops.OpOverload) and bool(node.target._schema.is_mutable)

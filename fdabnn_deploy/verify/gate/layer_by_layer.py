@@ -30,6 +30,7 @@ from fdabnn_deploy.ir.array_types import DoubleArray
 from fdabnn_deploy.ir.graph import Graph, Node
 from fdabnn_deploy.ir.ops import FloatArray
 from fdabnn_deploy.transforms.deploy import Deployed
+from fdabnn_deploy.verify.gate.few_images import few_images
 from fdabnn_deploy.verify.gate.float64_program import DoubleProgram, InFloat32
 from fdabnn_deploy.verify.gate.near_ties import NearTies
 from fdabnn_deploy.verify.gate.results import LayerCheck, LayerTable
@@ -38,10 +39,6 @@ from fdabnn_deploy.verify.gate.trained_zeros import TrainedZeros
 
 SHARE = 1e-4
 """Of a layer's signs, that may be another than the trained network's; one always may."""
-
-MOST_IMAGES = 8
-WORK = 1 << 25
-"""Values of all tensors over all inputs: networks with more to compute are looked at on fewer inputs, but never on fewer than two."""
 
 Kind = Literal["sign", "binary layer", "float layer", "values"]
 
@@ -58,8 +55,7 @@ def check_layers(
         grids: of its reductions; empty with float numerics.
         images: the samples, of which the first few are used.
     """
-    work = sum(math.prod(captured.graph.shape(node.name)[1:]) for node in captured.graph)
-    count = min(len(images), MOST_IMAGES, max(CAPTURE_BATCH, WORK // work))
+    count = few_images(captured.graph, len(images), CAPTURE_BATCH)
     errors = StatedErrors(deployed.graph, exact, grids)
 
     def compare(in_float32: bool) -> LayerTable:

@@ -8,7 +8,6 @@ as far apart, and up to three times that passes.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import TypeVar
 
@@ -21,14 +20,11 @@ from fdabnn_deploy.frontend.capture.traced_value import CAPTURE_BATCH
 from fdabnn_deploy.ir.array_types import DoubleArray
 from fdabnn_deploy.ir.ops import FloatArray
 from fdabnn_deploy.runtimes.torch_module import run_module
+from fdabnn_deploy.verify.gate.few_images import few_images
 from fdabnn_deploy.verify.gate.float32_program import SingleProgram, repeated
 from fdabnn_deploy.verify.gate.float64_program import DoubleProgram
 
 _Values = TypeVar("_Values", FloatArray, DoubleArray)
-
-MOST_IMAGES = 8
-WORK = 1 << 25
-"""Values of all tensors over all inputs: networks with more to compute are compared on fewer inputs."""
 
 ROUNDING = 1e-3
 """Of an output's range, that no value may be off by for roundings alone."""
@@ -48,9 +44,8 @@ def check_capture(module: torch.nn.Module, captured: Captured, images: FloatArra
     Raises:
         ModelRefusedError: they compute different things.
     """
-    work = sum(math.prod(captured.graph.shape(node.name)[1:]) for node in captured.graph)
     # At least two calls: what changes from call to call shows in the second.
-    few = images[: min(MOST_IMAGES, max(2 * CAPTURE_BATCH, WORK // work))]
+    few = images[: few_images(captured.graph, len(images), 2 * CAPTURE_BATCH)]
     batches = [few[start : start + CAPTURE_BATCH] for start in range(0, len(few), CAPTURE_BATCH)]
     single = SingleProgram(captured)
     own = _joined(

@@ -10,8 +10,9 @@ from torch import Tensor, nn
 
 from fdabnn_deploy.errors import ModelRefusedError
 from fdabnn_deploy.frontend.capture import capture
+from fdabnn_deploy.verify.gate.few_images import MOST_IMAGES
 from fdabnn_deploy.verify.gate.gate_testing import SHAPE, images, trained
-from fdabnn_deploy.verify.gate.same_capture import MOST_IMAGES, check_capture, distance
+from fdabnn_deploy.verify.gate.same_capture import check_capture, distance
 
 
 class Behind(nn.Module):
