@@ -32,5 +32,5 @@ def test_what_nobody_reads_any_more_is_freed() -> None:
 
     found = compute_tensors(Graph(nodes, ["y8"]), {"x": Counted()}, compute, ["y3", "y8"])
     assert set(found) == {"y3", "y8"}
-    # An operand, a result, and what is kept; the operands of the call before are still on their way out.
+    # An operand, a result, and what is kept; the operand of the call before may not be freed yet.
     assert most <= 4
