@@ -1,8 +1,8 @@
-"""Running a module once, eagerly, to see what its forward() does that no program can hold.
+"""Running a module eagerly, before it is traced: whether it runs, and the values of tensors that its forward() takes into Python.
 
-`torch.export` does not see an assignment to `.data` and traces the network without it, or reports such code in terms of its own inner
-workings, often without the line. Here every call of PyTorch is seen
-(`torch.overrides.TorchFunctionMode`), with the statement and the module that it comes from, and whether its operands depend on the input.
+A trace has no values, and reports code that needs them in terms of its own inner workings, often without the line. Here every call of
+PyTorch is seen (`torch.overrides.TorchFunctionMode`), with the statement and the module that it comes from, and whether its operands depend
+on the input.
 """
 
 from __future__ import annotations
@@ -22,12 +22,22 @@ from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree
 from torch.utils.weak import WeakTensorKeyDictionary
 
-_LIBRARIES = (str(Path(torch.__file__).parent), str(Path(np.__file__).parent), __file__)
+from fdabnn_deploy.errors import UsageError
+from fdabnn_deploy.frontend.checkpoint.copying import copy_module
+
+_LIBRARIES = (
+    str(Path(torch.__file__).parent),
+    str(Path(np.__file__).parent),
+    __file__,
+    str(Path(__file__).with_name("python_values.py")),
+)
 _STANDARD = sysconfig.get_path("stdlib")
 INPUT = "the input"
-_TO_PYTHON = frozenset(
-    {"__bool__", "__float__", "__int__", "__index__", "item", "tolist", "numpy", "__array__"}
-)
+TO_PYTHON = frozenset({
+    "__bool__", "__float__", "__int__", "__index__", "item", "tolist", "numpy", "__array__", "equal", "allclose", "is_nonzero",
+    "__format__",
+})  # fmt: skip
+"""Functions that take values of a tensor into Python or NumPy."""
 
 
 @dataclass(frozen=True)
@@ -44,49 +54,83 @@ class Place:
         return where + (f" (`{self.text}`)" if self.text else "")
 
 
+Line = tuple[str, int]
+
+
 @dataclass(frozen=True)
-class Event:
-    """Something that a program cannot hold.
+class Read:
+    """A tensor's value that became a Python or NumPy value.
 
     Attributes:
-        kind: "data" (an assignment to `.data` or a write through it), "read" (the `.data` of an activation), "python" (a tensor's value
-            became a Python or NumPy value).
-        what: the function.
-        target: the parameter or buffer, where there is one.
+        function: that took it.
+        line: file and number of the user's line that did.
+        value: what it returned.
         origins: the parameters and buffers that the tensor is computed from, and `INPUT`.
-        place: where.
+        place: where; None inside of libraries.
     """
 
-    kind: str
-    what: str
-    target: str
+    function: str
+    line: Line
+    value: Any
     origins: tuple[str, ...]
-    place: Place
+    place: Place | None
 
 
 @dataclass(frozen=True)
 class Rehearsal:
-    """The result of a rehearsal; `error` is what forward() raised, with its place."""
+    """The result of a rehearsal.
 
-    events: tuple[Event, ...]
-    error: BaseException | None
-    place: Place | None
+    Attributes:
+        reads: the values that were taken into Python, in their order.
+        again: the same of a second run on the same input, where the first one took any.
+        error: what forward() raised.
+        place: where it did.
+    """
+
+    reads: tuple[Read, ...] = ()
+    again: tuple[Read, ...] = ()
+    error: BaseException | None = None
+    place: Place | None = None
+
+    @property
+    def changed(self) -> tuple[int, ...]:
+        """The positions of reads that the second run answers differently: forward() changes what they look at."""
+        if len(self.reads) != len(self.again):
+            return ()
+        pairs = enumerate(zip(self.reads, self.again, strict=True))
+        return tuple(position for position, (first, second) in pairs if not _same(first.value, second.value))
 
 
 def rehearse(module: torch.nn.Module, example: torch.Tensor) -> Rehearsal:
-    """Runs a copy of a module on a copy of an input."""
-    example = example.clone()
+    """Runs a copy of a module on a copy of an input, twice where values are taken into Python."""
     try:
-        own = copy.deepcopy(module)
-    except Exception:  # noqa: BLE001 - a module that cannot be copied is run as it is: it is about to be refused
+        own = copy_module(module, "the model")
+    except UsageError:
         own = module
-    watch = _Watch(own, example)
-    try:
-        with torch.no_grad(), watch:
-            own(example)
-    except Exception as error:  # noqa: BLE001 - whatever the user's code raises is the evidence
-        return Rehearsal(tuple(watch.events), error, place_of(error.__traceback__, watch.names))
-    return Rehearsal(tuple(watch.events), None, None)
+    runs: list[tuple[Read, ...]] = []
+    while len(runs) < 2 and (not runs or runs[0]):
+        given = example.clone()
+        watch = _Watch(own, given)
+        try:
+            with torch.no_grad(), watch:
+                own(given)
+        except Exception as error:  # noqa: BLE001 - whatever the user's code raises is the evidence
+            if runs:
+                break
+            return Rehearsal(tuple(watch.reads), (), error, place_of(error.__traceback__, watch.names))
+        runs.append(tuple(watch.reads))
+    return Rehearsal(runs[0], runs[1] if len(runs) > 1 else ())
+
+
+def _same(a: Any, b: Any) -> bool:
+    return np.array_equal(np.asarray(a), np.asarray(b), equal_nan=np.asarray(a).dtype.kind == "f")
+
+
+def is_users(trace: TracebackType | None) -> bool:
+    """Whether the innermost frame of a traceback is the user's own code."""
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return trace is not None and not _is_library(trace.tb_frame.f_code.co_filename)
 
 
 def place_of(trace: TracebackType | None, names: dict[int, str]) -> Place | None:
@@ -124,12 +168,12 @@ def _is_library(path: str) -> bool:
 
 
 class _Watch(TorchFunctionMode):
-    """Records events, and what every tensor is computed from."""
+    """Records what is taken into Python, and what every tensor is computed from."""
 
     def __init__(self, module: torch.nn.Module, example: torch.Tensor) -> None:
         super().__init__()
         self.names = module_names(module)
-        self.events: list[Event] = []
+        self.reads: list[Read] = []
         self._stored = {
             tensor.data_ptr(): name
             for name, tensor in (*module.named_parameters(), *module.named_buffers())
@@ -137,7 +181,6 @@ class _Watch(TorchFunctionMode):
         }
         self._origins = WeakTensorKeyDictionary()
         self._origins[example] = frozenset({INPUT})
-        self._data = WeakTensorKeyDictionary()
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -145,20 +188,12 @@ class _Watch(TorchFunctionMode):
         name = getattr(func, "__name__", "")
         tensors = _tensors((args, kwargs or {}))
         origins = frozenset[str]().union(*map(self._origin, tensors))
-        writes = name in ("__setitem__", "__set__") or (name.endswith("_") and not name.endswith("__"))
-        if func == torch.Tensor.data.__set__:  # type: ignore[attr-defined]
-            self._note("data", "an assignment to .data", args[0], origins)
-        elif name in _TO_PYTHON and tensors:
-            self._note("python", name, tensors[0], origins)
-        elif writes and tensors and tensors[0] in self._data:
-            self._note("data", f"{name} through .data", tensors[0], origins)
-        elif func == torch.Tensor.data.__get__ and INPUT in origins:  # type: ignore[attr-defined]
-            self._note("read", "a read of .data", tensors[0], origins)
         result = func(*args, **(kwargs or {}))
-        for tensor in (*_tensors(result), *(tensors[:1] if writes else [])):
+        if name in TO_PYTHON and tensors:
+            place = _place(_frames(), self.names)
+            self.reads.append(Read(name, users_line(), copy.copy(result), tuple(sorted(origins)), place))
+        for tensor in (*_tensors(result), *(tensors[:1] if _writes(name) else [])):
             self._origins[tensor] = origins
-            if func == torch.Tensor.data.__get__:  # type: ignore[attr-defined]
-                self._data[tensor] = True
         return result
 
     def _origin(self, tensor: torch.Tensor) -> frozenset[str]:
@@ -168,19 +203,26 @@ class _Watch(TorchFunctionMode):
             known = frozenset() if name is None else frozenset({name})
         return known
 
-    def _frames(self) -> list[tuple[FrameType, int]]:
-        frames: list[tuple[FrameType, int]] = []
-        frame: FrameType | None = sys._getframe(2)
-        while frame is not None:
-            frames.append((frame, frame.f_lineno))
-            frame = frame.f_back
-        return frames
 
-    def _note(self, kind: str, what: str, tensor: torch.Tensor, origins: frozenset[str]) -> None:
-        place = _place(self._frames(), self.names)
-        if place is not None:
-            target = self._stored.get(tensor.data_ptr(), "") if tensor.numel() else ""
-            self.events.append(Event(kind, what, target, tuple(sorted(origins)), place))
+def users_line() -> Line:
+    """Where the innermost code of the user's stands that runs now."""
+    own = (frame for frame in _frames() if not _is_library(frame[0].f_code.co_filename))
+    return next(((frame.f_code.co_filename, line) for frame, line in own), ("", 0))
+
+
+def _frames() -> list[tuple[FrameType, int]]:
+    """What runs now, the innermost first."""
+    frames: list[tuple[FrameType, int]] = []
+    frame: FrameType | None = sys._getframe(2)
+    while frame is not None:
+        frames.append((frame, frame.f_lineno))
+        frame = frame.f_back
+    return frames
+
+
+def _writes(function: str) -> bool:
+    """Whether a function of this name writes into its first operand."""
+    return function in ("__setitem__", "__set__") or (function.endswith("_") and not function.endswith("__"))
 
 
 def _tensors(items: Any) -> list[torch.Tensor]:

@@ -8,22 +8,23 @@ from collections.abc import Iterable, Sequence
 import torch
 
 from fdabnn_deploy.errors import ModelRefusedError
-from fdabnn_deploy.frontend.capture.eager_run import INPUT, Event, Rehearsal, module_names, place_of
+from fdabnn_deploy.frontend.capture.eager_run import INPUT, Read, Rehearsal, module_names, place_of
 from fdabnn_deploy.frontend.checkpoint.unwrap import shorten
 
-_MOST_EVENTS = 8
+_MOST_READS = 8
+_TRUTHS = ("__bool__", "equal", "allclose", "is_nonzero")
 _UNKNOWN_OUTPUT = re.compile(r"Found <class '([^']+)'> in output, which is not a known type")
 
 
 def refuse_rehearsal(found: Rehearsal, shape: tuple[int, ...]) -> None:
-    """Does nothing for a module that runs and assigns nothing to `.data`, which would be traced as if it were not there.
+    """Does nothing for a module that runs.
 
     Args:
         found: what happened when it was run.
         shape: of the input that it was run on.
 
     Raises:
-        ModelRefusedError: it does not run, or assigns to `.data`: all such statements.
+        ModelRefusedError: it does not run.
     """
     if found.error is not None:
         where = f" {found.place}" if found.place is not None else ""
@@ -31,9 +32,19 @@ def refuse_rehearsal(found: Rehearsal, shape: tuple[int, ...]) -> None:
             f"the model does not run on an input of shape {shape}: {_brief(found.error)}{where}; give the shape of one input without "
             "the batch (--input-shape, or the example input), and mend forward() where it needs more than that one input"
         )
-    data = _distinct(event for event in found.events if event.kind == "data")
-    if data:
-        raise _listed(data)
+
+
+def refuse_reads(reads: Sequence[Read]) -> None:
+    """Does nothing where there are none.
+
+    Args:
+        reads: values that were taken into Python and decide what is computed.
+
+    Raises:
+        ModelRefusedError: all their statements.
+    """
+    if reads:
+        raise _listed(_distinct(reads))
 
 
 def explain(
@@ -48,13 +59,10 @@ def explain(
         error: what `torch.export` raised.
     """
     place = place_of(error.__traceback__, module_names(module))
-    events = _distinct(event for event in found.events if event.kind == "python")
-    here = [event for event in events if place is not None and event.place.source == place.source]
-    if here or events:
-        return _listed(here or events)
-    reads = _distinct(event for event in found.events if event.kind == "read")
-    if reads and "fake tensor" in str(error):
-        return _listed(reads)
+    source = "" if place is None else place.source
+    here = [read for read in found.reads if source and read.place is not None and read.place.source == source]
+    if here:
+        return _listed(_distinct(here))
     returned = _UNKNOWN_OUTPUT.search(str(error))
     if returned:
         return ModelRefusedError(
@@ -69,48 +77,39 @@ def explain(
     )
 
 
-def _distinct(events: Iterable[Event]) -> list[Event]:
+def _distinct(reads: Iterable[Read]) -> list[Read]:
     """Each statement once."""
-    return list({(event.kind, event.place): event for event in events}.values())
+    return list({(read.function, read.place): read for read in reads}.values())
 
 
-def _listed(events: Sequence[Event]) -> ModelRefusedError:
-    lines = [_describe(event) for event in events[:_MOST_EVENTS]]
-    if len(events) > _MOST_EVENTS:
-        lines.append(f"and {len(events) - _MOST_EVENTS} more")
+def _listed(reads: Sequence[Read]) -> ModelRefusedError:
+    lines = [_describe(read) for read in reads[:_MOST_READS]]
+    if len(reads) > _MOST_READS:
+        lines.append(f"and {len(reads) - _MOST_READS} more")
     if len(lines) == 1:
         return ModelRefusedError(f"the model cannot be traced: {lines[0]}")
     return ModelRefusedError("\n  ".join(["the model cannot be traced:", *lines]))
 
 
-def _describe(event: Event) -> str:
-    if event.kind == "read":
-        return (
-            f"{event.what} of an activation {event.place}, which tracing cannot follow; leave .data out, or write .detach(): "
-            "torch.sign(x) for x.data.sign()"
-        )
-    if event.kind == "data":
-        to = f" of {event.target}" if event.target else ""
-        return (
-            f"{event.what}{to} {event.place}, which tracing cannot follow; compute a new tensor instead: x = torch.sign(x) for an "
-            "activation, weight = torch.sign(self.weight) and F.conv2d(x, weight, ...) for a weight"
-        )
-    of = INPUT if INPUT in event.origins else shorten(event.origins) or "constants"
-    if event.what in ("numpy", "__array__", "tolist"):
-        return (
-            f"a tensor computed from {of} leaves PyTorch ({event.what}) {event.place}; write it with PyTorch's own functions, such as "
-            "torch.quantile for np.percentile"
-        )
-    if event.what == "__bool__":
+def _describe(read: Read) -> str:
+    of = INPUT if INPUT in read.origins else shorten(read.origins) or "constants"
+    where = read.place or "in a library"
+    if read.function in ("numpy", "__array__", "tolist"):
+        what = f"a tensor computed from {of} leaves PyTorch ({read.function})"
+    elif read.function in _TRUTHS:
         what = f"a branch on the value of a tensor computed from {of}"
     else:
-        what = f"the value of a tensor computed from {of} is taken into Python ({event.what})"
-    if INPUT in event.origins:
-        return f"{what} {event.place}; compute both sides and choose with torch.where, or keep one side only"
-    return (
-        f"{what} {event.place}; make it a plain Python number or bool before the export (self.name = float(self.name) in __init__ or after "
-        "loading, and a comparison with that)"
-    )
+        what = f"the value of a tensor computed from {of} is taken into Python ({read.function})"
+    if INPUT not in read.origins:
+        return (
+            f"{what} {where}, and forward() changes that value at every call, so the same input gives other values at a later one; a file "
+            "keeps no state: use the value without changing it"
+        )
+    if read.function in ("numpy", "__array__", "tolist"):
+        return (
+            f"{what} {where}; write it with PyTorch's own functions, such as torch.quantile for np.percentile"
+        )
+    return f"{what} {where}; compute both sides and choose with torch.where, or keep one side only"
 
 
 def _reason(error: BaseException) -> str:

@@ -10,14 +10,17 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
 from torch.export.graph_signature import OutputKind, TensorArgument
 
 from fdabnn_deploy.errors import ModelRefusedError
-from fdabnn_deploy.frontend.capture.eager_run import rehearse
-from fdabnn_deploy.frontend.capture.explain import explain, refuse_rehearsal
+from fdabnn_deploy.frontend.capture.eager_run import Read, module_names, rehearse
+from fdabnn_deploy.frontend.capture.explain import explain, refuse_reads, refuse_rehearsal
+from fdabnn_deploy.frontend.capture.python_reads import deciding_reads
+from fdabnn_deploy.frontend.capture.python_values import python_values
 from fdabnn_deploy.frontend.capture.traced_value import CAPTURE_BATCH, writes
 
 TRACING = threading.RLock()
@@ -60,17 +63,21 @@ def trace(module: torch.nn.Module, input_shape: Sequence[int]) -> Traced:
     with TRACING, _quiet():
         found = rehearse(module, example)
         refuse_rehearsal(found, shape)
+        export = partial(_export, module, example)
         try:
-            program = _export(module, example)
+            program = export(found.reads)
         except Exception as error:
             raise explain(module, found, shape, error) from error
+        refuse_reads(deciding_reads(found, program, export, module_names(module)))
     return Traced(program, tuple(_outputs(program)))
 
 
-def _export(module: torch.nn.Module, example: torch.Tensor) -> torch.export.ExportedProgram:
+def _export(
+    module: torch.nn.Module, example: torch.Tensor, reads: Sequence[Read]
+) -> torch.export.ExportedProgram:
     for _ in range(_MOST_ATTRIBUTES):
         try:
-            with torch.no_grad():
+            with torch.no_grad(), python_values(module, reads):
                 program = torch.export.export(module, (example,), strict=False)
             return program.run_decompositions({}) if any(map(writes, program.graph.nodes)) else program
         except RuntimeError as error:

@@ -137,41 +137,12 @@ def test_a_weight_that_is_clamped_in_place_is_no_state() -> None:
     assert_captured(module(clamped))
 
 
-def data_of_activation(layer: Any, x: Tensor) -> Any:
-    x.data = x.data.sign()
-    return plain(layer, x)
-
-
-def read_of_data(layer: Any, x: Tensor) -> Any:
-    return plain(layer, x.data.sign())
-
-
-def data_of_weight(layer: Any, x: Tensor) -> Any:
-    layer.conv.weight.data = torch.sign(layer.conv.weight.data)
-    return plain(layer, x)
-
-
-def copied_into_weight(layer: Any, x: Tensor) -> Any:
-    layer.conv.weight.data.copy_(layer.full.sign())
-    return plain(layer, x)
-
-
 def branches_on_the_input(layer: Any, x: Tensor) -> Any:
     return plain(layer, x) if x.sum() > 0 else plain(layer, -x)
 
 
-def branches_on_a_buffer(layer: Any, x: Tensor) -> Any:
-    return plain(layer, x) if layer.temperature < 1 else x
-
-
 def takes_a_number(layer: Any, x: Tensor) -> Any:
     return plain(layer, x) * layer.temperature.item()
-
-
-def through_numpy(layer: Any, x: Tensor) -> Any:
-    import numpy as np
-
-    return plain(layer, x) * float(np.percentile(layer.conv.weight, 99))
 
 
 class Helper:
@@ -183,13 +154,7 @@ class Helper:
 
 
 REASONS = [
-    (data_of_activation, "an assignment to .data in module '1'", "x.data = x.data.sign()", "x = torch.sign(x)"),
-    (read_of_data, "a read of .data of an activation in module '1'", "x.data.sign()", "leave .data out"),
-    (data_of_weight, "an assignment to .data of 1.conv.weight in module '1'", "weight.data = torch.sign", "torch.sign(self.weight)"),
-    (copied_into_weight, "copy_ through .data of 1.conv.weight in module '1'", "data.copy_(", "compute a new tensor"),
     (branches_on_the_input, "a branch on the value of a tensor computed from the input", "x.sum() > 0", "torch.where"),
-    (branches_on_a_buffer, "computed from 1.temperature in module '1'", "layer.temperature < 1", "plain Python number"),
-    (through_numpy, "computed from 1.conv.weight leaves PyTorch (", "np.percentile", "torch.quantile"),
     (lambda layer, x: Helper.sharpen(plain(layer, x)), "computed from the input in module '1'", "bool(x.max() > 1)", "torch.where"),
 ]  # fmt: skip
 
@@ -199,9 +164,6 @@ def test_what_cannot_be_traced_is_named_with_module_line_and_remedy(
     forward: Callable[[Any, Tensor], Any], what: str, statement: str, remedy: str
 ) -> None:
     own = module(forward)
-    layer: Any = own.get_submodule("1")
-    layer.register_buffer("temperature", torch.full((1,), 0.5))
-    layer.full = layer.conv.weight.clone()
     before = {name: value.clone() for name, value in own.state_dict().items()}
     with pytest.raises(ModelRefusedError) as error:
         capture(own, SHAPE)
@@ -209,18 +171,6 @@ def test_what_cannot_be_traced_is_named_with_module_line_and_remedy(
     assert all(part in text for part in (what, "trace_test.py:", statement, remedy)), text
     assert "github" not in text
     assert all(torch.equal(value, before[name]) for name, value in own.state_dict().items())
-
-
-def test_all_such_statements_are_listed() -> None:
-    def both(layer: Any, x: Tensor) -> Tensor:
-        x.data = x.sign()
-        layer.conv.weight.data = layer.conv.weight.sign()
-        result: Tensor = layer.conv(x)
-        return result
-
-    with pytest.raises(ModelRefusedError) as error:
-        capture(module(both), SHAPE)
-    assert str(error.value).count("an assignment to .data") == 2
 
 
 def test_a_model_that_does_not_run_says_so_and_not_that_it_cannot_be_traced() -> None:

@@ -71,12 +71,18 @@ def copy_module(module: nn.Module, what: str) -> nn.Module:
         UsageError: PyTorch cannot copy it even so.
     """
     memo: dict[int, Any] = {}
+    for parameter in module.parameters():
+        _prepare(vars(parameter), memo, set())
     for child in module.modules():
         for name, value in vars(child).items():
             if name not in ("_parameters", "_modules"):
                 _prepare(value, memo, set())
     try:
-        return copy.deepcopy(module, memo)
+        copied = copy.deepcopy(module, memo)
+        for name, parameter in copied.named_parameters():
+            # PyTorch copies a parameter without what was put on it, such as `weight.org`.
+            vars(parameter).update(copy.deepcopy(vars(module.get_parameter(name)), memo))
+        return copied
     except Exception as error:
         lines = str(error).strip().splitlines() or [type(error).__name__]
         raise UsageError(

@@ -71,6 +71,18 @@ def test_what_refuses_to_be_copied_at_all_is_said() -> None:
         copy_module(nn.Sequential(Single()), "the network")
 
 
+def test_what_was_put_on_a_parameter_is_copied() -> None:
+    own = net()
+    weight: Any = own.get_parameter("0.weight")
+    weight.org = weight * 2
+    weight.bits = [1]
+    copied: Any = copy_module(own, "the network").get_parameter("0.weight")
+    assert torch.equal(copied.org, weight.org)
+    assert copied.org is not weight.org
+    assert copied.bits == [1]
+    assert copied.bits is not weight.bits
+
+
 def test_wrappers_come_off() -> None:
     inner = net()
     compiled: Any = torch.compile(inner)

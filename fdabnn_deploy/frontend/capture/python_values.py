@@ -1,0 +1,116 @@
+"""While a module is traced: what its forward() does outside of the calls that a trace holds.
+
+A traced module computes on tensors without values, so that `if self.temperature < 1e-7`, `self.count.item()` and `np.percentile(weight)`
+have nothing to go by; and `torch.export` does not see an assignment to `.data`. Here every call of PyTorch is seen
+(`torch.overrides.TorchFunctionMode`):
+
+| forward() writes                            | while it is traced                                                                      |
+|---------------------------------------------|-----------------------------------------------------------------------------------------|
+| `t.data`, read                              | `t.detach()`, whose writes reach `t`                                                    |
+| `t.data = value`                            | every later call that is given `t` gets the value; the module's own tensor stays        |
+| `bool(t)`, `t.item()`, `np.sign(t)`, ...    | the value that it had when the module was run on the same input (`eager_run.rehearse`)  |
+| `self.output = t`                           | forgotten afterwards                                                                    |
+"""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from collections import defaultdict, deque
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from torch.overrides import TorchFunctionMode
+from torch.utils import _pytree
+from torch.utils.weak import WeakTensorKeyDictionary
+
+from fdabnn_deploy.frontend.capture.eager_run import TO_PYTHON, Line, Read, users_line
+
+_GET = torch.Tensor.data.__get__  # type: ignore[attr-defined]
+_SET = torch.Tensor.data.__set__  # type: ignore[attr-defined]
+
+
+@contextmanager
+def python_values(module: torch.nn.Module, reads: Sequence[Read]) -> Iterator[None]:
+    """Inside, forward() of the module is traced as the table above says.
+
+    Args:
+        module: its attributes have their old values afterwards.
+        reads: what the calls that take values into Python return. One that is not among them, on a branch that was not taken then, gets
+            the value for 1.
+    """
+    forward = module.forward
+    before = {child: dict(vars(child)) for child in module.modules()}
+    # What is put on a parameter, such as `weight.org`, is not on the tensor that stands for it in a trace.
+    added = {name: dict(vars(tensor)) for name, tensor in module.named_parameters() if vars(tensor)}
+
+    def followed(*args: Any, **kwargs: Any) -> Any:
+        parameters = dict(module.named_parameters())
+        for name, attributes in added.items():
+            for attribute, value in attributes.items():
+                setattr(parameters[name], attribute, value)
+        mode = _Followed(reads)
+        with mode:
+            returned = forward(*args, **kwargs)
+        return mode.current(returned)
+
+    followed.__signature__ = inspect.signature(forward)  # type: ignore[attr-defined]
+    module.forward = followed
+    try:
+        yield
+    finally:
+        for child, attributes in before.items():
+            vars(child).clear()
+            vars(child).update(attributes)
+
+
+class _Followed(TorchFunctionMode):
+    """Follows one run of forward()."""
+
+    def __init__(self, reads: Sequence[Read]) -> None:
+        super().__init__()
+        self._answers: dict[tuple[str, Line], deque[Any]] = defaultdict(deque)
+        for read in reads:
+            self._answers[read.function, read.line].append(read.value)
+        self._assigned = WeakTensorKeyDictionary()
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        if func == _SET:
+            self._assigned[args[0]] = self.current(args[1])
+            return None
+        args, kwargs = self.current((args, kwargs or {}))
+        if func == _GET:
+            return args[0].detach()
+        name = getattr(func, "__name__", "")
+        if name in TO_PYTHON:
+            waiting = self._answers[name, users_line()]
+            return copy.copy(waiting.popleft()) if waiting else _value_for_one(name, args[0])
+        return func(*args, **kwargs)
+
+    def current(self, items: Any) -> Any:
+        """The same with what was assigned to the `.data` of its tensors."""
+        return _pytree.tree_map_only(torch.Tensor, self._latest, items)
+
+    def _latest(self, tensor: torch.Tensor) -> torch.Tensor:
+        while tensor in self._assigned:
+            tensor = self._assigned[tensor]
+        return tensor
+
+
+def _value_for_one(function: str, tensor: torch.Tensor) -> Any:
+    """The result of a function that takes values into Python, of a tensor of ones."""
+    ones = np.ones(tuple(tensor.shape), np.float32)
+    results = {
+        "numpy": ones,
+        "__array__": ones,
+        "tolist": ones.tolist(),
+        "item": 1.0,
+        "__float__": 1.0,
+        "__format__": "1",
+    }
+    return results.get(function, 1)
