@@ -31,6 +31,7 @@ from fdabnn_deploy.exact.make_exact import Exact, make_exact
 from fdabnn_deploy.exact.record import Mode, Numerics
 from fdabnn_deploy.frontend import checkpoint
 from fdabnn_deploy.frontend.capture import Captured, capture
+from fdabnn_deploy.frontend.capture.final_softmax import leave_out_softmax
 from fdabnn_deploy.ir.graph import Graph
 from fdabnn_deploy.ir.ops import BinaryConv2d, BinaryLinear, FloatArray
 from fdabnn_deploy.ir.sign_zero import CHOICES, SignZero
@@ -328,7 +329,9 @@ def _deploy(
     network: checkpoint.Source, stages: Stages, sign_zero: SignZero, *, exact: bool
 ) -> tuple[Captured, Deployed]:
     with stages.run("capture") as stage:
-        captured = capture(network.module, network.info.input_shape)
+        captured = capture(network.module, network.info.input_shape, without_softmax=exact)
+        if captured.without_softmax and network.noisy_module is not None:
+            leave_out_softmax(network.noisy_module)
         stage.detail = f"{len(captured.graph)} operators"
     with stages.run("passes") as stage:
         deployed = deploy(captured, exact=exact, sign_zero=sign_zero)

@@ -189,6 +189,11 @@ def _source_side(
 
     if other is not None and source.info.input_shape != other.info.input_shape:
         raise different_inputs((path.name, source.info.input_shape), (other.name, other.info.input_shape))
+    if trained and other is not None and other.numerics is not None and other.numerics.mode == "exact":
+        from fdabnn_deploy.frontend.capture import capture
+
+        # An exact file has no final softmax.
+        capture(source.module, source.info.input_shape, without_softmax=True)
     record = Numerics() if trained or other is None or other.numerics is None else other.numerics
     graph = _graph(source, record) if inner or not trained else None
     session = None if graph is None else TorchGraphSession(graph)
@@ -247,7 +252,7 @@ def _graph(source: Source, record: Numerics) -> Graph:
     from fdabnn_deploy.frontend.capture import capture
     from fdabnn_deploy.transforms.deploy import deploy
 
-    captured = capture(source.module, source.info.input_shape)
+    captured = capture(source.module, source.info.input_shape, without_softmax=record.mode == "exact")
     graph = deploy(captured, sign_zero=record.sign_zero).graph
     if record.mode == "float":
         return graph

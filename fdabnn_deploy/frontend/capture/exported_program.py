@@ -13,6 +13,7 @@ import torch
 
 from fdabnn_deploy.errors import ModelRefusedError
 from fdabnn_deploy.frontend.capture import lower_layers, lower_pointwise, lower_shape  # noqa: F401 (they register their rules)
+from fdabnn_deploy.frontend.capture.final_softmax import final_softmax, leave_out_softmax
 from fdabnn_deploy.frontend.capture.integers import check_type
 from fdabnn_deploy.frontend.capture.lowering import LOWERINGS, PASS_THROUGH, Lowering, pass_through
 from fdabnn_deploy.frontend.capture.state import refuse_state
@@ -72,6 +73,7 @@ class Captured:
         outputs: which of the module's outputs the graph has: positions among all that stand in its tuples, lists and dicts.
         notes: what was left out, one sentence each.
         calls: by tensor of the graph, the name of the program's node that makes it.
+        without_softmax: whether a final softmax was left out.
     """
 
     graph: Graph
@@ -80,6 +82,7 @@ class Captured:
     outputs: tuple[int, ...] = (0,)
     notes: tuple[str, ...] = ()
     calls: Mapping[str, str] = field(default_factory=dict)
+    without_softmax: bool = False
 
     @cached_property
     def module(self) -> torch.fx.GraphModule:
@@ -89,18 +92,29 @@ class Captured:
         return made
 
 
-def capture(module: torch.nn.Module, input_shape: Sequence[int]) -> Captured:
+def capture(
+    module: torch.nn.Module, input_shape: Sequence[int], *, without_softmax: bool = False
+) -> Captured:
     """Captures an eval-mode module; what no output depends on is left out.
 
     Args:
         module: on the CPU, float32, in eval mode.
         input_shape: of one image, such as (3, 32, 32).
+        without_softmax: leave out a softmax or log-softmax that the module ends with; the module is changed, and returns its scores.
 
     Raises:
         ModelRefusedError: the module cannot be traced, computes something else at every call, or has no output that depends on its input.
             Operators that cannot be deployed become `Opaque`: `fdabnn_deploy.transforms.deploy` lists them all.
     """
     traced = trace(module, tuple(input_shape))
+    ends = final_softmax(traced.outputs) if without_softmax else {}
+    if ends:
+        leave_out_softmax(module)
+        captured = capture(module, input_shape)
+        names = " and ".join(dict.fromkeys(ends.values()))
+        several = len(set(ends.values())) > 1
+        note = f"the final {names} {'were' if several else 'was'} left out: {'they keep' if several else 'it keeps'} the order of the scores"
+        return replace(captured, notes=(*captured.notes, note), without_softmax=True)
     program = traced.program
     live = _live(traced)
     refuse_state(program, live, tuple(input_shape))
