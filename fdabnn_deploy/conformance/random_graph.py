@@ -45,7 +45,8 @@ class RandomGraph:
 
 def random_graph(rng: np.random.Generator) -> RandomGraph:
     """Draws a network of `DEPTHS` layers; the same generator state gives the same network."""
-    draw = _Draw(rng)
+    # Of its own generator: the other draws are those of earlier versions.
+    draw = _Draw(rng, np.random.default_rng(rng.bit_generator.seed_seq.spawn(1)[0]))  # type: ignore[attr-defined]
     depth = int(rng.integers(DEPTHS[0], DEPTHS[1] + 1))
     last = draw.begin()
     dense = int(rng.integers(0, min(depth, 4))) if rng.random() < 0.8 else 0
@@ -70,6 +71,7 @@ class _Draw:
 
     Attributes:
         rng: to draw with.
+        places: to draw parameters by position with.
         nodes: so far.
         values: of every tensor.
         norms: the kind of every batch norm.
@@ -78,6 +80,7 @@ class _Draw:
     """
 
     rng: np.random.Generator
+    places: np.random.Generator
     nodes: list[Node] = field(default_factory=list)
     values: dict[str, Array] = field(default_factory=dict)
     norms: dict[str, str] = field(default_factory=dict)
@@ -207,7 +210,16 @@ class _Draw:
             x = self.add(ops.MaxPool2d((2, 2), (2, 2)), x)
         if self.chance(0.85):
             x = self.norm(x)
-        return self.activation(x) if self.chance(0.25) else x
+        x = self.activation(x) if self.chance(0.25) else x
+        return self.by_position(x) if self.places.random() < 0.03 else x
+
+    def by_position(self, x: str) -> str:
+        """Scales and offsets by position."""
+        scale, offset = (
+            self.places.normal(1.0, 0.2, [1 if self.places.random() < 0.4 else d for d in self.shape(x)])
+            for _ in "ab"
+        )
+        return self.add(ops.PositionAffine(scale.astype(np.float32), offset.astype(np.float32)), x)
 
     def joined(self, x: str, y: str) -> str:
         """Two tensors of one shape, or of shapes that broadcast, added, subtracted, multiplied or compared."""

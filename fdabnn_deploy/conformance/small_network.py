@@ -15,6 +15,7 @@ from fdabnn_deploy.ir.ops.drawing import floats, signs
 def network(seed: int = 0) -> Graph:
     """A small network of two inputs and two outputs in which every deployed operator occurs."""
     rng = np.random.default_rng(seed)
+    ramp = np.array([0.5, 1.0, 0.25], np.float32)
     nodes = [
         Node("image", ops.Input((3, 9, 9))),
         Node("bias", ops.Input((4,))),
@@ -34,7 +35,8 @@ def network(seed: int = 0) -> Graph:
         Node("part", ops.Slice(((0, 4, 1), (0, 5, 2), (0, 5, 2))), ("pool1",)),
         Node("wide", ops.Pad(((1, 1), (0, 0), (0, 0))), ("part",)),
         Node("sum2", ops.Sub(), ("wide", "norm2")),
-        Node("act2", ops.Relu(), ("sum2",)),
+        Node("placed", ops.PositionAffine(ramp.reshape(1, 3, 1), ramp.reshape(1, 1, 3) - 1), ("sum2",)),
+        Node("act2", ops.Relu(), ("placed",)),
         Node("mean2", ops.AvgPool2d((2, 2), (1, 1)), ("act2",)),
         Node("joined", ops.Concat(), ("mean2", "mean2")),
         Node("turned", ops.Permute((1, 3, 2)), ("joined",)),

@@ -80,6 +80,8 @@ def _affine(cutter: Cutter, node: Node) -> None:
         if not (np.array_equal(gridded.weight[:, 0], scale) and np.array_equal(gridded.bias, offset)):
             # The grid leaves `24 - log2 K` bits.
             source = _barrier(builder, node, source, math.inf)
+    elif isinstance(layer, ops.PositionAffine):
+        source = _barrier(builder, node, source, math.inf)
     elif isinstance(layer, FLOAT_LAYERS):
         # FOLD_AFFINE: the sums are exact with the layer's own weights only. Others read it, too, or the passes had folded this.
         source = _barrier(builder, node, source, math.inf)
@@ -87,6 +89,17 @@ def _affine(cutter: Cutter, node: Node) -> None:
         # FOLD_ACTIVATION
         source = _barrier(builder, node, source, 1.0)
     _pointwise(cutter, node, ops.Affine(scale, offset), [source])
+
+
+def _position_affine(cutter: Cutter, node: Node) -> None:
+    builder, op = cutter.builder, node.op
+    assert isinstance(op, ops.PositionAffine)
+    source = builder.name(node.inputs[0])
+    scale, offset = (np.where(np.abs(v) < NEGLIGIBLE, np.float32(0), v) for v in (op.scale, op.offset))
+    if isinstance(builder.op(source), (*LAYERS, ops.Affine, ops.PositionAffine)):
+        # Converters fold constants in a row into one, and into a layer.
+        source = _barrier(builder, node, source, math.inf)
+    _pointwise(cutter, node, ops.PositionAffine(scale, offset), [source])
 
 
 def _barrier(builder: GraphBuilder, node: Node, name: str, above: float) -> str:
@@ -220,6 +233,7 @@ _RULES: dict[type[Op], Rule] = {
     ops.Conv2d: float_layer,
     ops.Linear: float_layer,
     ops.Affine: _affine,
+    ops.PositionAffine: _position_affine,
     ops.PRelu: _prelu,
     ops.AvgPool2d: _avg_pool,
     ops.GlobalAvgPool: _global_avg_pool,

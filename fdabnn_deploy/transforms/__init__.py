@@ -34,7 +34,7 @@ def passes(sign_zero: SignZero = "plus") -> tuple[tuple[str, Pass], ...]:
         ("absorb_padding", absorb_padding),
         ("fold_affine (before recognition)", fold_affine),
         ("sink_sign", sink_sign),
-        ("recognise_binary", partial(recognise_binary, sign_zero=sign_zero)),
+        ("recognise_binary", recognise_binary),
         ("split_sign", split_sign),
         ("fold_affine", fold_affine),
         ("simplify", simplify),

@@ -103,7 +103,7 @@ def deploy(
     for name, run in passes(sign_zero):
         if name == "recognise_binary":
             verdicts = {
-                layer.node: judge(graph, graph[layer.node], sign_zero)[0]
+                layer.node: judge(graph, graph[layer.node])[0]
                 for layer in captured.layers
                 if layer.node in graph
             }
@@ -125,7 +125,8 @@ def deploy(
 
 def _coverage(layer: TrainedLayer, node: Node, verdict: Verdict, binary: dict[str, str]) -> LayerCoverage:
     """The row of one layer; `binary` maps deployed binary nodes to their modules; those of this layer are removed."""
-    own = [name for name, module in binary.items() if module == layer.module][: verdict.binary_layers]
+    count = verdict.binary_layers + verdict.ones
+    own = [name for name, module in binary.items() if module == layer.module][:count]
     for name in own:
         binary.pop(name)
     return LayerCoverage(

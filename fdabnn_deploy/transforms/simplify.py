@@ -27,6 +27,7 @@ _MERGED = (
     ops.Mover,
     ops.Mul,
     ops.Pad,
+    ops.PositionAffine,
     ops.PRelu,
     ops.Relu,
     ops.Sign,

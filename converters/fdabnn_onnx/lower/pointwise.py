@@ -5,7 +5,19 @@ from __future__ import annotations
 import numpy as np
 
 from fdabnn_deploy.ir.graph import Node
-from fdabnn_deploy.ir.ops import Add, Affine, Clamp, FloatArray, Maximum, Mul, PRelu, Relu, Softmax, Sub
+from fdabnn_deploy.ir.ops import (
+    Add,
+    Affine,
+    Clamp,
+    FloatArray,
+    Maximum,
+    Mul,
+    PositionAffine,
+    PRelu,
+    Relu,
+    Softmax,
+    Sub,
+)
 from fdabnn_onnx.emitter import Emitter
 from fdabnn_onnx.lower.lowerings import lowers
 
@@ -25,6 +37,19 @@ def lower_affine(to: Emitter, node: Node, op: Affine) -> None:
     if op.has_offset:
         offset = to.parameter(node, "offset", _per_channel(op.offset32, rank))
         to.emit("Add", node, [source, offset])
+    elif not op.has_scale:
+        to.emit("Identity", node, [source])
+
+
+@lowers(PositionAffine)
+def lower_position_affine(to: Emitter, node: Node, op: PositionAffine) -> None:
+    """`Mul`, then `Add`, as for `Affine`."""
+    source = node.inputs[0]
+    if op.has_scale:
+        scale = to.parameter(node, "scale", op.scale)
+        source = to.emit("Mul", node, [source, scale], part="scaled" if op.has_offset else "")
+    if op.has_offset:
+        to.emit("Add", node, [source, to.parameter(node, "offset", op.offset)])
     elif not op.has_scale:
         to.emit("Identity", node, [source])
 

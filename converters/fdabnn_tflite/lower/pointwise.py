@@ -7,7 +7,20 @@ import math
 import numpy as np
 
 from fdabnn_deploy.ir.graph import Node
-from fdabnn_deploy.ir.ops import Add, Affine, Array, Clamp, Maximum, Mul, Op, PRelu, Relu, Softmax, Sub
+from fdabnn_deploy.ir.ops import (
+    Add,
+    Affine,
+    Array,
+    Clamp,
+    Maximum,
+    Mul,
+    Op,
+    PositionAffine,
+    PRelu,
+    Relu,
+    Softmax,
+    Sub,
+)
 from fdabnn_tflite.emitter import Emitter
 from fdabnn_tflite.lower.lowerings import lowers
 from fdabnn_tflite.tensor_layout import FLAT, channel_values, natural_form
@@ -29,6 +42,27 @@ def lower_affine(emitter: Emitter, node: Node, op: Affine) -> None:
     if op.has_offset:
         tensor = emitter.emit("AddV2", x=tensor, y=_arranged(emitter, node, op.offset32))
     emitter.define(node.name, tensor, form)
+
+
+@lowers(PositionAffine)
+def lower_position_affine(emitter: Emitter, node: Node, op: PositionAffine) -> None:
+    """`Mul` and `Add` with constants that lie as the tensor does."""
+    source = node.inputs[0]
+    form = natural_form(emitter.graph.shape(source))
+    tensor = emitter.as_form(source, form)
+    if op.has_scale:
+        tensor = emitter.emit("Mul", x=tensor, y=_placed(emitter, op.scale))
+    if op.has_offset:
+        tensor = emitter.emit("AddV2", x=tensor, y=_placed(emitter, op.offset))
+    emitter.define(node.name, tensor, form)
+
+
+def _placed(emitter: Emitter, values: Array) -> Array:
+    """Values by position [C, H, W] as the images are stored; of other tensors as they are."""
+    if values.ndim != 3:
+        return values
+    stored = values.transpose(1, 2, 0)
+    return np.ascontiguousarray(stored[::-1, ::-1] if emitter.flipped else stored)
 
 
 @lowers(PRelu)

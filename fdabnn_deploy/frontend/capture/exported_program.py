@@ -111,9 +111,9 @@ def capture(
     if ends:
         leave_out_softmax(module)
         captured = capture(module, input_shape)
-        names = " and ".join(dict.fromkeys(ends.values()))
-        several = len(set(ends.values())) > 1
-        note = f"the final {names} {'were' if several else 'was'} left out: {'they keep' if several else 'it keeps'} the order of the scores"
+        names = list(dict.fromkeys(ends.values()))
+        words = "was left out: it keeps" if len(names) == 1 else "were left out: they keep"
+        note = f"the final {' and '.join(names)} {words} the order of the scores"
         return replace(captured, notes=(*captured.notes, note), without_softmax=True)
     program = traced.program
     live = _live(traced)

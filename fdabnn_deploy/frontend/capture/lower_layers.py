@@ -14,7 +14,7 @@ from fdabnn_deploy.frontend.lint.remedies import remedy_for
 from fdabnn_deploy.ir import ops
 from fdabnn_deploy.ir.array_types import DoubleArray, FloatArray
 from fdabnn_deploy.ir.evaluation import release
-from fdabnn_deploy.ir.expression import Expression
+from fdabnn_deploy.ir.expression import Expression, literal
 
 
 def _bias(node: torch.fx.Node, bias: Any) -> FloatArray | None:
@@ -198,18 +198,43 @@ def avg_pool2d(
     size = pair(kernel)
     steps = pair(stride) if stride else size
     pads = pair(padding)
-    if divisor is not None:
-        raise refuse(node, "avg_pool2d with divisor_override is not supported", "scale the result instead")
-    uneven = any((x.shape[2 + a] + 2 * pads[a] - size[a]) % steps[a] for a in (0, 1))
-    if ceil_mode and uneven:
-        raise refuse(
-            node,
-            "avg_pool2d with ceil_mode and an incomplete last window is not supported",
-            "pad the image or drop ceil_mode",
-        )
     if size == x.shape[2:] and pads == (0, 0):
-        return lowering.add(ops.GlobalAvgPool(keepdims=True), [x], "mean")
-    return lowering.add(ops.AvgPool2d(size, steps, pads, bool(count_include_pad)), [x], "avgpool")
+        pooled = lowering.add(ops.GlobalAvgPool(keepdims=True), [x], "mean")
+        return _times(lowering, pooled, math.prod(size) / divisor) if divisor else pooled
+    out = tuple(int(d) for d in node.meta["val"].shape[2:])
+    # With ceil_mode the last windows may reach beyond the padded image.
+    beyond = [
+        max((out[a] - 1) * steps[a] + size[a] - x.shape[2 + a] - 2 * pads[a], 0) if ceil_mode else 0
+        for a in (0, 1)
+    ]
+    if any(beyond):
+        around = tuple((pads[a], pads[a] + beyond[a]) for a in (0, 1))
+        padded = lowering.add(ops.Pad(((0, 0), *around)), [x], "pad")
+        pooled = lowering.add(ops.AvgPool2d(size, steps), [padded], "avgpool")
+    else:
+        pooled = lowering.add(ops.AvgPool2d(size, steps, pads), [x], "avgpool")
+    if divisor:
+        return _times(lowering, pooled, math.prod(size) / divisor)
+    taps = [
+        _taps(x.shape[2 + a], out[a], size[a], steps[a], pads[a], bool(count_include_pad)) for a in (0, 1)
+    ]
+    counted = taps[0][:, None] * taps[1][None, :]
+    return (
+        _times(lowering, pooled, math.prod(size) / counted) if np.any(counted != math.prod(size)) else pooled
+    )
+
+
+def _taps(size: int, out: int, kernel: int, stride: int, padding: int, padded: bool) -> DoubleArray:
+    """How many taps of each window of an average count: those inside the image, or inside the image and its padding."""
+    begin = np.arange(out) * stride - padding
+    low, high = (-padding, size + padding) if padded else (0, size)
+    taps: DoubleArray = (np.minimum(begin + kernel, high) - np.maximum(begin, low)).astype(np.float64)
+    return taps
+
+
+def _times(lowering: Lowering, x: Tensor, factor: Any) -> Tensor:
+    """A tensor times a number, or one per row and column."""
+    return lowering.add(ops.Mul(), [x, literal(np.asarray(factor, np.float32))], "scaled")
 
 
 @lowers("adaptive_avg_pool2d")

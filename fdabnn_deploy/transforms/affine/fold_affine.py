@@ -3,6 +3,7 @@
 | rule                                                        | because                                            |
 |-------------------------------------------------------------|----------------------------------------------------|
 | `Affine(A2, B2)(Affine(A1, B1)(x)) -> Affine(A1 A2, B1 A2 + B2)` | both are linear                               |
+| the same where one of both is a `PositionAffine` -> `PositionAffine` | the same |
 | `Affine(1, 0)(x) -> x`                                      | it computes nothing                                |
 | `Affine(A, B)(conv(x, w) + b) -> conv(x, A w) + (A b + B)`  | a float conv or dense layer absorbs what follows   |
 | `linear(Affine(A, B)(x)) -> linear'(x)`, `w' = w A`, `b' = b + w B` | a float dense layer absorbs what stands before |
@@ -21,7 +22,7 @@ import numpy as np
 
 from fdabnn_deploy.ir.array_types import DoubleArray, FloatArray
 from fdabnn_deploy.ir.graph import Editor, Graph, Node
-from fdabnn_deploy.ir.ops import Affine, Conv2d, Linear, MaxPool2d, PRelu, Relu
+from fdabnn_deploy.ir.ops import Affine, Conv2d, Linear, MaxPool2d, PositionAffine, PRelu, Relu
 from fdabnn_deploy.transforms.base import Outcome, until_stable
 
 
@@ -37,7 +38,9 @@ def _sweep(graph: Graph) -> Outcome:
             continue
         current = editor[node.name]
         if isinstance(current.op, Affine):
-            applied += _fold_one(editor, current, current.op)
+            applied += _fold_one(editor, current, current.op) or _by_position(editor, current, current.op)
+        elif isinstance(current.op, PositionAffine):
+            applied += _by_position(editor, current, current.op)
         elif isinstance(current.op, Linear):
             applied += _into_linear(editor, current, current.op)
         elif isinstance(current.op, PRelu | Relu | MaxPool2d):
@@ -71,6 +74,29 @@ def _fold_one(editor: Editor, node: Node, op: Affine) -> bool:
         editor.redirect(node.name, source.name)
         return True
     return False
+
+
+def _by_position(editor: Editor, node: Node, op: Affine | PositionAffine) -> bool:
+    """Two in a row of which at least one goes by position."""
+    source = editor[node.inputs[0]]
+    inner = source.op
+    if not isinstance(inner, Affine | PositionAffine) or not _alone(editor, source.name, node.name):
+        return False
+    if isinstance(op, Affine) and isinstance(inner, Affine):
+        return False
+    rank = max(part.scale.ndim for part in (inner, op))
+    (inner_scale, inner_offset), (scale, offset) = (_parameters(part, rank) for part in (inner, op))
+    folded = PositionAffine(_round(inner_scale * scale), _round(inner_offset * scale + offset))
+    editor.set(node.name, folded, source.inputs)
+    return True
+
+
+def _parameters(op: Affine | PositionAffine, rank: int) -> tuple[DoubleArray, DoubleArray]:
+    """Scale and offset of an image with so many dimensions."""
+    scale, offset = (values.astype(np.float64) for values in (op.scale, op.offset))
+    if isinstance(op, Affine):
+        return scale.reshape(-1, *(1,) * (rank - 1)), offset.reshape(-1, *(1,) * (rank - 1))
+    return scale, offset
 
 
 def _into_linear(editor: Editor, node: Node, op: Linear) -> bool:

@@ -1,4 +1,4 @@
-"""Arithmetic with constants becomes affine: `x * c`, `x / c`, `x + c`, `x - c`, `c - x`, `-x`, with c a number or one per channel."""
+"""Arithmetic with constants becomes affine: `x * c`, `x / c`, `x + c`, `x - c`, `c - x`, `-x`, by channel or by position."""
 
 from __future__ import annotations
 
@@ -6,12 +6,25 @@ import numpy as np
 
 from fdabnn_deploy.ir.array_types import DoubleArray
 from fdabnn_deploy.ir.graph import Editor, Graph, Node
-from fdabnn_deploy.ir.ops import Add, Affine, Array, Clamp, Div, Maximum, Mul, Op, Shape, Sub, Unary
+from fdabnn_deploy.ir.ops import (
+    Add,
+    Affine,
+    Array,
+    Clamp,
+    Div,
+    Maximum,
+    Mul,
+    Op,
+    PositionAffine,
+    Shape,
+    Sub,
+    Unary,
+)
 from fdabnn_deploy.transforms.base import Outcome
 
 
 def fold_constants(graph: Graph) -> Outcome:
-    """Rewrites every such node whose constant is a number or a vector along the channels."""
+    """Rewrites every such node; a constant that varies within a channel becomes one by position."""
     editor, applied = Editor(graph), 0
     skipped: list[str] = []
     for node in graph:
@@ -36,7 +49,7 @@ def _vector(value: Array, shape: Shape) -> DoubleArray | None:
     return None
 
 
-def _affine(graph: Graph, node: Node) -> tuple[Affine | Clamp, str] | str | None:
+def _affine(graph: Graph, node: Node) -> tuple[Affine | Clamp | PositionAffine, str] | str | None:
     """The replacement and the tensor it reads, the reason why there is none, or None where the rule has nothing to say."""
     op, shape = node.op, graph.shape(node.name)
     if len(shape) < 2:
@@ -55,9 +68,19 @@ def _affine(graph: Graph, node: Node) -> tuple[Affine | Clamp, str] | str | None
         return "the constant enlarges the tensor"
     vector = _vector(constant.value, shape)
     if vector is None:
-        return f"the constant {constant.value.shape} varies within a channel"
+        placed = _by_position(op, constant.value, shape, first)
+        return placed if isinstance(placed, str) else (placed, x)
     replaced = _operator(op, vector, first)
     return replaced if isinstance(replaced, str) else (replaced, x)
+
+
+def _by_position(op: Op, constant: Array, shape: Shape, first: bool) -> PositionAffine | str:
+    """The same for a constant that varies within a channel; `shape` is that of the result."""
+    values = constant.reshape((1,) * (len(shape) - constant.ndim) + constant.shape)
+    flat = _operator(op, values[0].astype(np.float64).reshape(-1), first)
+    if not isinstance(flat, Affine):
+        return f"{flat if isinstance(flat, str) else 'the maximum with a constant'} (that varies within a channel)"
+    return PositionAffine(flat.scale32.reshape(values.shape[1:]), flat.offset32.reshape(values.shape[1:]))
 
 
 def _operator(op: Op, vector: DoubleArray, first: bool) -> Affine | Clamp | str:

@@ -30,7 +30,11 @@ def test_division_negation_and_maximum() -> None:
 @pytest.mark.parametrize(
     ("op", "constant", "reason"),
     [
-        (Add(), np.arange(4).reshape(1, 1, 2, 2), "varies within a channel"),
+        (
+            Maximum(),
+            np.arange(4).reshape(1, 1, 2, 2),
+            "the maximum with a constant per channel is not supported (that varies within a channel)",
+        ),
         (Mul(), np.ones((1, 3, 2, 5)), "enlarges the tensor"),
         (Maximum(), VECTOR, "per channel is not supported"),
     ],
@@ -44,3 +48,12 @@ def test_reasons(op: Op, constant: object, reason: str) -> None:
 def test_constant_over_tensor_is_explained() -> None:
     b = Build(3, 2, 2)
     assert "divided by a tensor" in fold_constants(b.graph(b(Div(), b.constant(1.0), "x"))).skipped[0]
+
+
+@pytest.mark.parametrize("op", [Add(), Sub(), Mul(), Div()])
+@pytest.mark.parametrize("shape", [(1, 1, 2, 2), (3, 2, 1), (1, 3, 1, 2)])
+def test_constants_that_vary_within_a_channel(op: Op, shape: tuple[int, ...]) -> None:
+    b = Build(3, 2, 2)
+    constant = b.constant(2.0 ** np.arange(np.prod(shape)).reshape(shape))
+    outcome = check(fold_constants, b.graph(b(op, "x", constant)), applied=1)
+    assert kinds(outcome.graph) == ["Input", "PositionAffine"]

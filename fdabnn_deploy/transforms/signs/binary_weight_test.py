@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from fdabnn_deploy.frontend.capture import capture
-from fdabnn_deploy.ir.expression import Expression
+from fdabnn_deploy.ir.expression import Expression, literal
 from fdabnn_deploy.ir.ops import FloatArray, TrainedLinear
 from fdabnn_deploy.transforms.signs.binary_weight import BinaryWeight, binary_weight
 
@@ -90,7 +90,6 @@ def test_weights_stored_as_signs_need_no_sign_in_the_code() -> None:
     ("latent", "spelling", "reason"),
     [
         ([[1.0, -2.0]], "float", "not passed through a sign"),
-        ([[1.0, 0.0]], "float", "not passed through a sign"),
         ([[1.0, -2.0, 3.0]], "half on", "takes 3 different magnitudes in output channel 0"),
         ([[1.0, float("nan")]], "channel scale", "not finite"),
     ],
@@ -99,3 +98,21 @@ def test_reasons(latent: list[list[float]], spelling: str, reason: str) -> None:
     verdict = binary_weight(expression_of(torch.tensor(latent), spelling)[0])
     assert isinstance(verdict, str)
     assert reason in verdict
+
+
+def test_two_values_that_are_not_opposite() -> None:
+    w = Expression("parameter", (), np.array([[1, -1, 2], [0.5, 1, 2]], np.float32), "w")
+    sign = Expression("sign", (w,), np.sign(w.value))
+    offset = literal(np.array([[0.25], [0.5]], np.float32))
+    weight = binary_weight(Expression("add", (sign, offset), sign.value + offset.value))
+    assert isinstance(weight, BinaryWeight)
+    np.testing.assert_array_equal(weight.values, [[1.25, -0.75, 1.25], [1.5, 1.5, 1.5]])
+    np.testing.assert_array_equal(weight.offset, [0.25, 1.5])
+    np.testing.assert_array_equal(weight.scale, [1.0, 0.0])
+    assert len(weight.planes()) == 1
+
+
+def test_stored_zeros_are_a_third_value() -> None:
+    weight = binary_weight(literal(np.array([[1.0, 0.0, -1.0]], np.float32)))
+    assert isinstance(weight, BinaryWeight)
+    assert weight.zeros == (1,)

@@ -29,6 +29,7 @@ from fdabnn_deploy.ir.sign_zero import SignZero
 from fdabnn_deploy.transforms.base import Outcome
 from fdabnn_deploy.transforms.signs.step_functions import Step, outermost
 
+_ROUNDINGS = 8 * float(np.finfo(np.float32).eps)
 _WORDS = {"plus": "+1", "minus": "-1"}
 
 
@@ -48,9 +49,11 @@ def canonical_sign(graph: Graph, sign_zero: SignZero = "plus") -> Outcome:
 
 
 def is_three_valued(levels: tuple[DoubleArray, DoubleArray, DoubleArray]) -> bool:
-    """Whether a step function is 0 at 0 up to scale and offset, as `torch.sign` is."""
+    """Whether a step function is 0 at 0 up to scale and offset, as `torch.sign` is, and up to the roundings of `a * sign(x) + b`."""
     below, at, above = levels
-    return bool(np.all(at == (below + above) / 2) and np.any(below != above))
+    rounding = _ROUNDINGS * np.maximum(np.abs(below), np.abs(above))
+    off = np.abs(at - (below + above) / 2)
+    return bool(np.all(off <= np.where(below == above, 0, rounding)) and np.any(below != above))
 
 
 class _Rewriting:

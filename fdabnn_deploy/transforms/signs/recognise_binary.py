@@ -3,8 +3,15 @@
 `conv(h * Sign(x), s_o * B) + b = (h s_o) * conv(Sign(x), B) + b`: the layer becomes a binary operator followed by an affine; an h that is
 negative in some channels changes the sign of their weights. What is not binary stays a float layer, and the reason is reported.
 
-A third value, 0, is the mean of +1 and -1. With `sign_zero` "exact" such layers become two binary layers (four where both sides have three
-values), and their sum is divided by their number:
+Two values that are not opposite (AdaBin; activations of 0 and 1) add terms:
+
+    conv(h s + o, a B + b) = a h conv(s, B) + b h conv(s, 1) + conv(o, a B + b),   s = Sign(x)
+
+The second is a binary layer with one filter of ones, spread to all channels by a 1x1 convolution. The third is a constant: one per channel,
+or per channel and place where zeros are padded, unless 0 is one of the two values: then padding is a sign, too.
+
+A third value, 0, is the mean of +1 and -1. Weights with zeros, and with `sign_zero` "exact" signs that may be 0, become two binary layers
+(four where both sides have three values), and their sum is divided by their number:
 
     conv(torch.sign(x), B)        = (conv(Sign(x), B) - conv(Sign(-x), B)) / 2
     conv(Sign(x), T), T in -1..1  = (conv(Sign(x), P) + conv(Sign(x), M)) / 2,   P with +1 and M with -1 where T is 0
@@ -14,7 +21,7 @@ All sums are integers; taps outside the image are 0 in each.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,10 +32,10 @@ from fdabnn_deploy.ir.evaluation import evaluate64
 from fdabnn_deploy.ir.expression import simplify
 from fdabnn_deploy.ir.graph import Editor, Graph, Node
 from fdabnn_deploy.ir.ops import Op
-from fdabnn_deploy.ir.sign_zero import SignZero
 from fdabnn_deploy.transforms.base import Outcome
 from fdabnn_deploy.transforms.signs.binary_weight import BinaryWeight, binary_weight
 from fdabnn_deploy.transforms.signs.split_sign import two_signs
+from fdabnn_deploy.transforms.signs.two_values import two_values
 
 
 @dataclass(frozen=True)
@@ -41,6 +48,7 @@ class Verdict:
         reason: why not 1, empty where it is.
         remedy: what would change a float layer, empty where nothing has to.
         zeros: how many of its trained weights are exactly 0: a third value.
+        ones: how many more binary operators have filters of ones.
         half: the only side that is binary, "weights" or "activations"; empty where both are or none.
     """
 
@@ -49,6 +57,7 @@ class Verdict:
     reason: str = ""
     remedy: str = ""
     zeros: int = 0
+    ones: int = 0
     half: str = ""
 
 
@@ -61,33 +70,42 @@ class Binary:
         weight: its weight.
         gain: h, the scale of its input, by magnitude.
         flips: +1 or -1 per input channel, where h is negative.
+        offset: o, what is added to its input.
     """
 
     sign: Node
     weight: BinaryWeight
     gain: float
     flips: DoubleArray
+    offset: DoubleArray
+
+    @property
+    def padded_sign(self) -> int:
+        """The sign that stands for a 0 in the input, 0 where none does."""
+        values = self.gain * self.flips
+        if isinstance(self.sign.op, ops.TorchSign):
+            return 0
+        if not np.any(self.offset) or np.ptp(values) or np.ptp(self.offset):
+            return 0
+        return int(np.sign(-self.offset[0] / values[0])) if abs(values[0]) == abs(self.offset[0]) else 0
 
 
 _SUMS: tuple[type[Op], ...] = (ops.Affine, ops.Add, ops.Sub)
 _BINARISE = "binarise activations to -1 and +1 and train on"
 
 
-def judge(graph: Graph, node: Node, sign_zero: SignZero = "plus") -> tuple[Verdict, Binary | None]:
+def judge(graph: Graph, node: Node) -> tuple[Verdict, Binary | None]:
     """The verdict on a trained layer and, unless it is a float layer, what its binary form is made of."""
     assert isinstance(node.op, ops.TrainedConv2d | ops.TrainedLinear)
     source = graph[node.inputs[0]]
-    scale = np.ones(graph.shape(source.name)[1])
-    if isinstance(source.op, ops.Affine) and isinstance(graph[source.inputs[0]].op, ops.Sign | ops.TorchSign):
-        scale = source.op.scale
-        if np.any(source.op.offset) or np.ptp(np.abs(scale)) or not scale[0]:
-            return Verdict(node.name, 0, *_other_values(source.op)), None
-        source = graph[source.inputs[0]]
-    exact = sign_zero == "exact"
-    weight = binary_weight(node.op.weight, three_valued=exact)
-    if not isinstance(source.op, ops.Sign | ops.TorchSign):
+    weight = binary_weight(node.op.weight)
+    values = two_values(graph, source)
+    if values is None:
         half = "weights" if isinstance(weight, BinaryWeight) else ""
         return Verdict(node.name, 0, *_no_sign(graph, source, weight), half=half), None
+    if np.ptp(np.abs(values.scale)) or not values.scale[0]:
+        return Verdict(node.name, 0, *_other_values(values.scale)), None
+    source = values.sign
     if isinstance(weight, str):
         remedy = (
             "give the weight one magnitude per output channel, such as scale * torch.sign(w), and train on"
@@ -96,36 +114,29 @@ def judge(graph: Graph, node: Node, sign_zero: SignZero = "plus") -> tuple[Verdi
         )
         reason = f"its input is a sign, but {weight}"
         return Verdict(node.name, 0, reason, remedy, half="activations"), None
-    zeros = len(weight.zeros)
-    if zeros and not exact:
-        reason = f"{zeros} of its {weight.signs.size} weights are exactly 0, a third value beside -s and +s (ternary, pruned, masked)"
-        remedy = "choose --sign-zero exact, which makes two binary layers of it, or train it without zeros"
-        return Verdict(node.name, 0, reason, remedy, zeros), None
     if len(graph.shape(source.name)) not in (2, 4):
         reason = f"its input has {len(graph.shape(source.name))} dimensions"
         return Verdict(node.name, 0, reason, "flatten to [N, C] before the dense layer"), None
+    zeros = len(weight.zeros)
     three = [("input", isinstance(source.op, ops.TorchSign)), ("weight", bool(zeros))]
     sides = " and ".join(name for name, found in three if found)
     count = 2 ** sum(found for _, found in three)
     reason = f"its {sides} may be 0, the mean of two signs: {count} binary layers" if sides else ""
-    binary = Binary(source, weight, float(abs(scale[0])), np.sign(scale))
-    return Verdict(node.name, count, reason, zeros=zeros), binary
+    ones = 1 + isinstance(source.op, ops.TorchSign) if np.any(weight.offset) else 0
+    binary = Binary(source, weight, float(abs(values.scale[0])), np.sign(values.scale), values.offset)
+    return Verdict(node.name, count, reason, zeros=zeros, ones=ones), binary
 
 
-def _other_values(op: ops.Affine) -> tuple[str, str]:
-    """Why a sign with this behind it takes other values than -s and +s, and the remedy."""
-    constant = op.scale == 0
+def _other_values(scale: DoubleArray) -> tuple[str, str]:
+    """Why a sign with this scale behind it takes more than two values, and the remedy."""
+    constant = scale == 0
     if np.any(constant):
         which = "" if np.all(constant) else f" in {np.count_nonzero(constant)} of {constant.size} channels"
         return (
             f"its input is the same for every input{which}",
             "mend the sign in front of it, which never changes",
         )
-    offset = int(np.argmax(np.abs(op.offset)))
-    if op.offset[offset]:
-        low, high = sorted((op.offset[offset] - op.scale[offset], op.offset[offset] + op.scale[offset]))
-        return f"its input takes the values {low:g} and {high:g}, not -s and +s", _BINARISE
-    low, high = (float(pick(np.abs(op.scale))) for pick in (np.min, np.max))
+    low, high = (float(pick(np.abs(scale))) for pick in (np.min, np.max))
     return (
         f"its input has another magnitude from channel to channel ({low:g} to {high:g}), not one s for -s and +s",
         "give it one magnitude for all channels, such as torch.sign(x), and train on; a scale per channel may stand behind the layer",
@@ -170,7 +181,7 @@ def _made_of_signs(graph: Graph, node: Node, kinds: tuple[type[Op], ...] = _SUMS
     return True
 
 
-def recognise_binary(graph: Graph, sign_zero: SignZero = "plus") -> Outcome:
+def recognise_binary(graph: Graph) -> Outcome:
     """Replaces every trained layer by its binary or float form."""
     editor, applied = Editor(graph), 0
     notes: list[str] = []
@@ -178,7 +189,7 @@ def recognise_binary(graph: Graph, sign_zero: SignZero = "plus") -> Outcome:
     for node in graph:
         if not isinstance(node.op, ops.TrainedConv2d | ops.TrainedLinear):
             continue
-        verdict, binary = judge(graph, node, sign_zero)
+        verdict, binary = judge(graph, node)
         if binary is None:
             skipped.append(f"{node.name}: {verdict.reason}")
             editor.set(node.name, _float_form(node.op), node.inputs)
@@ -188,30 +199,123 @@ def recognise_binary(graph: Graph, sign_zero: SignZero = "plus") -> Outcome:
             notes.append(
                 f"{node.name}: {weight.float32_disagreements} weight signs differ between float32 and float64; float64 is used"
             )
-        total = _sum(editor, graph, node, binary)
-        bias = np.zeros(len(weight.scale)) if node.op.bias is None else node.op.bias.astype(np.float64)
-        scale = weight.scale * binary.gain / verdict.binary_layers
-        editor.set(node.name, ops.Affine(scale, bias), (total,))
+        _replace(editor, graph, node, binary, verdict.binary_layers)
         applied += 1
     changed = applied or skipped
     return Outcome(editor.finish() if changed else graph, applied, tuple(notes), tuple(skipped))
 
 
-def _sum(editor: Editor, graph: Graph, node: Node, binary: Binary) -> str:
+def _replace(editor: Editor, graph: Graph, node: Node, binary: Binary, count: int) -> None:
+    """Writes a layer as binary operators, scales and constants."""
+    assert isinstance(node.op, ops.TrainedConv2d | ops.TrainedLinear)
+    weight = binary.weight
+    total = _sum(editor, graph, node, binary, binary.weight.planes())
+    bias = np.zeros(len(weight.scale)) if node.op.bias is None else node.op.bias.astype(np.float64)
+    constant = _constant(graph, node, binary)
+    everywhere = constant.reshape(len(constant), -1)[:, :1]
+    same = np.array_equal(
+        np.broadcast_to(everywhere, (len(constant), constant[0].size)), constant.reshape(len(constant), -1)
+    )
+    scaled = ops.Affine(weight.scale * binary.gain / count, bias + everywhere[:, 0] if same else bias)
+    if not np.any(weight.offset) and same:
+        editor.set(node.name, scaled, (total,))
+        return
+    name = _add(editor, node, scaled, (total,), "scaled")
+    if np.any(weight.offset):
+        spread = _spread(editor, graph, node, binary)
+        if same:
+            editor.set(node.name, ops.Add(), (name, spread))
+            return
+        name = _add(editor, node, ops.Add(), (name, spread), "both")
+    one = np.ones((1,) * constant.ndim, np.float32)
+    editor.set(node.name, ops.PositionAffine(one, constant.astype(np.float32)), (name,))
+
+
+def _spread(editor: Editor, graph: Graph, node: Node, binary: Binary) -> str:
+    """`b h conv(s, 1)`: filters of ones, one per group, times a number per output channel."""
+    assert isinstance(node.op, ops.TrainedConv2d | ops.TrainedLinear)
+    shape = binary.weight.signs.shape
+    groups = node.op.groups if isinstance(node.op, ops.TrainedConv2d) else 1
+    ones = _sum(editor, graph, node, binary, (np.ones((groups, *shape[1:]), np.int8),), "ones")
+    halves = 2 if isinstance(binary.sign.op, ops.TorchSign) else 1
+    factors = (binary.weight.offset * binary.gain / halves).astype(np.float32)
+    if isinstance(node.op, ops.TrainedLinear):
+        return _add(editor, node, ops.Linear(factors.reshape(-1, 1), None), (ones,), "spread")
+    spread = ops.Conv2d(factors.reshape(-1, 1, 1, 1), None, groups=groups)
+    return _add(editor, node, spread, (ones,), "spread")
+
+
+def _constant(graph: Graph, node: Node, binary: Binary) -> DoubleArray:
+    """`conv(o, a B + b)` [O, H, W] of a convolution, [O] of a dense layer: what the offset of the input adds."""
+    assert isinstance(node.op, ops.TrainedConv2d | ops.TrainedLinear)
+    values, op = binary.weight.values, node.op
+    if binary.weight.zeros:
+        values = np.mean(
+            [
+                plane * binary.weight.scale.reshape(-1, *(1,) * (values.ndim - 1))
+                for plane in binary.weight.planes()
+            ],
+            axis=0,
+        )
+    groups = op.groups if isinstance(op, ops.TrainedConv2d) else 1
+    per_group = binary.offset.reshape(groups, -1).repeat(len(values) // groups, axis=0)
+    taps: DoubleArray = np.einsum("oc,oc...->o...", per_group, values)
+    if isinstance(op, ops.TrainedLinear):
+        return taps
+    rows, columns = (_inside(graph, node, axis, everywhere=bool(binary.padded_sign)) for axis in (0, 1))
+    constant: DoubleArray = np.einsum("ouv,uh,vw->ohw", taps, rows, columns)
+    return constant
+
+
+def _inside(graph: Graph, node: Node, axis: int, *, everywhere: bool) -> DoubleArray:
+    """1 for every tap of a kernel and every place of the result along an axis where the tap lies inside the image, else 0."""
+    op = node.op
+    assert isinstance(op, ops.TrainedConv2d)
+    kernel, size = op.weight.value.shape[2 + axis], graph.shape(node.inputs[0])[2 + axis]
+    places = np.arange(graph.shape(node.name)[2 + axis]) * op.stride[axis] - op.padding[axis]
+    read = places[None, :] + np.arange(kernel)[:, None] * op.dilation[axis]
+    return ((read >= 0) & (read < size) | everywhere).astype(np.float64)
+
+
+def _sum(
+    editor: Editor,
+    graph: Graph,
+    node: Node,
+    binary: Binary,
+    planes: tuple[NDArray[np.int8], ...],
+    part: str = "binary",
+) -> str:
     """The binary operators of a layer, added up; returns the name of the sum."""
     assert isinstance(node.op, ops.TrainedConv2d | ops.TrainedLinear)
     signs = [(binary.sign.name, 1)]
     if isinstance(binary.sign.op, ops.TorchSign):
         plus, minus = two_signs(editor, graph, binary.sign)
         signs = [(plus, 1), (minus, -1)]
-    terms = [(sign, factor, plane) for sign, factor in signs for plane in binary.weight.planes()]
+    terms = [(sign, factor, plane) for sign, factor in signs for plane in planes]
     total = ""
     for sign, factor, plane in terms:
         # What is subtracted is negated instead: runtimes fuse additions into convolutions (`guard_sums`).
         flipped = _flipped(plane, binary.flips) * np.int8(-factor if total else factor)
-        name = _add(editor, node, _binary_form(node.op, flipped), (sign,), "binary")
+        op, source = _binary_form(node.op, flipped), sign
+        if isinstance(op, ops.BinaryConv2d) and binary.padded_sign and any(op.padding):
+            op, source = _padded(editor, node, op, editor[sign], binary.padded_sign)
+        name = _add(editor, node, op, (source,), part)
         total = _add(editor, node, ops.Sub(), (total, name), "sum") if total else name
     return total
+
+
+def _padded(
+    editor: Editor, node: Node, op: ops.BinaryConv2d, sign: Node, value: int
+) -> tuple[ops.BinaryConv2d, str]:
+    """A convolution whose padding is a sign, and what it reads: kernels pad with +1, for -1 the image is padded in front of its sign."""
+    if value == 1:
+        return replace(op, padding_value=1), sign.name
+    name = f"{sign.name}_padded_{'_'.join(map(str, op.padding))}"
+    if name not in editor:
+        pads = ((0, 0), *((amount, amount) for amount in op.padding))
+        image = _add(editor, node, ops.Pad(pads, -1.0), sign.inputs, "padded")
+        editor.add(Node(name, ops.Sign(), (image,), node.module, node.source, node.text), near=node.name)
+    return replace(op, padding=(0, 0)), name
 
 
 def _flipped(signs: NDArray[np.int8], flips: DoubleArray) -> NDArray[np.int8]:

@@ -2,7 +2,8 @@
 
 Reshape, slice, transposition and concatenation move values; max pooling selects one, and the sign is monotone; padding signs with +1
 or -1 is padding their source with the same number, and a sign with three values may be padded with 0, too. Binary kernels and targets
-recognise a sign that stands right before its layer. A uniform scale behind a sign, `Affine(h, 0)`, moves down the same way:
+recognise a sign that stands right before its layer. A uniform scale behind a sign, `Affine(h, 0)`, moves down the same way,
+and so does an offset:
 
 | written                                    | becomes                                                                              |
 |--------------------------------------------|--------------------------------------------------------------------------------------|
@@ -19,6 +20,7 @@ import numpy as np
 from fdabnn_deploy.ir.graph import Editor, Graph, Node
 from fdabnn_deploy.ir.ops import Affine, Concat, MaxPool2d, Mover, Op, Pad, Sign, TorchSign
 from fdabnn_deploy.transforms.base import Outcome, until_stable
+from fdabnn_deploy.transforms.signs.two_values import two_values
 
 
 def sink_sign(graph: Graph) -> Outcome:
@@ -60,53 +62,45 @@ def _below_signs(graph: Graph, editor: Editor, node: Node, sources: list[Node]) 
 
 
 def _below_scales(graph: Graph, editor: Editor, node: Node, sources: list[Node]) -> bool:
-    """Moves uniform scales behind signs below."""
-    scales = [_scale(graph, source) for source in sources]
-    if any(scale is None or abs(scale) != abs(scales[0] or 0.0) for scale in scales):
+    """Moves scales and offsets behind signs below, where all channels of a tensor have the same."""
+    found = [two_values(graph, source) for source in sources]
+    known = [values for values in found if values is not None and values.uniform]
+    if len(known) < len(found) or len({type(values.sign.op) for values in known}) > 1:
         return False
-    known = [scale for scale in scales if scale is not None]
-    op, scale = node.op, known[0]
-    channels = graph.shape(node.name)[1]
-    if isinstance(op, Concat):
-        if all(value == 1 for value in known):
+    if all(isinstance(source.op, Sign | TorchSign) for source in sources):
+        return False
+    if isinstance(node.op, Concat):
+        # A layer behind needs one magnitude for all channels.
+        if len({abs(float(values.scale[0])) for values in known}) > 1:
             return False
-        signs = tuple(s.inputs[0] if isinstance(s.op, Affine) else s.name for s in sources)
-        vector = np.concatenate(
-            [np.full(graph.shape(s.name)[1], value) for s, value in zip(sources, known, strict=True)]
-        )
-        editor.set(
-            node.name, Affine(vector, np.zeros(channels)), (_add(editor, node, op, signs, "of_signs"),)
-        )
+        inner = _add(editor, node, node.op, tuple(values.sign.name for values in known), "of_signs")
+        scale = np.concatenate([values.scale for values in known])
+        offset = np.concatenate([values.offset for values in known])
+        editor.set(node.name, Affine(scale, offset), (inner,))
         return True
-    if not isinstance(sources[0].op, Affine):
-        return False
-    sign = graph[sources[0].inputs[0]]
+    channels = graph.shape(node.name)[1]
+    factor, added = float(known[0].scale[0]), float(known[0].offset[0])
+    moved = _moved(editor, node, known[0].sign, factor, added, channels)
+    if moved:
+        editor.set(node.name, Affine(np.full(channels, factor), np.full(channels, added)), (moved,))
+    return bool(moved)
+
+
+def _moved(editor: Editor, node: Node, sign: Node, scale: float, offset: float, channels: int) -> str:
+    """The node's operator on the sign itself; empty where that is no sign."""
+    op = node.op
     if isinstance(op, MaxPool2d) and scale < 0:
         negation = Affine(-np.ones(channels), np.zeros(channels))
         negated = _add(editor, node, negation, sign.inputs, "negated")
         largest = _add(editor, node, op, (negated,), "of_negated")
         smallest = _add(editor, node, negation, (largest,), "smallest")
-        inner = _add(editor, node, sign.op, (smallest,), "of_signs")
-    elif isinstance(op, Pad):
-        if op.value / scale not in ((1.0, -1.0) if isinstance(sign.op, Sign) else (1.0, -1.0, 0.0)):
-            return False
-        inner = _add(editor, node, Pad(op.pads, op.value / scale), (sign.name,), "of_signs")
-    else:
-        inner = _add(editor, node, op, (sign.name,), "of_signs")
-    editor.set(node.name, Affine(np.full(channels, scale), np.zeros(channels)), (inner,))
-    return True
-
-
-def _scale(graph: Graph, node: Node) -> float | None:
-    """The h of `h Sign(x)`; None for everything else."""
-    if isinstance(node.op, Sign | TorchSign):
-        return 1.0
-    op = node.op
-    if not isinstance(op, Affine) or not isinstance(graph[node.inputs[0]].op, Sign | TorchSign):
-        return None
-    if np.any(op.offset) or np.ptp(op.scale) or op.scale[0] == 0:
-        return None
-    return float(op.scale[0])
+        return _add(editor, node, sign.op, (smallest,), "of_signs")
+    if isinstance(op, Pad):
+        value = (op.value - offset) / scale
+        if value not in ((1.0, -1.0) if isinstance(sign.op, Sign) else (1.0, -1.0, 0.0)):
+            return ""
+        return _add(editor, node, Pad(op.pads, value), (sign.name,), "of_signs")
+    return _add(editor, node, op, (sign.name,), "of_signs")
 
 
 def _add(editor: Editor, node: Node, op: Op, inputs: tuple[str, ...], part: str) -> str:

@@ -46,7 +46,7 @@ def test_concat_with_something_else_stays() -> None:
     check(sink_sign, b.graph(b(Concat(), b(Sign(), "x"), "x")), applied=0)
 
 
-@pytest.mark.parametrize(("scale", "offset", "applied"), [(0.5, 0.0, 1), (-0.5, 0.0, 1), (0.5, 1.0, 0)])
+@pytest.mark.parametrize(("scale", "offset", "applied"), [(0.5, 0.0, 1), (-0.5, 0.0, 1), (0.5, 1.0, 1)])
 def test_uniform_scale_behind_a_sign_goes_below(scale: float, offset: float, applied: int) -> None:
     b = Build(3, 2, 2)
     scaled = b(Affine(np.full(3, scale), np.full(3, offset)), b(Sign(), "x"))

@@ -175,6 +175,10 @@ def _pointwise(op: Op, operands: list[Error], unspread: list[Error]) -> Error:
         scale, offset = np.abs(op.scale), np.abs(op.offset)
         magnitude = scale * x.magnitude + offset
         return Error(magnitude, scale * x.error + 4 * ROUNDING * magnitude)
+    if isinstance(op, ops.PositionAffine):
+        factor, added = (float(np.abs(values).max()) for values in (op.scale, op.offset))
+        magnitude = factor * x.magnitude + added
+        return Error(magnitude, factor * x.error + 4 * ROUNDING * magnitude)
     if isinstance(op, ops.PRelu):
         slope = np.maximum(1.0, np.abs(op.slope.astype(np.float64)))
         return Error(slope * x.magnitude, slope * x.error + 2 * ROUNDING * slope * x.magnitude)
