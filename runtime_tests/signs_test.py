@@ -255,12 +255,16 @@ def test_zeros_that_a_grid_moves_are_refused(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_weights_with_a_third_value_are_refused_with_their_count(tmp_path: Path) -> None:
+def test_weights_with_a_third_value_are_two_binary_layers(tmp_path: Path) -> None:
     torch.manual_seed(5)
     module = Binary(plus_minus, ternary=True).eval()
     zeros = int((module.weight.abs() <= 0.5).sum())
-    with pytest.raises(ModelRefusedError, match=f"{zeros} of its 576 weights are exactly 0"):
-        fdabnn_deploy.export(module, torch.zeros(1, *SHAPE), targets="onnx", out=tmp_path, samples=images())
+    report = fdabnn_deploy.export(
+        module, torch.zeros(1, *SHAPE), targets="onnx", out=tmp_path, samples=images()
+    )
+    assert [layer.binary_layers for layer in report.coverage] == [2]
+    assert list(report.weight_zeros.values()) == [zeros]
+    assert report.truth.comparison.max_abs <= 1e-5
 
 
 def test_a_checkpoint_is_compared_by_the_rule_of_the_file(tmp_path: Path) -> None:

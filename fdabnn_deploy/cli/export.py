@@ -108,7 +108,7 @@ class _Batch(click.ParamType[Any]):
     show_default=True,
     type=click.Choice(CHOICES),
     help="What a zero counts as at a sign that keeps it 0, such as torch.sign. plus: +1. minus: -1. exact: 0, as the mean of two "
-    "signs, with two binary layers for one; it takes weights with zeros, too.",
+    "signs, with two binary layers for one.",
 )
 @file_option(
     "--capsule",

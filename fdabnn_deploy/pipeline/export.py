@@ -113,7 +113,7 @@ def export(
             (docs/gate.md).
         numerics: "exact" promises equal bits on every runtime, "float" keeps the float weights and reports differences.
         sign_zero: what a zero counts as at a sign that is written so that it stays 0, such as `torch.sign`: "plus" and "minus" +1 and -1,
-            "exact" 0, as the mean of two signs. Only "exact" takes weights with zeros among them.
+            "exact" 0, as the mean of two signs.
         progress: told of every stage.
         memory_limit: bytes that a compressed checkpoint or samples may expand to, by default `fdabnn_deploy.system.memory.EXPANDED`.
         **reading: of `fdabnn_deploy.frontend.checkpoint.read` (arch, arch_args, model, drop_noise, input_shape, mean,

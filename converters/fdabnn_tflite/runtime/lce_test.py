@@ -258,7 +258,8 @@ def test_damage_never_ends_the_process(tflite_path: Path, tmp_path: Path, checks
         check=False,
     )
     assert run.returncode == 0, (run.stdout[-20:], run.stderr[-2000:])
-    assert run.stderr == ""
+    # What fails while it runs is also said by the interpreter itself.
+    assert all(line.startswith("ERROR: ") for line in run.stderr.splitlines()), run.stderr
     refused, ran = (int(word) for word in run.stdout.splitlines()[-1].split() if word.isdigit())
     assert refused + ran == 300
     assert ran == 0 if checksum else 100 < refused < 300

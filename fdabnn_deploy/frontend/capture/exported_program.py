@@ -12,10 +12,10 @@ import numpy as np
 import torch
 
 from fdabnn_deploy.errors import ModelRefusedError
-from fdabnn_deploy.frontend.capture import lower_layers, lower_pointwise, lower_shape  # noqa: F401 (they register their rules)
+from fdabnn_deploy.frontend.capture import lower  # noqa: F401 (it registers the rules)
 from fdabnn_deploy.frontend.capture.final_softmax import final_softmax, leave_out_softmax
 from fdabnn_deploy.frontend.capture.integers import check_type
-from fdabnn_deploy.frontend.capture.lowering import LOWERINGS, PASS_THROUGH, Lowering, pass_through
+from fdabnn_deploy.frontend.capture.lowering import LOWERINGS, PASS_THROUGH, ROWWISE, Lowering, pass_through
 from fdabnn_deploy.frontend.capture.state import refuse_state
 from fdabnn_deploy.frontend.capture.trace import Traced, trace
 from fdabnn_deploy.frontend.capture.traced_value import (
@@ -178,6 +178,10 @@ def _outputs(traced: Traced, values: dict[torch.fx.Node, Any]) -> tuple[tuple[in
     notes: list[str] = []
     for position, output in enumerate(traced.outputs):
         if isinstance(output, torch.fx.Node) and isinstance(values[output], Tensor):
+            if values[output].rows:
+                raise refuse(
+                    output, "an output has rows of several images", "reshape it to (x.shape[0], ...)"
+                )
             kept.append(position)
             continue
         what = "does not depend on the input" if isinstance(output, torch.fx.Node) else f"is {output!r:.40}"
@@ -205,6 +209,8 @@ def _call(lowering: Lowering, node: torch.fx.Node, values: dict[torch.fx.Node, A
         container, index = resolve(node.args[0]), node.args[1]
         assert isinstance(container, list | tuple)
         assert isinstance(index, int)
+        if index >= len(container):
+            raise refuse(node, "the positions of largest values are not supported", "use the values alone")
         return container[index]
     name = function_name(node.target)
     if name in ("_assert_tensor_metadata", "_assert_async", "sym_constrain_range"):
@@ -223,6 +229,12 @@ def _call(lowering: Lowering, node: torch.fx.Node, values: dict[torch.fx.Node, A
         rule = LOWERINGS.get(name)
         if rule is None:
             raise _unsupported(node, name)
+        if name not in ROWWISE and any(tensor.rows for tensor in _tensors(args)):
+            raise refuse(
+                node,
+                f"operator '{name}' on rows of several images, as view(-1, C) makes,",
+                "reshape them to (x.shape[0], ...) first, each image by itself",
+            )
         return _checked(lowering, node, rule(lowering, node, *args))
     except ops.GraphError as error:
         refusal = refuse(node, f"operator '{name}': {error}", "this use of it is not supported")

@@ -22,10 +22,24 @@ PASS_THROUGH = frozenset({
 """Functions that return their input in eval mode."""
 
 
+ROWWISE = frozenset({
+    "view", "reshape", "_unsafe_view", "unflatten", "linear", "addmm", "mm", "matmul", "batch_norm",
+    "_native_batch_norm_legit_no_training", "prelu", "sign", "sgn", "lt", "le", "gt", "ge", "eq", "ne", "where", "masked_fill", "add",
+    "sub", "mul", "div", "true_divide", "maximum", "rsub", "neg", "abs", "square", "relu", "leaky_relu", "hardtanh", "clamp", "relu6",
+    "clamp_min", "clamp_max", "round", "hardsigmoid", "hardswish", "to", "_to_copy", "type_as", "float", "logical_not", "bitwise_not",
+    "tanh", "sigmoid", "sin", "zeros_like", "ones_like", "full_like",
+})  # fmt: skip
+"""Functions that compute every row [N rows, C] by itself, as they compute images."""
+
+
 class Lowering:
     """The graph under construction: gives names and adds nodes.
 
     A tensor [N], one number per image, is [N, 1] in the graph: every operator has channels. Rules see it as [N].
+
+    Attributes:
+        nodes: so far.
+        stacked: by tensors that were stacked from others, those, and along which dimension.
     """
 
     def __init__(self) -> None:
@@ -38,6 +52,7 @@ class Lowering:
         self._constants: dict[Expression, Tensor] = {}
         self._integers: dict[str, Limits | None] = {}
         self._single: set[str] = set()
+        self.stacked: dict[str, tuple[list[Tensor], int]] = {}
 
     def at(self, module: str, source: str, text: str = "") -> None:
         """Says which call the nodes added from now on come from: module path, `file:line`, and the statement there."""
@@ -63,6 +78,11 @@ class Lowering:
                     "one number per image [N] beside a tensor with channels: unsqueeze it first"
                 )
             single = True in ranks
+        rows = {value.rows for value in inputs if isinstance(value, Tensor)} - {0}
+        if isinstance(op, ops.Opaque):
+            rows = set()
+        if rows:
+            inputs = [_beside_rows(value) for value in inputs]
         names = [self._operand(value).name for value in inputs]
         module = (
             owner(op.weight, self._module)
@@ -84,7 +104,23 @@ class Lowering:
                 raise ops.GraphError("one number per image [N] beside a constant with more of them")
             self._single.add(name)
             return Tensor(name, (CAPTURE_BATCH,))
+        if rows:
+            (count,) = rows
+            return Tensor(name, (CAPTURE_BATCH * count, shape[1]), rows=count)
         return Tensor(name, tuple(CAPTURE_BATCH if d == -1 else d for d in shape))
+
+    def as_rows(self, x: Tensor) -> Tensor:
+        """A tensor [N, rows, C] as [N rows, C]."""
+        _, rows, channels = x.shape
+        x = self.add(ops.Permute((2, 1)), [x], "permute")
+        x = self.add(ops.Reshape((channels, rows, 1)), [x], "reshape")
+        return Tensor(x.name, (CAPTURE_BATCH * rows, channels), rows=rows)
+
+    def from_rows(self, x: Tensor) -> Tensor:
+        """A tensor [N rows, C] as [N, rows, C]."""
+        image = Tensor(x.name, (CAPTURE_BATCH, x.shape[1], x.rows, 1))
+        x = self.add(ops.Reshape((x.shape[1], x.rows)), [image], "reshape")
+        return self.add(ops.Permute((2, 1)), [x], "permute")
 
     def output(self, tensor: Tensor) -> str:
         """The name of the tensor as the network returns it: [N] without the channel that the graph gives it."""
@@ -108,6 +144,24 @@ class Lowering:
             constant = array if array.dtype == np.bool_ else array.astype(np.float32)
             self._constants[value] = self.add(ops.Constant(constant), (), "constant")
         return self._constants[value]
+
+
+def _beside_rows(value: Value) -> Value:
+    """An operand of rows [N rows, C], which are an image [N, C, rows, 1]: constants [C] become [C, 1, 1].
+
+    Raises:
+        GraphError: a tensor of whole images, or a constant that varies from row to row.
+    """
+    if isinstance(value, Tensor):
+        if not value.rows:
+            raise ops.GraphError("rows of images, as view(-1, C) makes, beside whole images")
+        return value
+    array = collapse_batch(value.value)
+    if array.ndim > 1 and array.shape[0] != 1:
+        raise ops.GraphError(
+            "rows of images, as view(-1, C) makes, beside a constant that varies from row to row"
+        )
+    return value if array.ndim == 0 else literal(array.reshape(-1, 1, 1))
 
 
 def owner(weight: Expression, module: str) -> str:

@@ -27,11 +27,14 @@ class Tensor:
         name: of its tensor in the graph.
         shape: as traced, the batch included.
         refused: it is the result of an operator that cannot be deployed, and no rule applies to it.
+        rows: how many rows [N rows, C] each image has become, as `x.view(-1, C)` makes of tokens; 0 for other tensors. In the graph they
+            are an image [N, C, rows, 1].
     """
 
     name: str
     shape: tuple[int, ...]
     refused: bool = False
+    rows: int = 0
 
 
 Value = Tensor | Expression

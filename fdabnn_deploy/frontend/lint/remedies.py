@@ -12,22 +12,18 @@ _ROUNDING = (
     "where it leaves two values it is a comparison, and {0} * 2 - 1 is the same as ({1}).float() * 2 - 1; where it leaves more, leave the "
     "rounding out and keep the clamp, and check the accuracy, or train on without it"
 )
-_REARRANGE = "write it as view, permute and reshape: {}"
 _FROM_INPUT = (
     "it is computed from the input: leave it out where only a sign reads it and it scales all values alike, else replace it by a constant "
     "such as a BatchNorm's statistics and train on"
 )
 
 _REMEDIES: dict[str, str] = {
-    "round": _ROUNDING.format("torch.round(torch.clamp(x, 0, 1))", "x > 0.5"),
     "floor": _ROUNDING.format("torch.floor(torch.clamp(x, 0, 1))", "x >= 1"),
     "ceil": _ROUNDING.format("torch.ceil(torch.clamp(x, 0, 1))", "x > 0"),
     "sigmoid": _SMOOTH.format("torch.clamp(x / 6 + 0.5, 0, 1)"),
-    "hardsigmoid": "write it as torch.clamp(x / 6 + 0.5, 0, 1), which is the same",
     "tanh": _SMOOTH.format("F.hardtanh(x)"),
     "gelu": _SMOOTH.format("nn.PReLU or nn.ReLU"),
     "silu": _SMOOTH.format("nn.PReLU or nn.ReLU"),
-    "hardswish": _SMOOTH.format("nn.PReLU or nn.ReLU"),
     "elu": _SMOOTH.format("nn.PReLU or nn.LeakyReLU"),
     "selu": _SMOOTH.format("nn.PReLU or nn.LeakyReLU"),
     "mish": _SMOOTH.format("nn.PReLU or nn.ReLU"),
@@ -39,34 +35,16 @@ _REMEDIES: dict[str, str] = {
     "group_norm": "replace it by a BatchNorm, whose statistics are constants, and train on",
     "native_group_norm": "replace it by a BatchNorm, whose statistics are constants, and train on",
     "instance_norm": "replace it by a BatchNorm, whose statistics are constants, and train on",
-    "abs": _FROM_INPUT,
     "sqrt": _FROM_INPUT,
     "rsqrt": _FROM_INPUT,
-    "square": _FROM_INPUT,
     "reciprocal": _FROM_INPUT,
     "var": _FROM_INPUT,
     "var_mean": _FROM_INPUT,
     "std": _FROM_INPUT,
     "norm": _FROM_INPUT,
     "linalg_vector_norm": _FROM_INPUT,
-    "mean": _FROM_INPUT,
-    "sum": _FROM_INPUT,
     "div": _FROM_INPUT,
-    "pixel_unshuffle": _REARRANGE.format(
-        "y.view(n, c, h, r, w, r).permute(0, 1, 3, 5, 2, 4).reshape(n, c * r * r, h, w)"
-    ),
-    "upsample_bilinear2d": "take the nearest neighbour, mode='nearest', for a whole number of times as large, and train on",
-    "conv_transpose2d": (
-        "with a kernel as large as its stride r it is a 1x1 convolution to c * r * r channels, and then nn.PixelShuffle(r)"
-    ),
-    "conv1d": "write it as nn.Conv2d with a 1 x K kernel on x.unsqueeze(2), and squeeze(2) behind it",
     "conv3d": "only 2-D convolutions can be deployed: split it into convolutions of the frames, joined as channels",
-    "max_pool1d": "write it as nn.MaxPool2d((1, K)) on x.unsqueeze(2), and squeeze(2) behind it",
-    "avg_pool1d": "write it as nn.AvgPool2d((1, K)) on x.unsqueeze(2), and squeeze(2) behind it",
-    "adaptive_avg_pool1d": "write it as x.mean(2, keepdim=True) where it gives one value",
-    "max": "the maximum over all positions is F.max_pool2d(x.unsqueeze(-1), (x.shape[2], 1)), then flatten(1)",
-    "amax": "the maximum over all positions is F.max_pool2d(x.unsqueeze(-1), (x.shape[2], 1)), then flatten(1)",
-    "adaptive_max_pool2d": "the maximum over the whole image is F.max_pool2d(x, (x.shape[2], x.shape[3]))",
     "argmax": "return the logits, and choose the largest outside of the model",
     "topk": "return the logits, and choose the largest outside of the model",
     "softmax": "return the logits: they rank the classes alike",

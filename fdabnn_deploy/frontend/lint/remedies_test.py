@@ -18,8 +18,6 @@ from fdabnn_deploy.ir.reference import evaluate
 from fdabnn_deploy.transforms.deploy import deploy
 
 SHAPE = (8, 6, 6)
-KERNEL = torch.randn(8, 8, 3, generator=torch.Generator().manual_seed(0))
-UP = torch.randn(8, 3, 2, 2, generator=torch.Generator().manual_seed(1))
 
 
 class Net(nn.Module):
@@ -35,39 +33,16 @@ class Net(nn.Module):
         return self.function(self.conv(x))
 
 
-def unshuffled(y: Tensor, r: int = 2) -> Tensor:
-    n, c, h, w = y.shape
-    h, w = h // r, w // r
-    return y.view(n, c, h, r, w, r).permute(0, 1, 3, 5, 2, 4).reshape(n, c * r * r, h, w)
-
-
-def transposed(y: Tensor) -> Tensor:
-    return F.pixel_shuffle(F.conv2d(y, UP.permute(1, 2, 3, 0).reshape(12, 8, 1, 1)), 2)
-
-
 SAME: list[tuple[str, Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]] = [
-    ("round", lambda y: torch.round(torch.clamp(y, 0, 1)) * 2 - 1, lambda y: (y > 0.5).float() * 2 - 1),
     ("floor", lambda y: torch.floor(torch.clamp(y, 0, 1)) * 2 - 1, lambda y: (y >= 1).float() * 2 - 1),
     ("ceil", lambda y: torch.ceil(torch.clamp(y, 0, 1)) * 2 - 1, lambda y: (y > 0).float() * 2 - 1),
-    ("pixel_unshuffle", lambda y: F.pixel_unshuffle(y, 2), unshuffled),
-    ("conv_transpose2d", lambda y: F.conv_transpose2d(y, UP, stride=2), transposed),
-    ("conv1d", lambda y: F.conv1d(y.flatten(2), KERNEL), lambda y: F.conv2d(y.flatten(2).unsqueeze(2), KERNEL[:, :, None]).squeeze(2)),
-    ("max_pool1d", lambda y: F.max_pool1d(y.flatten(2), 3), lambda y: F.max_pool2d(y.flatten(2).unsqueeze(2), (1, 3)).squeeze(2)),
-    ("avg_pool1d", lambda y: F.avg_pool1d(y.flatten(2), 4), lambda y: F.avg_pool2d(y.flatten(2).unsqueeze(2), (1, 4)).squeeze(2)),
-    ("max", lambda y: y.flatten(2).max(2)[0], lambda y: F.max_pool2d(y.flatten(2).unsqueeze(-1), (36, 1)).flatten(1)),
-    ("amax", lambda y: y.flatten(2).amax(2), lambda y: F.max_pool2d(y.flatten(2).unsqueeze(-1), (36, 1)).flatten(1)),
-    ("adaptive_max_pool2d", lambda y: F.adaptive_max_pool2d(y, 1), lambda y: F.max_pool2d(y, (y.shape[2], y.shape[3]))),
-    ("hardsigmoid", F.hardsigmoid, lambda y: torch.clamp(y / 6 + 0.5, 0, 1)),
 ]  # fmt: skip
 
 NEAR: list[tuple[str, Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]] = [
-    ("round", torch.round, lambda y: torch.clamp(y, -4, 4)),
     ("sigmoid", torch.sigmoid, lambda y: torch.clamp(y / 6 + 0.5, 0, 1)),
     ("tanh", torch.tanh, F.hardtanh),
     ("gelu", F.gelu, F.relu),
-    ("hardswish", F.hardswish, F.relu),
     ("elu", F.elu, lambda y: F.leaky_relu(y, 0.1)),
-    ("upsample_bilinear2d", lambda y: F.interpolate(y, scale_factor=2, mode="bilinear"), lambda y: F.interpolate(y, scale_factor=2)),
 ]  # fmt: skip
 
 

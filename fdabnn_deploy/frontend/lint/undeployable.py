@@ -123,9 +123,4 @@ def _inexact(node: Node) -> str:
             f"operator '{function}' {place(node)} has no exact form: exponentials differ between runtimes; return what it reads, which "
             f"ranks the classes alike, {_FLOAT}"
         )
-    if isinstance(node.op, ops.AvgPool2d) and not node.op.count_include_pad and any(node.op.padding):
-        return (
-            f"operator 'avg_pool2d' {place(node)} divides by the number of taps inside the image, which runtimes round differently; give "
-            f"it count_include_pad=True or no padding, {_FLOAT}"
-        )
     return ""

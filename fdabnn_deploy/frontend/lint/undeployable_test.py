@@ -26,12 +26,12 @@ def test_all_statements_are_listed_in_one_message() -> None:
 
     text = refusal(
         nn.Conv2d(3, 4, 3),
-        FunctionModule(lambda x: torch.round(x * 4) / 4),
+        FunctionModule(lambda x: torch.floor(x * 4) / 4),
         nn.GELU(),
         FunctionModule(standardised),
         FunctionModule(lambda x: x * torch.sigmoid(x)),
-        nn.AvgPool2d(3, 1, 1, count_include_pad=False),
-        nn.Upsample(scale_factor=2, mode="bilinear"),
+        nn.SiLU(),
+        nn.Upsample(scale_factor=2, mode="bicubic"),
         nn.Flatten(),
         nn.Linear(576, 10),
         nn.LogSoftmax(1),
@@ -40,7 +40,7 @@ def test_all_statements_are_listed_in_one_message() -> None:
     assert lines[0] == "8 statements cannot be deployed:"
     assert len(lines) == 9
     for operator, module in (
-        ("round", "1"), ("gelu", "2"), ("var", "3"), ("sqrt", "3"), ("sigmoid", "4"), ("avg_pool2d", "5"), ("upsample_bilinear2d", "6"),
+        ("floor", "1"), ("gelu", "2"), ("var", "3"), ("sqrt", "3"), ("sigmoid", "4"), ("silu", "5"), ("upsample_bicubic2d", "6"),
         ("log_softmax", "8"),
     ):  # fmt: skip
         found = [line for line in lines if f"'{operator}'" in line]
@@ -64,10 +64,9 @@ def test_an_operator_that_gives_no_batch_does_not_hide_the_others() -> None:
 
 def test_several_results_are_one_statement() -> None:
     text = refusal(
-        nn.Flatten(2), FunctionModule(lambda x: x.max(2)[0]), FunctionModule(lambda x: x.topk(2)[0])
+        nn.Flatten(2), FunctionModule(lambda x: x.sort(2)[0]), FunctionModule(lambda x: x.topk(2)[0])
     )
     assert text.startswith("2 statements")
-    assert "F.max_pool2d(x.unsqueeze(-1)" in text
     assert "choose the largest outside" in text
 
 
@@ -77,18 +76,9 @@ def test_what_is_listed_once_is_not_blamed_again_behind() -> None:
     assert "statements" not in text
 
 
-def test_a_constant_per_position_says_so() -> None:
-    torch.manual_seed(0)
-    scale = torch.rand(1, 1, 8, 1) + 0.5
-    text = refusal(FunctionModule(lambda x: torch.sign(x * scale)), nn.Flatten(), nn.Linear(192, 2))
-    assert "varies within a channel" in text
-    assert "one number per channel" in text
-
-
 def test_what_has_no_exact_form_may_be_exported_in_float() -> None:
-    layers = (nn.AvgPool2d(3, 1, 1, count_include_pad=False), nn.Flatten(), nn.Linear(192, 10), nn.Softmax(1))
-    text = refusal(*layers)
-    assert text.count("--numerics float") == 2
+    layers = (nn.Flatten(), nn.Linear(192, 10), nn.Softmax(1))
+    assert "--numerics float" in refusal(*layers)
     deploy(capture(nn.Sequential(*layers).eval(), SHAPE))
 
 
@@ -98,13 +88,14 @@ def test_a_comparison_with_what_is_not_finite_says_so(value: str) -> None:
     assert f"compares with {value}, which is not finite" in text
 
 
-def test_tokens_that_were_joined_with_the_batch() -> None:
-    text = refusal(FunctionModule(lambda x: x.flatten(2).transpose(1, 2).reshape(-1, 3)), nn.Linear(3, 2))
-    assert (
-        "reshaping [N, 64x3] joins the batch with what is behind it: each image becomes 64 rows of [128, 3]"
-        in text
-    )
-    assert "mixes" not in text
+def test_frames_that_were_joined_with_the_batch() -> None:
+    text = refusal(FunctionModule(lambda x: x.reshape(-1, 1, 8, 8)), nn.Conv2d(1, 2, 3))
+    assert "joins the batch with what is behind it: each image becomes 3 rows of [6, 1, 8, 8]" in text
+
+
+def test_rows_of_several_images_are_not_taken_apart() -> None:
+    text = refusal(FunctionModule(lambda x: x.flatten(2).transpose(1, 2).reshape(-1, 3).softmax(0)))
+    assert "rows of several images" in text
 
 
 def test_long_lists_are_cut() -> None:

@@ -1,4 +1,4 @@
-"""Weights that are -1, 0 and +1: no binary layer."""
+"""Weights that are -1, 0 and +1: two binary layers."""
 
 from typing import Any
 

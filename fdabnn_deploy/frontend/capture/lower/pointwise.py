@@ -264,3 +264,27 @@ def filled(lowering: Lowering, node: torch.fx.Node, *settings: Any) -> Any:
         fill = number
     dtype = np.bool_ if node.meta["val"].dtype == torch.bool else np.float32
     return literal(np.full(shape, fill, dtype=dtype))
+
+
+@lowers("round")
+def round_(lowering: Lowering, node: torch.fx.Node, x: Tensor, *_: Any) -> Tensor:
+    """Rounding to integers, halves to even: a quantiser of few bits."""
+    if node.kwargs.get("decimals", 0):
+        raise refuse(node, "rounding to decimals is not supported", "multiply, round and divide")
+    return lowering.add(ops.RoundToGrid(0), [x], "round")
+
+
+@lowers("hardsigmoid")
+def hardsigmoid(lowering: Lowering, node: torch.fx.Node, x: Tensor) -> Tensor:
+    """`min(max(x + 3, 0), 6) / 6`."""
+    three, sixth = (literal(np.asarray(number, np.float32)) for number in (3, 1 / 6))
+    moved = lowering.add(ops.Add(), [x, three], "add")
+    return lowering.add(
+        ops.Mul(), [lowering.add(ops.Clamp(0.0, 6.0), [moved], "clamp"), sixth], "hardsigmoid"
+    )
+
+
+@lowers("hardswish")
+def hardswish(lowering: Lowering, node: torch.fx.Node, x: Tensor) -> Tensor:
+    """`x hardsigmoid(x)`."""
+    return lowering.add(ops.Mul(), [x, hardsigmoid(lowering, node, x)], "hardswish")

@@ -11,7 +11,10 @@ import torch
 from fdabnn_deploy.frontend.capture.lowering import Lowering, lowers
 from fdabnn_deploy.frontend.capture.traced_value import CAPTURE_BATCH, Tensor, Value, refuse, scalar_of
 from fdabnn_deploy.ir.expression import Expression
-from fdabnn_deploy.ir.ops import Concat, DepthToSpace, Pad, Permute, Reshape, Slice, UpsampleNearest
+from fdabnn_deploy.ir.ops import Concat, Pad, Permute, Reshape, Slice
+
+_MOST_SLICES = 64
+"""Of one dimension that is turned round."""
 
 
 @lowers("view", "reshape", "flatten", "unsqueeze", "squeeze", "_unsafe_view", "unflatten")
@@ -20,6 +23,15 @@ def reshape(lowering: Lowering, node: torch.fx.Node, x: Tensor, *settings: Any) 
     shape = tuple(int(d) for d in node.meta["val"].shape)
     if shape == x.shape:
         return x
+    if x.rows:
+        x = lowering.from_rows(x)
+        return x if x.shape == shape else reshape(lowering, node, x)
+    rows = shape[0] // CAPTURE_BATCH if len(shape) == 2 and not shape[0] % CAPTURE_BATCH else 0
+    if rows > 1 and rows * shape[1] == math.prod(x.shape[1:]):
+        tokens = (
+            x if x.shape[1:] == (rows, shape[1]) else lowering.add(Reshape((rows, shape[1])), [x], "reshape")
+        )
+        return lowering.as_rows(tokens)
     if not shape or shape[0] != CAPTURE_BATCH or math.prod(shape[1:]) != math.prod(x.shape[1:]):
         raise refuse(node, _lost_batch(x.shape, shape), "reshape to (x.shape[0], ...), each image by itself")
     return lowering.add(Reshape(shape[1:]), [x], "reshape")
@@ -72,29 +84,6 @@ def permute(lowering: Lowering, node: torch.fx.Node, x: Tensor, *settings: Any) 
     return lowering.add(Permute(tuple(order[1:])), [x], "permute")
 
 
-@lowers("pixel_shuffle")
-def pixel_shuffle(lowering: Lowering, node: torch.fx.Node, x: Tensor, factor: int) -> Tensor:
-    """`factor^2` channels become blocks of pixels."""
-    if len(x.shape) != 4:
-        raise refuse(
-            node, f"PixelShuffle of {len(x.shape)} dimensions is not supported", "give it [N, C, H, W]"
-        )
-    return lowering.add(DepthToSpace(factor), [x], "pixel_shuffle")
-
-
-@lowers("upsample_nearest2d", "_upsample_nearest_exact2d")
-def upsample_nearest(lowering: Lowering, node: torch.fx.Node, x: Tensor, *settings: Any) -> Tensor:
-    """Nearest neighbours, a whole number of times as many in height and width: there both functions take the same ones."""
-    height, width = (int(size) for size in node.meta["val"].shape[2:])
-    if height % x.shape[2] or width % x.shape[3]:
-        raise refuse(
-            node,
-            f"upsampling {x.shape[2]}x{x.shape[3]} to {height}x{width} is not supported",
-            "make height and width a whole number of times as large",
-        )
-    return lowering.add(UpsampleNearest((height // x.shape[2], width // x.shape[3])), [x], "upsample")
-
-
 def _slice(
     lowering: Lowering, node: torch.fx.Node, x: Tensor, dim: int, begin: int, end: int, step: int
 ) -> Tensor:
@@ -108,6 +97,11 @@ def _slice(
         raise refuse(node, "slicing the batch is not supported", "slice channels, rows or columns")
     ranges = tuple((begin, end, step) if d == dim else (0, x.shape[d], 1) for d in range(1, rank))
     return lowering.add(Slice(ranges), [x], "slice")
+
+
+def cut(lowering: Lowering, node: torch.fx.Node, x: Tensor, dim: int, begin: int, end: int) -> Tensor:
+    """A range of one dimension."""
+    return _slice(lowering, node, x, dim, begin, end, 1)
 
 
 @lowers("slice")
@@ -215,3 +209,94 @@ def select(lowering: Lowering, node: torch.fx.Node, x: Tensor, dim: int, index: 
     piece = _slice(lowering, node, x, dim, index, index + 1, 1)
     shape = tuple(d for axis, d in enumerate(piece.shape) if axis not in (0, dim))
     return lowering.add(Reshape(shape), [piece], "reshape")
+
+
+@lowers("unbind")
+def unbind(lowering: Lowering, node: torch.fx.Node, x: Tensor, dim: int = 0) -> list[Tensor]:
+    """Every index of one dimension."""
+    return [select(lowering, node, x, dim, index) for index in range(x.shape[dim])]
+
+
+@lowers("stack")
+def stack(lowering: Lowering, node: torch.fx.Node, parts: list[Value], dim: int = 0) -> Tensor:
+    """Tensors of one shape along a new dimension."""
+    tensors = [part for part in parts if isinstance(part, Tensor)]
+    rank = len(tensors[0].shape) + 1
+    dim %= rank
+    if len(tensors) < len(parts):
+        raise refuse(node, "stacking with a constant is not supported", "add the constant instead")
+    if dim == 0:
+        raise refuse(node, "stacking in front of the batch is not supported", "stack along another dimension")
+    rows = [lowering.add(Reshape((1, *part.shape[1:])), [part], "reshape") for part in tensors]
+    joined = lowering.add(Concat(), rows, "concat") if len(rows) > 1 else rows[0]
+    if dim > 1:
+        joined = lowering.add(Permute((*range(2, dim + 1), 1, *range(dim + 1, rank))), [joined], "permute")
+    lowering.stacked[joined.name] = (tensors, dim)
+    return joined
+
+
+@lowers("channel_shuffle", "native_channel_shuffle")
+def channel_shuffle(lowering: Lowering, node: torch.fx.Node, x: Tensor, groups: int) -> Tensor:
+    """Channels (g, C / g) become (C / g, g)."""
+    channels, *size = x.shape[1:]
+    grouped = lowering.add(Reshape((groups, channels // groups, math.prod(size))), [x], "reshape")
+    turned = lowering.add(Permute((2, 1, 3)), [grouped], "permute")
+    return lowering.add(Reshape((channels, *size)), [turned], "reshape")
+
+
+@lowers("pixel_unshuffle")
+def pixel_unshuffle(lowering: Lowering, node: torch.fx.Node, x: Tensor, factor: int) -> Tensor:
+    """Blocks of pixels become `factor^2` channels."""
+    if len(x.shape) != 4:
+        raise refuse(
+            node, f"PixelUnshuffle of {len(x.shape)} dimensions is not supported", "give it [N, C, H, W]"
+        )
+    channels, height, width = x.shape[1:]
+    rows, columns = height // factor, width // factor
+    blocks = lowering.add(Reshape((channels, rows, factor, columns, factor)), [x], "reshape")
+    turned = lowering.add(Permute((1, 3, 5, 2, 4)), [blocks], "permute")
+    return lowering.add(Reshape((channels * factor**2, rows, columns)), [turned], "reshape")
+
+
+@lowers("flip")
+def flip(lowering: Lowering, node: torch.fx.Node, x: Tensor, dims: list[int]) -> Tensor:
+    """The order of dimensions turned round, slice by slice."""
+    for dim in sorted(d % len(x.shape) for d in dims):
+        size = x.shape[dim]
+        if dim == 0 or size > _MOST_SLICES:
+            raise refuse(
+                node,
+                f"flipping dimension {dim} of {['N', *x.shape[1:]]} is not supported",
+                f"flip dimensions of up to {_MOST_SLICES}, or turn the input round outside of the model",
+            )
+        x = _rearranged(lowering, node, x, dim, [(index, index + 1) for index in reversed(range(size))])
+    return x
+
+
+@lowers("roll")
+def roll(lowering: Lowering, node: torch.fx.Node, x: Tensor, shifts: Any, dims: Any = ()) -> Tensor:
+    """Dimensions moved round in a circle."""
+    if not dims:
+        raise refuse(node, "roll without dims moves values from image to image", "give it dims")
+    for shift, dim in zip(shifts, dims, strict=True):
+        axis = dim % len(x.shape)
+        size = x.shape[axis]
+        begin = -int(shift) % size
+        if axis == 0 and begin:
+            raise refuse(node, "rolling the batch is not supported", "keep dimension 0 for the batch")
+        x = _rearranged(lowering, node, x, axis, [(begin, size), (0, begin)]) if begin else x
+    return x
+
+
+def _rearranged(
+    lowering: Lowering, node: torch.fx.Node, x: Tensor, dim: int, ranges: list[tuple[int, int]]
+) -> Tensor:
+    """Pieces of one dimension in another order."""
+    order = list(range(len(x.shape)))
+    order[1], order[dim] = order[dim], order[1]
+    turn = Permute(tuple(order[1:]))
+    if dim != 1:
+        x = lowering.add(turn, [x], "permute")
+    pieces = [_slice(lowering, node, x, 1, begin, end, 1) for begin, end in ranges]
+    joined = lowering.add(Concat(), pieces, "concat") if len(pieces) > 1 else pieces[0]
+    return joined if dim == 1 else lowering.add(turn, [joined], "permute")

@@ -1,0 +1,141 @@
+"""Every rule against PyTorch: the captured graph, deployed, computes what the module computes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from fdabnn_deploy.errors import ModelRefusedError
+from fdabnn_deploy.frontend.capture import capture
+from fdabnn_deploy.frontend.capture.function_module_testing import FunctionModule
+from fdabnn_deploy.ir.reference import evaluate
+from fdabnn_deploy.transforms.deploy import deploy
+
+IMAGE, SEQUENCE, TOKENS = (4, 6, 8), (4, 12), (6, 4)
+
+
+def numbers(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+CONSTANT: dict[Any, Tensor] = {
+    shape: numbers(*shape) for shape in ((1, 1, 6, 1), (1, 5), (1, 6, 4), (3, 4), (4, 3), (5, 4))
+}
+CONSTANT |= {8: numbers(8), 5: numbers(5)}
+
+
+class Rows(nn.Module):
+    """Norm, activation and dense layer on rows of tokens, and back."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.fc, self.norm, self.act, self.out = (
+            nn.Linear(4, 5),
+            nn.BatchNorm1d(5),
+            nn.PReLU(5),
+            nn.Linear(5, 3),
+        )
+        nn.init.uniform_(self.norm.running_mean), nn.init.uniform_(self.norm.running_var)  # type: ignore[arg-type]
+
+    def forward(self, x: Tensor) -> Tensor:
+        n, t, c = x.shape
+        rows = self.act(self.norm(self.fc(torch.sign(x).view(-1, c)))) * 2 + CONSTANT[5] - CONSTANT[1, 5]
+        y: Tensor = self.out(torch.sign(rows)).view(n, t, -1) + rows.reshape(n, t, 5)[..., :3]
+        return y
+
+
+RULES: list[tuple[str, Callable[[Tensor], Any] | nn.Module, tuple[int, ...]]] = [
+    ("conv1d", nn.Conv1d(4, 6, 3, 2, 1, 2), SEQUENCE),
+    ("conv1d of groups", nn.Conv1d(4, 6, 5, padding="same", groups=2), SEQUENCE),
+    ("even kernel", nn.Conv2d(4, 3, (2, 4), padding="same"), IMAGE),
+    ("norm of a sequence", nn.Sequential(nn.Conv1d(4, 5, 3), nn.BatchNorm1d(5), nn.PReLU(5), nn.Conv1d(5, 2, 1)), SEQUENCE),
+    ("max_pool1d", nn.MaxPool1d(3, 2, 1, ceil_mode=True), SEQUENCE),
+    ("avg_pool1d", nn.AvgPool1d(3, 2, 1, count_include_pad=False), SEQUENCE),
+    ("avg_pool2d without padding", nn.AvgPool2d(3, 2, 1, count_include_pad=False), IMAGE),
+    ("avg_pool2d ceil", nn.AvgPool2d((4, 3), (3, 2), (1, 0), ceil_mode=True), IMAGE),
+    ("avg_pool2d ceil without padding", nn.AvgPool2d(3, 2, 1, ceil_mode=True, count_include_pad=False), IMAGE),
+    ("avg_pool2d divisor", nn.AvgPool2d(2, divisor_override=3), IMAGE),
+    ("avg_pool2d of all, divisor", nn.AvgPool2d((6, 8), divisor_override=3), IMAGE),
+    ("adaptive_avg_pool1d", nn.AdaptiveAvgPool1d(4), SEQUENCE),
+    ("adaptive_avg_pool1d of all", nn.AdaptiveAvgPool1d(1), SEQUENCE),
+    ("adaptive_max_pool2d", nn.AdaptiveMaxPool2d((3, 1)), IMAGE),
+    ("adaptive_max_pool1d", nn.AdaptiveMaxPool1d(3), SEQUENCE),
+    ("sum", lambda x: x.sum((2, 3)), IMAGE),
+    ("sum kept", lambda x: x.sum(1, keepdim=True), IMAGE),
+    ("sum of tokens", lambda x: x.sum(1), TOKENS),
+    ("amax", lambda x: x.amax((2, 3)), IMAGE),
+    ("amax kept", lambda x: x.amax((1, 3), keepdim=True), IMAGE),
+    ("max", lambda x: x.max(2)[0], SEQUENCE),
+    ("max of tokens", lambda x: torch.max(x, 1, keepdim=True).values, TOKENS),
+    ("max of two", lambda x: torch.max(x, -2 * x), SEQUENCE),
+    ("amin", lambda x: x.amin(2), SEQUENCE),
+    ("min", lambda x: x.min(1)[0], TOKENS),
+    ("min of two", lambda x: torch.min(x, 2 * x), SEQUENCE),
+    ("stack and sum", lambda x: torch.stack([x, 3 * x], 2).sum(2), IMAGE),
+    ("stack and mean", lambda x: torch.stack([x, 3 * x], 1).mean(1, keepdim=True), IMAGE),
+    ("stack", lambda x: torch.stack([x, x * 2], -1), SEQUENCE),
+    ("unbind", lambda x: x.unbind(1)[2] + x.unbind(1)[0], IMAGE),
+    ("channel shuffle", nn.ChannelShuffle(2), IMAGE),
+    ("pixel unshuffle", nn.PixelUnshuffle(2), IMAGE),
+    ("flip", lambda x: torch.flip(x, (1, 3)), IMAGE),
+    ("roll", lambda x: torch.roll(x, (1, -3), (2, 3)), IMAGE),
+    ("roll channels", lambda x: torch.roll(x, 5, 1), IMAGE),
+    ("round", lambda x: torch.round(x.clamp(-1, 1) * 3) / 3, IMAGE),
+    ("hardsigmoid", F.hardsigmoid, IMAGE),
+    ("hardswish", F.hardswish, IMAGE),
+    ("abs", lambda x: x.abs().mean((1, 2, 3), keepdim=True) * x, IMAGE),
+    ("square", lambda x: x.square() + x**2, IMAGE),
+    ("bilinear", lambda x: F.interpolate(x, scale_factor=2, mode="bilinear"), IMAGE),
+    ("bilinear, 3 and 4 times", lambda x: F.interpolate(x, size=(18, 32), mode="bilinear"), IMAGE),
+    ("bilinear of one row", lambda x: F.interpolate(x, scale_factor=(5, 2), mode="bilinear"), (2, 1, 3)),
+    ("conv_transpose2d", nn.ConvTranspose2d(4, 3, 2, 2), IMAGE),
+    ("conv_transpose2d 3x3", nn.ConvTranspose2d(4, 3, 3, 2, 1, 1), IMAGE),
+    ("conv_transpose2d 4x4", nn.ConvTranspose2d(4, 3, 4, 2, 1, bias=False), IMAGE),
+    ("conv_transpose2d 5x2", nn.ConvTranspose2d(4, 3, (5, 2), 3, (2, 0)), IMAGE),
+    ("conv_transpose2d of stride 1", nn.ConvTranspose2d(4, 3, 3, 1, 1), IMAGE),
+    ("conv_transpose2d 1x1", nn.ConvTranspose2d(4, 3, 1, 2), IMAGE),
+    ("einsum of channels", lambda x: torch.einsum("bchw,oc->bohw", x, CONSTANT[5, 4]), IMAGE),
+    ("einsum of tokens", lambda x: torch.einsum("b t i, i o -> b t o", x, CONSTANT[4, 3]), TOKENS),
+    ("einsum, weight first", lambda x: torch.einsum("oc,bcl->bol", CONSTANT[3, 4], x), SEQUENCE),
+    ("scale by row and column", lambda x: x * CONSTANT[1, 1, 6, 1] / CONSTANT[8], IMAGE),
+    ("embedding of positions", lambda x: x + CONSTANT[1, 6, 4], TOKENS),
+    ("rows of tokens", Rows(), TOKENS),
+    ("rows of an image", lambda x: F.linear(x.permute(0, 2, 3, 1).reshape(-1, 4), CONSTANT[3, 4]).view(x.shape[0], 6, 8, 3), IMAGE),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "function", "shape"), RULES, ids=[name for name, _, _ in RULES])
+def test_a_rule_computes_what_pytorch_computes(
+    name: str, function: Callable[[Tensor], Any] | nn.Module, shape: tuple[int, ...]
+) -> None:
+    module = function if isinstance(function, nn.Module) else FunctionModule(function)
+    x = numbers(3, *shape, seed=1)
+    with torch.no_grad():
+        expected = module.eval()(x)
+    graph = deploy(capture(module, shape), exact=True).graph
+    torch.testing.assert_close(
+        torch.from_numpy(evaluate(graph, [x.numpy()])[0]), expected, rtol=1e-5, atol=1e-5
+    )
+
+
+@pytest.mark.parametrize(("function", "shape", "reason"), [
+    (lambda x: x.max(2)[1].float(), SEQUENCE, "the positions of largest values are not supported"),
+    (lambda x: torch.flip(x, (2,)), (1, 100), "flipping dimension 2"),
+    (lambda x: torch.roll(x, 1), SEQUENCE, "moves values from image to image"),
+    (lambda x: F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=True), IMAGE, "with align_corners=True is not"),
+    (lambda x: F.interpolate(x, size=(7, 8), mode="bilinear"), IMAGE, "6x8 to 7x8 is not supported"),
+    (lambda x: torch.einsum("bchw,bkhw->bck", x, x), IMAGE, "einsum 'bchw,bkhw->bck' is not supported"),
+    (lambda x: x.view(-1, 4), TOKENS, "an output has rows of several images"),
+    (lambda x: x.view(-1, 4).mean(1), TOKENS, "operator 'mean' on rows of several images"),
+    (lambda x: torch.stack([x, x]), TOKENS, "stacking in front of the batch"),
+    (lambda x: torch.round(x, decimals=2), TOKENS, "rounding to decimals"),
+])  # fmt: skip
+def test_what_a_rule_refuses(function: Callable[[Tensor], Any], shape: tuple[int, ...], reason: str) -> None:
+    with pytest.raises(ModelRefusedError, match=reason):
+        deploy(capture(FunctionModule(function).eval(), shape), exact=True)

@@ -1,0 +1,167 @@
+"""Rules for functions that make images larger."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import torch
+
+from fdabnn_deploy.frontend.capture.lower.layers import bias_of
+from fdabnn_deploy.frontend.capture.lower.shape import cut
+from fdabnn_deploy.frontend.capture.lowering import Lowering, constant_of, lowers
+from fdabnn_deploy.frontend.capture.traced_value import Tensor, Value, pair, refuse
+from fdabnn_deploy.ir import ops
+from fdabnn_deploy.ir.evaluation import release
+from fdabnn_deploy.ir.expression import Expression, literal
+
+
+@lowers("pixel_shuffle")
+def pixel_shuffle(lowering: Lowering, node: torch.fx.Node, x: Tensor, factor: int) -> Tensor:
+    """`factor^2` channels become blocks of pixels."""
+    if len(x.shape) != 4:
+        raise refuse(
+            node, f"PixelShuffle of {len(x.shape)} dimensions is not supported", "give it [N, C, H, W]"
+        )
+    return lowering.add(ops.DepthToSpace(factor), [x], "pixel_shuffle")
+
+
+@lowers("upsample_nearest2d", "_upsample_nearest_exact2d")
+def upsample_nearest(lowering: Lowering, node: torch.fx.Node, x: Tensor, *settings: Any) -> Tensor:
+    """Nearest neighbours, a whole number of times as many in height and width: there both functions take the same ones."""
+    height, width = (int(size) for size in node.meta["val"].shape[2:])
+    if height % x.shape[2] or width % x.shape[3]:
+        raise refuse(
+            node,
+            f"upsampling {x.shape[2]}x{x.shape[3]} to {height}x{width} is not supported",
+            "make height and width a whole number of times as large",
+        )
+    return lowering.add(ops.UpsampleNearest((height // x.shape[2], width // x.shape[3])), [x], "upsample")
+
+
+@lowers("upsample_bilinear2d")
+def upsample_bilinear(
+    lowering: Lowering, node: torch.fx.Node, x: Tensor, size: Any, align_corners: bool = False, *_: Any
+) -> Tensor:
+    """Linear interpolation, a whole number f of times as large: nearest neighbours, averaged over f of them.
+
+    The windows are [1, ..., 1] / f for an odd f and [1/2, 1, ..., 1, 1/2] / f for an even one. At the border PyTorch repeats the outermost
+    pixel, and the windows there hold no other: the sum of the taps inside, divided by their weights, is that pixel.
+    """
+    height, width = (int(d) for d in node.meta["val"].shape[2:])
+    factors = (height // x.shape[2], width // x.shape[3])
+    if align_corners or height % x.shape[2] or width % x.shape[3]:
+        raise refuse(
+            node,
+            f"bilinear upsampling of {x.shape[2]}x{x.shape[3]} to {height}x{width}"
+            + (" with align_corners=True" if align_corners else "")
+            + " is not supported",
+            "make height and width a whole number of times as large, with align_corners=False",
+        )
+    near = lowering.add(ops.UpsampleNearest(factors), [x], "upsample")
+    windows = [_triangle(factor) for factor in factors]
+    channels = x.shape[1]
+    weight = np.broadcast_to(
+        windows[0][:, None] * windows[1][None, :], (channels, 1, *map(len, windows))
+    ).astype(np.float32)
+    pads = (len(windows[0]) // 2, len(windows[1]) // 2)
+    smooth = ops.TrainedConv2d(literal(np.ascontiguousarray(weight)), None, (1, 1), pads, (1, 1), channels)
+    y = lowering.add(smooth, [near], "interpolated")
+    rows, columns = (
+        np.convolve(np.ones(size), window, "same")
+        for size, window in zip((height, width), windows, strict=True)
+    )
+    inside = (1 / (rows[:, None] * columns[None, :])).astype(np.float32)
+    return lowering.add(ops.Mul(), [y, literal(inside)], "scaled")
+
+
+def _triangle(factor: int) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """The window of a linear interpolation between neighbours `factor` apart, on repeated ones."""
+    if factor % 2:
+        return np.full(factor, 1 / factor)
+    window = np.full(factor + 1, 1 / factor)
+    window[[0, -1]] /= 2
+    return window
+
+
+@lowers("conv_transpose2d")
+def conv_transpose2d(
+    lowering: Lowering,
+    node: torch.fx.Node,
+    x: Tensor,
+    weight: Value,
+    bias: Any = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    output_padding: Any = 0,
+    groups: int = 1,
+    dilation: Any = 1,
+) -> Tensor:
+    """A transposed convolution of stride s: a convolution to s^2 times as many channels, which become blocks of pixels.
+
+    The result at `s q + r` reads the inputs `q + a - m` with the taps `s m + b`, where `r + padding = s a + b`.
+    """
+    expression = constant_of(node, weight, "convolution weight")
+    steps, pads, kernel = pair(stride), pair(padding), expression.value.shape[2:]
+    if steps[0] != steps[1] or groups != 1 or pair(dilation) != (1, 1):
+        raise refuse(
+            node,
+            "a transposed convolution with groups, dilation or two strides is not supported",
+            "use one stride, and a convolution in front for groups or dilation",
+        )
+    s = steps[0]
+    first, last, taps = _phases(kernel, s, pads)
+    size = [int(d) for d in node.meta["val"].shape[2:]]
+    blocks = [-(-d // s) for d in size]
+    around = tuple((-first[a], blocks[a] - 1 + last[a] - (x.shape[2 + a] - 1)) for a in (0, 1))
+    for axis, (before, behind) in enumerate(around):
+        x = cut(lowering, node, x, 2 + axis, max(-before, 0), x.shape[2 + axis] - max(-behind, 0))
+    padded = tuple((max(before, 0), max(behind, 0)) for before, behind in around)
+    if any(map(any, padded)):
+        x = lowering.add(ops.Pad(((0, 0), *padded)), [x], "pad")
+    vector = bias_of(node, bias)
+    repeated = None if vector is None else np.repeat(vector, s * s)
+    phases = release(_phase_weights(expression, s, taps))
+    y = lowering.add(ops.TrainedConv2d(phases, repeated, (1, 1), (0, 0), (1, 1), 1), [x], "conv")
+    y = lowering.add(ops.DepthToSpace(s), [y], "pixel_shuffle") if s > 1 else y
+    for axis in (0, 1):
+        y = cut(lowering, node, y, 2 + axis, 0, size[axis])
+    return y
+
+
+_Taps = np.ndarray[Any, np.dtype[np.int64]]
+
+
+def _phases(
+    kernel: tuple[int, ...], stride: int, padding: tuple[int, int]
+) -> tuple[list[int], list[int], list[_Taps]]:
+    """Per axis: the first and last input, relative to q, and for each phase r and input the tap, -1 where there is none."""
+    first, last, taps = [], [], []
+    for axis in (0, 1):
+        read = {
+            (r, (r + padding[axis]) // stride - m): stride * m + (r + padding[axis]) % stride
+            for r in range(stride)
+            for m in range(-(-kernel[axis] // stride))
+            if stride * m + (r + padding[axis]) % stride < kernel[axis]
+        }
+        places = [place for _, place in read]
+        first.append(min(places))
+        last.append(max(places))
+        found = np.full((stride, last[-1] - first[-1] + 1), -1)
+        for (r, place), tap in read.items():
+            found[r, place - first[-1]] = tap
+        taps.append(found)
+    return first, last, taps
+
+
+def _phase_weights(weight: Expression, stride: int, taps: list[_Taps]) -> Expression:
+    """The weight [C, O, kh, kw] as one of a convolution, [O s^2, C, rows, columns]."""
+    channels, out, _, width = weight.value.shape
+    rows, columns = taps[0][:, None, :, None], taps[1][None, :, None, :]
+    # A tap that is not there is the zero behind all others.
+    index = np.where((rows < 0) | (columns < 0), math.prod(weight.value.shape[2:]), rows * width + columns)
+    flat = weight.value.reshape(channels, out, -1)
+    taken = np.pad(flat, ((0, 0), (0, 0), (0, 1)))[:, :, index].transpose(1, 2, 3, 0, 4, 5)
+    value = np.ascontiguousarray(taken).reshape(out * stride * stride, channels, *index.shape[2:])
+    return Expression("taps_by_phase", (weight,), value)
