@@ -41,6 +41,7 @@ class LayerCoverage:
         node: the name of its (first) binary operator's tensor in the deployed graph, empty for a float layer.
         half: the only side that is binary, "weights" or "activations"; empty where both are or none.
         place: its statement, as `at file:line (text)`; empty where nobody knows.
+        ones: how many more binary operators it became, with filters of ones.
     """
 
     module: str
@@ -53,6 +54,7 @@ class LayerCoverage:
     node: str
     half: str = ""
     place: str = ""
+    ones: int = 0
 
     @property
     def one_bit(self) -> bool:
@@ -78,6 +80,11 @@ class Deployed:
     weight_zeros: dict[str, int]
     dropped_layers: int
 
+    @property
+    def skipped(self) -> list[str]:
+        """The reasons for which passes left nodes as they were."""
+        return [line for report in self.passes for line in report.skipped]
+
 
 def deploy(
     captured: Captured,
@@ -97,6 +104,18 @@ def deploy(
     Raises:
         ModelRefusedError: operators are left that no target has: all of them, with module path, source line and remedy.
     """
+    deployed = run_passes(captured, observe, sign_zero=sign_zero)
+    refuse_undeployable(deployed.graph, deployed.skipped, exact=exact)
+    return deployed
+
+
+def run_passes(
+    captured: Captured,
+    observe: Callable[[str, Graph], None] | None = None,
+    *,
+    sign_zero: SignZero = "plus",
+) -> Deployed:
+    """The same without a look at what is left: the graph may have operators that no target has."""
     graph = captured.graph
     reports: list[PassReport] = []
     verdicts: dict[str, Verdict] = {}
@@ -112,7 +131,6 @@ def deploy(
         reports.append(PassReport(name, outcome.applied, outcome.notes, outcome.skipped))
         if observe is not None:
             observe(name, graph)
-    refuse_undeployable(graph, [line for report in reports for line in report.skipped], exact=exact)
     binary = {node.name: node.module for node in graph.nodes_of(BinaryConv2d, BinaryLinear)}
     reaching = [layer for layer in captured.layers if layer.node in verdicts]
     coverage = tuple(
@@ -140,6 +158,7 @@ def _coverage(layer: TrainedLayer, node: Node, verdict: Verdict, binary: dict[st
         own[0] if own else "",
         verdict.half,
         _place(node),
+        verdict.ones,
     )
 
 

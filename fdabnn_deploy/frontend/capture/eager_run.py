@@ -211,7 +211,7 @@ def users_line() -> Line:
 
 
 def _frames() -> list[tuple[FrameType, int]]:
-    """What runs now, the innermost first."""
+    """The frames that run now, the innermost first."""
     frames: list[tuple[FrameType, int]] = []
     frame: FrameType | None = sys._getframe(2)
     while frame is not None:

@@ -82,7 +82,7 @@ class Lowering:
         if isinstance(op, ops.Opaque):
             rows = set()
         if rows:
-            inputs = [_beside_rows(value) for value in inputs]
+            inputs = [_for_rows(value) for value in inputs]
         names = [self._operand(value).name for value in inputs]
         module = (
             owner(op.weight, self._module)
@@ -146,7 +146,7 @@ class Lowering:
         return self._constants[value]
 
 
-def _beside_rows(value: Value) -> Value:
+def _for_rows(value: Value) -> Value:
     """An operand of rows [N rows, C], which are an image [N, C, rows, 1]: constants [C] become [C, 1, 1].
 
     Raises:

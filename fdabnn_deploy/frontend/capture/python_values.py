@@ -1,7 +1,7 @@
 """While a module is traced: what its forward() does outside of the calls that a trace holds.
 
-A traced module computes on tensors without values, so that `if self.temperature < 1e-7`, `self.count.item()` and `np.percentile(weight)`
-have nothing to go by; and `torch.export` does not see an assignment to `.data`. Here every call of PyTorch is seen
+A traced module computes on tensors without values, so that `if self.temperature < 1e-7`, `self.count.item()` and `np.sign(weight)` have
+nothing to go by; and `torch.export` does not see an assignment to `.data`. Here every call of PyTorch is seen
 (`torch.overrides.TorchFunctionMode`):
 
 | forward() writes                            | while it is traced                                                                      |

@@ -79,12 +79,20 @@ def _export(
         try:
             with torch.no_grad(), python_values(module, reads):
                 program = torch.export.export(module, (example,), strict=False)
-            return program.run_decompositions({}) if any(map(writes, program.graph.nodes)) else program
+            return _without_writes(program) if any(map(writes, program.graph.nodes)) else program
         except RuntimeError as error:
             found = _MUTATED.search(str(error))
             if found is None or not _make_buffer(module, found[1]):
                 raise
     raise RuntimeError(f"forward() changes more than {_MOST_ATTRIBUTES} tensor attributes in place")
+
+
+def _without_writes(program: torch.export.ExportedProgram) -> torch.export.ExportedProgram:
+    """A program that computes new tensors instead; nothing is left that nothing reads, as in the module that PyTorch makes of it."""
+    program = program.run_decompositions({})
+    program.graph.eliminate_dead_code()
+    program.graph_module.recompile()
+    return program
 
 
 def _make_buffer(module: torch.nn.Module, path: str) -> bool:

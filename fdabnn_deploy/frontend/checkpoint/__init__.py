@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from fdabnn_deploy.frontend.checkpoint.make_module import architecture_names, parse_arch_args
 from fdabnn_deploy.frontend.checkpoint.noise import NoiseLayer, NoiseReport
-from fdabnn_deploy.frontend.checkpoint.source import Source, from_module, read
+from fdabnn_deploy.frontend.checkpoint.source import Source, from_module, read, untrained
 
 __all__ = [
     "NoiseLayer",
@@ -19,4 +19,5 @@ __all__ = [
     "from_module",
     "parse_arch_args",
     "read",
+    "untrained",
 ]

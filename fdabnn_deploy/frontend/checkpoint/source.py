@@ -154,6 +154,42 @@ def read(
     )
 
 
+def untrained(
+    network: str,
+    *,
+    arch_args: Mapping[str, Any] | None = None,
+    input_shape: Sequence[int] | None = None,
+    drop_noise: bool = False,
+    **ignored: Any,
+) -> Source:
+    """A network without a checkpoint, with whatever weights its factory gives it.
+
+    Args:
+        network: `package.module:factory`, whose code runs, or a registered architecture.
+        arch_args: keyword arguments of either.
+        input_shape: of one input, where the factory does not say.
+        drop_noise: as in `read`; noise that has an alpha is dropped in any case, since an untrained network has some.
+        **ignored: further arguments of `read`, which belong to checkpoints.
+
+    Raises:
+        UsageError: there is no such factory or architecture, or nobody says the shape of its inputs.
+    """
+    arguments = dict(arch_args or {})
+    if ":" in network:
+        factory = find_factory(network)
+        module, shape = call_factory(factory, network, arguments), factory_shape(factory)
+    elif network in architecture_names():
+        module, shape = build_architecture(network, arguments), None
+    else:
+        raise UsageError(
+            f"{network} is neither a file, nor package.module:factory, nor one of {', '.join(architecture_names())}"
+        )
+    shape = input_shape or shape or getattr(module, "input_shape", None)
+    if shape is None:
+        raise UsageError(f"{network}: the shape of its inputs is not known; give --input-shape C,H,W")
+    return from_module(module.eval(), torch.zeros(1, *map(int, shape)), name=network, drop_noise=True)
+
+
 def from_module(
     module: nn.Module,
     example_input: Any,

@@ -27,13 +27,18 @@ def refuse_undeployable(graph: Graph, skipped: Sequence[str] = (), *, exact: boo
     Raises:
         ModelRefusedError: one line per statement that cannot be deployed.
     """
-    lines = list(dict.fromkeys(_lines(graph, skipped, exact)))
+    lines = undeployable_statements(graph, skipped, exact=exact)
     if not lines:
         return
     if len(lines) == 1:
         raise ModelRefusedError(lines[0])
     shown = [*lines[:_MOST], *([f"and {len(lines) - _MOST} more"] if len(lines) > _MOST else [])]
     raise ModelRefusedError("\n  ".join([f"{len(lines)} statements cannot be deployed:", *shown]))
+
+
+def undeployable_statements(graph: Graph, skipped: Sequence[str] = (), *, exact: bool = False) -> list[str]:
+    """The lines of `refuse_undeployable`, one per statement."""
+    return list(dict.fromkeys(_lines(graph, skipped, exact)))
 
 
 def _lines(graph: Graph, skipped: Sequence[str], exact: bool) -> Iterable[str]:

@@ -1,8 +1,8 @@
 """One rule per ATen function, by kind; importing this registers them."""
 
 from fdabnn_deploy.frontend.capture.lower import (
+    conv_norm,
     dense,
-    layers,
     pointwise,
     pooling,
     reductions,
@@ -10,4 +10,4 @@ from fdabnn_deploy.frontend.capture.lower import (
     upsampling,
 )
 
-__all__ = ["dense", "layers", "pointwise", "pooling", "reductions", "shape", "upsampling"]
+__all__ = ["conv_norm", "dense", "pointwise", "pooling", "reductions", "shape", "upsampling"]

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from fdabnn_deploy.frontend.capture.lower.layers import as_image, as_sequence
+from fdabnn_deploy.frontend.capture.lower.conv_norm import as_image, as_sequence
 from fdabnn_deploy.frontend.capture.lowering import Lowering, lowers
 from fdabnn_deploy.frontend.capture.traced_value import Tensor, Value, pair, refuse
 from fdabnn_deploy.ir import ops

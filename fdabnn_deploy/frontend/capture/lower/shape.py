@@ -14,7 +14,7 @@ from fdabnn_deploy.ir.expression import Expression
 from fdabnn_deploy.ir.ops import Concat, Pad, Permute, Reshape, Slice
 
 _MOST_SLICES = 64
-"""Of one dimension that is turned round."""
+"""Of one dimension that is permuted round."""
 
 
 @lowers("view", "reshape", "flatten", "unsqueeze", "squeeze", "_unsafe_view", "unflatten")
@@ -240,8 +240,8 @@ def channel_shuffle(lowering: Lowering, node: torch.fx.Node, x: Tensor, groups: 
     """Channels (g, C / g) become (C / g, g)."""
     channels, *size = x.shape[1:]
     grouped = lowering.add(Reshape((groups, channels // groups, math.prod(size))), [x], "reshape")
-    turned = lowering.add(Permute((2, 1, 3)), [grouped], "permute")
-    return lowering.add(Reshape((channels, *size)), [turned], "reshape")
+    permuted = lowering.add(Permute((2, 1, 3)), [grouped], "permute")
+    return lowering.add(Reshape((channels, *size)), [permuted], "reshape")
 
 
 @lowers("pixel_unshuffle")
@@ -254,20 +254,20 @@ def pixel_unshuffle(lowering: Lowering, node: torch.fx.Node, x: Tensor, factor: 
     channels, height, width = x.shape[1:]
     rows, columns = height // factor, width // factor
     blocks = lowering.add(Reshape((channels, rows, factor, columns, factor)), [x], "reshape")
-    turned = lowering.add(Permute((1, 3, 5, 2, 4)), [blocks], "permute")
-    return lowering.add(Reshape((channels * factor**2, rows, columns)), [turned], "reshape")
+    permuted = lowering.add(Permute((1, 3, 5, 2, 4)), [blocks], "permute")
+    return lowering.add(Reshape((channels * factor**2, rows, columns)), [permuted], "reshape")
 
 
 @lowers("flip")
 def flip(lowering: Lowering, node: torch.fx.Node, x: Tensor, dims: list[int]) -> Tensor:
-    """The order of dimensions turned round, slice by slice."""
+    """The order of dimensions permuted round, slice by slice."""
     for dim in sorted(d % len(x.shape) for d in dims):
         size = x.shape[dim]
         if dim == 0 or size > _MOST_SLICES:
             raise refuse(
                 node,
                 f"flipping dimension {dim} of {['N', *x.shape[1:]]} is not supported",
-                f"flip dimensions of up to {_MOST_SLICES}, or turn the input round outside of the model",
+                f"flip dimensions of up to {_MOST_SLICES}, or swap the input round outside of the model",
             )
         x = _rearranged(lowering, node, x, dim, [(index, index + 1) for index in reversed(range(size))])
     return x
@@ -294,9 +294,9 @@ def _rearranged(
     """Pieces of one dimension in another order."""
     order = list(range(len(x.shape)))
     order[1], order[dim] = order[dim], order[1]
-    turn = Permute(tuple(order[1:]))
+    swap = Permute(tuple(order[1:]))
     if dim != 1:
-        x = lowering.add(turn, [x], "permute")
+        x = lowering.add(swap, [x], "permute")
     pieces = [_slice(lowering, node, x, 1, begin, end, 1) for begin, end in ranges]
     joined = lowering.add(Concat(), pieces, "concat") if len(pieces) > 1 else pieces[0]
-    return joined if dim == 1 else lowering.add(turn, [joined], "permute")
+    return joined if dim == 1 else lowering.add(swap, [joined], "permute")

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from fdabnn_deploy.frontend.capture.lower.layers import bias_of
+from fdabnn_deploy.frontend.capture.lower.conv_norm import bias_of
 from fdabnn_deploy.frontend.capture.lower.shape import cut
 from fdabnn_deploy.frontend.capture.lowering import Lowering, constant_of, lowers
 from fdabnn_deploy.frontend.capture.traced_value import Tensor, Value, pair, refuse
