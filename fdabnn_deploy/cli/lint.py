@@ -1,4 +1,4 @@
-"""`fdabnn-lint`: what an export would say of a network, before it is trained."""
+"""`fdabnn-lint`: a look at a network before it is trained, as an export would see it."""
 
 from __future__ import annotations
 

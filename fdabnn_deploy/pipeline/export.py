@@ -37,6 +37,7 @@ from fdabnn_deploy.ir.ops import BinaryConv2d, BinaryLinear, FloatArray
 from fdabnn_deploy.ir.sign_zero import CHOICES, SignZero
 from fdabnn_deploy.pipeline import input_limits, report, verification
 from fdabnn_deploy.pipeline.coverage import AllowedFloat, check_coverage
+from fdabnn_deploy.pipeline.lint_network import lint_deployed
 from fdabnn_deploy.pipeline.report import ExportParityError, Report
 from fdabnn_deploy.pipeline.target_checks import (
     check_capsule,
@@ -152,6 +153,8 @@ def export(
         _raise_early(loading)
         captured, deployed = _deploy(network, stages, sign_zero, exact=numerics == "exact")
         coverage = check_coverage(deployed.coverage, floats)
+        linted = lint_deployed(captured, deployed, floats)
+        coverage = tuple(replace(row, codes=linted.codes(row.module)) for row in coverage)
         with stages.run("samples") as stage:
             inputs = loading.result()
             stage.detail = inputs.description

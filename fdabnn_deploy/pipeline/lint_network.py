@@ -1,4 +1,4 @@
-"""What an export would say of a network, before it is trained: which layers stay float, which are slow, and what would be refused.
+"""A look at a network before it is trained, as an export would see it: which layers stay float, which are slow, and what would be refused.
 
 The network is captured and its passes run, with whatever weights it has; no file is made and no runtime is loaded.
 """
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from fdabnn_deploy.errors import ModelRefusedError
 from fdabnn_deploy.frontend import checkpoint
-from fdabnn_deploy.frontend.capture import capture
+from fdabnn_deploy.frontend.capture import Captured, capture
 from fdabnn_deploy.frontend.lint.codes import CODES, Level
 from fdabnn_deploy.frontend.lint.undeployable import undeployable_statements
 from fdabnn_deploy.ir import ops
@@ -71,6 +71,10 @@ class Linted:
     layers: tuple[LintedLayer, ...]
     findings: tuple[Finding, ...]
 
+    def codes(self, module: str) -> tuple[str, ...]:
+        """The codes of a layer."""
+        return tuple(dict.fromkeys(finding.code for finding in self.findings if finding.module == module))
+
     def worst(self, *, strict: bool) -> int:
         """The exit code: 3 where something would be refused, or with `strict` where a layer is float or slow, else 0."""
         levels = {finding.level for finding in self.findings}
@@ -93,7 +97,11 @@ def lint_network(network: checkpoint.Source, allow_float: str | Iterable[str] = 
         captured = capture(network.module, network.info.input_shape, without_softmax=True)
     except ModelRefusedError as error:
         return Linted((), (_finding("B303", "", str(error)),))
-    deployed = run_passes(captured)
+    return lint_deployed(captured, run_passes(captured), floats)
+
+
+def lint_deployed(captured: Captured, deployed: Deployed, floats: AllowedFloat) -> Linted:
+    """Looks at a network that has been captured, and whose passes have run."""
     findings = [_finding("B403", "", note) for note in captured.notes]
     lines = undeployable_statements(deployed.graph, deployed.skipped, exact=True)
     findings += [_finding("B301", "", line) for line in lines]

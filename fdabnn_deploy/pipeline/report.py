@@ -65,7 +65,7 @@ class CoverageRow:
     """A convolution or dense layer: whether it is 1-bit, and if not, why and what would change it.
 
     `binary_layers` says how many binary operators compute it: 1 for a 1-bit layer, 0 for a float one, 2 or 4 where zeros of a side are the
-    mean of two signs.
+    mean of two signs; `codes` are those of docs/lint.md.
     """
 
     module: str
@@ -78,6 +78,7 @@ class CoverageRow:
     remedy: str
     node: str
     binary_layers: int
+    codes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -49,10 +49,17 @@ def _print_coverage(console: Console, report: Report) -> None:
         if layer.expected and not layer.binary_layers:
             why = f"{why}; allowed by --allow-float"
         rows.append(
-            (layer.module, layer.kind, "x".join(map(str, layer.weight_shape)), bits, Text(why, "dim"))
+            (
+                layer.module,
+                layer.kind,
+                "x".join(map(str, layer.weight_shape)),
+                bits,
+                " ".join(layer.codes),
+                Text(why, "dim"),
+            )
         )
-    title = f"Layers: {binary} of {len(report.coverage)} are 1-bit, {expected} were expected to be"
-    print_table(console, title, ("layer", "kind", "weights", "", "why not 1-bit"), rows)
+    title = f"Layers: {binary} of {len(report.coverage)} are 1-bit, {expected} were expected to be; codes: docs/lint.md"
+    print_table(console, title, ("layer", "kind", "weights", "", "codes", "why not 1-bit"), rows)
 
 
 def _print_notes(console: Console, report: Report) -> None:

@@ -1,4 +1,4 @@
-"""What `fdabnn-lint` prints: the layers, and under them the findings by code."""
+"""The output of `fdabnn-lint`: the layers, and under them the findings by code."""
 
 from __future__ import annotations
 

@@ -151,7 +151,8 @@ def capture(
     graph = Graph(lowering.nodes, [named[traced.outputs[position]] for position in kept])
     calls: dict[str, str] = {}
     for node, value in values.items():
-        if isinstance(value, Tensor):
+        # Rows lie in another order in the program.
+        if isinstance(value, Tensor) and not value.rows:
             calls.setdefault(value.name, node.name)
     return Captured(graph, _layers(graph), program, kept, notes, calls)
 

@@ -1,4 +1,4 @@
-"""What `fdabnn-lint` tells of a network, by code: the table of docs/lint.md.
+"""The findings of `fdabnn-lint`, by code: the table of docs/lint.md.
 
 The first figure of a code is its kind: 1 a layer is float, 2 a layer is slower than it could be, 3 something would be refused, 4 a note.
 """
