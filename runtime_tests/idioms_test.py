@@ -103,6 +103,20 @@ class Tokens(nn.Module):
         return y
 
 
+class Gated(nn.Module):
+    """Squeeze and excitation with a sigmoid beside a binary layer, GELU behind it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.norm = Binary(32, 32, 3, 1, 1, bias=False), nn.BatchNorm2d(32)
+        self.gate = nn.Sequential(
+            nn.AdaptiveAvgPool2d(1), nn.Conv2d(32, 8, 1), nn.SiLU(), nn.Conv2d(8, 32, 1), nn.Sigmoid()
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + F.gelu(self.norm(self.conv(x))) * self.gate(x)
+
+
 def image_network(*middle: nn.Module, channels: int = 32) -> nn.Module:
     tail = (nn.BatchNorm2d(channels), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, 10))
     return nn.Sequential(nn.Conv2d(3, 32, 3, 1, 1), nn.BatchNorm2d(32), *middle, *tail)
@@ -120,6 +134,7 @@ NETWORKS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
     "ternary": (lambda: image_network(Ternary(32, 32, 3, 1, 1, bias=False)), IMAGE),
     "scales by position": (lambda: image_network(Placed(32, 12), nn.BatchNorm2d(32), Placed(32, 12)), IMAGE),
     "averages": (lambda: image_network(nn.AvgPool2d(3, 2, 1, count_include_pad=False), Binary(32, 32, 3, padding=1)), IMAGE),
+    "gates": (lambda: image_network(Gated(), Gated()), IMAGE),
     "sequence": (
         lambda: nn.Sequential(
             nn.Conv1d(8, 32, 5), nn.BatchNorm1d(32), BinaryConv1d(32, 32, 3, padding=1), nn.BatchNorm1d(32), nn.PReLU(32), nn.MaxPool1d(2),

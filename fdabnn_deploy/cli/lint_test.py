@@ -48,7 +48,7 @@ def good():
     return nn.Sequential(Padded(32, 32, 3), nn.BatchNorm2d(32), Padded(32, 10, 3))
 
 def smooth():
-    return nn.Sequential(nn.Conv2d(3, 32, 3), nn.GELU(), Binary(32, 32, 3))
+    return nn.Sequential(nn.Conv2d(3, 32, 3), nn.Mish(), Binary(32, 32, 3))
 
 def magnitudes():
     net = nn.Sequential(nn.Conv2d(3, 32, 3), Binary(32, 32, 3))
@@ -95,7 +95,7 @@ def test_strict_takes_neither_float_nor_slow_layers(folder: Path, capsys: pytest
 
 
 @pytest.mark.parametrize(("network", "code", "text"), [
-    ("smooth", "B301", "'gelu'"),
+    ("smooth", "B301", "'mish'"),
     ("magnitudes", "B302", "different magnitudes"),
     ("not_binary", "B303", "no layer has both"),
 ])  # fmt: skip

@@ -23,6 +23,7 @@ from fdabnn_deploy.transforms.signs.split_sign import split_sign
 from fdabnn_deploy.transforms.signs.straight_through import straight_through
 from fdabnn_deploy.transforms.simplify import simplify
 from fdabnn_deploy.transforms.sink_reshape import sink_reshape
+from fdabnn_deploy.transforms.smooth_functions import smooth_functions
 
 
 def passes(sign_zero: SignZero = "plus") -> tuple[tuple[str, Pass], ...]:
@@ -34,6 +35,7 @@ def passes(sign_zero: SignZero = "plus") -> tuple[tuple[str, Pass], ...]:
         ("positive_divisors", positive_divisors),
         ("lower_masks", lower_masks),
         ("lower_functions", lower_functions),
+        ("smooth_functions", smooth_functions),
         ("fold_norm", fold_norm),
         ("fold_constants", fold_constants),
         ("sink_reshape", sink_reshape),

@@ -69,7 +69,7 @@ def test_constants_of_the_batch_size() -> None:
 class Unsupported(nn.Module):
     def __init__(self) -> None:
         super().__init__()
-        self.inner = nn.Sequential(nn.Conv2d(3, 4, 1), nn.GELU())
+        self.inner = nn.Sequential(nn.Conv2d(3, 4, 1), nn.Mish())
 
     def forward(self, x: Tensor) -> Tensor:
         y: Tensor = self.inner(x).mean([2, 3])
@@ -77,7 +77,7 @@ class Unsupported(nn.Module):
 
 
 def test_unsupported_operator_is_named_with_module_and_line() -> None:
-    with pytest.raises(ModelRefusedError, match=r"'gelu' is not supported in module 'inner\.1'"):
+    with pytest.raises(ModelRefusedError, match=r"'mish' is not supported in module 'inner\.1'"):
         deploy(capture(Unsupported().eval(), (3, 4, 4)))
 
 

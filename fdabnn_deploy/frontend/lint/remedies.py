@@ -20,12 +20,6 @@ _FROM_INPUT = (
 _REMEDIES: dict[str, str] = {
     "floor": _ROUNDING.format("torch.floor(torch.clamp(x, 0, 1))", "x >= 1"),
     "ceil": _ROUNDING.format("torch.ceil(torch.clamp(x, 0, 1))", "x > 0"),
-    "sigmoid": _SMOOTH.format("torch.clamp(x / 6 + 0.5, 0, 1)"),
-    "tanh": _SMOOTH.format("F.hardtanh(x)"),
-    "gelu": _SMOOTH.format("nn.PReLU or nn.ReLU"),
-    "silu": _SMOOTH.format("nn.PReLU or nn.ReLU"),
-    "elu": _SMOOTH.format("nn.PReLU or nn.LeakyReLU"),
-    "selu": _SMOOTH.format("nn.PReLU or nn.LeakyReLU"),
     "mish": _SMOOTH.format("nn.PReLU or nn.ReLU"),
     "softplus": _SMOOTH.format("nn.ReLU"),
     "exp": _SMOOTH.format("nn.PReLU or nn.ReLU"),

@@ -39,10 +39,9 @@ SAME: list[tuple[str, Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]] =
 ]  # fmt: skip
 
 NEAR: list[tuple[str, Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]] = [
-    ("sigmoid", torch.sigmoid, lambda y: torch.clamp(y / 6 + 0.5, 0, 1)),
-    ("tanh", torch.tanh, F.hardtanh),
-    ("gelu", F.gelu, F.relu),
-    ("elu", F.elu, lambda y: F.leaky_relu(y, 0.1)),
+    ("mish", F.mish, F.relu),
+    ("softplus", F.softplus, F.relu),
+    ("sin", torch.sin, F.hardtanh),
 ]  # fmt: skip
 
 

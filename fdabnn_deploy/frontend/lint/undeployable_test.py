@@ -27,10 +27,10 @@ def test_all_statements_are_listed_in_one_message() -> None:
     text = refusal(
         nn.Conv2d(3, 4, 3),
         FunctionModule(lambda x: torch.floor(x * 4) / 4),
-        nn.GELU(),
+        nn.Mish(),
         FunctionModule(standardised),
-        FunctionModule(lambda x: x * torch.sigmoid(x)),
-        nn.SiLU(),
+        FunctionModule(lambda x: x * torch.sin(x)),
+        nn.Softplus(),
         nn.Upsample(scale_factor=2, mode="bicubic"),
         nn.Flatten(),
         nn.Linear(576, 10),
@@ -40,7 +40,7 @@ def test_all_statements_are_listed_in_one_message() -> None:
     assert lines[0] == "8 statements cannot be deployed:"
     assert len(lines) == 9
     for operator, module in (
-        ("floor", "1"), ("gelu", "2"), ("var", "3"), ("sqrt", "3"), ("sigmoid", "4"), ("silu", "5"), ("upsample_bicubic2d", "6"),
+        ("floor", "1"), ("mish", "2"), ("var", "3"), ("sqrt", "3"), ("sin", "4"), ("softplus", "5"), ("upsample_bicubic2d", "6"),
         ("log_softmax", "8"),
     ):  # fmt: skip
         found = [line for line in lines if f"'{operator}'" in line]
@@ -55,9 +55,9 @@ def test_an_operator_that_gives_no_batch_does_not_hide_the_others() -> None:
     def mixes(x: Tensor) -> Tensor:
         return x - x.amax() + torch.cumsum(x, 2)
 
-    text = refusal(FunctionModule(mixes), nn.GELU())
+    text = refusal(FunctionModule(mixes), nn.Mish())
     assert "2 statements" not in text
-    for operator in ("amax", "cumsum", "gelu"):
+    for operator in ("amax", "cumsum", "mish"):
         assert f"'{operator}'" in text
     assert text.startswith("3 statements")
 
@@ -71,8 +71,8 @@ def test_several_results_are_one_statement() -> None:
 
 
 def test_what_is_listed_once_is_not_blamed_again_behind() -> None:
-    text = refusal(FunctionModule(lambda x: torch.where(torch.erf(x) > 0, 1.0, -1.0)))
-    assert "'erf'" in text
+    text = refusal(FunctionModule(lambda x: torch.where(torch.special.erfinv(x) > 0, 1.0, -1.0)))
+    assert "'erfinv'" in text or "'special_erfinv'" in text
     assert "statements" not in text
 
 
@@ -99,7 +99,7 @@ def test_rows_of_several_images_are_not_taken_apart() -> None:
 
 
 def test_long_lists_are_cut() -> None:
-    text = refusal(*(nn.GELU() for _ in range(40)))
+    text = refusal(*(nn.Mish() for _ in range(40)))
     assert text.startswith("40 statements")
     assert text.endswith("and 16 more")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -107,9 +108,10 @@ class ToFloat(Elementwise):
 
 @dataclass(frozen=True, eq=False)
 class Unary(Elementwise):
-    """A float function of each value: neg, abs, sin, tanh, sigmoid, exp, sqrt, square, reciprocal.
+    """A float function of each value: neg, abs, sin, tanh, sigmoid, erf, exp, sqrt, square, reciprocal.
 
-    They occur in the noise module and in straight-through estimators, which the passes remove.
+    They occur in the noise module and in straight-through estimators, which the passes remove; some have a formula
+    (`fdabnn_deploy.transforms.smooth_functions`).
     """
 
     function: str
@@ -119,6 +121,7 @@ class Unary(Elementwise):
         "sin": np.sin,
         "tanh": np.tanh,
         "sigmoid": lambda x: 1 / (1 + np.exp(-x)),
+        "erf": np.vectorize(math.erf, otypes=[np.float64]),
         "exp": np.exp,
         "sqrt": np.sqrt,
         "square": np.square,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -193,7 +194,7 @@ def reversed_sub(lowering: Lowering, node: torch.fx.Node, a: Any, b: Any, *setti
     return lowering.add(ops.Sub(), [as_value(b), as_value(a)], "sub")
 
 
-@lowers("neg", "abs", "sin", "tanh", "sigmoid", "exp", "sqrt", "square", "reciprocal")
+@lowers("neg", "abs", "sin", "tanh", "sigmoid", "erf", "exp", "sqrt", "square", "reciprocal")
 def unary(lowering: Lowering, node: torch.fx.Node, x: Tensor) -> Tensor:
     """A function of each value."""
     name = function_name(node.target)
@@ -288,3 +289,47 @@ def hardsigmoid(lowering: Lowering, node: torch.fx.Node, x: Tensor) -> Tensor:
 def hardswish(lowering: Lowering, node: torch.fx.Node, x: Tensor) -> Tensor:
     """`x hardsigmoid(x)`."""
     return lowering.add(ops.Mul(), [x, hardsigmoid(lowering, node, x)], "hardswish")
+
+
+@lowers("silu")
+def silu(lowering: Lowering, node: torch.fx.Node, x: Tensor) -> Tensor:
+    """`x sigmoid(x)`."""
+    return lowering.add(ops.Mul(), [x, lowering.add(ops.Unary("sigmoid"), [x], "sigmoid")], "silu")
+
+
+@lowers("gelu")
+def gelu(lowering: Lowering, node: torch.fx.Node, x: Tensor, approximate: str = "none") -> Tensor:
+    """`x (1 + erf(x / sqrt(2))) / 2`, or, with `approximate="tanh"`, `x sigmoid(2 sqrt(2 / pi) (x + 0.044715 x^3))`."""
+    if approximate == "tanh":
+        cube = lowering.add(ops.Mul(), [lowering.add(ops.Mul(), [x, x], "square"), x], "cube")
+        third = _scaled(lowering, cube, 0.044715)
+        inner = _scaled(lowering, lowering.add(ops.Add(), [x, third], "add"), 2 * math.sqrt(2 / math.pi))
+        gate = lowering.add(ops.Unary("sigmoid"), [inner], "sigmoid")
+        return lowering.add(ops.Mul(), [x, gate], "gelu")
+    erf = lowering.add(ops.Unary("erf"), [_scaled(lowering, x, math.sqrt(0.5))], "erf")
+    one = literal(np.asarray(1, np.float32))
+    gate = _scaled(lowering, lowering.add(ops.Add(), [erf, one], "add"), 0.5)
+    return lowering.add(ops.Mul(), [x, gate], "gelu")
+
+
+@lowers("elu", "celu", "selu")
+def elu(lowering: Lowering, node: torch.fx.Node, x: Tensor, alpha: float = 1.0, *more: float) -> Tensor:
+    """`max(x, 0) + alpha (exp(min(x, 0)) - 1)`, times a scale."""
+    name = function_name(node.target)
+    scale, slope = (more[0] if more else 1.0), (more[1] if len(more) > 1 else 1.0)
+    if name == "selu":
+        alpha, scale = 1.6732632423543772, 1.0507009873554805
+    if slope != 1 or (name == "celu" and alpha != 1):
+        raise refuse(node, f"'{name}' with an input scale is not supported", "use nn.ELU")
+    one, zero = (literal(np.asarray(number, np.float32)) for number in (1, 0))
+    negative = lowering.add(ops.Clamp(-math.inf, 0.0), [x], "min")
+    below = lowering.add(ops.Sub(), [lowering.add(ops.Unary("exp"), [negative], "exp"), one], "sub")
+    above = lowering.add(ops.Maximum(), [x, zero], "max")
+    both = lowering.add(ops.Add(), [above, _scaled(lowering, below, alpha)], name)
+    return _scaled(lowering, both, scale)
+
+
+def _scaled(lowering: Lowering, x: Tensor, factor: float) -> Tensor:
+    return (
+        x if factor == 1 else lowering.add(ops.Mul(), [x, literal(np.asarray(factor, np.float32))], "scaled")
+    )
