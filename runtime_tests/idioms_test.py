@@ -69,6 +69,13 @@ class Binary(nn.Conv2d):
         return F.conv2d(sign(x), sign(self.weight), None, self.stride, self.padding)
 
 
+class SameAsTensorFlow(Binary):
+    """TensorFlow's padding: one row less in front than behind."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.conv2d(F.pad(sign(x), (0, 1, 0, 1)), sign(self.weight), None, self.stride)
+
+
 class BinaryConv1d(nn.Conv1d):
     def forward(self, x: Tensor) -> Tensor:
         return F.conv1d(sign(x), sign(self.weight), None, self.stride, self.padding)
@@ -114,7 +121,8 @@ class Gated(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + F.gelu(self.norm(self.conv(x))) * self.gate(x)
+        y: Tensor = x + F.gelu(self.norm(self.conv(x))) * self.gate(x)
+        return y
 
 
 def image_network(*middle: nn.Module, channels: int = 32) -> nn.Module:
@@ -134,6 +142,7 @@ NETWORKS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
     "ternary": (lambda: image_network(Ternary(32, 32, 3, 1, 1, bias=False)), IMAGE),
     "scales by position": (lambda: image_network(Placed(32, 12), nn.BatchNorm2d(32), Placed(32, 12)), IMAGE),
     "averages": (lambda: image_network(nn.AvgPool2d(3, 2, 1, count_include_pad=False), Binary(32, 32, 3, padding=1)), IMAGE),
+    "uneven padding": (lambda: image_network(SameAsTensorFlow(32, 32, 3, 2), nn.BatchNorm2d(32), SameAsTensorFlow(32, 32, 2)), IMAGE),
     "gates": (lambda: image_network(Gated(), Gated()), IMAGE),
     "sequence": (
         lambda: nn.Sequential(

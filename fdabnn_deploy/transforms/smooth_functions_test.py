@@ -10,9 +10,7 @@ from fdabnn_deploy.ir.reference import evaluate
 from fdabnn_deploy.transforms.pass_testing import Build, kinds
 from fdabnn_deploy.transforms.smooth_functions import smooth_functions
 
-LARGE = np.concatenate([np.linspace(-40, 40, 40001), [0.0, -0.0, 1e30, -1e30]]).astype(
-    np.float32
-)
+LARGE = np.concatenate([np.linspace(-40, 40, 40001), [0.0, -0.0, 1e30, -1e30]]).astype(np.float32)
 FUNCTIONS = {
     "sigmoid": lambda x: 1 / (1 + math.exp(-max(min(x, 700), -700))),
     "tanh": math.tanh,

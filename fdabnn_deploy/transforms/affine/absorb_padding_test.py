@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fdabnn_deploy.ir.expression import literal
+from fdabnn_deploy.ir.expression import Expression, literal
 from fdabnn_deploy.ir.ops import Pad, TrainedConv2d
 from fdabnn_deploy.transforms.affine.absorb_padding import absorb_padding
 from fdabnn_deploy.transforms.pass_testing import Build, check, kinds
@@ -35,3 +35,20 @@ def test_reasons(pad: Pad, reason: str) -> None:
     b = Build(3, 5, 6)
     outcome = check(absorb_padding, b.graph(b(conv(), b(pad, "x"))), applied=0)
     assert reason in outcome.skipped[0]
+
+
+@pytest.mark.parametrize("rows", [(0, 1), (1, 0), (2, 5), (3, 0)])
+@pytest.mark.parametrize("columns", [(1, 1), (0, 1), (4, 1)])
+@pytest.mark.parametrize("stride", [1, 2, 3])
+def test_uneven_padding_in_front_of_binary_weights(
+    rows: tuple[int, int], columns: tuple[int, int], stride: int
+) -> None:
+    latent = literal(np.random.default_rng(0).normal(size=(4, 3, 3, 3)).astype(np.float32))
+    layer = TrainedConv2d(
+        Expression("sign", (latent,), np.sign(latent.value)), None, (stride, stride), (1, 0), (1, 1), 1
+    )
+    b = Build(3, 5, 6)
+    outcome = check(
+        absorb_padding, b.graph(b(layer, b(Pad(((0, 0), rows, columns)), "x"))), applied=1, ulps=64
+    )
+    assert "Pad" not in kinds(outcome.graph)
