@@ -76,11 +76,17 @@ def simplify(expression: Expression) -> Expression:
     zero is 0 even where the other factor is not finite, which a finished checkpoint's noise module never is.
     """
     memo: dict[int, Expression] = {}
+    equal: dict[tuple[object, ...], Expression] = {}
 
     def visit(node: Expression) -> Expression:
         if id(node) not in memo:
             args = tuple(visit(a) if isinstance(a, Expression) else a for a in node.args)
-            memo[id(node)] = _rule(Expression(node.function, args, node.value, node.label))
+            # What is computed twice is one expression, as a surrogate that is added and taken away.
+            own = node.label or id(node.value) if not args else None
+            key = (node.function, own, *(id(a) if isinstance(a, Expression) else repr(a) for a in args))
+            if key not in equal:
+                equal[key] = _rule(Expression(node.function, args, node.value, node.label))
+            memo[id(node)] = equal[key]
         return memo[id(node)]
 
     return visit(expression)

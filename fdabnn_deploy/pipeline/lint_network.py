@@ -107,9 +107,8 @@ def lint_deployed(captured: Captured, deployed: Deployed, floats: AllowedFloat) 
     findings += [_finding("B301", "", line) for line in lines]
     for layer in deployed.coverage:
         findings += _of_layer(deployed, layer, floats)
-    if not any(
-        layer.binary_layers or layer.expected or layer.module in floats for layer in deployed.coverage
-    ):
+    meant = any(layer.binary_layers or layer.expected for layer in deployed.coverage)
+    if not meant and not (deployed.coverage and all(layer.module in floats for layer in deployed.coverage)):
         findings.append(_finding("B303", "", "no layer has both a sign in front and binary weights"))
     binary = {layer.module for layer in deployed.coverage if layer.binary_layers}
     findings += [

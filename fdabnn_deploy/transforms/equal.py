@@ -20,6 +20,7 @@ SAME_FOR_ALL_CHANNELS = (
     ops.Maximum,
     ops.Mul,
     ops.Relu,
+    ops.RoundToGrid,
     ops.Sub,
     ops.ToFloat,
     ops.TorchSign,

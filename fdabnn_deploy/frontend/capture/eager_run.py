@@ -31,6 +31,8 @@ _LIBRARIES = (
     __file__,
     str(Path(__file__).with_name("python_values.py")),
 )
+_SMALL = 2**16
+"""Values of a tensor that may count calls."""
 _STANDARD = sysconfig.get_path("stdlib")
 INPUT = "the input"
 TO_PYTHON = frozenset({
@@ -82,48 +84,105 @@ class Rehearsal:
 
     Attributes:
         reads: the values that were taken into Python, in their order.
-        again: the same of a second run on the same input, where the first one took any.
+        changing: parameters, buffers and other tensors that have other values after a second run than after the first.
+        counters: numbers that do, such as `self.calls`: module path, attribute, and value.
+        written: positions of reads whose NumPy array forward() wrote into, and so into the tensor.
         error: what forward() raised.
         place: where it did.
     """
 
     reads: tuple[Read, ...] = ()
-    again: tuple[Read, ...] = ()
+    changing: frozenset[str] = frozenset()
+    counters: tuple[tuple[str, str, float], ...] = ()
+    written: tuple[int, ...] = ()
     error: BaseException | None = None
     place: Place | None = None
 
-    @property
-    def changed(self) -> tuple[int, ...]:
-        """The positions of reads that the second run answers differently: forward() changes what they look at."""
-        if len(self.reads) != len(self.again):
-            return ()
-        pairs = enumerate(zip(self.reads, self.again, strict=True))
-        return tuple(position for position, (first, second) in pairs if not _same(first.value, second.value))
-
 
 def rehearse(module: torch.nn.Module, example: torch.Tensor) -> Rehearsal:
-    """Runs a copy of a module on a copy of an input, twice where values are taken into Python."""
+    """Runs a copy of a module on a copy of an input, twice where values are taken into Python or something changes."""
     try:
         own = copy_module(module, "the model")
     except UsageError:
         own = module
-    runs: list[tuple[Read, ...]] = []
-    while len(runs) < 2 and (not runs or runs[0]):
+    states, watches = [_State(own)], list[_Watch]()
+    while len(watches) < 2 and (not watches or watches[0].reads or states[-1].changes(states[-2])):
         given = example.clone()
-        watch = _Watch(own, given)
+        watches.append(_Watch(own, given))
         try:
-            with torch.no_grad(), watch:
+            with torch.no_grad(), watches[-1]:
                 own(given)
         except Exception as error:  # noqa: BLE001 - whatever the user's code raises is the evidence
-            if runs:
+            if len(watches) > 1:
                 break
-            return Rehearsal(tuple(watch.reads), (), error, place_of(error.__traceback__, watch.names))
-        runs.append(tuple(watch.reads))
-    return Rehearsal(runs[0], runs[1] if len(runs) > 1 else ())
+            place = place_of(error.__traceback__, watches[0].names)
+            return Rehearsal(tuple(watches[0].reads), error=error, place=place)
+        states.append(_State(own))
+    first = watches[0]
+    if len(states) < 3:
+        return Rehearsal(tuple(first.reads), written=first.written())
+    changing = states[2].changes(states[1])
+    return Rehearsal(
+        reads=tuple(first.reads),
+        changing=frozenset(changing),
+        counters=states[2].counters(states[1], states[0]),
+        written=first.written(),
+    )
 
 
-def _same(a: Any, b: Any) -> bool:
-    return np.array_equal(np.asarray(a), np.asarray(b), equal_nan=np.asarray(a).dtype.kind == "f")
+class _State:
+    """The small tensors that a module keeps, and its numbers: what counts calls.
+
+    Attributes:
+        tensors: by `module.name`.
+        numbers: by `module:attribute`.
+    """
+
+    def __init__(self, module: torch.nn.Module) -> None:
+        self.tensors = {
+            name: tensor.detach().clone()
+            for name, tensor in _kept(module).items()
+            if tensor.numel() <= _SMALL
+        }
+        self.numbers: dict[str, float] = {}
+        for path, child in module.named_modules():
+            for name, value in vars(child).items():
+                if isinstance(value, int | float) and not isinstance(value, bool):
+                    self.numbers[f"{path}:{name}"] = value
+
+    def changes(self, before: _State) -> list[str]:
+        """The names of what is not as it was."""
+        tensors = [
+            name
+            for name, tensor in self.tensors.items()
+            if name not in before.tensors or not _same(tensor, before.tensors[name])
+        ]
+        return tensors + [name for name, value in self.numbers.items() if before.numbers.get(name) != value]
+
+    def counters(self, before: _State, first: _State) -> tuple[tuple[str, str, float], ...]:
+        """The numbers that are not as they were before: module path, attribute, and the value that they had first."""
+        found = []
+        for name in self.changes(before):
+            if name in self.numbers:
+                path, _, attribute = name.rpartition(":")
+                found.append((path, attribute, first.numbers.get(name, 0)))
+        return tuple(found)
+
+
+def _kept(module: torch.nn.Module) -> dict[str, torch.Tensor]:
+    """Parameters, buffers, and other tensors among the attributes of modules."""
+    kept = dict((*module.named_parameters(), *module.named_buffers()))
+    for path, child in module.named_modules():
+        for name, value in vars(child).items():
+            if isinstance(value, torch.Tensor):
+                kept[f"{path}.{name}" if path else name] = value
+    return kept
+
+
+def _same(a: torch.Tensor, b: torch.Tensor) -> bool:
+    if a.shape != b.shape or a.dtype != b.dtype:
+        return False
+    return torch.equal(torch.nan_to_num(a), torch.nan_to_num(b))
 
 
 def is_users(trace: TracebackType | None) -> bool:
@@ -174,11 +233,8 @@ class _Watch(TorchFunctionMode):
         super().__init__()
         self.names = module_names(module)
         self.reads: list[Read] = []
-        self._stored = {
-            tensor.data_ptr(): name
-            for name, tensor in (*module.named_parameters(), *module.named_buffers())
-            if tensor.numel()
-        }
+        self._arrays: list[tuple[int, Any]] = []
+        self._stored = {tensor.data_ptr(): name for name, tensor in _kept(module).items() if tensor.numel()}
         self._origins = WeakTensorKeyDictionary()
         self._origins[example] = frozenset({INPUT})
 
@@ -191,10 +247,19 @@ class _Watch(TorchFunctionMode):
         result = func(*args, **(kwargs or {}))
         if name in TO_PYTHON and tensors:
             place = _place(_frames(), self.names)
+            if isinstance(result, np.ndarray):
+                self._arrays.append((len(self.reads), result))
             self.reads.append(Read(name, users_line(), copy.copy(result), tuple(sorted(origins)), place))
         for tensor in (*_tensors(result), *(tensors[:1] if _writes(name) else [])):
             self._origins[tensor] = origins
         return result
+
+    def written(self) -> tuple[int, ...]:
+        """The positions of reads whose array was written afterwards."""
+        pairs = ((position, array, self.reads[position].value) for position, array in self._arrays)
+        return tuple(
+            p for p, now, then in pairs if not np.array_equal(now, then, equal_nan=now.dtype.kind == "f")
+        )
 
     def _origin(self, tensor: torch.Tensor) -> frozenset[str]:
         known: frozenset[str] | None = self._origins.get(tensor)

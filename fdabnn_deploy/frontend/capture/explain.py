@@ -9,10 +9,10 @@ import torch
 
 from fdabnn_deploy.errors import ModelRefusedError
 from fdabnn_deploy.frontend.capture.eager_run import INPUT, Read, Rehearsal, module_names, place_of
+from fdabnn_deploy.frontend.capture.python_reads import TRUTHS
 from fdabnn_deploy.frontend.checkpoint.unwrap import shorten
 
 _MOST_READS = 8
-_TRUTHS = ("__bool__", "equal", "allclose", "is_nonzero")
 _UNKNOWN_OUTPUT = re.compile(r"Found <class '([^']+)'> in output, which is not a known type")
 
 
@@ -34,17 +34,34 @@ def refuse_rehearsal(found: Rehearsal, shape: tuple[int, ...]) -> None:
         )
 
 
-def refuse_reads(reads: Sequence[Read]) -> None:
+def refuse_counters(names: Sequence[str]) -> None:
     """Does nothing where there are none.
 
     Args:
+        names: of numbers on modules that forward() changes, and on which the network depends.
+
+    Raises:
+        ModelRefusedError: their names.
+    """
+    if names:
+        raise ModelRefusedError(
+            f"the model computes something else when {shorten(names)} has another value, which forward() changes at every call; a file "
+            "keeps no state: use a number that stays"
+        )
+
+
+def refuse_reads(found: Rehearsal, reads: Sequence[Read]) -> None:
+    """Does nothing where there are none.
+
+    Args:
+        found: what happened when it was run.
         reads: values that were taken into Python and decide what is computed.
 
     Raises:
         ModelRefusedError: all their statements.
     """
     if reads:
-        raise _listed(_distinct(reads))
+        raise _listed(found, _distinct(reads))
 
 
 def explain(
@@ -60,9 +77,13 @@ def explain(
     """
     place = place_of(error.__traceback__, module_names(module))
     source = "" if place is None else place.source
-    here = [read for read in found.reads if source and read.place is not None and read.place.source == source]
+    here = [
+        read
+        for read in found.reads
+        if source and read.place is not None and read.place.source == source and INPUT in read.origins
+    ]
     if here:
-        return _listed(_distinct(here))
+        return _listed(found, _distinct(here))
     returned = _UNKNOWN_OUTPUT.search(str(error))
     if returned:
         return ModelRefusedError(
@@ -82,8 +103,8 @@ def _distinct(reads: Iterable[Read]) -> list[Read]:
     return list({(read.function, read.place): read for read in reads}.values())
 
 
-def _listed(reads: Sequence[Read]) -> ModelRefusedError:
-    lines = [_describe(read) for read in reads[:_MOST_READS]]
+def _listed(found: Rehearsal, reads: Sequence[Read]) -> ModelRefusedError:
+    lines = [_describe(found, read) for read in reads[:_MOST_READS]]
     if len(reads) > _MOST_READS:
         lines.append(f"and {len(reads) - _MOST_READS} more")
     if len(lines) == 1:
@@ -91,12 +112,17 @@ def _listed(reads: Sequence[Read]) -> ModelRefusedError:
     return ModelRefusedError("\n  ".join(["the model cannot be traced:", *lines]))
 
 
-def _describe(read: Read) -> str:
+def _describe(found: Rehearsal, read: Read) -> str:
     of = INPUT if INPUT in read.origins else shorten(read.origins) or "constants"
     where = read.place or "in a library"
+    if read in [found.reads[position] for position in found.written]:
+        return (
+            f"the NumPy array of a tensor computed from {of} is written {where}, which changes the tensor, too; write it with "
+            "PyTorch's own functions"
+        )
     if read.function in ("numpy", "__array__", "tolist"):
         what = f"a tensor computed from {of} leaves PyTorch ({read.function})"
-    elif read.function in _TRUTHS:
+    elif read.function in TRUTHS:
         what = f"a branch on the value of a tensor computed from {of}"
     else:
         what = f"the value of a tensor computed from {of} is taken into Python ({read.function})"

@@ -13,6 +13,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree
 from torch.utils.weak import WeakTensorKeyDictionary
 
+from fdabnn_deploy.errors import ModelRefusedError
 from fdabnn_deploy.frontend.capture.traced_value import arguments, function_name
 
 _FUNCTIONS = ("softmax", "log_softmax", "_softmax", "_log_softmax")
@@ -44,7 +45,13 @@ def leave_out_softmax(module: torch.nn.Module) -> None:
     forward.__signature__ = inspect.signature(kind.forward)  # type: ignore[attr-defined]
     names = {"__module__": kind.__module__, "__qualname__": kind.__qualname__, "forward": forward}
     # A class of its own, and not a function on the module, is what copies of the module have as well.
-    module.__class__ = type(kind.__name__, (kind,), names)
+    try:
+        module.__class__ = type(kind.__name__, (kind,), names)
+    except TypeError as error:
+        raise ModelRefusedError(
+            f"the softmax that the network ends with cannot be left out: no class can be derived from {kind.__name__} ({error}); return "
+            "the scores that it reads, which rank the classes alike"
+        ) from None
 
 
 class _Scores(TorchFunctionMode):
@@ -64,7 +71,8 @@ class _Scores(TorchFunctionMode):
                 # PyTorch's choice where none is given.
                 dim = 0 if result.dim() in (0, 1, 3) else 1
             if _over_classes(dim, result.dim()):
-                self.scores[result] = args[0]
+                # A copy: what it was computed from may be written afterwards.
+                self.scores[result] = args[0].clone()
         return result
 
 

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from fdabnn_deploy.errors import ModelRefusedError
 from fdabnn_deploy.frontend.capture import capture
 from fdabnn_deploy.frontend.capture.function_module_testing import FunctionModule
 from fdabnn_deploy.ir import ops
@@ -56,3 +57,29 @@ def test_scores_of_each_pixel_and_of_several_outputs() -> None:
 
 def test_it_stays_where_nobody_asks() -> None:
     assert capture(FunctionModule(lambda x: F.softmax(x, 1)).eval(), (10,)).graph.nodes_of(ops.Softmax)
+
+
+def test_what_it_reads_is_kept_as_it_was() -> None:
+    def written_afterwards(x: Tensor) -> Tensor:
+        y = x * 2
+        p = y.softmax(1)
+        y.neg_()
+        return p
+
+    module = FunctionModule(written_afterwards).eval()
+    captured = capture(module, (10,), without_softmax=True)
+    assert torch.equal(module(X), X * 2)
+    assert torch.equal(captured.module(X), X * 2)
+
+
+def test_a_class_that_nothing_can_be_derived_from() -> None:
+    class Base(nn.Module):
+        def __init_subclass__(cls, tag: int) -> None:
+            super().__init_subclass__()
+
+    class Net(Base, tag=1):
+        def forward(self, x: Tensor) -> Tensor:
+            return x.softmax(1)
+
+    with pytest.raises(ModelRefusedError, match="no class can be derived from Net"):
+        capture(Net().eval(), (10,), without_softmax=True)

@@ -40,6 +40,7 @@ class Lowering:
     Attributes:
         nodes: so far.
         stacked: by tensors that were stacked from others, those, and along which dimension.
+        images: by sequences [N, C, L] that were made from images of one row, those.
     """
 
     def __init__(self) -> None:
@@ -53,6 +54,7 @@ class Lowering:
         self._integers: dict[str, Limits | None] = {}
         self._single: set[str] = set()
         self.stacked: dict[str, tuple[list[Tensor], int]] = {}
+        self.images: dict[str, Tensor] = {}
 
     def at(self, module: str, source: str, text: str = "") -> None:
         """Says which call the nodes added from now on come from: module path, `file:line`, and the statement there."""

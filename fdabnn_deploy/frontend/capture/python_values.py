@@ -28,6 +28,7 @@ from torch.utils import _pytree
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from fdabnn_deploy.frontend.capture.eager_run import TO_PYTHON, Line, Read, users_line
+from fdabnn_deploy.frontend.capture.python_reads import TEXT, NewReadError
 
 _GET = torch.Tensor.data.__get__  # type: ignore[attr-defined]
 _SET = torch.Tensor.data.__set__  # type: ignore[attr-defined]
@@ -39,11 +40,16 @@ def python_values(module: torch.nn.Module, reads: Sequence[Read]) -> Iterator[No
 
     Args:
         module: its attributes have their old values afterwards.
-        reads: what the calls that take values into Python return. One that is not among them, on a branch that was not taken then, gets
-            the value for 1.
+        reads: what the calls that take values into Python return. One that is not among them stands on a branch that was not taken then.
     """
     forward = module.forward
     before = {child: dict(vars(child)) for child in module.modules()}
+    containers = [
+        (value, copy.copy(value))
+        for attributes in before.values()
+        for name, value in attributes.items()
+        if isinstance(value, dict | list) and not name.startswith("_")
+    ]
     # What is put on a parameter, such as `weight.org`, is not on the tensor that stands for it in a trace.
     added = {name: dict(vars(tensor)) for name, tensor in module.named_parameters() if vars(tensor)}
 
@@ -65,6 +71,9 @@ def python_values(module: torch.nn.Module, reads: Sequence[Read]) -> Iterator[No
         for child, attributes in before.items():
             vars(child).clear()
             vars(child).update(attributes)
+        for container, content in containers:
+            container.clear()
+            container.extend(content) if isinstance(container, list) else container.update(content)
 
 
 class _Followed(TorchFunctionMode):
@@ -75,13 +84,17 @@ class _Followed(TorchFunctionMode):
         self._answers: dict[tuple[str, Line], deque[Any]] = defaultdict(deque)
         for read in reads:
             self._answers[read.function, read.line].append(read.value)
+            if read.function == "tolist":
+                # Tensors without values make a list item by item.
+                self._answers["item", read.line].extend(np.asarray(read.value).reshape(-1).tolist())
         self._assigned = WeakTensorKeyDictionary()
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         if func == _SET:
-            self._assigned[args[0]] = self.current(args[1])
+            # A tensor of its own: a later assignment to the value's own `.data` is not one to this.
+            self._assigned[args[0]] = self.current(args[1]).detach()
             return None
         args, kwargs = self.current((args, kwargs or {}))
         if func == _GET:
@@ -89,7 +102,11 @@ class _Followed(TorchFunctionMode):
         name = getattr(func, "__name__", "")
         if name in TO_PYTHON:
             waiting = self._answers[name, users_line()]
-            return copy.copy(waiting.popleft()) if waiting else _value_for_one(name, args[0])
+            if not waiting and name == TEXT:
+                return ""
+            if not waiting:
+                raise NewReadError(f"{name} at {users_line()}")
+            return copy.copy(waiting.popleft())
         return func(*args, **kwargs)
 
     def current(self, items: Any) -> Any:
@@ -97,20 +114,5 @@ class _Followed(TorchFunctionMode):
         return _pytree.tree_map_only(torch.Tensor, self._latest, items)
 
     def _latest(self, tensor: torch.Tensor) -> torch.Tensor:
-        while tensor in self._assigned:
-            tensor = self._assigned[tensor]
-        return tensor
-
-
-def _value_for_one(function: str, tensor: torch.Tensor) -> Any:
-    """The result of a function that takes values into Python, of a tensor of ones."""
-    ones = np.ones(tuple(tensor.shape), np.float32)
-    results = {
-        "numpy": ones,
-        "__array__": ones,
-        "tolist": ones.tolist(),
-        "item": 1.0,
-        "__float__": 1.0,
-        "__format__": "1",
-    }
-    return results.get(function, 1)
+        latest: torch.Tensor = self._assigned.get(tensor, tensor)
+        return latest

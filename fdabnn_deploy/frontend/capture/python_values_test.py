@@ -28,6 +28,9 @@ class Layer(nn.Module):
         self.register_buffer("count", torch.zeros(1))
         self.full = self.conv.weight.detach().clone()
         self.conv.weight.org = self.conv.weight.detach() * 2  # type: ignore[attr-defined]
+        self.register_buffer("two", torch.tensor([3.0, -4.0]))
+        self.cache: dict[str, Tensor] = {}
+        self.listed: list[Any] = [None]
         self.calls = 0
         self.kept: Any = None
         self.code = forward
@@ -130,15 +133,41 @@ def debugs(layer: Any, x: Tensor) -> Any:
         raise ValueError("not a number")
     assert y.abs().max() < 1e6
     if y.mean() > 100:
-        print("large", y.mean().item(), y.numpy())
-    layer.kept = (y.mean().item(), f"{y.std():.3f}", y.flatten().tolist(), y.numpy())
+        print(f"large: {y.mean():.3f}")
+    layer.kept = (f"{y.std():.3f}", y)
     return y
+
+
+def swaps(layer: Any, x: Tensor) -> Any:
+    a, b = x * 1, x * 2 - 1
+    a.data, b.data = b, a
+    b.data = x * -3
+    return layer.conv(a) + 2 * layer.conv(b)
+
+
+def assigned_to_itself(layer: Any, x: Tensor) -> Any:
+    x.data = x.contiguous()
+    layer.conv.weight.data = layer.conv.weight.float()
+    return layer.conv(x)
+
+
+def cached(layer: Any, x: Tensor) -> Any:
+    if "weight" not in layer.cache:
+        layer.cache["weight"] = torch.sign(layer.conv.weight)
+        layer.listed[0] = layer.cache["weight"] * 2
+    return F.conv2d(x, layer.cache["weight"]) + F.conv2d(x, layer.listed[0])
+
+
+def listed_numbers(layer: Any, x: Tensor) -> Any:
+    scale = layer.two.tolist()
+    return layer.conv(x) * scale[0] + scale[1]
 
 
 IDIOMS = [
     assigned_to_an_activation, read_of_an_activation, mended_through_data, assigned_to_a_weight, clamped_through_data, copied_into_a_weight,
     attribute_of_a_parameter, attribute_made_on_first_use, branch_on_a_buffer, branch_on_a_parameter, percentile_by_numpy, signs_by_numpy,
-    loop_by_a_number, counts, keeps, debugs,
+    loop_by_a_number, counts, keeps, debugs, swaps,
+    assigned_to_itself, cached, listed_numbers,
 ]  # fmt: skip
 
 
@@ -152,6 +181,8 @@ def test_what_is_written_outside_of_a_trace_is_followed_and_leaves_no_mark(
     captured = capture(own, SHAPE)
     assert all(torch.equal(value, before[name]) for name, value in own.state_dict().items())
     assert vars(own) == attributes
+    assert own.cache == {}
+    assert own.listed == [None]
     assert sorted(vars(own.conv.weight)) == ["org"]
     x = torch.randn(5, *SHAPE, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
@@ -167,6 +198,45 @@ def depends_on_a_count(layer: Any, x: Tensor) -> Any:
     return layer.conv(x) * layer.count.item()
 
 
+def far_threshold(layer: Any, x: Tensor) -> Any:
+    return layer.conv(x / 255 if float(x.abs().max()) > 127 else x)
+
+
+def window(layer: Any, x: Tensor) -> Any:
+    count = int((x.abs() > 3).sum())
+    return layer.conv(x) if count < 5 else -layer.conv(x)
+
+
+def list_of_the_input(layer: Any, x: Tensor) -> Any:
+    return layer.conv(x) if max(x.flatten().tolist()) < 4 else x
+
+
+def late_count(layer: Any, x: Tensor) -> Any:
+    layer.count += 1
+    return layer.conv(-x if int(layer.count) > 20 else x)
+
+
+def late_count_of_a_tensor(layer: Any, x: Tensor) -> Any:
+    layer.count += 1
+    return layer.conv(-x) if layer.count > 1000 else layer.conv(x)
+
+
+def late_number(layer: Any, x: Tensor) -> Any:
+    layer.calls += 1
+    return layer.conv(-x) if layer.calls > 100 else layer.conv(x)
+
+
+def two_branches(layer: Any, x: Tensor) -> Any:
+    flag = bool(x.sum() > 1)
+    return layer.conv(-x) if flag and bool(x.max() > 2) else layer.conv(x)
+
+
+def writes_an_array(layer: Any, x: Tensor) -> Any:
+    array = layer.conv.weight.detach().numpy()
+    array[:] = np.abs(array)
+    return layer.conv(x)
+
+
 def fails_in_a_library(layer: Any, x: Tensor) -> Any:
     return layer.conv(x) if x.sum() == 0 else x.view(7)
 
@@ -174,6 +244,14 @@ def fails_in_a_library(layer: Any, x: Tensor) -> Any:
 @pytest.mark.parametrize(("forward", "reason"), [
     (depends_on_the_input, r"computed from the input is taken into Python .__float__. in module 'the model itself' at python_values"),
     (depends_on_a_count, r"from count is taken into Python .item. .*and forward\(\) changes that value at every call"),
+    (far_threshold, r"taken into Python .__float__."),
+    (window, r"taken into Python .__int__."),
+    (list_of_the_input, r"leaves PyTorch .tolist."),
+    (late_count, r"from count is taken into Python .__int__.*changes that value at every call"),
+    (late_count_of_a_tensor, r"a branch on the value of a tensor computed from count .*changes that value at every call"),
+    (late_number, r"when calls has another value, which forward\(\) changes at every call"),
+    (two_branches, r"a branch on the value of a tensor computed from the input"),
+    (writes_an_array, r"the NumPy array of a tensor computed from conv.weight is written"),
     (fails_in_a_library, r"a branch on the value of a tensor computed from the input.*x\.sum\(\) == 0"),
 ])  # fmt: skip
 def test_values_that_decide_what_is_computed_are_refused(

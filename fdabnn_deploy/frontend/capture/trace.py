@@ -18,8 +18,8 @@ from torch.export.graph_signature import OutputKind, TensorArgument
 
 from fdabnn_deploy.errors import ModelRefusedError
 from fdabnn_deploy.frontend.capture.eager_run import Read, module_names, rehearse
-from fdabnn_deploy.frontend.capture.explain import explain, refuse_reads, refuse_rehearsal
-from fdabnn_deploy.frontend.capture.python_reads import deciding_reads
+from fdabnn_deploy.frontend.capture.explain import explain, refuse_counters, refuse_reads, refuse_rehearsal
+from fdabnn_deploy.frontend.capture.python_reads import deciding_counters, deciding_reads
 from fdabnn_deploy.frontend.capture.python_values import python_values
 from fdabnn_deploy.frontend.capture.traced_value import CAPTURE_BATCH, writes
 
@@ -68,7 +68,8 @@ def trace(module: torch.nn.Module, input_shape: Sequence[int]) -> Traced:
             program = export(found.reads)
         except Exception as error:
             raise explain(module, found, shape, error) from error
-        refuse_reads(deciding_reads(found, program, export, module_names(module)))
+        refuse_reads(found, deciding_reads(found, program, export, module_names(module)))
+        refuse_counters(deciding_counters(found, program, partial(export, found.reads), module))
     return Traced(program, tuple(_outputs(program)))
 
 

@@ -100,7 +100,7 @@ def find_factory(spec: str) -> Any:
             else ""
         )
         raise UsageError(f"--model {spec}: there is no module '{error.name}'{where}") from None
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise UsageError(f"--model {spec}: importing {module_name} failed: {_brief(error)}") from error
     finally:
         sys.path.remove(here)
@@ -158,7 +158,7 @@ def _call(factory: Any, what: str, args: Mapping[str, Any], blame: type[FdabnnEr
         module = factory(**args)
     except FdabnnError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise blame(f"{what} failed with {dict(args) or 'its default arguments'}: {_brief(error)}") from error
     if not isinstance(module, nn.Module):
         raise blame(f"{what} gave a {type(module).__name__}, not a torch.nn.Module")

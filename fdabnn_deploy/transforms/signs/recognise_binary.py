@@ -91,6 +91,7 @@ class Binary:
 
 
 _SUMS: tuple[type[Op], ...] = (ops.Affine, ops.Add, ops.Sub)
+_ROUNDINGS = 8 * float(np.finfo(np.float32).eps)
 _BINARISE = "binarise activations to -1 and +1 and train on"
 
 
@@ -103,7 +104,9 @@ def judge(graph: Graph, node: Node) -> tuple[Verdict, Binary | None]:
     if values is None:
         half = "weights" if isinstance(weight, BinaryWeight) else ""
         return Verdict(node.name, 0, *_no_sign(graph, source, weight), half=half), None
-    if np.ptp(np.abs(values.scale)) or not values.scale[0]:
+    sizes = np.abs(values.scale)
+    # Values that float32 has rounded give magnitudes that differ by roundings.
+    if np.ptp(sizes) > _ROUNDINGS * sizes.max() or not sizes.min():
         return Verdict(node.name, 0, *_other_values(values.scale)), None
     source = values.sign
     if isinstance(weight, str):

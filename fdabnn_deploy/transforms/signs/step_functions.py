@@ -120,7 +120,17 @@ class _Search:
             return None
         if isinstance(node.op, ops.TorchSign):
             return _regions(node, (computed[0],), np.zeros((), np.float32), self.graph.shape(node.name))
+        if isinstance(node.op, ops.RoundToGrid):
+            return self._rounded(node, node.op)
         return self._compared(node) if isinstance(node.op, ops.Compare) else None
+
+    def _rounded(self, node: Node, op: ops.RoundToGrid) -> Step | None:
+        """`round(clamp(x, 0, 1))`: 0 up to 1/2, which rounds to even, and 1 above."""
+        clamp = self.graph[node.inputs[0]]
+        if not isinstance(clamp.op, ops.Clamp) or (clamp.op.low, clamp.op.high, op.exponent) != (0.0, 1.0, 0):
+            return None
+        ones = np.ones((1,) * len(self.graph.shape(node.name)), dtype=np.float32)
+        return Step((clamp.inputs[0],), np.full((), 0.5, np.float32), (0 * ones, 0 * ones, ones))
 
     def _composed(self, node: Node, first: Step) -> Step | None:
         """The operator in each region; None where it is constant in none."""

@@ -77,13 +77,17 @@ def conv1d(
 
 def as_image(lowering: Lowering, x: Value) -> Tensor:
     """A sequence [N, C, L] as an image of one row."""
+    if isinstance(x, Tensor) and x.name in lowering.images:
+        return lowering.images[x.name]
     channels, length = x.shape[-2:] if isinstance(x, Tensor) else x.value.shape[-2:]
     return lowering.add(ops.Reshape((channels, 1, length)), [x], "reshape")
 
 
 def as_sequence(lowering: Lowering, x: Tensor) -> Tensor:
     """The row of an image as a sequence."""
-    return lowering.add(ops.Reshape((x.shape[1], x.shape[3])), [x], "reshape")
+    sequence = lowering.add(ops.Reshape((x.shape[1], x.shape[3])), [x], "reshape")
+    lowering.images[sequence.name] = x
+    return sequence
 
 
 def _convolution(

@@ -32,6 +32,8 @@ def matmul(lowering: Lowering, node: torch.fx.Node, x: Value, weight: Value) -> 
 @lowers("addmm")
 def addmm(lowering: Lowering, node: torch.fx.Node, bias: Value, x: Value, weight: Value) -> Tensor:
     """`bias + x @ w` with constant bias [O] and w [C, O]."""
+    if any(node.kwargs.get(name, 1) != 1 for name in ("alpha", "beta")):
+        raise refuse(node, "'addmm' with alpha or beta is not supported", "multiply explicitly")
     return _dense(lowering, node, x, _transposed(node, weight), bias)
 
 

@@ -24,7 +24,7 @@ def numbers(*shape: int, seed: int = 0) -> Tensor:
 
 
 CONSTANT: dict[Any, Tensor] = {
-    shape: numbers(*shape) for shape in ((1, 1, 6, 1), (1, 5), (1, 6, 4), (3, 4), (4, 3), (5, 4))
+    shape: numbers(*shape) for shape in ((8, 4, 3), (1, 1, 6, 1), (1, 5), (1, 6, 4), (3, 4), (4, 3), (5, 4))
 }
 CONSTANT |= {8: numbers(8), 5: numbers(5)}
 
@@ -103,6 +103,9 @@ RULES: list[tuple[str, Callable[[Tensor], Any] | nn.Module, tuple[int, ...]]] = 
     ("bilinear", lambda x: F.interpolate(x, scale_factor=2, mode="bilinear"), IMAGE),
     ("bilinear, 3 and 4 times", lambda x: F.interpolate(x, size=(18, 32), mode="bilinear"), IMAGE),
     ("bilinear of one row", lambda x: F.interpolate(x, scale_factor=(5, 2), mode="bilinear"), (2, 1, 3)),
+    ("bilinear from one pixel", lambda x: F.interpolate(x.mean((2, 3), keepdim=True), size=(6, 4), mode="bilinear"), IMAGE),
+    ("minimum", lambda x: torch.minimum(x, -2 * x), SEQUENCE),
+    ("padded sequence", lambda x: F.conv1d(F.pad(torch.where(x < 0, -1.0, 1.0), (2, 0)), CONSTANT[8, 4, 3].sign()), SEQUENCE),
     ("conv_transpose2d", nn.ConvTranspose2d(4, 3, 2, 2), IMAGE),
     ("conv_transpose2d 3x3", nn.ConvTranspose2d(4, 3, 3, 2, 1, 1), IMAGE),
     ("conv_transpose2d 4x4", nn.ConvTranspose2d(4, 3, 4, 2, 1, bias=False), IMAGE),
@@ -139,6 +142,9 @@ def test_a_rule_computes_what_pytorch_computes(
     (lambda x: torch.roll(x, 1), SEQUENCE, "moves values from image to image"),
     (lambda x: F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=True), IMAGE, "with align_corners=True is not"),
     (lambda x: F.interpolate(x, size=(7, 8), mode="bilinear"), IMAGE, "6x8 to 7x8 is not supported"),
+    (nn.Upsample(scale_factor=3.3), (3, 3, 3), "upsampling 3x3 to 9x9 is not supported"),
+    (nn.Upsample(scale_factor=2.2, mode="bilinear"), (3, 4, 4), "upsampling of 4x4 to 8x8"),
+    (lambda x: torch.rsub(x, 3, alpha=2), TOKENS, "'rsub' with alpha"),
     (lambda x: torch.einsum("bchw,bkhw->bck", x, x), IMAGE, "einsum 'bchw,bkhw->bck' is not supported"),
     (lambda x: x.view(-1, 4), TOKENS, "an output has rows of several images"),
     (lambda x: x.view(-1, 4).mean(1), TOKENS, "operator 'mean' on rows of several images"),

@@ -188,9 +188,18 @@ def binary(lowering: Lowering, node: torch.fx.Node, a: Any, b: Any, *settings: A
     return lowering.add(op, [as_value(a), as_value(b)], name)
 
 
+@lowers("minimum")
+def minimum(lowering: Lowering, node: torch.fx.Node, a: Any, b: Any) -> Tensor:
+    """The smaller value of each pair: the larger one of the negated ones, negated."""
+    negated = [lowering.add(ops.Unary("neg"), [as_value(x)], "neg") for x in (a, b)]
+    return lowering.add(ops.Unary("neg"), [lowering.add(ops.Maximum(), negated, "maximum")], "minimum")
+
+
 @lowers("rsub")
 def reversed_sub(lowering: Lowering, node: torch.fx.Node, a: Any, b: Any, *settings: Any) -> Tensor:
     """`b - a`."""
+    if {node.kwargs.get("alpha", 1), *settings} - {1}:
+        raise refuse(node, "'rsub' with alpha is not supported", "multiply explicitly")
     return lowering.add(ops.Sub(), [as_value(b), as_value(a)], "sub")
 
 

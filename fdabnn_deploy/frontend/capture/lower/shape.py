@@ -156,6 +156,15 @@ def pad(lowering: Lowering, node: torch.fx.Node, x: Tensor, amounts: Any, *setti
     positive = tuple((max(before, 0), max(after, 0)) for before, after in pads[1:])
     if all(p == (0, 0) for p in positive):
         return x
+    if rank == 3 and positive[0] == (0, 0):
+        # As an image of one row, as its convolution reads it.
+        image = lowering.images.get(x.name) or lowering.add(
+            Reshape((x.shape[1], 1, x.shape[2])), [x], "reshape"
+        )
+        padded = lowering.add(Pad(((0, 0), (0, 0), positive[1]), fill), [image], "pad")
+        sequence = lowering.add(Reshape((x.shape[1], padded.shape[3])), [padded], "reshape")
+        lowering.images[sequence.name] = padded
+        return sequence
     return lowering.add(Pad(positive, fill), [x], "pad")
 
 

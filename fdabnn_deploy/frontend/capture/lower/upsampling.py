@@ -31,7 +31,7 @@ def pixel_shuffle(lowering: Lowering, node: torch.fx.Node, x: Tensor, factor: in
 def upsample_nearest(lowering: Lowering, node: torch.fx.Node, x: Tensor, *settings: Any) -> Tensor:
     """Nearest neighbours, a whole number of times as many in height and width: there both functions take the same ones."""
     height, width = (int(size) for size in node.meta["val"].shape[2:])
-    if height % x.shape[2] or width % x.shape[3]:
+    if height % x.shape[2] or width % x.shape[3] or _fractional(node, x, (height, width), settings):
         raise refuse(
             node,
             f"upsampling {x.shape[2]}x{x.shape[3]} to {height}x{width} is not supported",
@@ -51,7 +51,7 @@ def upsample_bilinear(
     """
     height, width = (int(d) for d in node.meta["val"].shape[2:])
     factors = (height // x.shape[2], width // x.shape[3])
-    if align_corners or height % x.shape[2] or width % x.shape[3]:
+    if align_corners or height % x.shape[2] or width % x.shape[3] or _fractional(node, x, (height, width), _):
         raise refuse(
             node,
             f"bilinear upsampling of {x.shape[2]}x{x.shape[3]} to {height}x{width}"
@@ -69,11 +69,19 @@ def upsample_bilinear(
     smooth = ops.TrainedConv2d(literal(np.ascontiguousarray(weight)), None, (1, 1), pads, (1, 1), channels)
     y = lowering.add(smooth, [near], "interpolated")
     rows, columns = (
-        np.convolve(np.ones(size), window, "same")
+        np.convolve(np.ones(size), window)[len(window) // 2 :][:size]
         for size, window in zip((height, width), windows, strict=True)
     )
     inside = (1 / (rows[:, None] * columns[None, :])).astype(np.float32)
     return lowering.add(ops.Mul(), [y, literal(inside)], "scaled")
+
+
+def _fractional(node: torch.fx.Node, x: Tensor, size: tuple[int, int], settings: Any) -> bool:
+    """Whether PyTorch maps places by a given scale that is not the whole number between the sizes."""
+    scales = [s for item in settings for s in (item if isinstance(item, list | tuple) else [item])]
+    numbers = [float(s) for s in scales if isinstance(s, float)]
+    factors = [size[axis] / x.shape[2 + axis] for axis in (0, 1)]
+    return any(number not in factors for number in numbers)
 
 
 def _triangle(factor: int) -> np.ndarray[Any, np.dtype[np.float64]]:

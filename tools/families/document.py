@@ -1,0 +1,76 @@
+"""The table in docs/families.md."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from fdabnn_deploy.system.files import write_whole
+
+PATH = Path(__file__).resolve().parents[2] / "docs" / "families.md"
+UPDATE = "python tools/families table --update"
+_HEADS = (
+    "in the style of", "what is special", "1-bit layers", "same decisions", "TFLite, bytes", "float, bytes", "time, float = 1",
+    "differing bits",
+)  # fmt: skip
+_REGION = re.compile(r"(?<=<!-- table -->\n).*?(?=<!-- end of table -->)", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One family.
+
+    Attributes:
+        title: of the family.
+        idioms: see `Family`.
+        binary: how many layers are binary, of how many that are meant to be; two for layers with zeros are counted once.
+        expected: how many are meant to be.
+        same: inputs whose decision is that of the trained network.
+        inputs: how many were compared.
+        size: of the TFLite file.
+        float_size: of the TFLite file of the same network in float32.
+        speed: how many times as fast as that the file runs in LiteRT with the delegate, on one thread.
+        differing: bits, on all runtimes.
+    """
+
+    title: str
+    idioms: str
+    binary: int
+    expected: int
+    same: int
+    inputs: int
+    size: int
+    float_size: int
+    speed: float
+    differing: int
+
+
+def table(rows: Sequence[Row]) -> str:
+    """The rows in Markdown."""
+    lines = [
+        (
+            row.title,
+            row.idioms,
+            f"{row.binary} of {row.expected}",
+            f"{row.same} of {row.inputs}",
+            f"{row.size:,}",
+            f"{row.float_size:,}",
+            f"{1 / row.speed:.2f}",
+            str(row.differing),
+        )
+        for row in rows
+    ]
+    head = [_HEADS, ("---", "---", *["---:"] * 6)]
+    return "\n" + "".join(f"| {' | '.join(line)} |\n" for line in (*head, *lines)) + "\n"
+
+
+def write(text: str) -> None:
+    """Puts a table in the place of the one that the document has.
+
+    Raises:
+        NotWrittenError: the document cannot be written.
+    """
+    whole = PATH.read_text(encoding="utf-8")
+    write_whole(PATH, _REGION.sub(lambda _: text, whole).encode())
