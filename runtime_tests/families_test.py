@@ -6,9 +6,10 @@ import re
 from pathlib import Path
 
 import pytest
+
 from families.document import PATH
 from families.exporting import export
-from families.registry import CHECKPOINTS, FAMILIES, Family
+from families.families_list import CHECKPOINTS, FAMILIES, Family
 
 pytestmark = pytest.mark.runtimes
 

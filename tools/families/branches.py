@@ -32,8 +32,8 @@ class ReActMobileBlock(nn.Module):
 
 
 def react_mobilenet() -> nn.Module:
-    """A stem, three blocks, and scores."""
-    blocks = [ReActMobileBlock(*sizes) for sizes in ((16, 32, 1), (32, 32, 2), (32, 32, 1))]
+    """A stem, two blocks, and scores."""
+    blocks = [ReActMobileBlock(*sizes) for sizes in ((16, 32, 1), (32, 32, 2))]
     head = (nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(32, 10))
     return nn.Sequential(nn.Conv2d(3, 16, 3, 2, 1, bias=False), nn.BatchNorm2d(16), *blocks, *head)
 
@@ -59,7 +59,7 @@ class DenseLayer(nn.Module):
 def densenet() -> nn.Module:
     """A stem, two such layers, a reduction, one more, and scores."""
     return nn.Sequential(
-        nn.Conv2d(3, 16, 3, 2, 1, bias=False), nn.BatchNorm2d(16), DenseLayer(16, 16), DenseLayer(32, 16), nn.MaxPool2d(2),
-        nn.BatchNorm2d(48), nn.ReLU(), nn.Conv2d(48, 32, 1, bias=False), DenseLayer(32, 8), nn.BatchNorm2d(40), nn.ReLU(),
+        nn.Conv2d(3, 16, 3, 2, 1, bias=False), nn.BatchNorm2d(16), DenseLayer(16, 16), DenseLayer(32, 8), nn.MaxPool2d(2),
+        nn.BatchNorm2d(40), nn.ReLU(), nn.Conv2d(40, 32, 1, bias=False), DenseLayer(32, 8), nn.BatchNorm2d(40), nn.ReLU(),
         nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(40, 10),
     )  # fmt: skip

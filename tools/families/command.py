@@ -9,7 +9,7 @@ import click
 
 from families import document
 from families.document import Row
-from families.registry import FAMILIES
+from families.families_list import FAMILIES
 from fdabnn_deploy.cli.console import make_console
 from fdabnn_deploy.cli.run import run_command
 from fdabnn_deploy.system.scratch import ScratchFolder

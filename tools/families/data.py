@@ -1,4 +1,4 @@
-"""What the families are trained and compared on: CIFAR-10, and seeded points and sounds of four kinds."""
+"""Inputs to train and to compare the families on: CIFAR-10, and seeded points and sounds of four kinds."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ def points(count: int, seed: int = 0) -> tuple[Tensor, Tensor]:
     ring = flat / flat.norm(dim=1, keepdim=True)
     line = raw[:, :1] * torch.tensor([1.0, 0.0, 0.0]).view(1, 3, 1)
     shapes = torch.stack([sphere, cube, ring, line])[kinds, torch.arange(count)]
-    turns = torch.linalg.qr(torch.randn(count, 3, 3, generator=g))[0]
-    return turns @ shapes + torch.randn(count, 3, 64, generator=g) / 20, kinds
+    rotations = torch.linalg.qr(torch.randn(count, 3, 3, generator=g))[0]
+    return rotations @ shapes + torch.randn(count, 3, 64, generator=g) / 20, kinds
 
 
 def sounds(count: int, seed: int = 0) -> tuple[Tensor, Tensor]:

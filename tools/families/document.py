@@ -31,7 +31,7 @@ class Row:
         inputs: how many were compared.
         size: of the TFLite file.
         float_size: of the TFLite file of the same network in float32.
-        speed: how many times as fast as that the file runs in LiteRT with the delegate, on one thread.
+        time: of the file in LiteRT with the delegate on one thread, where that file takes 1.
         differing: bits, on all runtimes.
     """
 
@@ -43,7 +43,7 @@ class Row:
     inputs: int
     size: int
     float_size: int
-    speed: float
+    time: float
     differing: int
 
 
@@ -57,7 +57,7 @@ def table(rows: Sequence[Row]) -> str:
             f"{row.same} of {row.inputs}",
             f"{row.size:,}",
             f"{row.float_size:,}",
-            f"{1 / row.speed:.2f}",
+            f"{row.time:.2f}",
             str(row.differing),
         )
         for row in rows

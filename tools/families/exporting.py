@@ -11,7 +11,8 @@ import torch
 import fdabnn_deploy
 from families import data
 from families.document import Row
-from families.registry import Family
+from families.families_list import Family
+from fdabnn_deploy.measure.statistics import median, ratio
 
 INPUTS = 200
 
@@ -61,6 +62,6 @@ def measure(family: Family, out: Path, images: str | Path | None) -> Row:
         inputs=report.truth.agreement.images,
         size=file.stat().st_size,
         float_size=profile.baseline.bytes if profile.baseline is not None else 0,
-        speed=pair.speedup or float("nan"),
+        time=ratio(median(pair.model.samples), median(pair.baseline.samples)) or float("nan"),
         differing=sum(row.comparison.differing for row in report.parity),
     )

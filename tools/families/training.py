@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from families import data
-from families.registry import CHECKPOINTS, Family
+from families.families_list import CHECKPOINTS, Family
 
 _IMAGES, _OTHERS, _BATCH, _RATE = 10_000, 4_000, 100, 5e-3
 

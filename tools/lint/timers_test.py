@@ -22,7 +22,10 @@ DURATIONS = {
     "tools/instruction_counts/command.py": "how long the command took",
 }
 STATISTICS_MODULE = "fdabnn_deploy/measure/statistics.py"
-OTHER_STATISTICS = {"fdabnn_deploy/verify/zeros/moved_zeros.py": "values of images, which are not figures"}
+OTHER_STATISTICS = {
+    "fdabnn_deploy/verify/zeros/moved_zeros.py": "values of images, which are not figures",
+    "tools/families/residual.py": "weights, which are not figures",
+}
 
 
 def users(pattern: re.Pattern[str]) -> set[str]:

@@ -37,7 +37,7 @@ _STANDARD = sysconfig.get_path("stdlib")
 INPUT = "the input"
 TO_PYTHON = frozenset({
     "__bool__", "__float__", "__int__", "__index__", "item", "tolist", "numpy", "__array__", "equal", "allclose", "is_nonzero",
-    "__format__",
+    "__format__", "__repr__", "__contains__", "__complex__",
 })  # fmt: skip
 """Functions that take values of a tensor into Python or NumPy."""
 

@@ -20,10 +20,12 @@ from fdabnn_deploy.frontend.capture.eager_run import INPUT, Read, Rehearsal, is_
 Export = Callable[[Sequence[Read]], torch.export.ExportedProgram]
 """Traces a module with these values of what it reads."""
 
-TRUTHS = frozenset({"__bool__", "equal", "allclose", "is_nonzero"})
+TRUTHS = frozenset({"__bool__", "__contains__", "equal", "allclose", "is_nonzero"})
 """Functions that answer yes or no."""
 
-TEXT = "__format__"
+TEXTS = frozenset({"__format__", "__repr__"})
+"""Functions that write a tensor down."""
+
 _MOST_BRANCHES = 4
 _OTHER_COUNTS = (1, 7, 10**6, 10**9 + 7)
 
@@ -46,7 +48,7 @@ def deciding_reads(
     doubtful = [
         position
         for position, read in enumerate(found.reads)
-        if read.function != TEXT and (INPUT in read.origins or found.changing & set(read.origins))
+        if read.function not in TEXTS and (INPUT in read.origins or found.changing & set(read.origins))
     ]
     branches = [position for position in doubtful if found.reads[position].function in TRUTHS]
     deciding = {*(position for position in doubtful if position not in branches), *found.written}

@@ -28,7 +28,7 @@ from torch.utils import _pytree
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from fdabnn_deploy.frontend.capture.eager_run import TO_PYTHON, Line, Read, users_line
-from fdabnn_deploy.frontend.capture.python_reads import TEXT, NewReadError
+from fdabnn_deploy.frontend.capture.python_reads import TEXTS, NewReadError
 
 _GET = torch.Tensor.data.__get__  # type: ignore[attr-defined]
 _SET = torch.Tensor.data.__set__  # type: ignore[attr-defined]
@@ -102,7 +102,7 @@ class _Followed(TorchFunctionMode):
         name = getattr(func, "__name__", "")
         if name in TO_PYTHON:
             waiting = self._answers[name, users_line()]
-            if not waiting and name == TEXT:
+            if not waiting and name in TEXTS:
                 return ""
             if not waiting:
                 raise NewReadError(f"{name} at {users_line()}")
