@@ -17,8 +17,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from fdabnn_deploy.ir.array_types import DoubleArray
 from fdabnn_deploy.ir.graph import Editor, Graph, Node
-from fdabnn_deploy.ir.ops import Affine, Concat, MaxPool2d, Mover, Op, Pad, Sign, TorchSign
+from fdabnn_deploy.ir.ops import Add, Affine, Concat, MaxPool2d, Mover, Op, Pad, Sign, TorchSign
 from fdabnn_deploy.transforms.base import Outcome, until_stable
 from fdabnn_deploy.transforms.signs.two_values import two_values
 
@@ -76,14 +77,25 @@ def _below_scales(graph: Graph, editor: Editor, node: Node, sources: list[Node])
         inner = _add(editor, node, node.op, tuple(values.sign.name for values in known), "of_signs")
         scale = np.concatenate([values.scale for values in known])
         offset = np.concatenate([values.offset for values in known])
-        editor.set(node.name, Affine(scale, offset), (inner,))
+        _write(editor, node, inner, scale, offset)
         return True
     channels = graph.shape(node.name)[1]
     factor, added = float(known[0].scale[0]), float(known[0].offset[0])
     moved = _moved(editor, node, known[0].sign, factor, added, channels)
     if moved:
-        editor.set(node.name, Affine(np.full(channels, factor), np.full(channels, added)), (moved,))
+        _write(editor, node, moved, np.full(channels, factor), np.full(channels, added))
     return bool(moved)
+
+
+def _write(editor: Editor, node: Node, sign: str, scale: DoubleArray, offset: DoubleArray) -> None:
+    """Makes a tensor `scale sign + offset`: one affine, or where that rounds two, each of which is 0 for one of the signs."""
+    minus, plus = offset - scale, offset + scale
+    one = Affine(scale, offset)
+    if np.array_equal(one.offset32 - one.scale32, minus) and np.array_equal(one.offset32 + one.scale32, plus):
+        editor.set(node.name, one, (sign,))
+        return
+    parts = (Affine(-minus / 2, minus / 2), Affine(plus / 2, plus / 2))
+    editor.set(node.name, Add(), tuple(_add(editor, node, part, (sign,), "scaled") for part in parts))
 
 
 def _moved(editor: Editor, node: Node, sign: Node, scale: float, offset: float, channels: int) -> str:

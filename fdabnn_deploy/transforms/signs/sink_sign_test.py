@@ -3,7 +3,19 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fdabnn_deploy.ir.ops import Affine, Concat, MaxPool2d, Op, Pad, Permute, Reshape, Sign, Slice, TorchSign
+from fdabnn_deploy.ir.ops import (
+    Add,
+    Affine,
+    Concat,
+    MaxPool2d,
+    Op,
+    Pad,
+    Permute,
+    Reshape,
+    Sign,
+    Slice,
+    TorchSign,
+)
 from fdabnn_deploy.transforms.pass_testing import Build, check, kinds
 from fdabnn_deploy.transforms.signs.sink_sign import sink_sign
 
@@ -89,3 +101,12 @@ def test_signs_with_three_values(mover: Op) -> None:
 def test_signs_of_different_kinds_stay() -> None:
     b = Build(3, 2, 2)
     check(sink_sign, b.graph(b(Concat(), b(Sign(), "x"), b(TorchSign(), "x"))), applied=0)
+
+
+def test_values_that_one_affine_would_round_stay_as_they_are() -> None:
+    b = Build(3, 2, 2)
+    sign = b(Sign(), "x")
+    low, high = float(np.float32(0.1)), float(np.float32(0.7))
+    parts = [b(Affine(np.full(3, a / 2), np.full(3, abs(a) / 2)), sign) for a in (-low, high)]
+    outcome = check(sink_sign, b.graph(b(Reshape((12,)), b(Add(), *parts))), applied=2)
+    assert kinds(outcome.graph)[-3:] == ["Affine", "Affine", "Add"]
