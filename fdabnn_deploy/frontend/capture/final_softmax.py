@@ -17,6 +17,8 @@ from fdabnn_deploy.errors import ModelRefusedError
 from fdabnn_deploy.frontend.capture.traced_value import arguments, function_name
 
 _FUNCTIONS = ("softmax", "log_softmax", "_softmax", "_log_softmax")
+_SAME = ("detach", "clone", "contiguous", "alias")
+"""Functions whose result has the values of what they read."""
 _CLASSES = 1
 """The dimension of the scores."""
 
@@ -24,7 +26,14 @@ _CLASSES = 1
 def final_softmax(outputs: tuple[Any, ...]) -> dict[int, str]:
     """The functions over the classes that a program ends with, by the position of the output."""
     found: dict[int, str] = {}
-    for position, node in enumerate(outputs):
+    for position, output in enumerate(outputs):
+        node = output
+        while (
+            isinstance(node, torch.fx.Node)
+            and node.op == "call_function"
+            and function_name(node.target) in _SAME
+        ):
+            node = node.args[0]
         if isinstance(node, torch.fx.Node) and node.op == "call_function":
             name = function_name(node.target)
             if name in _FUNCTIONS and _over_classes(int(arguments(node)[1]), node.meta["val"].dim()):
@@ -64,15 +73,21 @@ class _Scores(TorchFunctionMode):
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        result = func(*args, **(kwargs or {}))
-        if getattr(func, "__name__", "") in _FUNCTIONS and args and isinstance(result, torch.Tensor):
-            dim = (kwargs or {}).get("dim", args[1] if len(args) > 1 else None)
+        given = kwargs or {}
+        result = func(*args, **given)
+        name, source = getattr(func, "__name__", ""), args[0] if args else given.get("input")
+        if not isinstance(result, torch.Tensor) or not isinstance(source, torch.Tensor):
+            return result
+        if name in _SAME and source in self.scores:
+            self.scores[result] = self.scores[source]
+        elif name in _FUNCTIONS:
+            dim = given.get("dim", args[1] if len(args) > 1 else None)
             if dim is None:
                 # PyTorch's choice where none is given.
                 dim = 0 if result.dim() in (0, 1, 3) else 1
             if _over_classes(dim, result.dim()):
                 # A copy: what it was computed from may be written afterwards.
-                self.scores[result] = args[0].clone()
+                self.scores[result] = source.clone()
         return result
 
 

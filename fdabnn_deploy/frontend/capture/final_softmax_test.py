@@ -22,6 +22,8 @@ X = torch.randn(2, 10, generator=torch.Generator().manual_seed(0))
     (lambda x: (x * 2).softmax(1), "softmax"),
     (lambda x: torch.log_softmax(x * 2, dim=-1), "log_softmax"),
     (lambda x: nn.Softmax(dim=1)(x * 2), "softmax"),
+    (lambda x: torch.softmax(input=x * 2, dim=1), "softmax"),
+    (lambda x: F.softmax(x * 2, 1).detach().clone(), "softmax"),
 ])  # fmt: skip
 def test_the_last_one_is_left_out_with_a_note(function: Callable[[Tensor], Tensor], note: str) -> None:
     module = FunctionModule(function).eval()

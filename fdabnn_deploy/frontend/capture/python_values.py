@@ -51,10 +51,10 @@ def python_values(module: torch.nn.Module, reads: Sequence[Read]) -> Iterator[No
         if isinstance(value, dict | list) and not name.startswith("_")
     ]
     # What is put on a parameter, such as `weight.org`, is not on the tensor that stands for it in a trace.
-    added = {name: dict(vars(tensor)) for name, tensor in module.named_parameters() if vars(tensor)}
+    added = {name: dict(vars(tensor)) for name, tensor in _stored(module).items() if vars(tensor)}
 
     def followed(*args: Any, **kwargs: Any) -> Any:
-        parameters = dict(module.named_parameters())
+        parameters = _stored(module)
         for name, attributes in added.items():
             for attribute, value in attributes.items():
                 setattr(parameters[name], attribute, value)
@@ -74,6 +74,10 @@ def python_values(module: torch.nn.Module, reads: Sequence[Read]) -> Iterator[No
         for container, content in containers:
             container.clear()
             container.extend(content) if isinstance(container, list) else container.update(content)
+
+
+def _stored(module: torch.nn.Module) -> dict[str, torch.Tensor]:
+    return dict((*module.named_parameters(), *module.named_buffers()))
 
 
 class _Followed(TorchFunctionMode):

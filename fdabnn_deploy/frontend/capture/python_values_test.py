@@ -25,6 +25,7 @@ class Layer(nn.Module):
         torch.manual_seed(0)
         self.conv = nn.Conv2d(3, 3, 3, padding=1)
         self.register_buffer("temperature", torch.full((1,), 1e-8))
+        self.temperature.factor = 3  # type: ignore[union-attr]
         self.register_buffer("count", torch.zeros(1))
         self.full = self.conv.weight.detach().clone()
         self.conv.weight.org = self.conv.weight.detach() * 2  # type: ignore[attr-defined]
@@ -102,6 +103,10 @@ def percentile_by_numpy(layer: Any, x: Tensor) -> Any:
     return F.conv2d(x, layer.conv.weight.clamp(-high, high))
 
 
+def attribute_of_a_buffer(layer: Any, x: Tensor) -> Any:
+    return layer.conv(x) * getattr(layer.temperature, "factor", 100)
+
+
 def signs_by_numpy(layer: Any, x: Tensor) -> Any:
     signs = np.where(layer.conv.weight.detach().numpy() > 0, 1, -1).astype(np.float32)
     return F.conv2d(x.sign(), torch.from_numpy(signs))
@@ -164,10 +169,10 @@ def listed_numbers(layer: Any, x: Tensor) -> Any:
 
 
 IDIOMS = [
-    assigned_to_an_activation, read_of_an_activation, mended_through_data, assigned_to_a_weight, clamped_through_data, copied_into_a_weight,
-    attribute_of_a_parameter, attribute_made_on_first_use, branch_on_a_buffer, branch_on_a_parameter, percentile_by_numpy, signs_by_numpy,
-    loop_by_a_number, counts, keeps, debugs, swaps,
-    assigned_to_itself, cached, listed_numbers,
+    assigned_to_an_activation, read_of_an_activation, mended_through_data, assigned_to_a_weight, clamped_through_data,
+    copied_into_a_weight, attribute_of_a_buffer, attribute_of_a_parameter, attribute_made_on_first_use, branch_on_a_buffer,
+    branch_on_a_parameter, percentile_by_numpy, signs_by_numpy, loop_by_a_number, counts, keeps, debugs, swaps, assigned_to_itself,
+    cached, listed_numbers,
 ]  # fmt: skip
 
 

@@ -54,9 +54,16 @@ def _only_signs_read(graph: Graph, node: Node) -> bool:
     readers = graph.consumers(node.name)
     return bool(readers) and all(
         isinstance(reader.op, ops.Sign | ops.TorchSign)
-        or (isinstance(reader.op, ops.Mover | ops.MaxPool2d) and _only_signs_read(graph, reader))
+        or (_keeps_sides(reader.op) and _only_signs_read(graph, reader))
         for reader in readers
     )
+
+
+def _keeps_sides(op: ops.Op) -> bool:
+    """Whether the signs of its results follow from those of its operands, up to a negation."""
+    if isinstance(op, ops.Clamp):
+        return op.low < 0 < op.high
+    return isinstance(op, ops.Mover | ops.MaxPool2d) or (isinstance(op, ops.Unary) and op.function == "neg")
 
 
 class _Search:

@@ -8,6 +8,7 @@ from fdabnn_deploy.ir.ops import (
     Add,
     Affine,
     Array,
+    Clamp,
     Div,
     GlobalAvgPool,
     Mul,
@@ -78,3 +79,12 @@ def test_a_divisor_whose_quotient_is_read_otherwise_stays(reader: str) -> None:
 def test_what_may_be_negative_stays() -> None:
     b, p = build("no sign")
     check(positive_divisors, b.graph(b(Sign(), b(Div(), "x", p))), applied=0)
+
+
+def test_negations_and_clamps_round_zero_keep_the_side() -> None:
+    b, p = build("deviation")
+    quotient = b(Div(), "x", p)
+    signs = (b(Sign(), b(Unary("neg"), quotient)), b(Sign(), b(Clamp(-1.0, 1.0), quotient)))
+    check(positive_divisors, b.graph(*signs), applied=1)
+    b, p = build("deviation")
+    check(positive_divisors, b.graph(b(Sign(), b(Clamp(0.0, 1.0), b(Div(), "x", p)))), applied=0)

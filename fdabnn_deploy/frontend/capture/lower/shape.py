@@ -50,17 +50,17 @@ def _lost_batch(before: tuple[int, ...], after: tuple[int, ...]) -> str:
 
 @lowers("expand", "expand_as", "broadcast_to", "repeat", "tile")
 def expand(lowering: Lowering, node: torch.fx.Node, x: Tensor, *settings: Any) -> Any:
-    """Expansion of an activation to its own shape."""
+    """Expansion of an activation: copies along its dimensions."""
     shape = tuple(int(d) for d in node.meta["val"].shape)
     if isinstance(x, Expression):
         return Expression("expand", (x, list(shape)), np.array(np.broadcast_to(x.value, shape)))
-    if shape != x.shape:
-        raise refuse(
-            node,
-            f"expanding an activation from {x.shape} to {shape} is not supported",
-            "let the next operation broadcast it",
-        )
-    return x
+    if len(shape) == len(x.shape) and all(size % own == 0 for size, own in zip(shape, x.shape, strict=True)):
+        return _copied(lowering, node, x, [size // own for size, own in zip(shape, x.shape, strict=True)])
+    raise refuse(
+        node,
+        f"expanding an activation from {x.shape} to {shape} is not supported",
+        "let the next operation broadcast it",
+    )
 
 
 @lowers("permute", "transpose", "t")
@@ -172,12 +172,17 @@ def pad(lowering: Lowering, node: torch.fx.Node, x: Tensor, amounts: Any, *setti
 def concat(lowering: Lowering, node: torch.fx.Node, parts: list[Value], dim: int = 0) -> Tensor:
     """Joins channels; constant parts that hold one number become padding."""
     rank = next(len(p.shape) for p in parts if isinstance(p, Tensor))
-    if dim % rank != 1:
+    axis = dim % rank
+    if axis == 0 or (axis != 1 and any(isinstance(p, Expression) for p in parts)):
         raise refuse(
             node,
             f"joining along dimension {dim} is not supported",
-            "only channels (dimension 1) can be joined",
+            "join channels (dimension 1), or tensors along another dimension than the batch",
         )
+    if axis != 1:
+        swap = _swap(rank, axis)
+        swapped = [lowering.add(swap, [part], "permute") for part in parts]
+        return lowering.add(swap, [lowering.add(Concat(), swapped, "concat")], "permute")
     tensors = [p for p in parts if isinstance(p, Tensor)]
     first, last = parts.index(tensors[0]), len(parts) - 1 - parts[::-1].index(tensors[-1])
     if any(isinstance(p, Expression) for p in parts[first : last + 1]):
@@ -301,11 +306,75 @@ def _rearranged(
     lowering: Lowering, node: torch.fx.Node, x: Tensor, dim: int, ranges: list[tuple[int, int]]
 ) -> Tensor:
     """Pieces of one dimension in another order."""
-    order = list(range(len(x.shape)))
-    order[1], order[dim] = order[dim], order[1]
-    swap = Permute(tuple(order[1:]))
+    swap = _swap(len(x.shape), dim)
     if dim != 1:
         x = lowering.add(swap, [x], "permute")
     pieces = [_slice(lowering, node, x, 1, begin, end, 1) for begin, end in ranges]
     joined = lowering.add(Concat(), pieces, "concat") if len(pieces) > 1 else pieces[0]
     return joined if dim == 1 else lowering.add(swap, [joined], "permute")
+
+
+def _swap(rank: int, dim: int) -> Permute:
+    """Exchanges a dimension with the channels."""
+    order = list(range(rank))
+    order[1], order[dim] = order[dim], order[1]
+    return Permute(tuple(order[1:]))
+
+
+@lowers("movedim", "moveaxis", "swapaxes", "swapdims", "mT", "adjoint")
+def rearrange(lowering: Lowering, node: torch.fx.Node, x: Tensor, *settings: Any) -> Tensor:
+    """Other names for a transposition: PyTorch itself says where the dimensions go."""
+    assert callable(node.target)
+    # Sizes that are all different, each that of a dimension.
+    moved = node.target(torch.empty([2 + dim for dim in range(len(x.shape))], device="meta"), *settings)
+    permuted: Tensor = permute(lowering, node, x, [int(size) - 2 for size in moved.shape])
+    return permuted
+
+
+@lowers("index", "index_select")
+def index(lowering: Lowering, node: torch.fx.Node, x: Tensor, *settings: Any) -> Tensor:
+    """Slices of one dimension in a constant order, such as `x[:, [2, 0, 1]]`."""
+    if len(settings) == 2:
+        dim, picked = int(settings[0]) % len(x.shape), settings[1]
+    else:
+        given = [(axis, item) for axis, item in enumerate(settings[0]) if item is not None]
+        dim, picked = given[0] if len(given) == 1 else (0, None)
+    if (
+        not isinstance(picked, Expression)
+        or dim == 0
+        or picked.value.ndim != 1
+        or picked.value.dtype.kind not in "iu"
+    ):
+        raise refuse(
+            node,
+            "indexing with anything but a constant list is not supported",
+            "index one dimension with a list",
+        )
+    places = [int(place) % x.shape[dim] for place in picked.value]
+    ranges: list[tuple[int, int]] = []
+    for place in places:
+        if ranges and ranges[-1][1] == place:
+            ranges[-1] = (ranges[-1][0], place + 1)
+        else:
+            ranges.append((place, place + 1))
+    if len(ranges) > _MOST_SLICES:
+        raise refuse(node, f"picking {len(ranges)} slices is not supported", f"pick up to {_MOST_SLICES}")
+    return _rearranged(lowering, node, x, dim, ranges)
+
+
+def _copied(lowering: Lowering, node: torch.fx.Node, x: Tensor, copies: list[int]) -> Tensor:
+    """A tensor repeated along its dimensions.
+
+    Raises:
+        ModelRefusedError: along the batch, or too often.
+    """
+    if copies[0] != 1 or max(copies) > _MOST_SLICES:
+        raise refuse(
+            node,
+            f"repeating an activation {['N', *x.shape[1:]]} {copies} times is not supported",
+            f"let the next operation broadcast it, or repeat up to {_MOST_SLICES} times",
+        )
+    for dim, count in enumerate(copies):
+        if count > 1:
+            x = _rearranged(lowering, node, x, dim, [(0, x.shape[dim])] * count)
+    return x

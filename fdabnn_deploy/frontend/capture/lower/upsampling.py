@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from fdabnn_deploy.frontend.capture.lower.conv_norm import bias_of
+from fdabnn_deploy.frontend.capture.lower.conv_norm import as_image, as_sequence, bias_of
 from fdabnn_deploy.frontend.capture.lower.shape import cut
 from fdabnn_deploy.frontend.capture.lowering import Lowering, constant_of, lowers
 from fdabnn_deploy.frontend.capture.traced_value import Tensor, Value, pair, refuse
@@ -38,6 +38,22 @@ def upsample_nearest(lowering: Lowering, node: torch.fx.Node, x: Tensor, *settin
             "make height and width a whole number of times as large",
         )
     return lowering.add(ops.UpsampleNearest((height // x.shape[2], width // x.shape[3])), [x], "upsample")
+
+
+@lowers("upsample_nearest1d", "_upsample_nearest_exact1d")
+def upsample_nearest1d(lowering: Lowering, node: torch.fx.Node, x: Tensor, *settings: Any) -> Tensor:
+    """The same of a sequence."""
+    length = int(node.meta["val"].shape[2])
+    scales = [s for item in settings for s in (item if isinstance(item, list | tuple) else [item])]
+    factor = length // x.shape[2]
+    if length % x.shape[2] or any(isinstance(s, float) and s != factor for s in scales):
+        raise refuse(
+            node,
+            f"upsampling {x.shape[2]} to {length} is not supported",
+            "make the sequence a whole number of times as long",
+        )
+    y = lowering.add(ops.UpsampleNearest((1, factor)), [as_image(lowering, x)], "upsample")
+    return as_sequence(lowering, y)
 
 
 @lowers("upsample_bilinear2d")
