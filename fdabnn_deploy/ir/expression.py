@@ -82,14 +82,21 @@ def simplify(expression: Expression) -> Expression:
         if id(node) not in memo:
             args = tuple(visit(a) if isinstance(a, Expression) else a for a in node.args)
             # What is computed twice is one expression, as a surrogate that is added and taken away.
-            own = node.label or id(node.value) if not args else None
-            key = (node.function, own, *(id(a) if isinstance(a, Expression) else repr(a) for a in args))
+            leaf = not any(isinstance(a, Expression) for a in args)
+            key = (node.function, id(node.value) if leaf else None, *map(_key, args))
             if key not in equal:
                 equal[key] = _rule(Expression(node.function, args, node.value, node.label))
             memo[id(node)] = equal[key]
         return memo[id(node)]
 
     return visit(expression)
+
+
+def _key(argument: object) -> object:
+    """Equal for equal arguments; expressions are equal where they are the same one."""
+    if isinstance(argument, Expression):
+        return id(argument)
+    return tuple(map(_key, argument)) if isinstance(argument, list | tuple) else repr(argument)
 
 
 def _is_zero(value: Any) -> bool:

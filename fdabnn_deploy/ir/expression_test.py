@@ -75,3 +75,23 @@ def test_exact_sum_over_dimensions(a: int, b: int, c: int, keepdim: bool) -> Non
 def test_an_unknown_function_contributes_the_captured_value() -> None:
     mystery = Expression("erf", (parameter(1.0),), np.array([0.25], dtype=np.float32))
     np.testing.assert_array_equal(evaluate64(call("mul", mystery, 4.0)), [1.0])
+
+
+def test_what_is_computed_twice_cancels_and_what_only_looks_alike_does_not() -> None:
+    w, v = (
+        Expression("parameter", (), np.array(values, np.float32), name)
+        for values, name in (([2.0, -3.0], "w"), ([1.0, 1.0], "v"))
+    )
+    sign = Expression("sign", (w,), np.sign(w.value))
+    clamps = [Expression("clamp", (w, -1, 1), w.value.clip(-1, 1)) for _ in "ab"]
+    difference = Expression("sub", (sign, clamps[0]), sign.value - clamps[0].value)
+    assert simplify(Expression("add", (difference, clamps[1]), sign.value)).function == "sign"
+    joined = [
+        Expression("cat", ([Expression("abs", (part,), np.abs(part.value))], 0), np.abs(part.value))
+        for part in (w, v)
+    ]
+    other = Expression("sub", (sign, joined[0]), sign.value - joined[0].value)
+    assert simplify(Expression("add", (other, joined[1]), other.value + joined[1].value)).function == "add"
+    noise = [Expression("rand", ([2],), np.array(values, np.float32)) for values in ([0.1, 0.2], [0.3, 0.4])]
+    first = Expression("sub", (sign, noise[0]), sign.value - noise[0].value)
+    assert simplify(Expression("add", (first, noise[1]), first.value + noise[1].value)).function == "add"

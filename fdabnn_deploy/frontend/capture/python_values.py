@@ -30,6 +30,7 @@ from torch.utils.weak import WeakTensorKeyDictionary
 from fdabnn_deploy.frontend.capture.eager_run import TO_PYTHON, Line, Read, users_line
 from fdabnn_deploy.frontend.capture.python_reads import TEXTS, NewReadError
 
+_REGISTERED = ("_parameters", "_buffers", "_modules")
 _GET = torch.Tensor.data.__get__  # type: ignore[attr-defined]
 _SET = torch.Tensor.data.__set__  # type: ignore[attr-defined]
 
@@ -48,7 +49,7 @@ def python_values(module: torch.nn.Module, reads: Sequence[Read]) -> Iterator[No
         (value, copy.copy(value))
         for attributes in before.values()
         for name, value in attributes.items()
-        if isinstance(value, dict | list) and not name.startswith("_")
+        if isinstance(value, dict | list) and (name in _REGISTERED or not name.startswith("_"))
     ]
     # What is put on a parameter, such as `weight.org`, is not on the tensor that stands for it in a trace.
     added = {name: dict(vars(tensor)) for name, tensor in _stored(module).items() if vars(tensor)}

@@ -163,6 +163,13 @@ def cached(layer: Any, x: Tensor) -> Any:
     return F.conv2d(x, layer.cache["weight"]) + F.conv2d(x, layer.listed[0])
 
 
+def registers(layer: Any, x: Tensor) -> Any:
+    if not hasattr(layer, "made"):
+        layer.made = torch.sign(layer.full)
+        layer.pool = nn.AvgPool2d(2)
+    return layer.pool(F.conv2d(x, layer.made))
+
+
 def listed_numbers(layer: Any, x: Tensor) -> Any:
     scale = layer.two.tolist()
     return layer.conv(x) * scale[0] + scale[1]
@@ -172,7 +179,7 @@ IDIOMS = [
     assigned_to_an_activation, read_of_an_activation, mended_through_data, assigned_to_a_weight, clamped_through_data,
     copied_into_a_weight, attribute_of_a_buffer, attribute_of_a_parameter, attribute_made_on_first_use, branch_on_a_buffer,
     branch_on_a_parameter, percentile_by_numpy, signs_by_numpy, loop_by_a_number, counts, keeps, debugs, swaps, assigned_to_itself,
-    cached, listed_numbers,
+    cached, registers, listed_numbers,
 ]  # fmt: skip
 
 
