@@ -152,7 +152,7 @@ def test_a_rule_computes_what_pytorch_computes(
     (lambda x: torch.roll(x, 1), SEQUENCE, "moves values from image to image"),
     (lambda x: F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=True), IMAGE, "with align_corners=True is not"),
     (lambda x: F.interpolate(x, size=(7, 8), mode="bilinear"), IMAGE, "6x8 to 7x8 is not supported"),
-    (nn.Upsample(scale_factor=3.3), (3, 3, 3), "upsampling 3x3 to 9x9 is not supported"),
+    (nn.Upsample(scale_factor=3.3), (3, 3, 3), "upsampling 3x3 to 9x9 by a scale that is no whole number is not supported"),
     (nn.Upsample(scale_factor=2.2, mode="bilinear"), (3, 4, 4), "upsampling of 4x4 to 8x8"),
     (lambda x: torch.rsub(x, 3, alpha=2), TOKENS, "'rsub' with alpha"),
     (lambda x: torch.einsum("bchw,bkhw->bck", x, x), IMAGE, "einsum 'bchw,bkhw->bck' is not supported"),

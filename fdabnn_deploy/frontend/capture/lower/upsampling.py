@@ -34,7 +34,7 @@ def upsample_nearest(lowering: Lowering, node: torch.fx.Node, x: Tensor, *settin
     if height % x.shape[2] or width % x.shape[3] or _fractional(node, x, (height, width), settings):
         raise refuse(
             node,
-            f"upsampling {x.shape[2]}x{x.shape[3]} to {height}x{width} is not supported",
+            f"upsampling {x.shape[2]}x{x.shape[3]} to {height}x{width}{_by(node, x, (height, width), settings)} is not supported",
             "make height and width a whole number of times as large",
         )
     return lowering.add(ops.UpsampleNearest((height // x.shape[2], width // x.shape[3])), [x], "upsample")
@@ -71,7 +71,7 @@ def upsample_bilinear(
         raise refuse(
             node,
             f"bilinear upsampling of {x.shape[2]}x{x.shape[3]} to {height}x{width}"
-            + (" with align_corners=True" if align_corners else "")
+            + (" with align_corners=True" if align_corners else _by(node, x, (height, width), _))
             + " is not supported",
             "make height and width a whole number of times as large, with align_corners=False",
         )
@@ -98,6 +98,10 @@ def _fractional(node: torch.fx.Node, x: Tensor, size: tuple[int, int], settings:
     numbers = [float(s) for s in scales if isinstance(s, float)]
     factors = [size[axis] / x.shape[2 + axis] for axis in (0, 1)]
     return any(number not in factors for number in numbers)
+
+
+def _by(node: torch.fx.Node, x: Tensor, size: tuple[int, int], settings: Any) -> str:
+    return " by a scale that is no whole number" if _fractional(node, x, size, settings) else ""
 
 
 def _triangle(factor: int) -> np.ndarray[Any, np.dtype[np.float64]]:
