@@ -51,6 +51,14 @@ class Ternary(nn.Conv2d):
         return F.conv2d(sign(x), weight, None, self.stride, self.padding)
 
 
+class TwoBits(nn.Conv2d):
+    """DoReFa's activations of two bits."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = torch.round(x.clamp(0, 1) * 3) / 3
+        return F.conv2d(x, sign(self.weight) * self.weight.abs().mean(), None, self.stride, self.padding)
+
+
 class Placed(nn.Conv2d):
     """XNOR-Net++: a scale per channel, row and column."""
 
@@ -140,6 +148,7 @@ NETWORKS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
         IMAGE,
     ),
     "ternary": (lambda: image_network(Ternary(32, 32, 3, 1, 1, bias=False)), IMAGE),
+    "two bits": (lambda: image_network(TwoBits(32, 32, 3, 1, 1, bias=False), nn.BatchNorm2d(32), TwoBits(32, 32, 3, 2)), IMAGE),
     "scales by position": (lambda: image_network(Placed(32, 12), nn.BatchNorm2d(32), Placed(32, 12)), IMAGE),
     "averages": (lambda: image_network(nn.AvgPool2d(3, 2, 1, count_include_pad=False), Binary(32, 32, 3, padding=1)), IMAGE),
     "uneven padding": (lambda: image_network(SameAsTensorFlow(32, 32, 3, 2), nn.BatchNorm2d(32), SameAsTensorFlow(32, 32, 2)), IMAGE),

@@ -42,8 +42,8 @@ CODES: dict[str, Code] = {
     ),
     "B201": Code(
         "slow",
-        "A layer becomes two or four binary layers, because a side of it has zeros.",
-        "train without a third value",
+        "A layer becomes several binary layers, because a side of it has zeros or its input several bits.",
+        "train with two values on each side",
     ),
     "B202": Code(
         "slow",

@@ -10,6 +10,8 @@ Two values that are not opposite (AdaBin; activations of 0 and 1) add terms:
 The second is a binary layer with one filter of ones, spread to all channels by a 1x1 convolution. The third is a constant: one per channel,
 or per channel and place where zeros are padded, unless 0 is one of the two values: then padding is a sign, too.
 
+An input of k bits is k signs (`bit_planes`), and the layer k binary ones, whose sums are added with their powers of two.
+
 A third value, 0, is the mean of +1 and -1. Weights with zeros, and with `sign_zero` "exact" signs that may be 0, become two binary layers
 (four where both sides have three values), and their sum is divided by their number:
 
@@ -34,6 +36,7 @@ from fdabnn_deploy.ir.graph import Editor, Graph, Node
 from fdabnn_deploy.ir.ops import Op
 from fdabnn_deploy.transforms.base import Outcome
 from fdabnn_deploy.transforms.signs.binary_weight import BinaryWeight, binary_weight
+from fdabnn_deploy.transforms.signs.bit_planes import MOST_BITS, BitPlanes, bit_planes, signs_of_bits
 from fdabnn_deploy.transforms.signs.split_sign import two_signs
 from fdabnn_deploy.transforms.signs.two_values import two_values
 
@@ -44,7 +47,7 @@ class Verdict:
 
     Attributes:
         node: the layer's name.
-        binary_layers: 1 for a 1-bit layer, 2 or 4 where a side has three values, 0 for a float layer.
+        binary_layers: 1 for a 1-bit layer, 2 or 4 where a side has three values, k for an input of k bits, 0 for a float layer.
         reason: why not 1, empty where it is.
         remedy: what would change a float layer, empty where nothing has to.
         zeros: how many of its trained weights are exactly 0: a third value.
@@ -71,6 +74,7 @@ class Binary:
         gain: h, the scale of its input, by magnitude.
         flips: +1 or -1 per input channel, where h is negative.
         offset: o, what is added to its input.
+        planes: of an input of a few bits.
     """
 
     sign: Node
@@ -78,12 +82,13 @@ class Binary:
     gain: float
     flips: DoubleArray
     offset: DoubleArray
+    planes: BitPlanes | None = None
 
     @property
     def padded_sign(self) -> int:
         """The sign that stands for a 0 in the input, 0 where none does."""
         values = self.gain * self.flips
-        if isinstance(self.sign.op, ops.TorchSign):
+        if isinstance(self.sign.op, ops.TorchSign) or self.planes is not None:
             return 0
         if not np.any(self.offset) or np.ptp(values) or np.ptp(self.offset):
             return 0
@@ -101,6 +106,10 @@ def judge(graph: Graph, node: Node) -> tuple[Verdict, Binary | None]:
     source = graph[node.inputs[0]]
     weight = binary_weight(node.op.weight)
     values = two_values(graph, source)
+    if values is None and isinstance(weight, BinaryWeight):
+        planes = bit_planes(graph, source)
+        if planes is not None and len(graph.shape(source.name)) in (2, 4):
+            return _few_bits(graph, node, weight, planes)
     if values is None:
         half = "weights" if isinstance(weight, BinaryWeight) else ""
         return Verdict(node.name, 0, *_no_sign(graph, source, weight), half=half), None
@@ -128,6 +137,22 @@ def judge(graph: Graph, node: Node) -> tuple[Verdict, Binary | None]:
     ones = 1 + isinstance(source.op, ops.TorchSign) if np.any(weight.offset) else 0
     binary = Binary(source, weight, float(abs(values.scale[0])), np.sign(values.scale), values.offset)
     return Verdict(node.name, count, reason, zeros=zeros, ones=ones), binary
+
+
+def _few_bits(
+    graph: Graph, node: Node, weight: BinaryWeight, planes: BitPlanes
+) -> tuple[Verdict, Binary | None]:
+    """The same for an input of a few bits: a binary layer per bit."""
+    count = planes.bits * (2 if weight.zeros else 1)
+    if count > MOST_BITS:
+        reason = f"its input has {planes.bits} bits and its weight zeros: {count} binary layers"
+        return Verdict(node.name, 0, reason, "take fewer bits", len(weight.zeros), half="weights"), None
+    channels = graph.shape(planes.rounded.name)[1]
+    signs, middle = np.full(channels, np.sign(planes.scale)), np.full(channels, planes.middle)
+    binary = Binary(planes.rounded, weight, abs(planes.scale) / 2, signs, middle, planes)
+    reason = f"its input has {planes.bits} bits: {count} binary layers" if count > 1 else ""
+    ones = planes.bits if np.any(weight.offset) else 0
+    return Verdict(node.name, count, reason, zeros=len(weight.zeros), ones=ones), binary
 
 
 def _other_values(scale: DoubleArray) -> tuple[str, str]:
@@ -202,13 +227,13 @@ def recognise_binary(graph: Graph) -> Outcome:
             notes.append(
                 f"{node.name}: {weight.float32_disagreements} weight signs differ between float32 and float64; float64 is used"
             )
-        _replace(editor, graph, node, binary, verdict.binary_layers)
+        _replace(editor, graph, node, binary)
         applied += 1
     changed = applied or skipped
     return Outcome(editor.finish() if changed else graph, applied, tuple(notes), tuple(skipped))
 
 
-def _replace(editor: Editor, graph: Graph, node: Node, binary: Binary, count: int) -> None:
+def _replace(editor: Editor, graph: Graph, node: Node, binary: Binary) -> None:
     """Writes a layer as binary operators, scales and constants."""
     assert isinstance(node.op, ops.TrainedConv2d | ops.TrainedLinear)
     weight = binary.weight
@@ -219,7 +244,8 @@ def _replace(editor: Editor, graph: Graph, node: Node, binary: Binary, count: in
     same = np.array_equal(
         np.broadcast_to(everywhere, (len(constant), constant[0].size)), constant.reshape(len(constant), -1)
     )
-    scaled = ops.Affine(weight.scale * binary.gain / count, bias + everywhere[:, 0] if same else bias)
+    halves = len(weight.planes()) * (2 if isinstance(binary.sign.op, ops.TorchSign) else 1)
+    scaled = ops.Affine(weight.scale * binary.gain / halves, bias + everywhere[:, 0] if same else bias)
     if not np.any(weight.offset) and same:
         editor.set(node.name, scaled, (total,))
         return
@@ -294,15 +320,21 @@ def _sum(
     if isinstance(binary.sign.op, ops.TorchSign):
         plus, minus = two_signs(editor, graph, binary.sign)
         signs = [(plus, 1), (minus, -1)]
+    if binary.planes is not None:
+        signs = signs_of_bits(editor, graph, binary.planes)
     terms = [(sign, factor, plane) for sign, factor in signs for plane in planes]
     total = ""
     for sign, factor, plane in terms:
         # What is subtracted is negated instead: runtimes fuse additions into convolutions (`guard_sums`).
-        flipped = _flipped(plane, binary.flips) * np.int8(-factor if total else factor)
+        flipped = _flipped(plane, binary.flips) * np.int8(np.sign(-factor if total else factor))
         op, source = _binary_form(node.op, flipped), sign
         if isinstance(op, ops.BinaryConv2d) and binary.padded_sign and any(op.padding):
             op, source = _padded(editor, node, op, editor[sign], binary.padded_sign)
         name = _add(editor, node, op, (source,), part)
+        if abs(factor) != 1:
+            outputs = len(plane)
+            times = ops.Affine(np.full(outputs, float(abs(factor))), np.zeros(outputs))
+            name = _add(editor, node, times, (name,), "times")
         total = _add(editor, node, ops.Sub(), (total, name), "sum") if total else name
     return total
 

@@ -247,3 +247,32 @@ def test_a_residual_is_not_called_made_of_signs() -> None:
     both = b(ops.Add(), b(ops.Sign(), "x"), "x")
     outcome = check(recognise_binary, b.graph(b(conv(binarised((2, 3, 3, 3))), both)), applied=0)
     assert "its weight is binary, its input is not a sign" in outcome.skipped[0]
+
+
+@pytest.mark.parametrize(("scale", "offset"), [(1 / 3, 0.0), (-0.5, 0.0), (0.4, -0.3)])
+@pytest.mark.parametrize(("low", "high", "steps"), [(0.0, 1.0, 3.0), (-1.0, 1.0, 3.5), (0.0, 1.0, 15.0)])
+@pytest.mark.parametrize("weights", [binarised, two_levels, partial(binarised, zeros=True)])
+def test_inputs_of_a_few_bits(
+    scale: float, offset: float, low: float, high: float, steps: float, weights: Any
+) -> None:
+    b = Build(4, 5, 6)
+    clamped = b(ops.Affine(np.full(4, steps), np.full(4, -0.5 if low else 0.0)), b(ops.Clamp(low, high), "x"))
+    values = b(ops.Affine(np.full(4, scale), np.full(4, offset)), b(ops.RoundToGrid(0), clamped))
+    layer = ops.TrainedConv2d(
+        weights((6, 2, 3, 3)), np.arange(6, dtype=np.float32), (2, 1), (1, 1), (1, 1), 2
+    )
+    graph = close(b.graph(b(layer, values)))
+    bits = 4 if steps == 15 else 2 if not low else 3
+    verdict, _ = judge(b.graph(graph.outputs[0]), b.graph(graph.outputs[0])[graph.outputs[0]])
+    assert verdict.binary_layers == bits * (2 if isinstance(weights, partial) else 1)
+    assert not [node for node in graph.nodes_of(ops.Conv2d) if node.op.weight.shape[2:] != (1, 1)]  # type: ignore[attr-defined]
+
+
+def test_more_than_eight_binary_layers_stay_float() -> None:
+    b = Build(4, 5, 6)
+    steps = b(ops.Affine(np.full(4, 31.0), np.zeros(4)), b(ops.Clamp(0.0, 1.0), "x"))
+    layer = conv(binarised((2, 4, 3, 3), zeros=True))
+    graph = b.graph(b(layer, b(ops.RoundToGrid(0), steps)))
+    verdict, _ = judge(graph, graph[graph.outputs[0]])
+    assert verdict.binary_layers == 0
+    assert "10 binary layers" in verdict.reason
