@@ -171,6 +171,15 @@ NETWORKS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
 }  # fmt: skip
 
 
+def everything_of(net: nn.Module) -> dict[str, object]:
+    """Values, attributes, hooks, modes and classes of a network and its modules."""
+    found: dict[str, object] = {name: tensor.numpy().tobytes() for name, tensor in net.state_dict().items()}
+    for path, module in net.named_modules():
+        found[f"{path}:class"] = type(module)
+        found |= {f"{path}:{name}": repr(value) for name, value in vars(module).items()}
+    return found
+
+
 @pytest.mark.parametrize("kernels", ["standard", "packed"])
 @pytest.mark.parametrize("name", NETWORKS)
 def test_a_network_is_exported_proved_and_equal_everywhere(name: str, kernels: Any, tmp_path: Path) -> None:
@@ -179,10 +188,12 @@ def test_a_network_is_exported_proved_and_equal_everywhere(name: str, kernels: A
     net = make()
     for _ in range(4):
         net(torch.randn(16, *shape))
+    before = everything_of(net.eval())
     report = fdabnn_deploy.export(
-        net.eval(), torch.zeros(1, *shape), targets="all" if kernels == "standard" else "onnx", out=tmp_path, samples="random:16",
+        net, torch.zeros(1, *shape), targets="all" if kernels == "standard" else "onnx", out=tmp_path, samples="random:16",
         input_range=(-4, 4), name="net", kernels=kernels,
     )  # fmt: skip
+    assert everything_of(net) == before
     assert report.verified
     assert any(layer.binary_layers for layer in report.coverage)
     assert all(layer.binary_layers for layer in report.coverage if layer.expected)
