@@ -27,15 +27,15 @@ class Behind(nn.Module):
 
 
 class Counting(nn.Module):
-    """Adds how often it was called."""
+    """Adds how often it was called, and counts that where no capture looks."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.net, self.calls = trained(), 0
+        self.net, self.calls = trained(), [0]
 
     def forward(self, x: Tensor) -> Tensor:
-        self.calls += 1
-        logits: Tensor = self.net(x) + self.calls
+        self.calls[0] += 1
+        logits: Tensor = self.net(x) + self.calls[0]
         return logits
 
 
