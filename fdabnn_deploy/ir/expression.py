@@ -81,7 +81,7 @@ def simplify(expression: Expression) -> Expression:
     def visit(node: Expression) -> Expression:
         if id(node) not in memo:
             args = tuple(visit(a) if isinstance(a, Expression) else a for a in node.args)
-            # What is computed twice is one expression, as a surrogate that is added and taken away.
+            # Equal expressions become one, such as a surrogate that is added and taken away.
             leaf = not any(isinstance(a, Expression) for a in args)
             key = (node.function, id(node.value) if leaf else None, *map(_key, args))
             if key not in equal:

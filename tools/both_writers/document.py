@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 from both_writers.file_facts import KERNELS, Row
-from fdabnn_deploy.system.files import write_whole
+from docs.tables import read_table, write_table
 
 PATH = Path(__file__).resolve().parents[2] / "docs" / "tflite-writer.md"
 UPDATE = "python tools/both_writers --update"
 _HEADS = (
     "network", "bytes, ours", "LCE's", "operators, ours", "LCE's", *KERNELS, "values compared", "differing",
 )  # fmt: skip
-_REGION = re.compile(r"(?<=<!-- table -->\n).*?(?=<!-- end of table -->)", re.DOTALL)
 
 
 def table(rows: Sequence[Row]) -> str:
@@ -45,8 +43,7 @@ def _cells(name: str, rows: Sequence[Row]) -> tuple[str, ...]:
 
 def read() -> str:
     """The table that the document has."""
-    found = _REGION.search(PATH.read_text(encoding="utf-8"))
-    return "" if found is None else found[0]
+    return read_table(PATH)
 
 
 def write(text: str) -> None:
@@ -55,5 +52,4 @@ def write(text: str) -> None:
     Raises:
         NotWrittenError: the document cannot be written.
     """
-    whole = PATH.read_text(encoding="utf-8")
-    write_whole(PATH, _REGION.sub(lambda _: text, whole).encode())
+    write_table(PATH, text)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from fdabnn_deploy.system.files import write_whole
+from docs.tables import write_table
 
 PATH = Path(__file__).resolve().parents[2] / "docs" / "families.md"
 UPDATE = "python tools/families table --update"
@@ -15,7 +14,6 @@ _HEADS = (
     "in the style of", "what is special", "1-bit layers", "same decisions", "TFLite, bytes", "float, bytes", "time, float = 1",
     "differing bits",
 )  # fmt: skip
-_REGION = re.compile(r"(?<=<!-- table -->\n).*?(?=<!-- end of table -->)", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -72,5 +70,4 @@ def write(text: str) -> None:
     Raises:
         NotWrittenError: the document cannot be written.
     """
-    whole = PATH.read_text(encoding="utf-8")
-    write_whole(PATH, _REGION.sub(lambda _: text, whole).encode())
+    write_table(PATH, text)

@@ -258,7 +258,7 @@ def test_damage_never_ends_the_process(tflite_path: Path, tmp_path: Path, checks
         check=False,
     )
     assert run.returncode == 0, (run.stdout[-20:], run.stderr[-2000:])
-    # What fails while it runs is also said by the interpreter itself.
+    # The interpreter itself says, too, which operator fails while it runs.
     assert all(line.startswith("ERROR: ") for line in run.stderr.splitlines()), run.stderr
     refused, ran = (int(word) for word in run.stdout.splitlines()[-1].split() if word.isdigit())
     assert refused + ran == 300

@@ -236,6 +236,13 @@ def as_value(item: Any) -> Value:
     return literal(np.asarray(item, dtype=np.bool_ if isinstance(item, bool) else np.float32))
 
 
+def times(lowering: Lowering, x: Tensor, factor: Any) -> Tensor:
+    """A tensor times a number, or numbers that broadcast against it; the tensor itself where that is 1."""
+    if np.all(np.asarray(factor) == 1):
+        return x
+    return lowering.add(ops.Mul(), [x, literal(np.asarray(factor, np.float32))], "scaled")
+
+
 def constant_of(node: torch.fx.Node, item: Any, what: str) -> Expression:
     """An operand that has to be constant.
 

@@ -51,7 +51,7 @@ def python_values(module: torch.nn.Module, reads: Sequence[Read]) -> Iterator[No
         for name, value in attributes.items()
         if isinstance(value, dict | list) and (name in _REGISTERED or not name.startswith("_"))
     ]
-    # What is put on a parameter, such as `weight.org`, is not on the tensor that stands for it in a trace.
+    # An attribute of a parameter, such as `weight.org`, is not on the tensor that stands for it in a trace.
     added = {name: dict(vars(tensor)) for name, tensor in _stored(module).items() if vars(tensor)}
 
     def followed(*args: Any, **kwargs: Any) -> Any:

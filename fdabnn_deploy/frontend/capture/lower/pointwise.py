@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from fdabnn_deploy.frontend.capture.lowering import Lowering, as_value, constant_of, lowers
+from fdabnn_deploy.frontend.capture.lowering import Lowering, as_value, constant_of, lowers, times
 from fdabnn_deploy.frontend.capture.traced_value import Tensor, Value, function_name, refuse, scalar_of
 from fdabnn_deploy.ir import ops
 from fdabnn_deploy.ir.expression import Expression, literal
@@ -311,13 +311,13 @@ def gelu(lowering: Lowering, node: torch.fx.Node, x: Tensor, approximate: str = 
     """`x (1 + erf(x / sqrt(2))) / 2`, or, with `approximate="tanh"`, `x sigmoid(2 sqrt(2 / pi) (x + 0.044715 x^3))`."""
     if approximate == "tanh":
         cube = lowering.add(ops.Mul(), [lowering.add(ops.Mul(), [x, x], "square"), x], "cube")
-        third = _scaled(lowering, cube, 0.044715)
-        inner = _scaled(lowering, lowering.add(ops.Add(), [x, third], "add"), 2 * math.sqrt(2 / math.pi))
+        third = times(lowering, cube, 0.044715)
+        inner = times(lowering, lowering.add(ops.Add(), [x, third], "add"), 2 * math.sqrt(2 / math.pi))
         gate = lowering.add(ops.Unary("sigmoid"), [inner], "sigmoid")
         return lowering.add(ops.Mul(), [x, gate], "gelu")
-    erf = lowering.add(ops.Unary("erf"), [_scaled(lowering, x, math.sqrt(0.5))], "erf")
+    erf = lowering.add(ops.Unary("erf"), [times(lowering, x, math.sqrt(0.5))], "erf")
     one = literal(np.asarray(1, np.float32))
-    gate = _scaled(lowering, lowering.add(ops.Add(), [erf, one], "add"), 0.5)
+    gate = times(lowering, lowering.add(ops.Add(), [erf, one], "add"), 0.5)
     return lowering.add(ops.Mul(), [x, gate], "gelu")
 
 
@@ -334,11 +334,5 @@ def elu(lowering: Lowering, node: torch.fx.Node, x: Tensor, alpha: float = 1.0, 
     negative = lowering.add(ops.Clamp(-math.inf, 0.0), [x], "min")
     below = lowering.add(ops.Sub(), [lowering.add(ops.Unary("exp"), [negative], "exp"), one], "sub")
     above = lowering.add(ops.Maximum(), [x, zero], "max")
-    both = lowering.add(ops.Add(), [above, _scaled(lowering, below, alpha)], name)
-    return _scaled(lowering, both, scale)
-
-
-def _scaled(lowering: Lowering, x: Tensor, factor: float) -> Tensor:
-    return (
-        x if factor == 1 else lowering.add(ops.Mul(), [x, literal(np.asarray(factor, np.float32))], "scaled")
-    )
+    both = lowering.add(ops.Add(), [above, times(lowering, below, alpha)], name)
+    return times(lowering, both, scale)

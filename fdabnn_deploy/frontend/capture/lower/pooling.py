@@ -9,11 +9,10 @@ import numpy as np
 import torch
 
 from fdabnn_deploy.frontend.capture.lower.conv_norm import as_image, as_sequence
-from fdabnn_deploy.frontend.capture.lowering import Lowering, lowers
+from fdabnn_deploy.frontend.capture.lowering import Lowering, lowers, times
 from fdabnn_deploy.frontend.capture.traced_value import Tensor, Value, pair, refuse
 from fdabnn_deploy.ir import ops
 from fdabnn_deploy.ir.array_types import DoubleArray
-from fdabnn_deploy.ir.expression import literal
 
 
 @lowers("max_pool2d", "max_pool2d_with_indices")
@@ -113,7 +112,7 @@ def _average(
     """Averages with one divisor for all windows, times a number by position where their numbers of taps differ."""
     if size == x.shape[2:] and pads == (0, 0):
         pooled = lowering.add(ops.GlobalAvgPool(keepdims=True), [x], "mean")
-        return _times(lowering, pooled, math.prod(size) / divisor) if divisor else pooled
+        return times(lowering, pooled, math.prod(size) / divisor) if divisor else pooled
     # With ceil_mode the last windows may reach beyond the padded image.
     beyond = [
         max((out[a] - 1) * steps[a] + size[a] - x.shape[2 + a] - 2 * pads[a], 0) if ceil_mode else 0
@@ -126,13 +125,13 @@ def _average(
     else:
         pooled = lowering.add(ops.AvgPool2d(size, steps, pads), [x], "avgpool")
     if divisor:
-        return _times(lowering, pooled, math.prod(size) / divisor)
+        return times(lowering, pooled, math.prod(size) / divisor)
     taps = [
         _taps(x.shape[2 + a], out[a], size[a], steps[a], pads[a], bool(count_include_pad)) for a in (0, 1)
     ]
     counted = taps[0][:, None] * taps[1][None, :]
     return (
-        _times(lowering, pooled, math.prod(size) / counted) if np.any(counted != math.prod(size)) else pooled
+        times(lowering, pooled, math.prod(size) / counted) if np.any(counted != math.prod(size)) else pooled
     )
 
 
@@ -142,11 +141,6 @@ def _taps(size: int, out: int, kernel: int, stride: int, padding: int, padded: b
     low, high = (-padding, size + padding) if padded else (0, size)
     taps: DoubleArray = (np.minimum(begin + kernel, high) - np.maximum(begin, low)).astype(np.float64)
     return taps
-
-
-def _times(lowering: Lowering, x: Tensor, factor: Any) -> Tensor:
-    """A tensor times a number, or one per row and column."""
-    return lowering.add(ops.Mul(), [x, literal(np.asarray(factor, np.float32))], "scaled")
 
 
 @lowers("adaptive_avg_pool2d")

@@ -6,13 +6,12 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import torch
 
-from fdabnn_deploy.frontend.capture.lowering import Lowering, as_value, lowers
+from fdabnn_deploy.frontend.capture.lowering import Lowering, as_value, lowers, times
 from fdabnn_deploy.frontend.capture.traced_value import Tensor, function_name, refuse
 from fdabnn_deploy.ir import ops
-from fdabnn_deploy.ir.expression import Expression, literal
+from fdabnn_deploy.ir.expression import Expression
 
 
 @lowers("mean")
@@ -23,7 +22,7 @@ def mean(
     axes = _axes(node, x, dims)
     stacked = _stacked(lowering, x, axes, keepdim)
     if stacked is not None:
-        return _times(lowering, stacked, 1 / x.shape[axes[0]])
+        return times(lowering, stacked, 1 / x.shape[axes[0]])
     if len(x.shape) == 4 and axes == [2, 3]:
         return lowering.add(ops.GlobalAvgPool(bool(keepdim)), [x], "mean")
     pooled = lowering.add(ops.GlobalAvgPool(keepdims=False), [_rows(lowering, x, axes)], "mean")
@@ -40,7 +39,7 @@ def total(
     if stacked is not None:
         return stacked
     count = math.prod(x.shape[axis] for axis in axes)
-    return _times(lowering, mean(lowering, node, x, dims, keepdim), count)
+    return times(lowering, mean(lowering, node, x, dims, keepdim), count)
 
 
 @lowers("amax", "max")
@@ -121,9 +120,3 @@ def _stacked(lowering: Lowering, x: Tensor, axes: Sequence[int], keepdim: bool) 
         shape = (*summed.shape[1:axis], 1, *summed.shape[axis:])
         summed = lowering.add(ops.Reshape(shape), [summed], "reshape")
     return summed
-
-
-def _times(lowering: Lowering, x: Tensor, factor: float) -> Tensor:
-    return (
-        x if factor == 1 else lowering.add(ops.Mul(), [x, literal(np.float32(factor).reshape(()))], "scaled")
-    )

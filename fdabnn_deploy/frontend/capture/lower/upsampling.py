@@ -44,9 +44,8 @@ def upsample_nearest(lowering: Lowering, node: torch.fx.Node, x: Tensor, *settin
 def upsample_nearest1d(lowering: Lowering, node: torch.fx.Node, x: Tensor, *settings: Any) -> Tensor:
     """The same of a sequence."""
     length = int(node.meta["val"].shape[2])
-    scales = [s for item in settings for s in (item if isinstance(item, list | tuple) else [item])]
     factor = length // x.shape[2]
-    if length % x.shape[2] or any(isinstance(s, float) and s != factor for s in scales):
+    if length % x.shape[2] or any(scale != factor for scale in _given_scales(settings)):
         raise refuse(
             node,
             f"upsampling {x.shape[2]} to {length} is not supported",
@@ -94,10 +93,14 @@ def upsample_bilinear(
 
 def _fractional(node: torch.fx.Node, x: Tensor, size: tuple[int, int], settings: Any) -> bool:
     """Whether PyTorch maps places by a given scale that is not the whole number between the sizes."""
-    scales = [s for item in settings for s in (item if isinstance(item, list | tuple) else [item])]
-    numbers = [float(s) for s in scales if isinstance(s, float)]
     factors = [size[axis] / x.shape[2 + axis] for axis in (0, 1)]
-    return any(number not in factors for number in numbers)
+    return any(scale not in factors for scale in _given_scales(settings))
+
+
+def _given_scales(settings: Any) -> list[float]:
+    """The scales among the arguments of an upsampling, which are listed or not."""
+    items = [one for item in settings for one in (item if isinstance(item, list | tuple) else [item])]
+    return [one for one in items if isinstance(one, float)]
 
 
 def _by(node: torch.fx.Node, x: Tensor, size: tuple[int, int], settings: Any) -> str:
