@@ -80,10 +80,9 @@ def _affine(cutter: Cutter, node: Node) -> None:
         if not (np.array_equal(gridded.weight[:, 0], scale) and np.array_equal(gridded.bias, offset)):
             # The grid leaves `24 - log2 K` bits.
             source = _barrier(builder, node, source, math.inf)
-    elif isinstance(layer, ops.PositionAffine):
-        source = _barrier(builder, node, source, math.inf)
-    elif isinstance(layer, FLOAT_LAYERS):
+    elif isinstance(layer, (*FLOAT_LAYERS, ops.PositionAffine)):
         # FOLD_AFFINE: the sums are exact with the layer's own weights only. Others read it, too, or the passes had folded this.
+        # Converters fold constants by position into one that follows them, as well.
         source = _barrier(builder, node, source, math.inf)
     elif isinstance(layer, ACTIVATIONS) and isinstance(builder.op_before(source), LAYERS):
         # FOLD_ACTIVATION

@@ -73,12 +73,16 @@ class Linted:
 
     def codes(self, module: str) -> tuple[str, ...]:
         """The codes of a layer."""
-        return tuple(dict.fromkeys(finding.code for finding in self.findings if finding.module == module))
+        return _codes(self.findings, module)
 
     def worst(self, *, strict: bool) -> int:
         """The exit code: 3 where something would be refused, or with `strict` where a layer is float or slow, else 0."""
         levels = {finding.level for finding in self.findings}
         return 3 if levels & ({"refused", "float", "slow"} if strict else {"refused"}) else 0
+
+
+def _codes(findings: Sequence[Finding], module: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(finding.code for finding in findings if finding.module == module))
 
 
 def lint_network(network: checkpoint.Source, allow_float: str | Iterable[str] = ()) -> Linted:
@@ -126,7 +130,7 @@ def lint_deployed(captured: Captured, deployed: Deployed, floats: AllowedFloat) 
             layer.kind,
             tuple(layer.weight_shape),
             layer.binary_layers,
-            tuple(dict.fromkeys(f.code for f in findings if f.module == layer.module)),
+            _codes(findings, layer.module),
         )
         for layer in deployed.coverage
     )

@@ -60,7 +60,6 @@ class _Channels:
         signs: int8 of +-1, [o, taps].
         scale: the largest magnitude per channel.
         zeros: bool, [o, taps]: exact zeros in channels that have other values, too.
-        has_zeros: whether a value is exactly 0.
         uneven: bool [o]: channels with several magnitudes besides 0.
         disagreements: signs that differ from PyTorch's.
     """
@@ -69,7 +68,6 @@ class _Channels:
     signs: NDArray[np.int8]
     scale: DoubleArray
     zeros: NDArray[np.bool_]
-    has_zeros: bool
     uneven: NDArray[np.bool_]
     disagreements: int
 
@@ -86,7 +84,6 @@ def _look(values: DoubleArray, captured: FloatArray) -> _Channels:
         signs=signs,
         scale=scale,
         zeros=zero & (scale > 0)[:, None],
-        has_zeros=bool(np.any(zero)),
         uneven=np.any(~zero & (magnitudes != scale[:, None]), axis=1),
         disagreements=int(np.count_nonzero(disagreements)),
     )

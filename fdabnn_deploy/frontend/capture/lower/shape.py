@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from fdabnn_deploy.frontend.capture.lower.conv_norm import as_image, as_sequence
 from fdabnn_deploy.frontend.capture.lowering import Lowering, lowers
 from fdabnn_deploy.frontend.capture.traced_value import CAPTURE_BATCH, Tensor, Value, refuse, scalar_of
 from fdabnn_deploy.ir.expression import Expression
@@ -158,13 +159,8 @@ def pad(lowering: Lowering, node: torch.fx.Node, x: Tensor, amounts: Any, *setti
         return x
     if rank == 3 and positive[0] == (0, 0):
         # As an image of one row, as its convolution reads it.
-        image = lowering.images.get(x.name) or lowering.add(
-            Reshape((x.shape[1], 1, x.shape[2])), [x], "reshape"
-        )
-        padded = lowering.add(Pad(((0, 0), (0, 0), positive[1]), fill), [image], "pad")
-        sequence = lowering.add(Reshape((x.shape[1], padded.shape[3])), [padded], "reshape")
-        lowering.images[sequence.name] = padded
-        return sequence
+        padded = Pad(((0, 0), (0, 0), positive[1]), fill)
+        return as_sequence(lowering, lowering.add(padded, [as_image(lowering, x)], "pad"))
     return lowering.add(Pad(positive, fill), [x], "pad")
 
 
