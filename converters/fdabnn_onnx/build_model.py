@@ -33,7 +33,7 @@ def build_model(graph: Graph, info: ModelInfo, batch: int | None) -> ModelProto:
         ModelRefusedError: an operator has no form in ONNX here.
     """
     standard = decompose(graph)
-    emitter = Emitter(standard)
+    emitter = Emitter(standard, channels_last=info.layout == "nhwc")
     for node in standard:
         lower_node(emitter, node)
     return finish_model(emitter, info, batch)
@@ -68,7 +68,7 @@ def finish_model(emitter: Emitter, info: ModelInfo, batch: int | None) -> ModelP
         helper.make_graph(
             emitter.nodes,
             info.name,
-            [_value(name, graph.shape(name), batch) for name in graph.inputs],
+            [_input(emitter, name, batch) for name in graph.inputs],
             [
                 _value(output, graph.shape(name), batch)
                 for output, name in zip(outputs, graph.outputs, strict=True)
@@ -93,6 +93,17 @@ def _output(emitter: Emitter, position: int) -> str:
     copy = emitter.fresh("output" if len(graph.outputs) == 1 else f"output_{position}")
     emitter.nodes.append(helper.make_node("Identity", [name], [copy], name=copy))
     return copy
+
+
+def _input(emitter: Emitter, name: str, batch: int | None) -> ValueInfoProto:
+    op, shape = emitter.graph[name].op, emitter.graph.shape(name)
+    if not (isinstance(op, Input) and op.pixels):
+        return _value(name, shape, batch)
+    if emitter.channels_last:
+        shape = (shape[0], *shape[2:], shape[1])
+    value = _value(name, shape, batch)
+    value.type.tensor_type.elem_type = TensorProto.UINT8
+    return value
 
 
 def _value(name: str, shape: tuple[int, ...], batch: int | None) -> ValueInfoProto:

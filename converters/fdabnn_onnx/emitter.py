@@ -24,12 +24,13 @@ class Emitter:
 
     Attributes:
         graph: the graph being lowered, for shapes.
+        channels_last: whether the file takes pixels as [N, H, W, C].
         nodes: emitted so far, in topological order.
         initializers: emitted so far.
     """
 
-    def __init__(self, graph: Graph) -> None:
-        self.graph = graph
+    def __init__(self, graph: Graph, *, channels_last: bool = False) -> None:
+        self.graph, self.channels_last = graph, channels_last
         self.nodes: list[NodeProto] = []
         self.initializers: list[TensorProto] = []
         self._taken = {node.name for node in graph}

@@ -9,7 +9,7 @@ from onnx import ModelProto, shape_inference
 
 from fdabnn_deploy.errors import RuntimeMissingError
 from fdabnn_deploy.ir.graph import Graph
-from fdabnn_deploy.ir.ops import BATCH, FloatArray
+from fdabnn_deploy.ir.ops import BATCH, FloatArray, Input
 from fdabnn_onnx.build_model import DYNAMIC_BATCH
 
 SAMPLES = 4
@@ -53,6 +53,9 @@ def check_model(model: ModelProto, graph: Graph, batch: int | None) -> None:
     except (onnx.checker.ValidationError, shape_inference.InferenceError) as error:
         raise InvalidModelError(f"the built ONNX model fails ONNX's check: {error}") from error
     for node in graph:
+        if isinstance(node.op, Input) and node.op.pixels:
+            # Its images may have their channels last.
+            continue
         expected = tuple(first if dim == BATCH else dim for dim in graph.shape(node.name))
         if shapes.get(node.name) != expected:
             raise InvalidModelError(
@@ -151,10 +154,16 @@ def _outputs(model: ModelProto, level: onnxruntime.GraphOptimizationLevel) -> li
     rng = np.random.default_rng(0)
     results: list[FloatArray] = []
     inputs = [
-        (value.name, [d if isinstance(d, int) else 1 for d in value.shape]) for value in session.get_inputs()
+        (value.name, [d if isinstance(d, int) else 1 for d in value.shape], value.type == "tensor(uint8)")
+        for value in session.get_inputs()
     ]
     for _ in range(-(-SAMPLES // inputs[0][1][0])):
-        feeds = {name: rng.standard_normal(shape, dtype=np.float32) for name, shape in inputs}
+        feeds = {
+            name: rng.integers(0, 256, shape, np.uint8)
+            if pixels
+            else rng.standard_normal(shape, dtype=np.float32)
+            for name, shape, pixels in inputs
+        }
         results.extend(session.run(None, feeds))
     return results
 

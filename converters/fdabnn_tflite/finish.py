@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from copy import copy
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -76,7 +77,7 @@ def finished_bytes(model: Any, schema: Any, info: ModelInfo, graph: Graph, tenso
         tensors: how its tensors lie in the model.
     """
     model.description = info.name
-    texts = {**info.metadata(), TENSORS_KEY: tensors.dumps(), DIGEST_KEY: "0" * 64}
+    texts = {**replace(info, layout="nhwc").metadata(), TENSORS_KEY: tensors.dumps(), DIGEST_KEY: "0" * 64}
     entries = {key: text.encode() for key, text in texts.items()}
     standard = standard_metadata(graph, info)
     if standard is not None:

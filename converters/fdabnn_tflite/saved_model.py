@@ -8,7 +8,7 @@ from typing import Any
 
 from fdabnn_deploy.errors import RuntimeMissingError
 from fdabnn_deploy.ir.graph import Graph
-from fdabnn_deploy.ir.ops import BATCH, Array
+from fdabnn_deploy.ir.ops import BATCH, Array, Input
 from fdabnn_deploy.system.plugins import INSTALL_LCE
 from fdabnn_deploy.system.scratch import ScratchFolder
 from fdabnn_tflite.lower.table import lower_graph
@@ -88,7 +88,9 @@ def build_flatbuffer(
     for i, name in enumerate(graph.inputs):
         shape = stored_shape(graph.shape(name), natural_form(graph.shape(name)))
         dims = [batch if dim == BATCH else dim for dim in shape]
-        specs.append(tf.TensorSpec(dims, tf.float32, name=INPUT.format(i)))
+        op = graph[name].op
+        kind = tf.uint8 if isinstance(op, Input) and op.pixels else tf.float32
+        specs.append(tf.TensorSpec(dims, kind, name=INPUT.format(i)))
     module = tf.Module()
     options = tf.config.optimizer.get_experimental_options()
     # Grappler would merge constants, and that changes roundings.

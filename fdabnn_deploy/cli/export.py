@@ -25,6 +25,7 @@ from fdabnn_deploy.system.files import check_outputs
 
 if TYPE_CHECKING:
     from fdabnn_deploy.exact.record import Mode
+    from fdabnn_deploy.ir.model_info import ChannelOrder, ImageLayout, InputFormat
     from fdabnn_deploy.targets.converter import Kernels, Via
 
 NAME = "fdabnn-export"
@@ -110,6 +111,28 @@ class _Batch(click.ParamType[Any]):
     help="What a zero counts as at a sign that keeps it 0, such as torch.sign. plus: +1. minus: -1. exact: 0, as the mean of two "
     "signs, with two binary layers for one.",
 )
+@click.option(
+    "--input-format",
+    default="float32",
+    show_default=True,
+    type=click.Choice(["float32", "pixels"]),
+    help="float32: files take normalised images. pixels: they take bytes 0..255, uint8, and normalise them themselves: fewer and "
+    "cheaper sums.",
+)
+@click.option(
+    "--channel-order",
+    default="rgb",
+    show_default=True,
+    type=click.Choice(["rgb", "bgr"]),
+    help="Of pixels. rgb: as the network was trained. bgr: the opposite, as OpenCV and many cameras give them.",
+)
+@click.option(
+    "--layout",
+    default="nchw",
+    show_default=True,
+    type=click.Choice(["nchw", "nhwc"]),
+    help="Of pixels in ONNX files. TFLite files are always NHWC.",
+)
 @file_option(
     "--capsule",
     text="Write a golden capsule: model, inputs, outputs and hashes in one file, to be replayed on a device.",
@@ -130,6 +153,9 @@ def _export(
     allow_change: bool,
     numerics: Mode,
     sign_zero: SignZero,
+    input_format: InputFormat,
+    channel_order: ChannelOrder,
+    layout: ImageLayout,
     capsule: Path | None,
     debug: bool,
     **options: Any,
@@ -164,6 +190,9 @@ def _export(
             allow_change=allow_change,
             numerics=numerics,
             sign_zero=sign_zero,
+            input_format=input_format,
+            channel_order=channel_order,
+            layout=layout,
             capsule=capsule,
             name=name,
             progress=progress,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fdabnn_deploy.ir.graph import Graph, Node
-from fdabnn_deploy.ir.ops import DEPLOYED, REGISTRY, FloatArray, Input, Op, Sign
+from fdabnn_deploy.ir.ops import DEPLOYED, REGISTRY, Array, FloatArray, Input, Op, Sign
 from fdabnn_deploy.ir.ops.drawing import floats
 from fdabnn_deploy.ir.reference import evaluate
 
@@ -16,6 +16,7 @@ KINDS: tuple[type[Op], ...] = tuple(sorted(DEPLOYED - {Input}, key=lambda kind: 
 """The operators that compute something."""
 
 _TAKES_SIGNS = frozenset(entry.kind for entry in REGISTRY if entry.takes_signs)
+_TAKES_PIXELS = frozenset(entry.kind for entry in REGISTRY if entry.takes_pixels)
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class Case:
 
     name: str
     graph: Graph
-    inputs: tuple[FloatArray, ...]
+    inputs: tuple[Array, ...]
 
     @property
     def op(self) -> Op:
@@ -49,11 +50,13 @@ class Case:
 
 
 def make_case(name: str, op: Op, shapes: Sequence[tuple[int, ...]], rng: np.random.Generator) -> Case:
-    """A case with inputs [2, *shape] that hold special values; 1-bit layers get a sign in front."""
-    names = [f"x{i}" for i in range(len(shapes))]
-    nodes = [Node(name, Input(shape)) for name, shape in zip(names, shapes, strict=True)]
+    """A case with inputs [2, *shape] that hold special values, or bytes; 1-bit layers get a sign in front."""
+    names, pixels = [f"x{i}" for i in range(len(shapes))], type(op) in _TAKES_PIXELS
+    nodes = [Node(name, Input(shape, pixels)) for name, shape in zip(names, shapes, strict=True)]
     if type(op) in _TAKES_SIGNS:
         nodes.append(Node("sign", Sign(), ("x0",)))
         names = ["sign"]
     graph = Graph([*nodes, Node("y", op, tuple(names))], ["y"])
+    if pixels:
+        return Case(name, graph, tuple(rng.integers(0, 256, (2, *shape), np.uint8) for shape in shapes))
     return Case(name, graph, tuple(floats(rng, (2, *shape), special=True) for shape in shapes))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from fdabnn_deploy.ir.graph import Graph
-from fdabnn_deploy.ir.ops import Affine, Array, FloatArray, Saturate
+from fdabnn_deploy.ir.ops import Affine, Array, FloatArray, Input, Saturate
 
 NORM_KINDS = ("plain", "tiny variance", "huge variance", "negative gamma", "zero gamma", "mixed")
 """`tiny variance`: channels that hardly vary, multiplied by up to 1e6; `huge variance`: divided by up to 1e8."""
@@ -44,18 +44,46 @@ def random_norm(rng: np.random.Generator, kind: str, x: Array) -> Affine:
     return Affine(scale, beta - mean * scale)
 
 
-def normal_inputs(graph: Graph, rng: np.random.Generator, count: int) -> list[FloatArray]:
-    """Normal values [count, ...] for every input of the graph."""
-    return [rng.standard_normal((count, *graph.shape(name)[1:]), dtype=np.float32) for name in graph.inputs]
+def normal_inputs(graph: Graph, rng: np.random.Generator, count: int) -> list[Array]:
+    """Normal values [count, ...] for every input of the graph; bytes for one of pixels."""
+    return [
+        _bytes(rng, (count, *graph.shape(name)[1:]))
+        if _takes_pixels(graph, name)
+        else rng.standard_normal((count, *graph.shape(name)[1:]), dtype=np.float32)
+        for name in graph.inputs
+    ]
 
 
-def hostile_inputs(graph: Graph, rng: np.random.Generator) -> list[FloatArray]:
+def hostile_inputs(graph: Graph, rng: np.random.Generator) -> list[Array]:
     """Four images for every input of the graph: normal, with special values here and there, of special values only, and of zeros.
 
     The special values are both zeros, denormals, halves, magnitudes up to the largest float32, infinities and NaN; where the graph
     saturates its inputs, also the limits and their neighbours. The zeros are +0, -0 or a denormal, the same in the whole image.
+
+    Pixels are bytes, then those near the ends only, then all 255, then all 0.
     """
-    return [_hostile(rng, graph.shape(name)[1:], _with_limits(graph, name)) for name in graph.inputs]
+    return [
+        _hostile_pixels(rng, graph.shape(name)[1:])
+        if _takes_pixels(graph, name)
+        else _hostile(rng, graph.shape(name)[1:], _with_limits(graph, name))
+        for name in graph.inputs
+    ]
+
+
+def _takes_pixels(graph: Graph, name: str) -> bool:
+    op = graph[name].op
+    return isinstance(op, Input) and op.pixels
+
+
+def _bytes(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
+    return rng.integers(0, 256, shape, np.uint8)
+
+
+def _hostile_pixels(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
+    values = _bytes(rng, (4, *shape))
+    values[1] = rng.choice(np.array([0, 1, 127, 128, 254, 255], np.uint8), shape)
+    values[2], values[3] = 255, 0
+    return values
 
 
 def _hostile(rng: np.random.Generator, shape: tuple[int, ...], special: FloatArray) -> FloatArray:

@@ -214,7 +214,12 @@ class _Draw:
         return self.by_position(x) if self.places.random() < 0.03 else x
 
     def by_position(self, x: str) -> str:
-        """Scales and offsets by position."""
+        """Scales and offsets by position, or offsets at the borders."""
+        if len(self.shape(x)) == 3 and self.places.random() < 0.4:
+            channels, *size = self.shape(x)
+            rows, columns = (np.minimum(np.arange(length), 2) for length in size)
+            offset = self.places.normal(0, 0.3, (channels, 3, 3)).astype(np.float32)
+            return self.add(ops.BorderOffset(offset, rows, columns), x)
         scale, offset = (
             self.places.normal(1.0, 0.2, [1 if self.places.random() < 0.4 else d for d in self.shape(x)])
             for _ in "ab"

@@ -12,8 +12,8 @@ from fdabnn_deploy.ir.reference import evaluate_all
 from fdabnn_deploy.transforms.affine.fold_affine import fold_affine
 from fdabnn_deploy.transforms.simplify import simplify
 
-ONLY_EXACT = {ops.GlobalSum, ops.RoundToGrid, ops.Saturate}
-"""Come in when a graph is made exact."""
+ONLY_EXACT = {ops.CentredPixels, ops.GlobalSum, ops.RoundToGrid, ops.Saturate}
+"""Come in when a graph is made exact, or takes pixels."""
 
 
 @pytest.fixture(scope="module")

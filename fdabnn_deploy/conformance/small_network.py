@@ -1,4 +1,4 @@
-"""A small network in which every deployed operator occurs."""
+"""A small network in which every deployed operator that takes floats occurs."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from fdabnn_deploy.ir.ops.drawing import floats, signs
 
 
 def network(seed: int = 0) -> Graph:
-    """A small network of two inputs and two outputs in which every deployed operator occurs."""
+    """A small network of two inputs and two outputs in which every deployed operator that takes floats occurs."""
     rng = np.random.default_rng(seed)
+    border = np.linspace(-0.4, 0.3, 24, dtype=np.float32).reshape(6, 2, 2)
     ramp = np.array([0.5, 1.0, 0.25], np.float32)
     nodes = [
         Node("image", ops.Input((3, 9, 9))),
@@ -36,7 +37,8 @@ def network(seed: int = 0) -> Graph:
         Node("wide", ops.Pad(((1, 1), (0, 0), (0, 0))), ("part",)),
         Node("sum2", ops.Sub(), ("wide", "norm2")),
         Node("placed", ops.PositionAffine(ramp.reshape(1, 3, 1), ramp.reshape(1, 1, 3) - 1), ("sum2",)),
-        Node("act2", ops.Relu(), ("placed",)),
+        Node("border", ops.BorderOffset(border, np.array([0, 1, 0]), np.array([1, 1, 0])), ("placed",)),
+        Node("act2", ops.Relu(), ("border",)),
         Node("mean2", ops.AvgPool2d((2, 2), (1, 1)), ("act2",)),
         Node("joined", ops.Concat(), ("mean2", "mean2")),
         Node("turned", ops.Permute((1, 3, 2)), ("joined",)),

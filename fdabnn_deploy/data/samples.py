@@ -40,6 +40,7 @@ class Samples:
         synthetic: whether they were made up.
         argument: what to type after `--samples` or `--inputs` to get the same again.
         notes: what the user should know about them, one sentence each.
+        pixels: uint8 [N, C, H, W], the bytes that `images` were normalised from, or None where they were floats.
     """
 
     images: FloatArray
@@ -48,15 +49,38 @@ class Samples:
     synthetic: bool
     argument: str
     notes: tuple[str, ...] = ()
+    pixels: NDArray[np.uint8] | None = None
 
     def __len__(self) -> int:
         return len(self.images)
 
     def head(self, count: int) -> Samples:
         """The first `count` of them."""
+        return self.chosen(slice(count))
+
+    def chosen(self, which: slice | NDArray[np.int64]) -> Samples:
+        """Some of them."""
         return replace(
-            self, images=self.images[:count], labels=None if self.labels is None else self.labels[:count]
+            self,
+            images=self.images[which],
+            labels=None if self.labels is None else self.labels[which],
+            pixels=None if self.pixels is None else self.pixels[which],
         )
+
+    def fed(self, info: ModelInfo) -> Array:
+        """The array that a file with this input contract takes.
+
+        Raises:
+            UsageError: it takes pixels, and these are floats.
+        """
+        if info.input_format == "float32":
+            return self.images
+        if self.pixels is None:
+            raise UsageError(
+                f"{info.name} takes pixels, bytes 0 .. 255, and {self.description} are floats: give a folder of images, a uint8 array, or "
+                "random:N"
+            )
+        return self.pixels[:, ::-1].copy() if info.channel_order == "bgr" else self.pixels
 
 
 def load(spec: str | Path | None, info: ModelInfo, memory_limit: int | None = None) -> Samples:
@@ -100,13 +124,14 @@ def load(spec: str | Path | None, info: ModelInfo, memory_limit: int | None = No
             False,
             text,
             found.labels.notes,
+            found.pixels,
         )
     check_samples_file(path, text)
     arrays = read_arrays(path, memory_limit)
     return _npz(path, arrays, limit, info)
 
 
-def run_in_batches(session: Session, images: FloatArray) -> list[Array]:
+def run_in_batches(session: Session, images: Array) -> list[Array]:
     """A session's outputs for any number of images; a runtime holds the activations of a batch in memory."""
     step = batches.images_at_once(images.shape[1:])
     parts = [session.run([images[i : i + step]]) for i in range(0, len(images), step)]
@@ -119,8 +144,8 @@ def from_array(array: Array, info: ModelInfo) -> Samples:
     Raises:
         UsageError: they do not fit the model.
     """
-    images = _as_nchw(array, info, "the array of samples")
-    return Samples(images, None, f"{len(images)} given inputs", False, "")
+    images, pixels = _as_nchw(array, info, "the array of samples")
+    return Samples(images, None, f"{len(images)} given inputs", False, "", pixels=pixels)
 
 
 def normalise(pixels: NDArray[np.uint8], info: ModelInfo, what: str) -> FloatArray:
@@ -184,7 +209,12 @@ def _cifar10(batch: Path, folder: Path, limit: int | str, info: ModelInfo) -> Sa
     pixels, labels = pixels[:count], labels[:count]
     argument = f"{folder}:{'all' if limit == 'all' else count}"
     return Samples(
-        normalise(pixels, info, str(folder)), labels, f"{len(pixels)} CIFAR-10 test images", False, argument
+        normalise(pixels, info, str(folder)),
+        labels,
+        f"{len(pixels)} CIFAR-10 test images",
+        False,
+        argument,
+        pixels=pixels,
     )
 
 
@@ -204,7 +234,7 @@ def _random(count: int, info: ModelInfo) -> Samples:
     else:
         low, high = info.input_range or (-2.0, 2.0)
         images = (low + (high - low) * (np.arange(256) / 255)).astype(np.float32)[pixels]
-    return Samples(images, None, f"{count} seeded synthetic images", True, argument)
+    return Samples(images, None, f"{count} seeded synthetic images", True, argument, pixels=pixels)
 
 
 def _npz(path: Path, arrays: dict[str, Array], limit: int | str, info: ModelInfo) -> Samples:
@@ -216,7 +246,7 @@ def _npz(path: Path, arrays: dict[str, Array], limit: int | str, info: ModelInfo
                 f"{path} holds the arrays {', '.join(sorted(arrays)) or 'none'}: name one of them 'images'"
             )
         key = next(iter(arrays))
-    images = _as_nchw(arrays[key], info, f"{path}, array '{key}'")
+    images, pixels = _as_nchw(arrays[key], info, f"{path}, array '{key}'")
     if labels is not None and (labels.shape != (len(images),) or labels.dtype.kind not in "iu"):
         raise UsageError(
             f"{path}: labels are {labels.dtype} {list(labels.shape)}, not {len(images)} integers"
@@ -224,7 +254,7 @@ def _npz(path: Path, arrays: dict[str, Array], limit: int | str, info: ModelInfo
     if labels is not None:
         check_labels(np.minimum(labels, 1 << 40).astype(np.int64), len(info.classes) or 1 << 31, str(path))
     if not isinstance(limit, str):
-        images = images[:limit]
+        images, pixels = images[:limit], None if pixels is None else pixels[:limit]
         labels = None if labels is None else labels[:limit]
     argument = str(path) if isinstance(limit, str) else f"{path}:{limit}"
     return Samples(
@@ -233,10 +263,12 @@ def _npz(path: Path, arrays: dict[str, Array], limit: int | str, info: ModelInfo
         f"{len(images)} of {path.name}",
         False,
         argument,
+        pixels=pixels,
     )
 
 
-def _as_nchw(array: Array, info: ModelInfo, what: str) -> FloatArray:
+def _as_nchw(array: Array, info: ModelInfo, what: str) -> tuple[FloatArray, NDArray[np.uint8] | None]:
+    """The normalised images, and the pixels where the array holds them."""
     shape = info.input_shape
     if array.ndim != len(shape) + 1 or len(array) == 0:
         raise UsageError(
@@ -249,14 +281,15 @@ def _as_nchw(array: Array, info: ModelInfo, what: str) -> FloatArray:
             )
         array = array.transpose(0, 3, 1, 2)
     if array.dtype == np.uint8:
-        return normalise(array, info, what)
+        pixels = np.ascontiguousarray(array)
+        return normalise(pixels, info, what), pixels
     if array.dtype.kind != "f":
         raise UsageError(f"{what} is {array.dtype}: give floats (normalised) or bytes (pixels)")
     with np.errstate(over="ignore"):
         images = np.ascontiguousarray(array, dtype=np.float32)
     if not np.isfinite(images).all():
         raise UsageError(f"{what} holds values that are not finite")
-    return images
+    return images, None
 
 
 def _shape(shape: tuple[int, ...]) -> str:

@@ -12,6 +12,7 @@ from fdabnn_deploy.exact.float_layer import float_layer
 from fdabnn_deploy.exact.fusion_hazards import ACTIVATIONS, BINARY_LAYERS, FLOAT_LAYERS, LAYERS
 from fdabnn_deploy.exact.graph_builder import GraphBuilder
 from fdabnn_deploy.exact.operand_grids import MARGIN, Cutter
+from fdabnn_deploy.exact.pixel_layer import border_offset, pixel_sum
 from fdabnn_deploy.exact.plan import Observed, limits
 from fdabnn_deploy.exact.record import Cut
 from fdabnn_deploy.exact.weight_grids import to_grid
@@ -52,8 +53,11 @@ def rule_for(op: Op) -> Rule:
 def _input(cutter: Cutter, node: Node) -> None:
     builder = cutter.builder
     assert isinstance(node.op, ops.Input)
-    # Nothing is known of an input but that it is float32, and not even that it is a number.
+    # Nothing is known of floats but that they are float32, and not even that they are numbers.
     largest = float(np.finfo(np.float32).max)
+    if node.op.pixels:
+        builder.feed(node, uniform(0, 255, 0, node.op.shape[0]))
+        return
     builder.feed(node, uniform(-largest, largest, 149, node.op.shape[0]))
 
     def choice() -> tuple[Cut, float]:
@@ -79,15 +83,37 @@ def _affine(cutter: Cutter, node: Node) -> None:
         gridded = to_grid(scale[:, None], offset, layer.taps, 0)
         if not (np.array_equal(gridded.weight[:, 0], scale) and np.array_equal(gridded.bias, offset)):
             # The grid leaves `24 - log2 K` bits.
-            source = _barrier(builder, node, source, math.inf)
+            source = builder.barrier(node, source, math.inf)
     elif isinstance(layer, (*FLOAT_LAYERS, ops.PositionAffine)):
         # FOLD_AFFINE: the sums are exact with the layer's own weights only. Others read it, too, or the passes had folded this.
         # Converters fold constants by position into one that follows them, as well.
-        source = _barrier(builder, node, source, math.inf)
+        source = builder.barrier(node, source, math.inf)
     elif isinstance(layer, ACTIVATIONS) and isinstance(builder.op_before(source), LAYERS):
         # FOLD_ACTIVATION
-        source = _barrier(builder, node, source, 1.0)
+        source = builder.barrier(node, source, 1.0)
     _pointwise(cutter, node, ops.Affine(scale, offset), [source])
+
+
+def _centred_pixels(cutter: Cutter, node: Node) -> None:
+    builder = cutter.builder
+    shifted = builder.add(node, node.op, [builder.name(node.inputs[0])], "shifted")
+    # MOVE_ADDEND
+    builder.stand_in(node.name, builder.barrier(node, shifted, math.inf))
+
+
+def _pixel_conv(cutter: Cutter, node: Node) -> None:
+    builder, op = cutter.builder, node.op
+    assert isinstance(op, ops.PixelConv2d)
+    source = pixel_sum(cutter, node)
+    if isinstance(builder.op(source), FLOAT_LAYERS):
+        # FOLD_AFFINE, ACCUMULATE
+        source = builder.barrier(node, source, math.inf)
+    offset = border_offset(op, builder.shape(builder.name(node.inputs[0])), builder.shape(source))
+    if offset.offset[0].size > 1:
+        _pointwise(cutter, node, offset, [source])
+    else:
+        shift = offset.offset.reshape(-1).astype(np.float64)
+        _pointwise(cutter, node, ops.Affine(np.ones(len(shift)), shift), [source])
 
 
 def _position_affine(cutter: Cutter, node: Node) -> None:
@@ -97,18 +123,8 @@ def _position_affine(cutter: Cutter, node: Node) -> None:
     scale, offset = (np.where(np.abs(v) < NEGLIGIBLE, np.float32(0), v) for v in (op.scale, op.offset))
     if isinstance(builder.op(source), (*LAYERS, ops.Affine, ops.PositionAffine)):
         # Converters fold constants in a row into one, and into a layer.
-        source = _barrier(builder, node, source, math.inf)
+        source = builder.barrier(node, source, math.inf)
     _pointwise(cutter, node, ops.PositionAffine(scale, offset), [source])
-
-
-def _barrier(builder: GraphBuilder, node: Node, name: str, above: float) -> str:
-    """Adds a fusion barrier: a clamp that changes no value, so that no runtime folds what follows into the layer in front.
-
-    A limit below all values does; `above` is infinite, or 1 for an upper limit as well. Limits are powers of two from 8 on, which no
-    runtime has an activation for.
-    """
-    limit = 2.0 ** max(3, math.frexp(builder.bounds(name).magnitude)[1])
-    return builder.add(node, ops.Clamp(-limit, above * limit), [name], "held")
 
 
 def _prelu(cutter: Cutter, node: Node) -> None:
@@ -201,7 +217,7 @@ def _avg_pool(cutter: Cutter, node: Node) -> None:
     sums = builder.add(
         node, ops.Conv2d(ones, None, op.stride, op.padding, groups=channels), [operand], "sums"
     )
-    builder.add(node, _divided(area, channels), [_barrier(builder, node, sums, math.inf)])
+    builder.add(node, _divided(area, channels), [builder.barrier(node, sums, math.inf)])
 
 
 def _global_avg_pool(cutter: Cutter, node: Node) -> None:
@@ -233,6 +249,8 @@ _RULES: dict[type[Op], Rule] = {
     ops.Linear: float_layer,
     ops.Affine: _affine,
     ops.PositionAffine: _position_affine,
+    ops.CentredPixels: _centred_pixels,
+    ops.PixelConv2d: _pixel_conv,
     ops.PRelu: _prelu,
     ops.AvgPool2d: _avg_pool,
     ops.GlobalAvgPool: _global_avg_pool,

@@ -82,7 +82,15 @@ DROP_IDENTITY = Hazard(
     "`exact_rules` removes it first",
     "observed",
 )
-HAZARDS = (ACCUMULATE, FOLD_AFFINE, FOLD_BINARY_AFFINE, FOLD_ACTIVATION, MERGE_CONSTANTS, DROP_IDENTITY)
+MOVE_ADDEND = Hazard(
+    "TensorFlow Lite converter",
+    "2.21",
+    "Add of a constant -> convolution without padding",
+    "the constant moves behind the convolution, as a part of its bias, and the sums are of larger numbers",
+    "a clamp in between",
+    "tensorflow/compiler/mlir/lite/transforms/optimize_patterns.td",
+)
+HAZARDS = (ACCUMULATE, FOLD_AFFINE, FOLD_BINARY_AFFINE, FOLD_ACTIVATION, MERGE_CONSTANTS, MOVE_ADDEND, DROP_IDENTITY)
 
 FLOAT_LAYERS = (Conv2d, Linear)
 """Layers with float weights."""

@@ -6,6 +6,7 @@ every machine and for any number of threads, and so is everything chosen from it
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -14,7 +15,7 @@ from fdabnn_deploy.errors import ModelRefusedError
 from fdabnn_deploy.exact.plan import Observed
 from fdabnn_deploy.ir.composites import ExactLayer
 from fdabnn_deploy.ir.graph import Graph, Node
-from fdabnn_deploy.ir.ops import FloatArray, GraphError, Input, Op, Shape, Sign
+from fdabnn_deploy.ir.ops import Array, Clamp, GraphError, Input, Op, Shape, Sign
 from fdabnn_deploy.ir.ranges import Values
 from fdabnn_deploy.runtimes.torch_graph import run_operator
 
@@ -32,7 +33,7 @@ class GraphBuilder:
     """
 
     def __init__(
-        self, graph: Graph, samples: Sequence[FloatArray], ranges: Mapping[str, tuple[float, float]]
+        self, graph: Graph, samples: Sequence[Array], ranges: Mapping[str, tuple[float, float]]
     ) -> None:
         self.graph = graph
         self._ranges = ranges
@@ -40,7 +41,7 @@ class GraphBuilder:
         self._made: dict[str, Node] = {}
         self._shapes: dict[str, Shape] = {}
         self._bounds: dict[str, Values] = {}
-        self._samples: dict[str, FloatArray] = {}
+        self._samples: dict[str, Array] = {}
         self._fed = dict(zip(graph.inputs, samples, strict=True)) if samples else {}
         self._last_of_module = {node.module: node.name for node in graph if node.module}
         self._waiting = {node.name: len(graph.consumers(node.name)) for node in graph}
@@ -103,6 +104,19 @@ class GraphBuilder:
         if all(i in self._samples for i in inputs):
             self._samples[name] = run_operator(op, [self._samples[i] for i in inputs])
         return name
+
+    def barrier(self, node: Node, name: str, above: float) -> str:
+        """Adds a fusion barrier: a clamp that changes no value, so that no runtime folds what follows into the layer in front.
+
+        A limit below all values does. Limits are powers of two from 8 on, which no runtime has an activation for.
+
+        Args:
+            node: of the float graph that it belongs to.
+            name: of the tensor.
+            above: infinite, or 1 for an upper limit as well.
+        """
+        limit = 2.0 ** max(3, math.frexp(self.bounds(name).magnitude)[1])
+        return self.add(node, Clamp(-limit, above * limit), [name], "held")
 
     def done(self, node: Node) -> None:
         """Frees the samples that nothing reads after this node of the float graph."""

@@ -22,7 +22,7 @@ from fdabnn_deploy.exact.operand_grids import Cutter
 from fdabnn_deploy.exact.record import Numerics
 from fdabnn_deploy.ir.composites import decompose
 from fdabnn_deploy.ir.graph import Graph
-from fdabnn_deploy.ir.ops import FloatArray
+from fdabnn_deploy.ir.ops import Array
 from fdabnn_deploy.transforms.deploy import PassReport
 from fdabnn_deploy.transforms.signs.thresholds import thresholds
 
@@ -48,7 +48,7 @@ class Exact:
 
 def make_exact(
     graph: Graph,
-    samples: Sequence[FloatArray] = (),
+    samples: Sequence[Array] = (),
     ranges: Mapping[str, tuple[float, float]] | None = None,
     record: Numerics | None = None,
 ) -> Exact:

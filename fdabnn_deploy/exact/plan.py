@@ -127,6 +127,21 @@ def choose(
     return Cut(*_on_grid(low, high, exponent), exponent, parts), error
 
 
+def fewest_slices(weight: DoubleArray, values: Values, seen: Observed) -> tuple[int, float]:
+    """How many slices of the weights, 1 or 2, an operand that stays as it comes needs, and the predicted error.
+
+    Args:
+        weight: [O, ...], as trained.
+        values: bounds of the operand.
+        seen: of the operand, on samples.
+    """
+    flat = weight.reshape(len(weight), -1)
+    rows = _Rows(flat.shape[1], np.abs(flat).sum(axis=1), np.square(flat).sum(axis=1), np.zeros(len(flat)))
+    power = max(seen.mean_square, (values.magnitude / 64) ** 2)
+    one, two = (_error(rows, values, values.magnitude, power, None, parts) for parts in (1, 2))
+    return (2, two) if two < one / 2 else (1, one)
+
+
 def _on_grid(low: float, high: float, exponent: int | None) -> tuple[float, float]:
     """Limits that rounding cannot leave."""
     if exponent is None:

@@ -80,6 +80,33 @@ def slices_of(
     return slices
 
 
+def with_kept_sums(part: Gridded, weight: DoubleArray, magnitude: float, exponent: int) -> Gridded:
+    """The slice with roundings chosen so that the errors of every kernel [O, C] add up to less than a step, where its bound allows that.
+
+    Neighbouring values of images are alike, and so an error common to the taps of a kernel is what shows.
+
+    Args:
+        part: nearest multiples, without a bias.
+        weight: that it was rounded from, [O, C, ...].
+        magnitude: of the operands.
+        exponent: of their grid.
+    """
+    scale = np.ldexp(1.0, part.exponents.astype(np.int32)).reshape((-1,) + (1,) * (weight.ndim - 1))
+    exact = (weight * scale).reshape(*weight.shape[:2], -1)
+    rounded = (part.weight * scale).reshape(exact.shape)
+    left = exact - rounded
+    missing = np.rint(left.sum(axis=2)).astype(np.int64)
+    # The taps that were rounded farthest from where the sum has to go are moved a step.
+    order = np.argsort(-left * np.sign(missing)[:, :, None], axis=2, kind="stable")
+    place = np.empty_like(order)
+    np.put_along_axis(place, order, np.broadcast_to(np.arange(order.shape[2]), order.shape), axis=2)
+    moved = rounded + np.where(place < np.abs(missing)[:, :, None], np.sign(missing)[:, :, None], 0)
+    kept = Gridded(moved.reshape(weight.shape) / scale + 0.0, part.bias, part.exponents)
+    over = _units(kept, math.floor(math.ldexp(magnitude, exponent)), exponent) >= EXACT_UNITS
+    fits = np.where(over.reshape(scale.shape), part.weight, kept.weight)
+    return Gridded(fits, part.bias, part.exponents)
+
+
 def _round(weight: DoubleArray, bias: DoubleArray, exponents: Exponents, exponent: int) -> Gridded:
     scale = np.ldexp(1.0, exponents.astype(np.int32))
     shaped = scale.reshape((-1,) + (1,) * (weight.ndim - 1))

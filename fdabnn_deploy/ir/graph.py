@@ -181,6 +181,10 @@ class Editor:
                 self._nodes[name] = replace(node, inputs=tuple(new if i == old else i for i in node.inputs))
         self._outputs = [new if name == old else name for name in self._outputs]
 
+    def give_back(self, old: str, new: str) -> None:
+        """Makes the graph return `new` in the place of `old`."""
+        self._outputs = [new if name == old else name for name in self._outputs]
+
     def rename(self, names: Mapping[str, str]) -> None:
         """Renames tensors everywhere at once.
 

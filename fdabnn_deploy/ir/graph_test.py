@@ -61,7 +61,7 @@ def test_constants_are_found_and_have_no_batch() -> None:
 
 def test_it_prints_as_a_program() -> None:
     assert str(chain()).splitlines() == [
-        "x = Input(shape=(4,))()  # (-1, 4)",
+        "x = Input(shape=(4,), pixels=False)()  # (-1, 4)",
         "a = Relu()(x)  # (-1, 4)",
         "b = Sign()(a)  # (-1, 4)",
         "y = Add()(b, x)  # (-1, 4)",

@@ -1,7 +1,7 @@
 """Facts that a user of an exported file needs beside its graph, written into the metadata of every target.
 
 The input contract: the file takes normalised float32 images, `(pixel / 255 - mean) / std` per channel, as the checkpoint's model
-does; NCHW in ONNX, NHWC in TFLite. `docs/input-contract.md` says it with examples.
+does, or the pixels themselves; NCHW in ONNX, NHWC in TFLite. `docs/input-contract.md` says it with examples.
 """
 
 from __future__ import annotations
@@ -10,10 +10,15 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
+from typing import Literal
 
 VERSION_KEY = "fdabnn_deploy_version"
 """Metadata key that only this project's files have."""
 SIGN_RULE = "x < 0 ? -1 : +1"
+
+InputFormat = Literal["float32", "pixels"]
+ChannelOrder = Literal["rgb", "bgr"]
+ImageLayout = Literal["nchw", "nhwc"]
 
 
 def range_of_pixels(mean: Sequence[float], std: Sequence[float]) -> tuple[float, float]:
@@ -36,6 +41,9 @@ class ModelInfo:
         checkpoint_sha256: of the file the model was read from, empty for a module in memory.
         allowed_change: what was changed of the trained network with its owner's word, empty where nothing was.
         numerics: text of the `fdabnn_deploy.exact.record.Numerics` of the deployed graph, empty where nothing was recorded.
+        input_format: "float32" for normalised images, "pixels" for bytes 0 .. 255 that the file normalises itself.
+        channel_order: of pixels with three channels: "rgb" as the network was trained, "bgr" for the opposite.
+        layout: of images of pixels in ONNX files; TFLite files are always "nhwc".
     """
 
     name: str
@@ -47,6 +55,9 @@ class ModelInfo:
     checkpoint_sha256: str = ""
     numerics: str = ""
     allowed_change: str = ""
+    input_format: InputFormat = "float32"
+    channel_order: ChannelOrder = "rgb"
+    layout: ImageLayout = "nchw"
 
     def metadata(self) -> dict[str, str]:
         """The metadata keys of an exported file, values as text (lists as JSON); keys without a value are left out."""
@@ -65,4 +76,8 @@ class ModelInfo:
             entries["numerics"] = self.numerics
         if self.allowed_change:
             entries["allowed_change"] = self.allowed_change
+        if self.input_format != "float32":
+            entries["input_format"] = self.input_format
+            entries["channel_order"] = self.channel_order
+            entries["layout"] = self.layout
         return entries

@@ -8,15 +8,15 @@ import numpy as np
 
 from fdabnn_deploy.ir.computing import compute_tensors
 from fdabnn_deploy.ir.graph import Graph
-from fdabnn_deploy.ir.ops import Array, FloatArray
+from fdabnn_deploy.ir.ops import Array, FloatArray, Input
 
 
-def evaluate_all(graph: Graph, inputs: Sequence[FloatArray]) -> dict[str, Array]:
+def evaluate_all(graph: Graph, inputs: Sequence[Array]) -> dict[str, Array]:
     """Computes every tensor of the graph.
 
     Args:
         graph: any graph, captured or deployed.
-        inputs: one array [N, ...] per graph input, in the graph's order.
+        inputs: one array [N, ...] per graph input, in the graph's order; uint8 where that holds pixels.
 
     Returns:
         Every tensor by its name, float32 (boolean for comparisons).
@@ -27,13 +27,13 @@ def evaluate_all(graph: Graph, inputs: Sequence[FloatArray]) -> dict[str, Array]
     return _computed(graph, inputs, [node.name for node in graph])
 
 
-def evaluate(graph: Graph, inputs: Sequence[FloatArray]) -> list[FloatArray]:
+def evaluate(graph: Graph, inputs: Sequence[Array]) -> list[FloatArray]:
     """Computes the graph's outputs; see `evaluate_all`."""
     values = _computed(graph, inputs, graph.outputs)
     return [values[name] for name in graph.outputs]
 
 
-def _computed(graph: Graph, inputs: Sequence[FloatArray], kept: Collection[str]) -> dict[str, Array]:
+def _computed(graph: Graph, inputs: Sequence[Array], kept: Collection[str]) -> dict[str, Array]:
     """The tensors to keep, by name."""
     names = graph.inputs
     if len(names) != len(inputs):
@@ -44,5 +44,6 @@ def _computed(graph: Graph, inputs: Sequence[FloatArray], kept: Collection[str])
             raise ValueError(
                 f"input {name} takes [N, {', '.join(map(str, graph.shape(name)[1:]))}], not {value.shape}"
             )
-        values[name] = np.asarray(value, dtype=np.float32)
+        op = graph[name].op
+        values[name] = np.asarray(value, np.uint8 if isinstance(op, Input) and op.pixels else np.float32)
     return compute_tensors(graph, values, lambda node, operands: node.op.reference(*operands), kept)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from fdabnn_deploy.ir.ops import FloatArray
+from fdabnn_deploy.ir.ops import Array
 from fdabnn_deploy.measure import timer
 from fdabnn_deploy.measure.statistics import summarise
 from fdabnn_deploy.runtimes.base import Session
@@ -34,12 +34,12 @@ class Latency:
     threads: int
 
 
-def measure(session: Session, image: FloatArray, threads: int = 1) -> Latency:
+def measure(session: Session, image: Array, threads: int = 1) -> Latency:
     """Times a session that was opened with this number of threads.
 
     Args:
         session: the loaded model.
-        image: one image, float32 [1, C, H, W].
+        image: one image [1, C, H, W].
         threads: for the record only.
     """
     prepared = session.native_inputs([image])

@@ -33,9 +33,10 @@ from fdabnn_deploy.frontend import checkpoint
 from fdabnn_deploy.frontend.capture import Captured, capture
 from fdabnn_deploy.frontend.capture.final_softmax import leave_out_softmax
 from fdabnn_deploy.ir.graph import Graph
-from fdabnn_deploy.ir.ops import BinaryConv2d, BinaryLinear, FloatArray
+from fdabnn_deploy.ir.model_info import ChannelOrder, ImageLayout, InputFormat
+from fdabnn_deploy.ir.ops import Array, BinaryConv2d, BinaryLinear, FloatArray
 from fdabnn_deploy.ir.sign_zero import CHOICES, SignZero
-from fdabnn_deploy.pipeline import input_limits, report, verification
+from fdabnn_deploy.pipeline import input_limits, pixel_inputs, report, verification
 from fdabnn_deploy.pipeline.coverage import AllowedFloat, check_coverage
 from fdabnn_deploy.pipeline.lint_network import lint_deployed
 from fdabnn_deploy.pipeline.report import ExportParityError, Report
@@ -88,6 +89,9 @@ def export(
     kernels: Kernels = "standard",
     via: Via = "own",
     sign_zero: SignZero = "plus",
+    input_format: InputFormat = "float32",
+    channel_order: ChannelOrder = "rgb",
+    layout: ImageLayout = "nchw",
     capsule: str | Path | None = None,
     allow_change: bool = False,
     progress: Progress | None = None,
@@ -115,6 +119,10 @@ def export(
         numerics: "exact" promises equal bits on every runtime, "float" keeps the float weights and reports differences.
         sign_zero: what a zero counts as at a sign that is written so that it stays 0, such as `torch.sign`: "plus" and "minus" +1 and -1,
             "exact" 0, as the mean of two signs.
+        input_format: "float32": files take normalised images; "pixels": they take bytes 0 .. 255, uint8, and normalise them themselves,
+            with the mean and std of the network (docs/input-contract.md).
+        channel_order: of pixels: "rgb" as the network was trained, "bgr" for the opposite.
+        layout: of pixels in ONNX files: "nchw" or "nhwc". TFLite files are always NHWC.
         progress: told of every stage.
         memory_limit: bytes that a compressed checkpoint or samples may expand to, by default `fdabnn_deploy.system.memory.EXPANDED`.
         **reading: of `fdabnn_deploy.frontend.checkpoint.read` (arch, arch_args, model, drop_noise, input_shape, mean,
@@ -139,7 +147,9 @@ def export(
     floats, allow_change = AllowedFloat(allow_float), choices.yes_or_no(allow_change, "allow_change")
     out = Path(out)
     with stages.run("read") as stage:
-        network = _read(source, example_input, reading, memory_limit)
+        network = pixel_inputs.with_format(
+            _read(source, example_input, reading, memory_limit), input_format, channel_order, layout
+        )
         _check_name(network.info.name)
         places = {target.name: out / f"{network.info.name}{target.suffix}" for target in chosen}
         _check_outputs(places, None if capsule is None else Path(capsule), source)
@@ -159,8 +169,12 @@ def export(
             inputs = loading.result()
             stage.detail = inputs.description
             check_work(deployed.graph, inputs, file_batch)
+            fed = inputs.fed(network.info)
+        plain, deployed = deployed.graph, pixel_inputs.take(deployed, network.info, exact=numerics == "exact")
         exact, looked_at = (
-            _exact(deployed.graph, network, inputs, stages, sign_zero) if numerics == "exact" else (None, 0)
+            _exact(deployed.graph, plain, network, fed, stages, sign_zero)
+            if numerics == "exact"
+            else (None, 0)
         )
         cut = None if exact is None else exact.numerics.cuts.get("input")
         limits = input_limits.limits(network, inputs, cut, looked_at)
@@ -169,7 +183,7 @@ def export(
         composed = deployed.graph if exact is None else exact.composed
         grids = None if exact is None else exact.grids
         truth = verification.reference(
-            network.module, captured, deployed, graph, grids, inputs, stages, allow_change=allow_change
+            network.module, captured, deployed, graph, grids, inputs, fed, stages, allow_change=allow_change
         )
         with stages.run("zeros") as stage:
             zeros = _sign_zeros(captured, inputs, sign_zero)
@@ -194,7 +208,7 @@ def export(
             ],
             stages,
         )
-        latency = verification.latency_rows(checked, inputs, stages)
+        latency = verification.latency_rows(checked, fed, stages)
         refused = () if allow_change else truth.gate.failures
         failures = (*refused, *verification.failures(truth, checked))
         result = Report(
@@ -228,7 +242,7 @@ def export(
             proofs=tuple(proof for file in checked for proof in file.proofs),
             twins=tuple(row for file in checked for row in file.layer_checks),
             latency=latency,
-            sizes=_sizes(deployed.graph, network.bytes),
+            sizes=_sizes(plain, network.bytes),
             notes=(*network.notes, *captured.notes, *warnings, *inputs.notes),
             warnings=warnings,
             allowed_changes=accepted,
@@ -242,7 +256,7 @@ def export(
         if capsule is not None:
             with stages.run("capsule", str(capsule)) as stage:
                 files = [file.artifact.path for file in checked]
-                capsule_replay.write_golden(Path(capsule), files, [inputs.images], truth.expected)
+                capsule_replay.write_golden(Path(capsule), files, [fed], truth.expected)
                 stage.bytes = Path(capsule).stat().st_size
         for file in checked:
             move_whole(file.artifact.path, out / file.artifact.path.name)
@@ -344,19 +358,33 @@ def _deploy(
 
 
 def _exact(
-    graph: Graph, network: checkpoint.Source, inputs: Samples, stages: Stages, sign_zero: SignZero
+    graph: Graph, plain: Graph, network: checkpoint.Source, fed: Array, stages: Stages, sign_zero: SignZero
 ) -> tuple[Exact, int]:
+    """The exact graph, and how many inputs its limits come from.
+
+    Args:
+        graph: deployed.
+        plain: the same before it took pixels.
+        network: that it comes from.
+        fed: samples, as `graph` takes them.
+        stages: told of it.
+        sign_zero: see `export`.
+    """
     with stages.run("numerics", "exact") as stage:
         ranges = dict(network.ranges)
         if network.info.input_range is not None:
             ranges["input"] = network.info.input_range
         largest = max(math.prod(graph.shape(node.name)[1:]) for node in graph)
         count = max(1, min(CALIBRATION_IMAGES, CALIBRATION_VALUES // largest))
-        exact = make_exact(graph, [inputs.images[:count]], ranges)
+        exact = make_exact(graph, [fed[:count]], ranges)
         if sign_zero == "exact":
-            check_zeros(graph, exact.graph, inputs.images[: min(count, MOVED_ZERO_IMAGES)])
+            check_zeros(
+                pixel_inputs.unfolded(plain, network.info), exact.graph, fed[: min(count, MOVED_ZERO_IMAGES)]
+            )
         sums = sum(row.parts for row in exact.grids)
-        stage.detail = f"exact: {len(exact.grids)} reductions in {sums} sums, limits from {min(count, len(inputs))} inputs"
+        stage.detail = (
+            f"exact: {len(exact.grids)} reductions in {sums} sums, limits from {min(count, len(fed))} inputs"
+        )
         stage.detail += " and recorded ranges" if network.ranges else ""
     return exact, count
 

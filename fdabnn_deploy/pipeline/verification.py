@@ -21,7 +21,7 @@ from fdabnn_deploy.exact.grid_row import GridRow
 from fdabnn_deploy.frontend.capture import Captured
 from fdabnn_deploy.ir.graph import Graph
 from fdabnn_deploy.ir.model_info import ModelInfo
-from fdabnn_deploy.ir.ops import FloatArray
+from fdabnn_deploy.ir.ops import Array, FloatArray
 from fdabnn_deploy.ir.reference import evaluate
 from fdabnn_deploy.measure import latency
 from fdabnn_deploy.pipeline.report import (
@@ -62,6 +62,7 @@ class Reference:
 
     Attributes:
         samples: the inputs.
+        fed: the same as files take them: normalised images, or pixels.
         exact: whether files are judged by bits.
         trained: outputs of the PyTorch module.
         expected: outputs that files have to give: of the exact graph, with float numerics `trained`, or those of the deployed graph where
@@ -73,6 +74,7 @@ class Reference:
     """
 
     samples: Samples
+    fed: Array
     exact: bool
     trained: list[FloatArray]
     expected: list[FloatArray]
@@ -101,6 +103,7 @@ def reference(
     graph: Graph,
     grids: tuple[GridRow, ...] | None,
     samples: Samples,
+    fed: Array,
     stages: Stages,
     *,
     allow_change: bool = False,
@@ -114,6 +117,7 @@ def reference(
         graph: what files are made of.
         grids: of its reductions, None with float numerics.
         samples: the inputs.
+        fed: the same as `graph` takes them.
         stages: told of what is done.
         allow_change: files of a deployed graph that does not pass are compared with that graph, with float numerics too.
 
@@ -124,7 +128,7 @@ def reference(
         check_capture(module, captured, samples.images)
         trained = run_module(module, samples.images, captured.outputs)
         session = TorchGraphSession(graph)
-        computed = run_in_batches(session, samples.images)
+        computed = run_in_batches(session, fed)
         truth = Truth(
             comparison=parity.compare_outputs(trained, computed),
             agreement=parity.agreement(trained, computed),
@@ -132,27 +136,28 @@ def reference(
             accuracy_trained=parity.accuracy(trained, samples.labels),
             accuracy_deployed=parity.accuracy(computed, samples.labels),
         )
-        few = samples.images[: layer_checks.MAX_IMAGES]
+        few = fed[: layer_checks.MAX_IMAGES]
         built = layer_checks.build(graph, session.run_some([few], layer_checks.read_tensors(graph)))
-        rows = () if grids is None else _other_executors(graph, session, samples, computed)
+        rows = () if grids is None else _other_executors(graph, session, samples, fed, computed)
     with stages.run("gate") as stage:
-        gate = judge(captured, deployed, graph, grids or (), samples.images, trained, computed)
+        pixels = None if fed is samples.images else fed
+        gate = judge(captured, deployed, graph, grids or (), samples.images, trained, computed, pixels)
         layers = gate.layers
         stage.detail = f"{len(layers.layers)} tensors on {layers.images} inputs, outputs on {len(samples)}"
     exact = grids is not None
     by_graph = exact or (allow_change and bool(gate.failures))
     expected = computed if by_graph else trained
-    return Reference(samples, exact, trained, expected, truth, gate, rows, built)
+    return Reference(samples, fed, exact, trained, expected, truth, gate, rows, built)
 
 
 def _other_executors(
-    graph: Graph, session: TorchGraphSession, samples: Samples, computed: list[FloatArray]
+    graph: Graph, session: TorchGraphSession, samples: Samples, fed: Array, computed: list[FloatArray]
 ) -> tuple[ParityRow, ...]:
     few, fewer = samples.head(SETTING_IMAGES), samples.head(REFERENCE_IMAGES)
-    one_by_one = [session.run([image[None]]) for image in few.images]
+    one_by_one = [session.run([image[None]]) for image in fed[: len(few)]]
     alone = [np.concatenate(parts) for parts in zip(*one_by_one, strict=True)]
-    threads = TorchGraphSession(graph, threads=2).run([few.images])
-    slow = evaluate(graph, [fewer.images])
+    threads = TorchGraphSession(graph, threads=2).run([fed[: len(few)]])
+    slow = evaluate(graph, [fed[: len(fewer)]])
     return (
         _row(slow, computed, fewer, "reference", np.__version__, None, "", True),
         _row(alone, computed, few, "torch", torch.__version__, None, "batch 1", True),
@@ -182,7 +187,7 @@ def convert_and_check(
         name = runtime.name
         with stages.run("verify", f"{name} {runtime.version()}, {len(truth.samples)} inputs"):
             session = runtime.open(path)
-            outputs = run_in_batches(session, truth.samples.images)
+            outputs = run_in_batches(session, truth.fed)
             rows.append(
                 _row(
                     outputs,
@@ -231,7 +236,7 @@ def _check_settings(
             for runtime in runtimes:
                 for setting, session in runtime.settings(path):
                     stages.check()
-                    outputs = run_in_batches(session, few.images)
+                    outputs = run_in_batches(session, truth.fed[: len(few)])
                     rows.append(
                         _row(
                             outputs,
@@ -261,6 +266,7 @@ def _check_layers(
     stages: Stages,
 ) -> tuple[LayerCheckRow, ...]:
     path = folder / f"{info.name}.layers{target.suffix}"
+    info = replace(info, input_format="float32", channel_order="rgb", layout="nchw")
     rows = []
     with stages.run("layers", f"{target.name}: {len(built.layers)} binary layers, each alone") as stage:
         target.converter().convert(built.graph, info, path, replace(options, batch=1))
@@ -274,13 +280,13 @@ def _check_layers(
     return tuple(rows)
 
 
-def latency_rows(files: Sequence[CheckedFile], samples: Samples, stages: Stages) -> tuple[LatencyRow, ...]:
+def latency_rows(files: Sequence[CheckedFile], images: Array, stages: Stages) -> tuple[LatencyRow, ...]:
     """Times one image on every runtime of every file."""
     rows = []
     with stages.run("latency", "one image, 1 thread"):
         for file in files:
             for runtime in file.runtimes:
-                measured = latency.measure(runtime.open(file.artifact.path), samples.images[:1])
+                measured = latency.measure(runtime.open(file.artifact.path), images[:1])
                 rows.append(LatencyRow(runtime.name, runtime.version(), file.artifact.target, measured))
     return tuple(rows)
 

@@ -83,6 +83,7 @@ class Value:
         signs: whether only +1 and -1 occur.
         flushed: an input's denormal numbers may have become 0 or not, depending on the runtime: this is the largest magnitude they now
             have; 0 where none arrive.
+        octets: whether they are bytes, with which nothing may compute before they are cast.
         floor: where a padding by minus infinity surrounds the values: (begin, end) of what it surrounds, per dimension.
         constant: the values themselves, of a constant.
         sum: of a convolution's result, or None.
@@ -97,6 +98,7 @@ class Value:
     negative_zero: bool = True
     signs: bool = False
     flushed: float = 0.0
+    octets: bool = False
     floor: tuple[tuple[int, int], ...] | None = None
     constant: Constants | None = None
     sum: LinearSum | None = None
@@ -161,6 +163,13 @@ def unknown(shape: Shape) -> Value:
         nan=True,
         flushed=SMALLEST_NORMAL,
     )
+
+
+def bytes_of_pixels(shape: Shape) -> Value:
+    """The bounds of a graph input of bytes."""
+    ones = (1,) * len(shape)
+    low: Doubles = np.zeros(ones)
+    return Value(shape, low, low + 255, np.zeros(ones, dtype=np.int64), negative_zero=False, octets=True)
 
 
 def of_constant(values: Constants, rank: int = 0) -> Value:

@@ -10,6 +10,7 @@ Kinds of steps and their attributes:
 | `add`, `sub`, `mul`, `max`, `min` | a, b | |
 | `clip` | x | `low`, `high` |
 | `relu`, `neg`, `round`, `quantize` | x | |
+| `cast` | x, integers or floats, to float32 | |
 | `prelu` | x | `slope` |
 | `compare` | x, limit | `relation` |
 | `select` | comparison, a, b | |
@@ -59,6 +60,7 @@ class Program:
         steps: in the order they run.
         outputs: names of the output tensors.
         labels: names for readers.
+        pixels: the inputs that hold bytes 0 .. 255; all others hold float32.
     """
 
     inputs: dict[str, Shape]
@@ -66,3 +68,4 @@ class Program:
     steps: tuple[Step, ...]
     outputs: tuple[str, ...]
     labels: dict[str, str] = field(default_factory=dict)
+    pixels: frozenset[str] = frozenset()

@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from fdabnn_deploy.prove import fusion
-from fdabnn_deploy.prove.domain import Comparison, Value, of_constant, unknown
+from fdabnn_deploy.prove.domain import Comparison, Value, bytes_of_pixels, of_constant, unknown
 from fdabnn_deploy.prove.program import Program, Step
 from fdabnn_deploy.prove.relations import Relations
 from fdabnn_deploy.prove.result import Judged
@@ -26,7 +26,8 @@ class _Walk:
     def __init__(self, program: Program) -> None:
         self._program = program
         self._values: dict[str, Value | Comparison | None] = {
-            name: unknown(shape) for name, shape in program.inputs.items()
+            name: bytes_of_pixels(shape) if name in program.pixels else unknown(shape)
+            for name, shape in program.inputs.items()
         }
         self._rows: list[Row] = []
         self._failures: list[str] = []
@@ -122,6 +123,8 @@ class _Operands:
         if isinstance(found, Comparison):
             raise UnprovedError("it reads truth values")
         assert found is not None
+        if found.octets and self.step.kind not in _TAKING_BYTES:
+            raise UnprovedError("it computes with bytes, which have other roundings and limits than float32")
         return found
 
     def all(self) -> list[Value]:
@@ -164,10 +167,13 @@ def _unknown(x: _Operands) -> Judged:
     raise UnprovedError(x.step.attributes["reason"])
 
 
+_TAKING_BYTES = frozenset({"cast", *move.MOVERS})
+
 _KINDS: dict[str, Callable[[_Operands], Judged]] = {
     "linear": _linear,
     "dense": lambda x: reduction.dense(x[0], **x.step.attributes),
     "bconv": lambda x: lce.bconv(x[0], **x.step.attributes),
+    "cast": lambda x: move.cast(x[0]),
     "quantize": lambda x: lce.quantize(x[0]),
     "add": lambda x: pointwise.add(x[0], x[1]),
     "sub": _subtract,

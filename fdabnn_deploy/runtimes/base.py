@@ -1,6 +1,7 @@
 """The interface of all runtimes.
 
-Arrays go in and come out in the graph's convention, whatever the file's: float32, NCHW, never flipped, outputs in the graph's order.
+Arrays go in and come out in the graph's convention, whatever the file's: float32 (pixels uint8), NCHW, never flipped, outputs in the
+graph's order.
 Files of other tools may put out other types, which stay what they are, and outputs that do not have the batch in front: see
 `fdabnn_deploy.runtimes.batches`.
 """
@@ -11,10 +12,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
+
+import numpy as np
 
 from fdabnn_deploy.errors import UsageError
-from fdabnn_deploy.ir.ops import Array, FloatArray
+from fdabnn_deploy.ir.ops import Array
+from fdabnn_deploy.runtimes.inputs import FLOATS
 
 
 @dataclass(frozen=True)
@@ -37,7 +41,7 @@ class Session(ABC):
     """A model loaded on a runtime."""
 
     @abstractmethod
-    def run(self, inputs: Sequence[FloatArray]) -> list[Array]:
+    def run(self, inputs: Sequence[Array]) -> list[Array]:
         """Computes the outputs for a batch of any size (a runtime that takes one image at a time is fed one at a time).
 
         Raises:
@@ -46,7 +50,7 @@ class Session(ABC):
         """
 
     @abstractmethod
-    def run_all(self, inputs: Sequence[FloatArray]) -> dict[str, Array]:
+    def run_all(self, inputs: Sequence[Array]) -> dict[str, Array]:
         """Computes every tensor of the deployed graph that exists in this file, by the graph's tensor name.
 
         A runtime may have to load a second copy of the model whose inner tensors are outputs.
@@ -60,7 +64,7 @@ class Session(ABC):
         """
         raise UsageError(f"no capsule can be made of files for {type(self).__name__}")
 
-    def packed_signs(self, inputs: Sequence[FloatArray]) -> dict[str, Array]:
+    def packed_signs(self, inputs: Sequence[Array]) -> dict[str, Array]:
         """The tensors of the file that hold packed signs, int32 words [N, ...], by name in the order of computation."""
         return {}
 
@@ -69,8 +73,13 @@ class Session(ABC):
     def input_shapes(self) -> tuple[tuple[int, ...], ...]:
         """The per-image shape of each input, (C, H, W) for images."""
 
+    @property
+    def input_types(self) -> tuple[np.dtype[Any], ...]:
+        """The type of each input: float32, or uint8 where it takes pixels."""
+        return (FLOATS,) * len(self.input_shapes)
+
     @abstractmethod
-    def native_inputs(self, inputs: Sequence[FloatArray]) -> object:
+    def native_inputs(self, inputs: Sequence[Array]) -> object:
         """One image in the file's own layout, prepared for `run_native`, so that latency is measured without our conversions."""
 
     @abstractmethod

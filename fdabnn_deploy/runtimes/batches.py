@@ -21,11 +21,11 @@ import numpy as np
 
 from fdabnn_deploy.errors import ModelRefusedError
 from fdabnn_deploy.ir import number_types
-from fdabnn_deploy.ir.ops import Array, FloatArray
+from fdabnn_deploy.ir.ops import Array
 
 Result = Array | list[Array]
 """The value of one output after a call: a tensor, or a sequence of tensors."""
-Call = Callable[[list[FloatArray]], Sequence[Result]]
+Call = Callable[[list[Array]], Sequence[Result]]
 
 MOST_IMAGES = 32
 MOST_VALUES = 1 << 21
@@ -42,7 +42,7 @@ def images_at_once(shape: Sequence[int]) -> int:
 
 
 def run(
-    call: Call, inputs: Sequence[FloatArray], size: int | None, names: Sequence[str], what: str
+    call: Call, inputs: Sequence[Array], size: int | None, names: Sequence[str], what: str
 ) -> list[Array]:
     """The outputs for any number of images, one array [N, ...] each; see the module.
 
@@ -64,7 +64,7 @@ def run(
     return outputs
 
 
-def run_where_possible(call: Call, inputs: Sequence[FloatArray], size: int | None) -> list[Array | str]:
+def run_where_possible(call: Call, inputs: Sequence[Array], size: int | None) -> list[Array | str]:
     """As `run`, with the reason in the place of an output that cannot be split into images."""
     count = len(inputs[0])
     if size is None:
@@ -98,7 +98,7 @@ def _is_by_row(result: Result, count: int) -> bool:
     return isinstance(result, np.ndarray) and result.shape[:1] == (count,)
 
 
-def piece(inputs: Sequence[FloatArray], start: int, size: int) -> list[FloatArray]:
+def piece(inputs: Sequence[Array], start: int, size: int) -> list[Array]:
     """`size` images of each input from `start` on, filled up with zeros where there are fewer."""
     pieces = []
     for values in inputs:
@@ -110,7 +110,7 @@ def piece(inputs: Sequence[FloatArray], start: int, size: int) -> list[FloatArra
     return pieces
 
 
-def _refilled(images: list[FloatArray], count: int) -> list[FloatArray]:
+def _refilled(images: list[Array], count: int) -> list[Array]:
     """A piece whose images behind the first `count` are copies of the first."""
     return [np.concatenate([values[:count], values[:1].repeat(len(values) - count, 0)]) for values in images]
 

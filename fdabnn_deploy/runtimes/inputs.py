@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from fdabnn_deploy.errors import UsageError
-from fdabnn_deploy.ir.ops import FloatArray
+from fdabnn_deploy.ir.ops import Array
+
+FLOATS: np.dtype[Any] = np.dtype(np.float32)
+PIXELS: np.dtype[Any] = np.dtype(np.uint8)
 
 
-def check_inputs(inputs: Sequence[FloatArray], shapes: Sequence[tuple[int, ...]]) -> int:
-    """Checks the inputs of a `Session` against its `input_shapes` and returns the number of images.
+def check_inputs(
+    inputs: Sequence[Array], shapes: Sequence[tuple[int, ...]], types: Sequence[np.dtype[Any]] | None = None
+) -> int:
+    """Checks the inputs of a `Session` against its `input_shapes` and `input_types` and returns the number of images.
 
     Raises:
-        UsageError: wrong number of inputs, not float32, wrong shape, or batches of different or no length.
+        UsageError: wrong number of inputs, wrong type, wrong shape, or batches of different or no length.
     """
     if len(inputs) != len(shapes):
         raise UsageError(f"the model takes {len(shapes)} inputs, {len(inputs)} were given")
-    for position, (value, shape) in enumerate(zip(inputs, shapes, strict=True)):
-        wanted = f"float32 [N, {', '.join(map(str, shape))}]"
-        if value.dtype != np.float32 or value.shape[1:] != shape or value.ndim != len(shape) + 1:
+    wanted_types = [FLOATS] * len(shapes) if types is None else types
+    for position, (value, shape, kind) in enumerate(zip(inputs, shapes, wanted_types, strict=True)):
+        wanted = f"{kind} [N, {', '.join(map(str, shape))}]"
+        if value.dtype != kind or value.shape[1:] != shape or value.ndim != len(shape) + 1:
             raise UsageError(
                 f"input {position} of the model is {wanted}; given was {value.dtype} {list(value.shape)}"
             )

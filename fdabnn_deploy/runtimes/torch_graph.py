@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,11 +16,11 @@ from torch import Tensor
 from fdabnn_deploy.errors import ModelRefusedError, UsageError
 from fdabnn_deploy.ir.computing import compute_tensors
 from fdabnn_deploy.ir.graph import Graph
-from fdabnn_deploy.ir.ops import DEPLOYED, FloatArray, Input, Op
+from fdabnn_deploy.ir.ops import DEPLOYED, Array, FloatArray, Input, Op
 from fdabnn_deploy.ir.ops.base import TorchKernel
 from fdabnn_deploy.runtimes.base import Session
 from fdabnn_deploy.runtimes.batches import images_at_once
-from fdabnn_deploy.runtimes.inputs import check_inputs
+from fdabnn_deploy.runtimes.inputs import FLOATS, PIXELS, check_inputs
 
 
 class TorchGraphSession(Session):
@@ -51,33 +52,39 @@ class TorchGraphSession(Session):
         """The per-image shape of each input; see `Session`."""
         return tuple(self._graph.shape(name)[1:] for name in self._graph.inputs)
 
-    def run(self, inputs: Sequence[FloatArray]) -> list[FloatArray]:
+    @property
+    def input_types(self) -> tuple[np.dtype[Any], ...]:
+        """See `Session.input_types`."""
+        inputs = [self._graph[name].op for name in self._graph.inputs]
+        return tuple(PIXELS if isinstance(op, Input) and op.pixels else FLOATS for op in inputs)
+
+    def run(self, inputs: Sequence[Array]) -> list[FloatArray]:
         """Computes the graph's outputs; see `Session.run`."""
         values = self._compute(self.native_batch(inputs), keep=self._graph.outputs)
         return [_array(values[name]) for name in self._graph.outputs]
 
-    def run_all(self, inputs: Sequence[FloatArray]) -> dict[str, FloatArray]:
+    def run_all(self, inputs: Sequence[Array]) -> dict[str, FloatArray]:
         """Computes every tensor of the graph; see `Session.run_all`."""
         return self.run_some(inputs, [node.name for node in self._graph])
 
-    def run_some(self, inputs: Sequence[FloatArray], names: Sequence[str]) -> dict[str, FloatArray]:
+    def run_some(self, inputs: Sequence[Array], names: Sequence[str]) -> dict[str, FloatArray]:
         """Computes tensors of the graph by their names; the others are freed on the way."""
         values = self._compute(self.native_batch(inputs), keep=names)
         values = {name: values[name] for name in names}
         return {name: _array(value) for name, value in values.items()}
 
-    def native_batch(self, inputs: Sequence[FloatArray]) -> list[Tensor]:
+    def native_batch(self, inputs: Sequence[Array]) -> list[Tensor]:
         """The inputs as tensors.
 
         Raises:
             UsageError: the inputs do not have the graph's shapes.
         """
-        check_inputs(inputs, self.input_shapes)
+        check_inputs(inputs, self.input_shapes, self.input_types)
         return [torch.tensor(value) for value in inputs]
 
-    def native_inputs(self, inputs: Sequence[FloatArray]) -> object:
+    def native_inputs(self, inputs: Sequence[Array]) -> object:
         """One image as tensors; see `Session.native_inputs`."""
-        if check_inputs(inputs, self.input_shapes) != 1:
+        if check_inputs(inputs, self.input_shapes, self.input_types) != 1:
             raise UsageError("latency is measured on one image")
         return self.native_batch(inputs)
 
@@ -95,7 +102,7 @@ class TorchGraphSession(Session):
             )
 
 
-def run_operator(op: Op, inputs: Sequence[FloatArray]) -> FloatArray:
+def run_operator(op: Op, inputs: Sequence[Array]) -> FloatArray:
     """One operator on PyTorch, with as many threads as PyTorch has been given.
 
     Args:
@@ -114,7 +121,7 @@ def run_operator(op: Op, inputs: Sequence[FloatArray]) -> FloatArray:
     return result
 
 
-def _piece(value: FloatArray, piece: slice, count: int) -> Tensor:
+def _piece(value: Array, piece: slice, count: int) -> Tensor:
     batched = len(value) == count
     return torch.from_numpy(np.ascontiguousarray(value[piece] if batched else value))
 

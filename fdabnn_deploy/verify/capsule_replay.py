@@ -44,7 +44,7 @@ class Replay:
 
 
 def write_golden(
-    out: Path, files: Sequence[Path], inputs: Sequence[FloatArray], expected: Sequence[FloatArray]
+    out: Path, files: Sequence[Path], inputs: Sequence[Array], expected: Sequence[FloatArray]
 ) -> Capsule:
     """Writes the capsule of an export: of a file whose packed signs it can check, else of the first that devices take.
 
@@ -66,12 +66,12 @@ def write_golden(
     return capsule
 
 
-def build(path: Path, inputs: Sequence[FloatArray], expected: Sequence[FloatArray] | None = None) -> Capsule:
+def build(path: Path, inputs: Sequence[Array], expected: Sequence[FloatArray] | None = None) -> Capsule:
     """Runs an exported file and puts it, its inputs and what it computed into a capsule.
 
     Args:
         path: of the file.
-        inputs: one array float32 [N, ...] per input of the model, in the graph's layout (NCHW); some tens of images
+        inputs: one array [N, ...] per input of the model, float32 or pixels, in the graph's layout (NCHW); some tens of images
             are plenty, `DEFAULT_INPUTS` by custom.
         expected: the outputs that the file has to compute, those of the deployed graph; None to trust the runtime.
 
@@ -148,7 +148,7 @@ def replay(capsule: Capsule | Path, session: Session | None = None) -> Replay:
     return Replay(outputs, len(packed), differing)
 
 
-def _packed(session: Session, inputs: Sequence[FloatArray]) -> tuple[PackedSigns, ...]:
+def _packed(session: Session, inputs: Sequence[Array]) -> tuple[PackedSigns, ...]:
     return tuple(
         PackedSigns(name, words.shape[1:], hash_words(words))
         for name, words in session.packed_signs(inputs).items()

@@ -7,6 +7,7 @@ Which comparisons are judged:
 | two files                                           | by bits                                            |
 | a checkpoint and a file with exact numerics         | by bits: the checkpoint takes the file's numerics  |
 | one that has, or takes, float numerics              | none: reported, not promised                       |
+| one that takes pixels, one normalised images        | none: both get the same images                     |
 | any two, with `atol`                                | by bits, but for values within the tolerance       |
 
 A file also runs on the further runtimes that are installed for it, and is compared with itself: by bits where it has
@@ -36,7 +37,7 @@ from fdabnn_deploy.data.samples import Samples
 from fdabnn_deploy.errors import ModelRefusedError, UsageError
 from fdabnn_deploy.frontend.inputs.description import given_normalisation
 from fdabnn_deploy.ir.model_info import ModelInfo
-from fdabnn_deploy.ir.ops import FloatArray
+from fdabnn_deploy.ir.ops import Array, FloatArray
 from fdabnn_deploy.runtimes import registry
 from fdabnn_deploy.system import choices
 from fdabnn_deploy.system.progress import Progress, Stages
@@ -117,9 +118,10 @@ def compare_models(
         )
         stage.detail = samples.description
     outputs = []
+    fed = {side.name: samples.fed(side.info) for side in (first, second)}
     for side in (first, second):
         with stages.run("run", f"{side.name}, {len(samples)} inputs"):
-            outputs.append(side.run(samples.images))
+            outputs.append(side.run(fed[side.name]))
         if outputs[-1][0].ndim == 2:
             check_labels(samples.labels, outputs[-1][0].shape[1], samples.description)
     comparison = metrics.compare_outputs(outputs[0], outputs[1], atol)
@@ -130,7 +132,7 @@ def compare_models(
     rows = [
         row
         for side, computed in zip((first, second), outputs, strict=True)
-        for row in _on_other_runtimes(side, samples.images, computed, atol, stages)
+        for row in _on_other_runtimes(side, fed[side.name], computed, atol, stages)
     ]
     layers: tuple[LayerRow, ...] = ()
     chosen: NDArray[np.int64] = np.arange(0)
@@ -140,7 +142,7 @@ def compare_models(
         if not len(chosen):
             chosen = np.arange(min(len(samples), PER_LAYER_IMAGES))
         with stages.run("layers", f"{len(chosen)} inputs"):
-            tensors = first.run_all(samples.images[chosen]), second.run_all(samples.images[chosen])
+            tensors = first.run_all(fed[first.name][chosen]), second.run_all(fed[second.name][chosen])
             layers = _layer_rows(first, second, tensors, chosen, atol)
         if folder is not None:
             written = _reproduce(folder, (first, second), tensors, layers, chosen, stages)
@@ -224,7 +226,7 @@ def _open(
 
 
 def _on_other_runtimes(
-    side: Side, images: FloatArray, outputs: list[FloatArray], atol: float | None, stages: Stages
+    side: Side, images: Array, outputs: list[FloatArray], atol: float | None, stages: Stages
 ) -> list[RuntimeRow]:
     if not side.further:
         return []
@@ -243,6 +245,9 @@ def _not_judged(a: Side, b: Side, atol: float | None) -> str:
     floats = [
         side for side in (*files, *checkpoints) if side.numerics is not None and side.numerics.mode == "float"
     ]
+    if atol is None and a.info.input_format != b.info.input_format:
+        names = [side.name for side in (a, b) if side.info.input_format == "pixels"]
+        return f"{names[0]} takes pixels and the other side normalised images: equal bits are promised among files of one input form only"
     if atol is not None or not floats:
         return ""
     side = floats[0]

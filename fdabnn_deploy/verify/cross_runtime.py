@@ -8,7 +8,7 @@ from pathlib import Path
 
 from fdabnn_deploy.data.samples import run_in_batches
 from fdabnn_deploy.errors import ModelRefusedError, RuntimeMissingError
-from fdabnn_deploy.ir.ops import Array, FloatArray
+from fdabnn_deploy.ir.ops import Array
 from fdabnn_deploy.runtimes import registry
 from fdabnn_deploy.runtimes.base import Session
 from fdabnn_deploy.verify import metrics
@@ -91,7 +91,7 @@ def compare_across_runtimes(
     against: str,
     judged: bool,
     runtimes: Sequence[FurtherRuntime],
-    images: FloatArray,
+    images: Array,
     outputs: list[Array],
     atol: float | None,
 ) -> Iterator[RuntimeRow]:

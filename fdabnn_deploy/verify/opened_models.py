@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,9 +17,10 @@ from fdabnn_deploy.errors import ModelRefusedError, RuntimeMissingError, UsageEr
 from fdabnn_deploy.exact.record import KEY, Numerics
 from fdabnn_deploy.ir.graph import Graph
 from fdabnn_deploy.ir.model_info import ModelInfo
-from fdabnn_deploy.ir.ops import FloatArray
+from fdabnn_deploy.ir.ops import Array, FloatArray
 from fdabnn_deploy.runtimes import registry
 from fdabnn_deploy.runtimes.base import Session
+from fdabnn_deploy.runtimes.inputs import PIXELS
 from fdabnn_deploy.system.read_file import exists
 from fdabnn_deploy.targets import installed as targets
 from fdabnn_deploy.targets.target import Checksum
@@ -61,8 +62,8 @@ class Side:
     version: str
     info: ModelInfo
     numerics: Numerics | None
-    run: Callable[[FloatArray], list[FloatArray]]
-    run_all: Callable[[FloatArray], Mapping[str, FloatArray]]
+    run: Callable[[Array], list[FloatArray]]
+    run_all: Callable[[Array], Mapping[str, FloatArray]]
     graph: Graph | None = None
     trained: bool = False
     further: tuple[FurtherRuntime, ...] = ()
@@ -195,7 +196,10 @@ def _source_side(
         # An exact file has no final softmax.
         capture(source.module, source.info.input_shape, without_softmax=True)
     record = Numerics() if trained or other is None or other.numerics is None else other.numerics
-    graph = _graph(source, record) if inner or not trained else None
+    info = source.info
+    if other is not None and not trained:
+        info = replace(info, input_format=other.info.input_format, channel_order=other.info.channel_order)
+    graph = _graph(source, record, other) if inner or not trained else None
     session = None if graph is None else TorchGraphSession(graph)
     if record.mode == "exact":
         assert other is not None
@@ -203,7 +207,7 @@ def _source_side(
     else:
         what = "the trained model" if trained else "its deployed graph, float numerics"
 
-    def run(images: FloatArray) -> list[FloatArray]:
+    def run(images: Array) -> list[FloatArray]:
         return (
             run_as_it_is(source.module, images)
             if session is None or trained
@@ -216,7 +220,7 @@ def _source_side(
         what=what,
         runtime=CHECKPOINT_RUNTIME,
         version=torch.__version__,
-        info=source.info,
+        info=info,
         numerics=record,
         run=run,
         run_all=lambda images: {} if session is None else session.run_all([images]),
@@ -248,12 +252,17 @@ def _must_exist(path: Path) -> None:
         raise UsageError(f"{path} does not exist")
 
 
-def _graph(source: Source, record: Numerics) -> Graph:
+def _graph(source: Source, record: Numerics, other: Side | None) -> Graph:
+    """The deployed graph of a network, with the numerics and the input format of the file that it is compared with."""
     from fdabnn_deploy.frontend.capture import capture
     from fdabnn_deploy.transforms.deploy import deploy
+    from fdabnn_deploy.transforms.take_pixels import PixelFormat, take_pixels
 
     captured = capture(source.module, source.info.input_shape, without_softmax=record.mode == "exact")
     graph = deploy(captured, sign_zero=record.sign_zero).graph
+    pixels = None if other is None else PixelFormat.of(other.info)
+    if pixels is not None:
+        graph = take_pixels(graph, pixels, inside_layers=record.mode == "exact").graph
     if record.mode == "float":
         return graph
     from fdabnn_deploy.exact.make_exact import make_exact
@@ -295,4 +304,6 @@ def _info_of_file(path: Path, metadata: Mapping[str, str], session: Session) -> 
         input_range=(limits[0], limits[1]) if limits and len(limits) == 2 else None,
         checkpoint_sha256=metadata.get("checkpoint_sha256", ""),
         allowed_change=metadata.get("allowed_change", ""),
+        input_format="pixels" if session.input_types[0] == PIXELS else "float32",
+        channel_order="bgr" if metadata.get("channel_order") == "bgr" else "rgb",
     )

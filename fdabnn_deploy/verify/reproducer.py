@@ -111,7 +111,8 @@ def cut(graph: Graph, tensor: str, known: frozenset[str]) -> tuple[Graph, dict[s
             binary = [reader for reader in nodes if isinstance(reader.op, BinaryConv2d | BinaryLinear)]
             signs = isinstance(node.op, Sign) or any(node.name in reader.inputs for reader in binary)
             name = f"{node.name}/recorded" if signs else node.name
-            inputs.append(Node(name, Input(shape), (), node.module, node.source))
+            pixels = isinstance(node.op, Input) and node.op.pixels
+            inputs.append(Node(name, Input(shape, pixels), (), node.module, node.source))
             sources[name] = node.name
             if signs:
                 nodes.append(Node(node.name, Sign(), (name,), node.module, node.source))

@@ -61,6 +61,7 @@ def test_no_room_holds_two_modules_of_one_name() -> None:
         "conv",
         "grid",
         "layout",
+        "pixels",
         "pointwise",
         "pooling",
         "command",

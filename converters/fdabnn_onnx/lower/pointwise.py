@@ -8,6 +8,7 @@ from fdabnn_deploy.ir.graph import Node
 from fdabnn_deploy.ir.ops import (
     Add,
     Affine,
+    BorderOffset,
     Clamp,
     FloatArray,
     Maximum,
@@ -52,6 +53,18 @@ def lower_position_affine(to: Emitter, node: Node, op: PositionAffine) -> None:
         to.emit("Add", node, [source, to.parameter(node, "offset", op.offset)])
     elif not op.has_scale:
         to.emit("Identity", node, [source])
+
+
+@lowers(BorderOffset)
+def lower_border_offset(to: Emitter, node: Node, op: BorderOffset) -> None:
+    """`Gather` by row and by column from a small constant, then `Add`; ONNX Runtime gathers when it loads the file."""
+    classes = to.parameter(node, "offset", op.offset[None])
+    rows, columns = (
+        to.parameter(node, part, places) for part, places in (("rows", op.rows), ("columns", op.columns))
+    )
+    by_row = to.emit("Gather", node, [classes, rows], part="by_row", axis=2)
+    placed = to.emit("Gather", node, [by_row, columns], part="placed", axis=3)
+    to.emit("Add", node, [node.inputs[0], placed])
 
 
 @lowers(PRelu)

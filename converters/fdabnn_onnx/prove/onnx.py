@@ -23,6 +23,8 @@ from fdabnn_onnx.prove.onnx_packed import expanded
 from fdabnn_onnx.prove.optimised import LEVELS, block_size, import_onnx, optimised
 
 _BLOCKED = "com.microsoft.nchwc"
+FLOAT = 1
+"""Of `TensorProto.DataType`."""
 _DOMAINS = {"", "ai.onnx", "com.microsoft", _BLOCKED}
 
 
@@ -46,7 +48,12 @@ def read_onnx(content: bytes) -> Program:
     # What ONNX Runtime calls `reorder_token_7` is the model's tensor of blocked channels.
     labels = {node.input[0]: node.output[0] for node in model.graph.node if node.op_type == "ReorderOutput"}
     outputs = tuple(value.name for value in model.graph.output)
-    return Program(inputs, constants, tuple(steps), outputs, labels)
+    pixels = frozenset(
+        value.name
+        for value in model.graph.input
+        if value.type.tensor_type.elem_type == onnx.TensorProto.UINT8
+    )
+    return Program(inputs, constants, tuple(steps), outputs, labels, pixels)
 
 
 def read_forms(content: bytes) -> Iterator[tuple[str, Program]]:
@@ -136,6 +143,17 @@ def _conv(node: _Node) -> Step:
         axis=1,
         windows=node.windows((height, width)),
     )
+
+
+def _cast(node: _Node) -> Step:
+    if node.attributes.get("to") != FLOAT:
+        raise UnprovedError("it casts to something else than float32")
+    return node.make("cast")
+
+
+def _gather(node: _Node) -> Step:
+    indices = np.asarray(node.constant(1))
+    return node.make("gather", node.inputs[:1], indices=indices, axis=int(node.get("axis", 0)))
 
 
 def _dense(node: _Node) -> Step:
@@ -306,6 +324,8 @@ _READERS: dict[str, Callable[[_Node], Step]] = {
     "Max": _fold("max"),
     "Min": _fold("min"),
     "Neg": _plain("neg"),
+    "Cast": _cast,
+    "Gather": _gather,
     "Clip": _clip,
     "Relu": _plain("relu"),
     "PRelu": _prelu,

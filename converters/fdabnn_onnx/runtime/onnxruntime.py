@@ -11,11 +11,12 @@ import numpy as np
 
 from fdabnn_deploy.errors import ModelRefusedError, RuntimeMissingError, UsageError
 from fdabnn_deploy.ir import number_types
-from fdabnn_deploy.ir.ops import Array, FloatArray
+from fdabnn_deploy.ir.model_info import VERSION_KEY
+from fdabnn_deploy.ir.ops import Array
 from fdabnn_deploy.native import custom_ops_path
 from fdabnn_deploy.runtimes import batches
 from fdabnn_deploy.runtimes.base import FileTensor, FileTensors, Session
-from fdabnn_deploy.runtimes.inputs import check_inputs
+from fdabnn_deploy.runtimes.inputs import FLOATS, PIXELS, check_inputs
 from fdabnn_deploy.system.read_file import read_whole
 from fdabnn_onnx.runtime import external_data, onnx_file, refusal
 
@@ -30,6 +31,9 @@ OPTIMIZATIONS: dict[str, str] = {
 
 _ELEMENTS = frozenset((*(number_types.NAMES - set(number_types.FLOATS)), "float16", "float", "double"))
 """The types of outputs that are run, as ONNX Runtime calls them."""
+
+_INPUTS = {"tensor(float)": FLOATS, "tensor(uint8)": PIXELS}
+"""The types of inputs that are run."""
 
 CUSTOM_OPS = "fdabnn"
 """The domain of the operators for packed binary layers."""
@@ -115,23 +119,26 @@ class OnnxRuntimeSession(Session):
         self._inner: tuple[Any, list[str]] | None = None
         if not checked:
             _check(content, name)
+        self._channels_last = _is_channels_last(content, name)
         self._session = self._load(content)
         self._inputs: list[str] = []
         shapes: list[tuple[int, ...]] = []
+        types: list[np.dtype[Any]] = []
         sizes: set[int | None] = set()
         symbols: set[object] = set()
         for value in self._session.get_inputs():
             if (
-                value.type != "tensor(float)"
+                value.type not in _INPUTS
                 or not value.shape
                 or not all(isinstance(d, int) for d in value.shape[1:])
             ):
                 shape = value.shape or "without dimensions"
                 raise ModelRefusedError(
-                    f"{name}: input {value.name} is {value.type} {shape}; only float32 with fixed dimensions behind the batch is run"
+                    f"{name}: input {value.name} is {value.type} {shape}; float32 and uint8 with fixed dimensions behind the batch are run"
                 )
             self._inputs.append(value.name)
-            shapes.append(tuple(value.shape[1:]))
+            types.append(_INPUTS[value.type])
+            shapes.append(self._image(tuple(value.shape[1:]), types[-1]))
             sizes.add(value.shape[0] if isinstance(value.shape[0], int) else None)
             symbols.add(value.shape[0])
         if not sizes:
@@ -140,7 +147,7 @@ class OnnxRuntimeSession(Session):
             raise ModelRefusedError(f"{name} has no outputs: make what it computes its outputs")
         if len(sizes) > 1:
             raise ModelRefusedError(f"{name}: its inputs have different batch sizes")
-        self._shapes = tuple(shapes)
+        self._shapes, self._types = tuple(shapes), tuple(types)
         self._batch = sizes.pop()
         for value in self._session.get_outputs():
             _check_output(value, name)
@@ -156,6 +163,26 @@ class OnnxRuntimeSession(Session):
         return self._shapes
 
     @property
+    def input_types(self) -> tuple[np.dtype[Any], ...]:
+        """See `Session.input_types`."""
+        return self._types
+
+    def _image(self, shape: tuple[int, ...], kind: np.dtype[Any]) -> tuple[int, ...]:
+        """The graph's shape of an input of this shape and type in the file."""
+        last = self._channels_last and kind == PIXELS and len(shape) == 3
+        return (shape[2], *shape[:2]) if last else shape
+
+    def _stored(self, inputs: Sequence[Array]) -> list[Array]:
+        """Checked inputs as the file takes them."""
+        check_inputs(inputs, self._shapes, self._types)
+        return [
+            np.ascontiguousarray(value.transpose(0, 2, 3, 1))
+            if self._channels_last and kind == PIXELS
+            else value
+            for value, kind in zip(inputs, self._types, strict=True)
+        ]
+
+    @property
     def input_names(self) -> tuple[str, ...]:
         """The names of the inputs, in order."""
         return tuple(self._inputs)
@@ -166,8 +193,11 @@ class OnnxRuntimeSession(Session):
         return tuple(self._outputs)
 
     def file_tensors(self) -> FileTensors:
-        """Names; everything lies as in the graph. See `Session.file_tensors`."""
-        inputs = tuple(FileTensor(name) for name in self._inputs)
+        """Names; everything but pixels lies as in the graph. See `Session.file_tensors`."""
+        inputs = tuple(
+            FileTensor(name, self._channels_last and kind == PIXELS)
+            for name, kind in zip(self._inputs, self._types, strict=True)
+        )
         return FileTensors(inputs, tuple(FileTensor(name) for name in self._outputs))
 
     @property
@@ -175,21 +205,20 @@ class OnnxRuntimeSession(Session):
         """The batch size written in the file, or None for any."""
         return self._batch
 
-    def run(self, inputs: Sequence[FloatArray]) -> list[Array]:
+    def run(self, inputs: Sequence[Array]) -> list[Array]:
         """Computes the outputs; see `Session.run`. A file of fixed batch size is fed in pieces, the last one filled up with zeros."""
-        check_inputs(inputs, self._shapes)
         size = self._batch if self._by_row else 1
         return batches.run(
-            self._caller(self._session, self._outputs), inputs, size, self._outputs, self._name
+            self._caller(self._session, self._outputs), self._stored(inputs), size, self._outputs, self._name
         )
 
-    def run_all(self, inputs: Sequence[FloatArray]) -> dict[str, Array]:
+    def run_all(self, inputs: Sequence[Array]) -> dict[str, Array]:
         """Computes the outputs, every float tensor of the file and the inputs, by name; see `Session.run_all`.
 
         A second copy of the model makes every tensor an output. That keeps ONNX Runtime from fusing operators, so float sums may round
         otherwise than in `run`. The file's own intermediate tensors, called `<tensor>/<part>`, are among the results.
         """
-        check_inputs(inputs, self._shapes)
+        stored = self._stored(inputs)
         if self._inner is None:
             session = self._load_inner()
             wanted = [
@@ -199,7 +228,7 @@ class OnnxRuntimeSession(Session):
             ]
             self._inner = (session, wanted)
         session, names = self._inner
-        values = batches.run_where_possible(self._caller(session, names), inputs, self._batch)
+        values = batches.run_where_possible(self._caller(session, names), stored, self._batch)
         found = zip([*self._inputs, *names], [*inputs, *values], strict=True)
         return {name: value for name, value in found if not isinstance(value, str)}
 
@@ -207,23 +236,27 @@ class OnnxRuntimeSession(Session):
         """The shape of every tensor that a node makes, for one image or the file's fixed batch, by name."""
         session = self._load_inner()
         names = [value.name for value in session.get_outputs()]
-        feeds = {
-            name: np.zeros((self._batch or 1, *shape), np.float32)
-            for name, shape in zip(self._inputs, self._shapes, strict=True)
-        }
+        feeds = dict(zip(self._inputs, self._stored(self._zeros()), strict=True))
         try:
             values = session.run(names, feeds)
         except Exception as error:  # noqa: BLE001 - as in _load
             raise refusal.refused(self._name, self._content, error) from None
         return {name: tuple(np.shape(value)) for name, value in zip(names, values, strict=True)}
 
-    def native_inputs(self, inputs: Sequence[FloatArray]) -> object:
+    def _zeros(self) -> list[Array]:
+        count = self._batch or 1
+        return [
+            np.zeros((count, *shape), kind) for shape, kind in zip(self._shapes, self._types, strict=True)
+        ]
+
+    def native_inputs(self, inputs: Sequence[Array]) -> object:
         """One image as ONNX Runtime takes it; a file with a fixed batch size gets as many copies; see `Session.native_inputs`."""
-        if check_inputs(inputs, self._shapes) != 1:
+        stored = self._stored(inputs)
+        if len(inputs[0]) != 1:
             raise UsageError("latency is measured on one image")
         return {
             name: np.ascontiguousarray(np.repeat(value, self._batch or 1, axis=0))
-            for name, value in zip(self._inputs, inputs, strict=True)
+            for name, value in zip(self._inputs, stored, strict=True)
         }
 
     def run_native(self, prepared: object) -> None:
@@ -254,7 +287,7 @@ class OnnxRuntimeSession(Session):
             raise refusal.refused(self._name, self._content, error) from None
 
     def _caller(self, session: Any, names: list[str]) -> batches.Call:
-        def call(inputs: list[FloatArray]) -> list[batches.Result]:
+        def call(inputs: list[Array]) -> list[batches.Result]:
             try:
                 return list(session.run(names, dict(zip(self._inputs, inputs, strict=True))))
             except Exception as error:  # noqa: BLE001 - as in _load
@@ -307,6 +340,19 @@ def _check(content: bytes, name: str) -> None:
         onnx.checker.check_model(content, full_check=True)
     except Exception as error:  # noqa: BLE001 - as in _load, and UnicodeDecodeError
         raise refusal.refused(name, content, error) from None
+
+
+def _is_channels_last(content: bytes, name: str) -> bool:
+    """Whether a file of this project takes pixels as [N, H, W, C].
+
+    Raises:
+        ModelRefusedError: its metadata is damaged.
+    """
+    try:
+        metadata = onnx_file.metadata(content)
+    except onnx_file.DamagedError as error:
+        raise refusal.damaged(name, error) from None
+    return VERSION_KEY in metadata and metadata.get("layout") == "nhwc"
 
 
 def _check_output(value: Any, name: str) -> None:

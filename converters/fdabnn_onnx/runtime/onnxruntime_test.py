@@ -157,7 +157,7 @@ def test_another_kind_of_file(tmp_path: Path, content: bytes) -> None:
 
 @pytest.mark.parametrize("dims", [["N", 3, "H", "W"], ["N", 3, None], []])
 def test_free_dimensions_are_refused(tmp_path: Path, dims: list[int | str | None]) -> None:
-    with pytest.raises(ModelRefusedError, match="only float32 with fixed dimensions behind the batch"):
+    with pytest.raises(ModelRefusedError, match="float32 and uint8 with fixed dimensions behind the batch"):
         OnnxRuntime().open(save(tmp_path / "free.onnx", dims))
 
 

@@ -11,6 +11,7 @@ from fdabnn_deploy.ir.ops import (
     Add,
     Affine,
     Array,
+    BorderOffset,
     Clamp,
     Maximum,
     Mul,
@@ -23,7 +24,7 @@ from fdabnn_deploy.ir.ops import (
 )
 from fdabnn_tflite.emitter import Emitter
 from fdabnn_tflite.lower.lowerings import lowers
-from fdabnn_tflite.tensor_layout import FLAT, channel_values, natural_form
+from fdabnn_tflite.tensor_layout import FLAT, NHWC, channel_values, natural_form
 
 _BINARY: dict[type[Op], str] = {Add: "AddV2", Sub: "Sub", Mul: "Mul", Maximum: "Maximum"}
 
@@ -55,6 +56,18 @@ def lower_position_affine(emitter: Emitter, node: Node, op: PositionAffine) -> N
     if op.has_offset:
         tensor = emitter.emit("AddV2", x=tensor, y=_placed(emitter, op.offset))
     emitter.define(node.name, tensor, form)
+
+
+@lowers(BorderOffset)
+def lower_border_offset(emitter: Emitter, node: Node, op: BorderOffset) -> None:
+    """Two `GatherV2` from a small constant, by row and by column, and `AddV2`."""
+    rows, columns = (
+        (places[::-1] if emitter.flipped else places).astype(np.int32) for places in (op.rows, op.columns)
+    )
+    classes = np.ascontiguousarray(op.offset.transpose(1, 2, 0))[None]
+    by_row = emitter.emit("GatherV2", params=classes, indices=np.ascontiguousarray(rows), axis=np.int32(1))
+    placed = emitter.emit("GatherV2", params=by_row, indices=np.ascontiguousarray(columns), axis=np.int32(2))
+    emitter.define(node.name, emitter.emit("AddV2", x=emitter.nhwc(node.inputs[0]), y=placed), NHWC)
 
 
 def _placed(emitter: Emitter, values: Array) -> Array:

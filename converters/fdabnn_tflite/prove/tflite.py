@@ -20,7 +20,7 @@ from fdabnn_deploy.prove.rows import UnprovedError
 from fdabnn_tflite.prove.flexbuffer import integer_map
 from fdabnn_tflite.runtime.builtin_operators import BUILTIN_OPERATORS
 from fdabnn_tflite.runtime.flatbuffer import Table, root
-from fdabnn_tflite.runtime.tflite_file import IDENTIFIER, parse_tflite
+from fdabnn_tflite.runtime.tflite_file import FLOAT32, IDENTIFIER, UINT8, parse_tflite
 
 _TYPES: dict[int, type[np.generic]] = {
     0: np.float32, 2: np.int32, 4: np.int64, 6: np.bool_, 9: np.int8
@@ -64,6 +64,7 @@ def read_tflite(content: bytes) -> Program:
         tuple(steps),
         tuple(str(i) for i in file.outputs),
         {str(i): tensor.name for i, tensor in enumerate(file.tensors)},
+        frozenset(str(i) for i in file.inputs if file.tensors[i].type == UINT8),
     )
 
 
@@ -114,6 +115,9 @@ class _Operator(Operator):
 
     def type(self, index: int) -> int:
         return self._types[self.inputs[index]]
+
+    def result_type(self) -> int:
+        return self._types[self.outputs[0]]
 
     def integers(self, index: int) -> list[int]:
         return [int(i) for i in self.constant(index).reshape(-1)]
@@ -327,6 +331,12 @@ def _gather(operator: _Operator) -> Step:
     return operator.make("gather", operator.inputs[:1], indices=operator.constant(1), axis=operator.number(0))
 
 
+def _cast(operator: _Operator) -> Step:
+    if operator.result_type() != FLOAT32:
+        raise UnprovedError("it casts to something else than float32")
+    return operator.make("cast")
+
+
 def _depth_to_space(operator: _Operator) -> Step:
     return operator.make("depth_to_space", factor=operator.number(0), axis=3, neighbours=False)
 
@@ -378,6 +388,7 @@ _READERS: dict[str, Callable[[_Operator], Step]] = {
     "RESHAPE": _reshape,
     "TRANSPOSE": _transpose,
     "REVERSE_V2": _reverse,
+    "CAST": _cast,
     "GATHER": _gather,
     "DEPTH_TO_SPACE": _depth_to_space,
     "RESIZE_NEAREST_NEIGHBOR": _resize_nearest,

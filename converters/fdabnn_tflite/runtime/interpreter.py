@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from fdabnn_deploy.errors import ModelRefusedError, UsageError
-from fdabnn_deploy.ir.ops import Array, FloatArray
+from fdabnn_deploy.ir.ops import Array
 from fdabnn_deploy.native import delegate_path
 from fdabnn_deploy.runtimes import batches
 from fdabnn_tflite.runtime.native_stderr import native_stderr
@@ -124,15 +124,15 @@ class InterpreterSession(TfliteSession):
         return interpreter, outputs
 
     def _predict(
-        self, interpreter: tuple[Any, tuple[int, ...]], stored: Sequence[FloatArray]
+        self, interpreter: tuple[Any, tuple[int, ...]], stored: Sequence[Array]
     ) -> list[Array | str]:
-        def call(piece: list[FloatArray]) -> list[Array]:
+        def call(piece: list[Array]) -> list[Array]:
             self._set(interpreter[0], piece)
             return self._invoke(interpreter)
 
         return batches.run_where_possible(call, stored, self._batch)
 
-    def _set(self, interpreter: Any, stored: Sequence[FloatArray]) -> None:
+    def _set(self, interpreter: Any, stored: Sequence[Array]) -> None:
         for index, values in zip(self._file.inputs, stored, strict=True):
             interpreter.set_tensor(index, values)
 
@@ -144,7 +144,7 @@ class InterpreterSession(TfliteSession):
         except (RuntimeError, ValueError) as error:
             raise self._not_run(str(error)) from None
 
-    def native_inputs(self, inputs: Sequence[FloatArray]) -> object:
+    def native_inputs(self, inputs: Sequence[Array]) -> object:
         return batches.piece([values[:1] for values in self._to_file(inputs)], 0, self._batch)
 
     def run_native(self, prepared: object) -> None:

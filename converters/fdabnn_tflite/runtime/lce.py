@@ -18,7 +18,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from fdabnn_deploy.errors import RuntimeMissingError, UsageError
-from fdabnn_deploy.ir.ops import Array, FloatArray
+from fdabnn_deploy.ir.ops import Array
 from fdabnn_deploy.runtimes import batches
 from fdabnn_deploy.system.plugins import INSTALL_LCE
 from fdabnn_tflite.runtime.native_stderr import native_stderr
@@ -77,20 +77,25 @@ class LceSession(TfliteSession):
                     "tensor to fewer"
                 )
 
-    def _predict(self, interpreter: Any, stored: Sequence[FloatArray]) -> list[Array | str]:
-        def call(image: list[FloatArray]) -> list[Array]:
+    def _predict(self, interpreter: Any, stored: Sequence[Array]) -> list[Array | str]:
+        def call(image: list[Array]) -> list[Array]:
             try:
-                return list(interpreter.predict(image))
+                return list(interpreter.predict(_with_known_types(image)))
             except RuntimeError as error:
                 raise self._not_run(str(error)) from None
 
         return batches.run_where_possible(call, stored, 1)
 
-    def native_inputs(self, inputs: Sequence[FloatArray]) -> object:
-        return [value[:1] for value in self._to_file(inputs)]
+    def native_inputs(self, inputs: Sequence[Array]) -> object:
+        return _with_known_types([value[:1] for value in self._to_file(inputs)])
 
     def run_native(self, prepared: object) -> None:
         self._interpreter.predict(prepared)
+
+
+def _with_known_types(values: Sequence[Array]) -> list[Array]:
+    """The arrays with NumPy's own objects of their types, which its wrapper compares with: those of unpickled arrays are others."""
+    return [value.astype(value.dtype.type) for value in values]
 
 
 class LceRuntime:

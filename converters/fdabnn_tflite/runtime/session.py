@@ -7,12 +7,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from fdabnn_deploy.errors import ModelRefusedError
-from fdabnn_deploy.ir.ops import Array, FloatArray
+from fdabnn_deploy.ir.ops import Array
 from fdabnn_deploy.runtimes.base import FileTensor, FileTensors, Session
-from fdabnn_deploy.runtimes.inputs import check_inputs
+from fdabnn_deploy.runtimes.inputs import FLOATS, PIXELS, check_inputs
 from fdabnn_tflite.runtime.tensors import TENSORS_KEY, Layout, TensorMap, TensorPlace
-from fdabnn_tflite.runtime.tflite_file import FLOAT32, INT32, OUTPUT_TYPES, TYPE_NAMES, TfliteFile
+from fdabnn_tflite.runtime.tflite_file import FLOAT32, INT32, OUTPUT_TYPES, TYPE_NAMES, UINT8, TfliteFile
 
 _PACKERS = frozenset({"LceQuantize", "LceBconv2d", "LceBMaxPool2d"})
 """Operators whose int32 results are packed signs."""
@@ -42,18 +44,25 @@ class TfliteSession(Session):
         """An interpreter of a copy of the file whose outputs are these tensors."""
 
     @abstractmethod
-    def _predict(self, interpreter: Any, stored: Sequence[FloatArray]) -> list[Array | str]:
+    def _predict(self, interpreter: Any, stored: Sequence[Array]) -> list[Array | str]:
         """Computes the outputs from inputs as they lie in the file; see `fdabnn_deploy.runtimes.batches.run_where_possible`."""
 
     @property
     def input_shapes(self) -> tuple[tuple[int, ...], ...]:
         return tuple(place.shape for place in self._map.inputs)
 
-    def run(self, inputs: Sequence[FloatArray]) -> list[Array]:
+    @property
+    def input_types(self) -> tuple[np.dtype[Any], ...]:
+        """See `Session.input_types`."""
+        return tuple(
+            PIXELS if self._file.tensors[place.tensor].type == UINT8 else FLOATS for place in self._map.inputs
+        )
+
+    def run(self, inputs: Sequence[Array]) -> list[Array]:
         stored = self._all(self._interpreter, self._map.outputs, inputs)
         return [self._restore(place, values) for place, values in zip(self._map.outputs, stored, strict=True)]
 
-    def run_all(self, inputs: Sequence[FloatArray]) -> dict[str, Array]:
+    def run_all(self, inputs: Sequence[Array]) -> dict[str, Array]:
         indices = tuple(dict.fromkeys(place.tensor for place in self._map.tensors))
         if self._inner is None:
             self._inner = self._load(indices)
@@ -88,12 +97,12 @@ class TfliteSession(Session):
         )
         return FileTensors(tuple(inputs), tuple(outputs))
 
-    def packed_signs(self, inputs: Sequence[FloatArray]) -> dict[str, Array]:
+    def packed_signs(self, inputs: Sequence[Array]) -> dict[str, Array]:
         indices = packed_tensors(self._file)
         words = self.run_stored(indices, inputs) if indices else []
         return {self._file.tensors[i].name: value for i, value in zip(indices, words, strict=True)}
 
-    def run_stored(self, tensors: Sequence[int], inputs: Sequence[FloatArray]) -> list[Array]:
+    def run_stored(self, tensors: Sequence[int], inputs: Sequence[Array]) -> list[Array]:
         """Computes tensors as they lie in the file, [N, ...] each; packed signs as int32 words.
 
         Args:
@@ -108,9 +117,7 @@ class TfliteSession(Session):
         found = dict(zip(wanted, self._all(self._load(wanted), places, inputs), strict=True))
         return [found[index] for index in tensors]
 
-    def _all(
-        self, interpreter: Any, places: Sequence[TensorPlace], inputs: Sequence[FloatArray]
-    ) -> list[Array]:
+    def _all(self, interpreter: Any, places: Sequence[TensorPlace], inputs: Sequence[Array]) -> list[Array]:
         """Runs the interpreter and returns all of its outputs.
 
         Raises:
@@ -138,8 +145,8 @@ class TfliteSession(Session):
             )
         return place.restore(stored)
 
-    def _to_file(self, inputs: Sequence[FloatArray]) -> list[FloatArray]:
-        check_inputs(inputs, self.input_shapes)
+    def _to_file(self, inputs: Sequence[Array]) -> list[Array]:
+        check_inputs(inputs, self.input_shapes, self.input_types)
         return [place.store(value) for place, value in zip(self._map.inputs, inputs, strict=True)]
 
     def _not_taken(self, reason: str) -> ModelRefusedError:
@@ -157,11 +164,13 @@ def _tensor_map(file: TfliteFile, path: Path) -> TensorMap:
     """The file's tensor map; for a file of other origin, its inputs and outputs, images taken as NHWC.
 
     Raises:
-        ModelRefusedError: the map is damaged, an input is not float32, or an output is of no type of numbers.
+        ModelRefusedError: the map is damaged, an input is neither float32 nor, in a file of this project, bytes, or an output is of
+            no type of numbers.
     """
+    own = TENSORS_KEY in file.metadata
     for index in file.inputs:
         tensor = file.tensors[index]
-        if tensor.type != FLOAT32 or not tensor.shape:
+        if not (tensor.type == FLOAT32 or (own and tensor.type == UINT8)) or not tensor.shape:
             kind = TYPE_NAMES[tensor.type]
             if not tensor.shape:
                 kind = "a scalar" if tensor.ranked else "a scalar or of unknown rank"
@@ -187,7 +196,8 @@ def _tensor_map(file: TfliteFile, path: Path) -> TensorMap:
     fits = (
         tuple(place.tensor for place in places.inputs) == file.inputs
         and tuple(place.tensor for place in places.outputs) == file.outputs
-        and all(_fits(file, place) for place in (*places.inputs, *places.outputs, *places.tensors))
+        and all(_fits(file, place, UINT8) for place in places.inputs)
+        and all(_fits(file, place) for place in (*places.outputs, *places.tensors))
     )
     if not fits:
         raise ModelRefusedError(
@@ -207,12 +217,12 @@ def packed_tensors(file: TfliteFile) -> tuple[int, ...]:
     )
 
 
-def _fits(file: TfliteFile, place: TensorPlace) -> bool:
+def _fits(file: TfliteFile, place: TensorPlace, *others: int) -> bool:
     if not 0 <= place.tensor < len(file.tensors):
         return False
     tensor = file.tensors[place.tensor]
     kind = INT32 if place.layout is Layout.PACKED else FLOAT32
-    return tensor.type == kind and tensor.shape[1:] == place.stored_shape
+    return tensor.type in (kind, *others) and tensor.shape[1:] == place.stored_shape
 
 
 def _foreign_place(file: TfliteFile, index: int) -> TensorPlace:

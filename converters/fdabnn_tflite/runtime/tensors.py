@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from fdabnn_deploy.ir.ops import Array, FloatArray
+from fdabnn_deploy.ir.ops import Array
 
 TENSORS_KEY = "fdabnn_tensors"
 
@@ -109,10 +109,10 @@ class TensorPlace:
             return self.shape
         return (*stored[:2], -(-stored[2] // 32)) if self.layout is Layout.PACKED else stored
 
-    def store(self, values: FloatArray) -> FloatArray:
+    def store(self, values: Array) -> Array:
         """The file's tensor from the graph's [N, ...]; for inputs, which are never flattened, flipped or packed."""
         moved = values.transpose(0, 2, 3, 1) if self.layout is Layout.NHWC else values
-        return np.ascontiguousarray(moved, dtype=np.float32)
+        return np.ascontiguousarray(moved)
 
     def restore(self, stored: Array) -> Array:
         """The graph's tensor [N, ...] from the file's, in its type; packed signs as float32."""

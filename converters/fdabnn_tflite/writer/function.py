@@ -62,6 +62,7 @@ OPERANDS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("MaxPool", "DepthToSpace"), ("input",)),
     "AvgPool": ("value",),
     "BinaryConv": ("signs",),
+    "Cast": ("x",),
     "GatherV2": ("params", "indices"),
     "MatMul": ("a", "b"),
     "PRelu": ("x", "slope"),
@@ -95,9 +96,9 @@ class Recorder(Emitter):
         self._batch = batch
         self._known: dict[Hashable, Value] = {}
 
-    def argument(self, shape: Shape) -> Value:
-        """An input of the file."""
-        return self._record("Input", [], {}, (self._batch, *shape[1:]))
+    def argument(self, shape: Shape, *, pixels: bool = False) -> Value:
+        """An input of the file; of bytes or of floats."""
+        return self._record("Input", [], {"pixels": pixels}, (self._batch, *shape[1:]))
 
     def emit(self, kind: str, **arguments: Any) -> Value:
         """Records an operator; equal ones are recorded once."""
@@ -253,6 +254,12 @@ def _reduce(inputs: Inputs, attributes: Attributes) -> Shape:
     return tuple(size for axis, size in enumerate(sizes) if attributes["keep_dims"] or axis not in axes)
 
 
+def _gather(inputs: Inputs, attributes: Attributes) -> Shape:
+    sizes = list(inputs[0].shape)
+    sizes[int(attributes["axis"])] = inputs[1].shape[0]
+    return tuple(sizes)
+
+
 def _concat(inputs: Inputs, attributes: Attributes) -> Shape:
     axis = attributes["axis"]
     sizes = list(inputs[0].shape)
@@ -273,7 +280,7 @@ _SHAPES: dict[str, Callable[[Inputs, Attributes], Shape]] = {
     "Conv2D": _conv,
     "DepthToSpace": _depth_to_space,
     "DepthwiseConv2dNative": _depthwise,
-    "GatherV2": lambda inputs, attributes: (*inputs[0].shape[:-1], inputs[1].shape[0]),
+    "GatherV2": _gather,
     "MatMul": lambda inputs, attributes: (inputs[0].shape[0], inputs[1].shape[1]),
     "MaxPool": _pool,
     "Mean": _reduce,

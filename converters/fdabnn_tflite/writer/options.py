@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from fdabnn_deploy.ir.ops import Array
+from fdabnn_tflite.runtime.tflite_file import FLOAT32, UINT8
 from fdabnn_tflite.writer.function import Op, Value
 from fdabnn_tflite.writer.simplify import LAYERS
 
@@ -155,6 +156,9 @@ _RULES: dict[str, Callable[[Op], FileOperator]] = {
         op.inputs,
         "ConcatenationOptions",
         {"axis": op.attributes["axis"]},
+    ),
+    "Cast": lambda op: FileOperator(
+        "CAST", op.inputs, "CastOptions", {"inDataType": UINT8, "outDataType": FLOAT32}
     ),
     "Conv2D": _conv,
     "DepthToSpace": lambda op: FileOperator(

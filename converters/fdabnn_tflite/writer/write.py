@@ -9,11 +9,11 @@ import numpy as np
 
 from fdabnn_deploy.ir.graph import Graph
 from fdabnn_deploy.ir.model_info import ModelInfo
-from fdabnn_deploy.ir.ops import Array, Sign
+from fdabnn_deploy.ir.ops import Array, Input, Sign
 from fdabnn_tflite.finish import ROLES, distinct, finished_bytes, tensor_map
 from fdabnn_tflite.lower.table import lower_graph
 from fdabnn_tflite.runtime.tensors import Layout
-from fdabnn_tflite.runtime.tflite_file import FLOAT32, INT32
+from fdabnn_tflite.runtime.tflite_file import FLOAT32, INT32, UINT8
 from fdabnn_tflite.tensor_layout import Form, natural_form, stored_shape
 from fdabnn_tflite.writer.binary import WORD, BinaryLayer, BinaryPlan
 from fdabnn_tflite.writer.function import Op, Recorder, Value
@@ -37,7 +37,9 @@ def write_flatbuffer(
         ModelRefusedError: an operator has no lowering, or a file cannot hold what the graph is lowered to.
     """
     recorder = Recorder(graph, flipped, batch or 1)
-    arguments = tuple(recorder.argument(_stored(graph, name)) for name in graph.inputs)
+    arguments = tuple(
+        recorder.argument(_stored(graph, name), pixels=_takes_pixels(graph, name)) for name in graph.inputs
+    )
     results = _apart(recorder, lower_graph(recorder, arguments))
     function = Function(recorder.ops, results)
     simplify(function)
@@ -48,6 +50,11 @@ def write_flatbuffer(
 def _stored(graph: Graph, name: str) -> tuple[int, ...]:
     shape = graph.shape(name)
     return stored_shape(shape, natural_form(shape))
+
+
+def _takes_pixels(graph: Graph, name: str) -> bool:
+    op = graph[name].op
+    return isinstance(op, Input) and op.pixels
 
 
 def _apart(recorder: Recorder, results: list[Value]) -> list[Value]:
@@ -75,7 +82,8 @@ class _Writer:
     def write(self, arguments: tuple[Value, ...], info: ModelInfo) -> bytes:
         graph = self._recorder.graph
         for value, graph_name in zip(arguments, graph.inputs, strict=True):
-            self._floats[value] = self._tables.tensor(value.shape, FLOAT32, graph_name)
+            kind = UINT8 if value.op.attributes["pixels"] else FLOAT32
+            self._floats[value] = self._tables.tensor(value.shape, kind, graph_name)
         for op in self._function.ops:
             if op.kind != "Input" and op.name not in self._plan.inside:
                 self._write(op)

@@ -21,9 +21,10 @@ from fdabnn_deploy.ir.ops.captured import (
 from fdabnn_deploy.ir.ops.conv import Conv2d, Linear
 from fdabnn_deploy.ir.ops.grid import RoundToGrid, Saturate
 from fdabnn_deploy.ir.ops.layout import Concat, Input, Pad, Permute, Reshape, Slice
+from fdabnn_deploy.ir.ops.pixels import CentredPixels, PixelConv2d
 from fdabnn_deploy.ir.ops.pointwise import Add, Affine, Clamp, Maximum, Mul, PRelu, Relu, Softmax, Sub
 from fdabnn_deploy.ir.ops.pooling import AvgPool2d, GlobalAvgPool, GlobalSum, MaxPool2d
-from fdabnn_deploy.ir.ops.position import PositionAffine
+from fdabnn_deploy.ir.ops.position import BorderOffset, PositionAffine
 from fdabnn_deploy.ir.ops.upsampling import DepthToSpace, UpsampleNearest
 
 DEPLOYED: frozenset[type[Op]] = frozenset(entry.kind for entry in REGISTRY)
@@ -34,9 +35,9 @@ MOVERS: tuple[type[Mover], ...] = tuple(entry.kind for entry in REGISTRY if issu
 
 __all__ = [
     "BATCH", "DEPLOYED", "MOVERS", "REGISTRY", "Add", "Affine", "Array", "AvgPool2d", "BatchNorm", "BinaryConv2d", "BinaryLinear",
-    "Clamp", "Compare", "Concat", "Constant", "Conv2d", "DepthToSpace", "Div", "FloatArray", "GlobalAvgPool", "GlobalSum", "GraphError",
-    "Input", "Linear", "Logical", "LogicalNot", "MaxPool2d", "Maximum", "Mover", "Mul", "Op", "Opaque", "PRelu", "Pad", "Permute",
-    "PositionAffine",
-    "Registered", "Relu", "Reshape", "RoundToGrid", "Saturate", "Shape", "Sign", "Slice", "Softmax", "Sub", "ToFloat", "TorchSign",
-    "TrainedConv2d", "TrainedLinear", "Unary", "UpsampleNearest", "Where",
+    "BorderOffset", "CentredPixels", "Clamp", "Compare", "Concat", "Constant", "Conv2d", "DepthToSpace", "Div", "FloatArray",
+    "GlobalAvgPool", "GlobalSum", "GraphError", "Input", "Linear", "Logical", "LogicalNot", "MaxPool2d", "Maximum", "Mover", "Mul",
+    "Op", "Opaque", "PRelu", "Pad", "Permute", "PixelConv2d", "PositionAffine", "Registered", "Relu", "Reshape", "RoundToGrid",
+    "Saturate", "Shape", "Sign", "Slice", "Softmax", "Sub", "ToFloat", "TorchSign", "TrainedConv2d", "TrainedLinear", "Unary",
+    "UpsampleNearest", "Where",
 ]  # fmt: skip

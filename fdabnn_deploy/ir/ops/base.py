@@ -164,11 +164,13 @@ class Registered:
         kind: its class.
         family: the row of the documentation's table that it stands in.
         takes_signs: whether its operand is the output of a `Sign`.
+        takes_pixels: whether its operand is an `Input` of bytes.
     """
 
     kind: type[Op]
     family: str
     takes_signs: bool = False
+    takes_pixels: bool = False
 
 
 REGISTRY: list[Registered] = []
@@ -178,11 +180,11 @@ REGISTRY: list[Registered] = []
 K = TypeVar("K", bound=type[Op])
 
 
-def deployed(family: str, *, takes_signs: bool = False) -> Callable[[K], K]:
+def deployed(family: str, *, takes_signs: bool = False, takes_pixels: bool = False) -> Callable[[K], K]:
     """Registers an operator as one that deployed graphs may contain."""
 
     def register(kind: K) -> K:
-        REGISTRY.append(Registered(kind, family, takes_signs))
+        REGISTRY.append(Registered(kind, family, takes_signs, takes_pixels))
         return kind
 
     return register

@@ -19,9 +19,15 @@ _IMAGE = (3, 5, 6)
 @deployed("moving values")
 @dataclass(frozen=True, eq=False)
 class Input(Op):
-    """A graph input of per-image shape `shape`: normalised float32 images as the checkpoint's model takes them."""
+    """A graph input of per-image shape `shape`: normalised float32 images as the checkpoint's model takes them, or bytes.
+
+    Attributes:
+        shape: of one image.
+        pixels: whether it holds pixels, uint8 0 .. 255, which a `CentredPixels` reads.
+    """
 
     shape: tuple[int, ...]
+    pixels: bool = False
     arity: ClassVar[int | None] = 0
 
     def infer(self, *inputs: Shape) -> Shape:

@@ -1,10 +1,11 @@
-"""The affine whose parameters depend on the place in the image."""
+"""Affines whose parameters depend on the place in the image."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fdabnn_deploy.ir.array_types import Array, DoubleArray, FloatArray, Shape
 from fdabnn_deploy.ir.ops.base import Corner, Drawn, Op, TorchKernel, deployed, require
@@ -103,6 +104,80 @@ class PositionAffine(Op):
         shape = image(rng)
         scale, offset = (floats(rng, tuple(1 if rng.random() < 0.3 else d for d in shape)) for _ in range(2))
         return cls(scale, offset), [shape]
+
+
+@deployed("pointwise")
+@dataclass(frozen=True, eq=False)
+class BorderOffset(Op):
+    """`y[n, c, i, j] = fl(x[n, c, i, j] + offset[c, rows[i], columns[j]])`: an offset per channel, others at the borders.
+
+    Shapes: x [N, C, H, W], offset float32 [C, classes of rows, classes of columns], rows int64 [H], columns int64 [W].
+
+    Attributes:
+        offset: for every class.
+        rows: the class of every row.
+        columns: the class of every column.
+    """
+
+    offset: FloatArray
+    rows: NDArray[np.int64]
+    columns: NDArray[np.int64]
+
+    def __post_init__(self) -> None:
+        require(
+            self.offset.dtype == np.float32 and self.offset.ndim == 3,
+            "an offset by class is float32 [C, R, S]",
+        )
+        for places, count in ((self.rows, self.offset.shape[1]), (self.columns, self.offset.shape[2])):
+            require(
+                places.ndim == 1 and bool(np.all((places >= 0) & (places < count))), "a class has no offset"
+            )
+
+    def infer(self, *inputs: Shape) -> Shape:
+        (x,) = inputs
+        places = (len(self.offset), len(self.rows), len(self.columns))
+        require(x[1:] == places, f"an offset for images {places} on {x}")
+        return x
+
+    @property
+    def placed(self) -> FloatArray:
+        """The offset of every place, [C, H, W]."""
+        return self.offset[:, self.rows][:, :, self.columns]
+
+    def reference(self, *inputs: Array) -> Array:
+        shifted: Array = inputs[0] + self.placed
+        return shifted
+
+    def bounds(self, inputs: list[Values], shapes: list[Shape], shape: Shape) -> Values:
+        (x,) = inputs
+        offset = self.offset.astype(np.float64).reshape(len(self.offset), -1)
+        return widen(
+            x.low + offset.min(axis=1), x.high + offset.max(axis=1), max(x.grid, grid_of(self.offset))
+        )
+
+    def torch_kernel(self, rank: int) -> TorchKernel:
+        import torch
+
+        placed = torch.tensor(self.placed)
+        return lambda x: x + placed
+
+    @classmethod
+    def corners(cls, rng: np.random.Generator) -> list[Corner]:
+        rows, columns = np.array([0, 1, 1, 1, 2]), np.array([0, 0, 1, 1, 2, 3])
+        return [
+            ("border offset", cls(floats(rng, (3, 3, 4), special=True), rows, columns), [(3, 5, 6)]),
+            (
+                "border offset, rows alike",
+                cls(floats(rng, (2, 1, 3)), 0 * rows, np.array([0, 1, 1, 2])),
+                [(2, 5, 4)],
+            ),
+        ]
+
+    @classmethod
+    def draw(cls, rng: np.random.Generator) -> Drawn:
+        channels, height, width = image(rng)
+        rows, columns = (rng.integers(0, 3, size) for size in (height, width))
+        return cls(floats(rng, (channels, 3, 3)), rows, columns), [(channels, height, width)]
 
 
 def _by_channel(values: FloatArray, shape: Shape) -> DoubleArray:

@@ -8,8 +8,9 @@ import numpy as np
 
 from fdabnn_deploy.data.images import synthetic
 from fdabnn_deploy.errors import UsageError
-from fdabnn_deploy.ir.ops import FloatArray
+from fdabnn_deploy.ir.ops import Array
 from fdabnn_deploy.runtimes import registry
+from fdabnn_deploy.runtimes.inputs import PIXELS
 from fdabnn_deploy.verify import capsule as capsules
 from fdabnn_deploy.verify.capsule_replay import build
 
@@ -24,8 +25,11 @@ def make(model: Path, out: Path) -> Path:
         ModelRefusedError: it is damaged.
         RuntimeMissingError: its runtime is not installed here.
     """
-    shapes = registry.for_file(model).open(model).input_shapes
-    capsules.write_capsule(out, build(model, [_inputs(shape) for shape in shapes]))
+    session = registry.for_file(model).open(model)
+    types = zip(session.input_shapes, session.input_types, strict=True)
+    capsules.write_capsule(
+        out, build(model, [_inputs(shape, pixels=kind == PIXELS) for shape, kind in types])
+    )
     return out
 
 
@@ -45,8 +49,10 @@ def check(capsule: Path, model: Path) -> Path:
     return capsule
 
 
-def _inputs(shape: tuple[int, ...]) -> FloatArray:
-    """Images between -2 and 2 for images, else seeded normal numbers."""
+def _inputs(shape: tuple[int, ...], *, pixels: bool) -> Array:
+    """Images of bytes or between -2 and 2 for images, else seeded normal numbers."""
+    if pixels:
+        return synthetic(INPUTS, shape)
     if len(shape) == 3:
         return (synthetic(INPUTS, shape) / np.float32(64) - 2).astype(np.float32)
     return np.random.default_rng(0).standard_normal((INPUTS, *shape)).astype(np.float32)

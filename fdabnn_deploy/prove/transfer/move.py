@@ -57,6 +57,22 @@ def identity(x: Value) -> Judged:
     return Judged(x, "moves values", "a copy")
 
 
+def cast(x: Value) -> Judged:
+    """The same numbers as float32, which holds every integer of 24 bits.
+
+    Raises:
+        UnprovedError: they are no integers of few bits.
+    """
+    if not x.octets:
+        raise UnprovedError("it casts something else than bytes")
+    return Judged(
+        replace(x, octets=False),
+        "exact integer",
+        "integers of few bits become float32",
+        float(x.magnitude.max()),
+    )
+
+
 def transpose(x: Value, order: Sequence[int]) -> Judged:
     """`y = x.transpose(order)`."""
 
@@ -224,6 +240,7 @@ def concat(parts: Sequence[Value], axis: int) -> Judged:
         negative_zero=any(part.negative_zero for part in parts),
         signs=all(part.signs for part in parts),
         flushed=max(part.flushed for part in parts),
+        octets=any(part.octets for part in parts),
     )
     return Judged(value, "moves values", _MOVED)
 

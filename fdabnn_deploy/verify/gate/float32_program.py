@@ -8,7 +8,7 @@ from torch.utils import _pytree
 
 from fdabnn_deploy.frontend.capture import Captured
 from fdabnn_deploy.frontend.capture.traced_value import CAPTURE_BATCH
-from fdabnn_deploy.ir.ops import FloatArray
+from fdabnn_deploy.ir.ops import Array, FloatArray
 
 
 class SingleProgram:
@@ -30,7 +30,7 @@ class SingleProgram:
         return [np.asarray(leaves[position][: len(images)].float().numpy()) for position in self._outputs]
 
 
-def repeated(images: FloatArray) -> FloatArray:
+def repeated(images: Array) -> Array:
     """A copy of up to `CAPTURE_BATCH` inputs, with the last one repeated until there are as many."""
     missing = CAPTURE_BATCH - len(images)
     return np.concatenate([images, images[-1:].repeat(missing, axis=0)])

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from fdabnn_deploy.exact.grid_row import GridRow
 from fdabnn_deploy.frontend.capture import Captured
 from fdabnn_deploy.ir.graph import Graph
-from fdabnn_deploy.ir.ops import FloatArray
+from fdabnn_deploy.ir.ops import Array, FloatArray
 from fdabnn_deploy.transforms.deploy import Deployed
 from fdabnn_deploy.verify.gate.float32_program import SingleProgram
 from fdabnn_deploy.verify.gate.float64_program import DoubleProgram
@@ -26,6 +26,7 @@ def judge(
     images: FloatArray,
     trained: Sequence[FloatArray],
     computed: Sequence[FloatArray],
+    fed: Array | None = None,
 ) -> Gate:
     """Both parts of the gate.
 
@@ -37,8 +38,9 @@ def judge(
         images: all samples.
         trained: outputs of the module for them.
         computed: outputs of `graph` for them.
+        fed: the samples as `graph` takes them, where it takes pixels.
     """
-    layers = check_layers(captured, deployed, graph, grids, images)
+    layers = check_layers(captured, deployed, graph, grids, images, fed)
     outputs = check_whole(
         graph.outputs, trained, computed, DoubleProgram(captured), images, SingleProgram(captured)
     )

@@ -28,9 +28,10 @@ from fdabnn_deploy.frontend.capture.traced_value import CAPTURE_BATCH
 from fdabnn_deploy.ir import ops
 from fdabnn_deploy.ir.array_types import DoubleArray
 from fdabnn_deploy.ir.graph import Graph, Node
-from fdabnn_deploy.ir.ops import FloatArray
+from fdabnn_deploy.ir.ops import Array, FloatArray
 from fdabnn_deploy.transforms.deploy import Deployed
 from fdabnn_deploy.verify.gate.few_images import few_images
+from fdabnn_deploy.verify.gate.float32_program import repeated
 from fdabnn_deploy.verify.gate.float64_program import DoubleProgram, InFloat32
 from fdabnn_deploy.verify.gate.near_ties import NearTies
 from fdabnn_deploy.verify.gate.results import LayerCheck, LayerTable
@@ -44,7 +45,12 @@ Kind = Literal["sign", "binary layer", "float layer", "values"]
 
 
 def check_layers(
-    captured: Captured, deployed: Deployed, exact: Graph, grids: tuple[GridRow, ...], images: FloatArray
+    captured: Captured,
+    deployed: Deployed,
+    exact: Graph,
+    grids: tuple[GridRow, ...],
+    images: FloatArray,
+    fed: Array | None = None,
 ) -> LayerTable:
     """Compares a deployed graph with the trained network, tensor by tensor.
 
@@ -54,6 +60,7 @@ def check_layers(
         exact: the graph that files are made of: that of `deployed`, or what exact numerics made of it.
         grids: of its reductions; empty with float numerics.
         images: the samples, of which the first few are used.
+        fed: the same as the deployed graph takes them, where it takes pixels.
     """
     count = few_images(captured.graph, len(images), CAPTURE_BATCH)
     errors = StatedErrors(deployed.graph, exact, grids)
@@ -64,7 +71,7 @@ def check_layers(
         program = DoubleProgram(captured, float32)
         for start in range(0, count, CAPTURE_BATCH):
             batch = images[start : min(start + CAPTURE_BATCH, count)]
-            walk.begin(len(batch))
+            walk.begin(len(batch), None if fed is None else fed[start : start + len(batch)])
             program.run(batch, walk.seen)
             walk.end()
         layers = tuple(walk.check(node) for node in exact if node.name in walk.counts)
@@ -95,6 +102,7 @@ class _Batch:
     in_float32: dict[str, torch.Tensor] = field(default_factory=dict)
     waiting: dict[str, int] = field(default_factory=dict)
     magnitudes: dict[str, DoubleArray] = field(default_factory=dict)
+    pixels: torch.Tensor | None = None
 
 
 class _Walk:
@@ -122,10 +130,11 @@ class _Walk:
         self._trained = {graph[name].trained for name in self._matched}
         self._batch = _Batch(0)
 
-    def begin(self, count: int) -> None:
-        """Starts a batch of so many inputs."""
+    def begin(self, count: int, pixels: Array | None) -> None:
+        """Starts a batch of so many inputs; with their pixels where the deployed graph takes those."""
         waiting = {node.name: len(self._graph.consumers(node.name)) for node in self._graph}
         self._batch = _Batch(count, waiting=waiting)
+        self._batch.pixels = None if pixels is None else torch.from_numpy(repeated(pixels))
         self._ties.begin()
 
     def seen_in_float32(self, name: str, tensor: torch.Tensor) -> None:
@@ -176,7 +185,10 @@ class _Walk:
                 return
             given = batch.trained.pop(node.name, None)
             single = batch.in_float32.pop(node.name, None)
-            if isinstance(node.op, ops.Input):
+            if isinstance(node.op, ops.Input) and node.op.pixels:
+                assert batch.pixels is not None
+                value = batch.pixels
+            elif isinstance(node.op, ops.Input):
                 assert given is not None
                 value = given.float()
             else:

@@ -8,6 +8,7 @@ For a tensor whose neighbours in front are given (the trained network's own valu
 | affine                    | `abs(A) E`, and one rounding per step                                                          |
 | sum, difference           | `E1 + E2`, and a rounding                                                                      |
 | product                   | `M1 E2 + M2 E1 + E1 E2`                                                                        |
+| conv of pixels            | what the slices leave of `abs(w) 128`, and the roundings                                       |
 | conv, dense layer         | `sum abs(w) E` and, exact, what the digits leave; float, K roundings                           |
 | pool                      | E, and half a step of its grid                                                                 |
 | PReLU                     | `max(1, abs(slope)) E`                                                                         |
@@ -26,12 +27,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from fdabnn_deploy.exact.grid_row import GridRow
+from fdabnn_deploy.exact.pixel_layer import pixel_slices, pixel_weights
 from fdabnn_deploy.exact.plan import PRODUCTS, slice_counts, slice_exponents
 from fdabnn_deploy.exact.weight_grids import slices_of
 from fdabnn_deploy.ir import ops
 from fdabnn_deploy.ir.array_types import DoubleArray
 from fdabnn_deploy.ir.graph import Graph, Node
 from fdabnn_deploy.ir.ops import Op
+from fdabnn_deploy.ir.ops.pixels import CENTRE
 
 ROUNDING = 2.0**-24
 """Relative error of one rounding to float32."""
@@ -73,7 +76,10 @@ class StatedErrors:
         if name in known:
             return known[name]
         node = self._graph[name]
-        if name in given and not first:
+        if isinstance(node.op, ops.CentredPixels):
+            channels = self._graph.shape(name)[1]
+            error = Error(np.full(channels, float(CENTRE)), np.zeros(channels))
+        elif name in given and not first:
             error = Error(given[name], given[name] * ROUNDING)
             if isinstance(node.op, ops.Input):
                 error = self._rounded(error, f"{name}/on_grid")
@@ -96,6 +102,8 @@ class StatedErrors:
         op, shape = node.op, self._graph.shape(node.name)
         if isinstance(op, ops.Conv2d | ops.Linear):
             return self._layer(node.name, op, operands[0])
+        if isinstance(op, ops.PixelConv2d):
+            return self._pixel_layer(node.name, op)
         if isinstance(op, ops.BinaryConv2d | ops.BinaryLinear | ops.Sign):
             taps = 1 if isinstance(op, ops.Sign) else op.taps
             return Error(np.full(shape[1], float(taps)), np.zeros(shape[1]))
@@ -120,6 +128,17 @@ class StatedErrors:
             taps = weight[0].size
             return Error(magnitude, error + (taps + 8) * ROUNDING * magnitude)
         return Error(magnitude, error + _left_by_slices(weight, bias, row) + 8 * ROUNDING * magnitude)
+
+    def _pixel_layer(self, name: str, op: ops.PixelConv2d) -> Error:
+        weight = np.abs(op.layer.weight.astype(np.float64))
+        normalised = CENTRE * op.scale + np.abs(op.offset)
+        magnitude = _weighted(weight, normalised, 1)
+        if op.layer.bias is not None:
+            magnitude = magnitude + np.abs(op.layer.bias)
+        slices = pixel_slices(op, self._grids[name].parts)
+        rest = pixel_weights(op) - sum(part.weight for part in slices)
+        # The trained network's own pixels are normalised ones, rounded to float32.
+        return Error(magnitude, CENTRE * _rows(rest) + 8 * ROUNDING * magnitude)
 
     def _pool(self, name: str, op: Op, x: Error) -> Error:
         row = self._grids.get(name)

@@ -51,7 +51,7 @@ class MovedZeros:
         return self.moved > max(1, int(LARGEST_SHARE * self.values))
 
 
-def moved_zeros(graph: Graph, exact: Graph, images: FloatArray) -> list[MovedZeros]:
+def moved_zeros(graph: Graph, exact: Graph, images: Array) -> list[MovedZeros]:
     """Compares the zeros of a float graph and its exact form at every sign with three values."""
     pairs = list(_pairs(graph))
     if not pairs:
@@ -69,7 +69,7 @@ def moved_zeros(graph: Graph, exact: Graph, images: FloatArray) -> list[MovedZer
     return found
 
 
-def check_zeros(graph: Graph, exact: Graph, images: FloatArray) -> None:
+def check_zeros(graph: Graph, exact: Graph, images: Array) -> None:
     """Makes sure that zeros stay where they are.
 
     Raises:
@@ -133,10 +133,11 @@ def _neighbours(values: FloatArray) -> Iterator[FloatArray]:
             yield near
 
 
-def _even(images: FloatArray) -> FloatArray:
+def _even(images: Array) -> Array:
     """Images of one value each, from the smallest to the largest value of given ones."""
     values = np.quantile(images, np.linspace(0, 1, EVEN_IMAGES), method="nearest").astype(np.float32)
-    return np.ones((1, *images.shape[1:]), np.float32) * values.reshape(-1, *(1,) * (images.ndim - 1))
+    even: Array = np.ones((1, *images.shape[1:]), np.float32) * values.reshape(-1, *(1,) * (images.ndim - 1))
+    return even.astype(images.dtype)
 
 
 def _pairs(graph: Graph) -> Iterator[tuple[str, str]]:
