@@ -17,8 +17,8 @@ from fdabnn_deploy.ir.graph import Graph, Node
 from fdabnn_deploy.ir.ops import Clamp, Conv2d, Linear, Shape
 from fdabnn_deploy.ir.ranges import Values
 
-SIGN_ERROR = 2.0**-23
-"""Relative error of a layer in front of signs from which on it gets further parts: what float32 itself would have."""
+SIGN_ERROR = 2.0**-20
+"""Relative error of a layer in front of signs from which on it gets further parts: eight times what float32 itself would have."""
 
 LOGIT_ERROR = 2.0**-11
 """The same where no sign follows: there an error stays as small as it is."""

@@ -8,6 +8,7 @@ partial product of two slices, the most significant ones first (`PRODUCTS`):
     1 part:   x0 w0
     2 parts:  x0 w0 + x0 w1
     3 parts:  x0 w0 + x1 w0 + x0 w1
+    4 parts:  x0 w0 + x1 w0 + x0 w1 + x1 w1
     6 parts:  x0 w0 + x1 w0 + x0 w1 + x2 w0 + x1 w1 + x0 w2
 
 In a binary network a relative error of 10^-5 in front of the first sign changes one label in fifty, in deep ones half of them, because a
@@ -35,6 +36,7 @@ PRODUCTS: dict[int, tuple[tuple[int, int], ...]] = {
     1: ((0, 0),),
     2: ((0, 0), (0, 1)),
     3: ((0, 0), (1, 0), (0, 1)),
+    4: ((0, 0), (1, 0), (0, 1), (1, 1)),
     6: ((0, 0), (1, 0), (0, 1), (2, 0), (1, 1), (0, 2)),
 }
 """By the number of parts: the slices of the operand and of the weights that are multiplied."""

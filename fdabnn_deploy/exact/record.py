@@ -13,6 +13,8 @@ from typing import Literal
 from fdabnn_deploy.ir.sign_zero import CHOICES, SignZero
 
 Mode = Literal["exact", "float"]
+PARTS = (1, 2, 3, 4, 6)
+"""How many exact sums a reduction may be made of."""
 KEY = "numerics"
 """Of the record in a file's metadata."""
 
@@ -85,6 +87,6 @@ def _cut(values: object) -> Cut:
     low, high, exponent, parts = values
     if not (isinstance(low, int | float) and isinstance(high, int | float) and low <= high):
         raise ValueError(f"not a numerics record: limits {low!r}, {high!r}")
-    if not (exponent is None or type(exponent) is int) or parts not in (1, 2, 3, 6) or type(parts) is not int:
+    if not (exponent is None or type(exponent) is int) or parts not in PARTS or type(parts) is not int:
         raise ValueError(f"not a numerics record: grid {exponent!r}, {parts!r} parts")
     return Cut(float(low), float(high), exponent, parts)

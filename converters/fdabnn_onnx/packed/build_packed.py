@@ -27,7 +27,7 @@ def build_packed(graph: Graph, info: ModelInfo, batch: int | None) -> ModelProto
         A model of the same inputs and outputs; float tensors between layers keep their names.
     """
     blocks = binary_blocks(graph).graph
-    emitter = Emitter(decompose(blocks))
+    emitter = Emitter(decompose(blocks), channels_last=info.layout == "nhwc")
     writer, limits = BlockWriter(emitter, blocks), limits_inside(blocks)
     inside = {node.name for node in limits.values()}
     for node in blocks:
