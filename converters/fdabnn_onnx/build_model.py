@@ -18,13 +18,14 @@ IR_VERSION = 8
 DYNAMIC_BATCH = "N"
 
 
-def build_model(graph: Graph, info: ModelInfo, batch: int | None) -> ModelProto:
+def build_model(graph: Graph, info: ModelInfo, batch: int | None, *, integers: bool = True) -> ModelProto:
     """Lowers a deployed graph operator by operator.
 
     Args:
         graph: its operators are all in `fdabnn_deploy.ir.ops.DEPLOYED`, or composites of such.
         info: goes into the metadata; its name becomes the name of the ONNX graph.
         batch: the first dimension of every input and output, or None for a dimension called "N".
+        integers: whether weights that are integers of few bits are stored so.
 
     Returns:
         A model whose tensors have the names of the graph's; its `value_info` lists exactly the graph's inner tensors.
@@ -33,7 +34,7 @@ def build_model(graph: Graph, info: ModelInfo, batch: int | None) -> ModelProto:
         ModelRefusedError: an operator has no form in ONNX here.
     """
     standard = decompose(graph)
-    emitter = Emitter(standard, channels_last=info.layout == "nhwc")
+    emitter = Emitter(standard, channels_last=info.layout == "nhwc", integers=integers)
     for node in standard:
         lower_node(emitter, node)
     return finish_model(emitter, info, batch)

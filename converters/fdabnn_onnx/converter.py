@@ -46,12 +46,15 @@ class OnnxConverter:
         if options.batch is not None and options.batch < 1:
             raise UsageError(f"batch size {options.batch}: give a positive number, or 'dynamic'")
         standard = decompose(graph)
-        content = build_model(standard, info, options.batch).SerializeToString(deterministic=True)
+        integers = options.constants == "integer"
+        content = build_model(standard, info, options.batch, integers=integers).SerializeToString(
+            deterministic=True
+        )
         finished = onnx.load_model_from_string(content)
         check_model(finished, standard, options.batch)
         notes = [check_simplified(finished)]
         if options.kernels == "packed":
-            finished = build_packed(graph, info, options.batch)
+            finished = build_packed(graph, info, options.batch, integers=integers)
             content = finished.SerializeToString(deterministic=True)
             check_packed(finished)
             notes = [PACKED_NOTE]
@@ -65,10 +68,11 @@ class OnnxConverter:
 
         onnx-simplifier does not know packed operators: of such a file there is no simplified form.
         """
+        integers = options.constants == "integer"
         if is_packed(onnx.load(artifact.path)):
-            forms = {f"batch {BATCH_VARIANT}": build_packed(graph, info, BATCH_VARIANT)}
+            forms = {f"batch {BATCH_VARIANT}": build_packed(graph, info, BATCH_VARIANT, integers=integers)}
             return self._write_variants(forms, artifact, folder)
-        several = build_model(graph, info, BATCH_VARIANT)
+        several = build_model(graph, info, BATCH_VARIANT, integers=integers)
         forms = {
             "simplified": simplified(onnx.load(artifact.path)),
             f"batch {BATCH_VARIANT}": several,

@@ -11,6 +11,11 @@ from numpy.typing import NDArray
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
 from fdabnn_deploy.ir.graph import Graph, Node
+from fdabnn_deploy.ir.integer_weights import integer_weights
+from fdabnn_deploy.ir.ops import FloatArray
+
+WORTH_INTEGERS = 512
+"""Bytes of weights from which on integers are less than the operators that make floats of them."""
 
 WORTH_SHARING = 1024
 """Bytes. Exact layers multiply several digits of an operand by the same weights."""
@@ -25,17 +30,19 @@ class Emitter:
     Attributes:
         graph: the graph being lowered, for shapes.
         channels_last: whether the file takes pixels as [N, H, W, C].
+        integers: whether weights that are integers of few bits are stored so.
         nodes: emitted so far, in topological order.
         initializers: emitted so far.
     """
 
-    def __init__(self, graph: Graph, *, channels_last: bool = False) -> None:
-        self.graph, self.channels_last = graph, channels_last
+    def __init__(self, graph: Graph, *, channels_last: bool = False, integers: bool = True) -> None:
+        self.graph, self.channels_last, self.integers = graph, channels_last, integers
         self.nodes: list[NodeProto] = []
         self.initializers: list[TensorProto] = []
         self._taken = {node.name for node in graph}
         self._shared: dict[str, str] = {}
         self._contents: dict[bytes, str] = {}
+        self._weights: dict[bytes, str] = {}
 
     def fresh(self, name: str) -> str:
         """Reserves a tensor name: the name itself, or with the first free number behind it."""
@@ -82,6 +89,30 @@ class Emitter:
             tensor.name = self.fresh(f"{node.name}/{part}")
         self.initializers.append(tensor)
         return tensor.name
+
+    def weights(self, node: Node, part: str, value: FloatArray) -> str:
+        """Adds weights [O, ...] and returns their name: integers that `Cast` and, if scaled, `Mul` make floats, where that is less.
+
+        Runtimes compute constants from constants once, when they load a file. `Cast`, because ONNX Runtime keeps a `DequantizeLinear` of a
+        constant in its graph, where a convolution's weights then are not known in advance.
+        """
+        found = integer_weights(value) if self.integers and value.nbytes >= WORTH_INTEGERS else None
+        if found is None:
+            return self.parameter(node, part, value)
+        key = hashlib.sha256(found.integers.tobytes() + found.exponents.tobytes()).digest()
+        if key not in self._weights:
+            stored = self.parameter(node, f"{part}/integers", found.integers)
+            scaled = bool(np.any(found.exponents))
+            floats = self.emit(
+                "Cast", node, [stored], part=f"{part}/floats" if scaled else part, to=TensorProto.FLOAT
+            )
+            if scaled:
+                scales = found.scales.reshape(-1, *(1,) * (value.ndim - 1))
+                floats = self.emit(
+                    "Mul", node, [floats, self.parameter(node, f"{part}/scales", scales)], part=part
+                )
+            self._weights[key] = floats
+        return self._weights[key]
 
     def scalar(self, name: str, value: float) -> str:
         """A float32 scalar that all nodes share; added on first use."""

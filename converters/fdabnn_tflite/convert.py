@@ -46,7 +46,7 @@ class TfliteConverter:
         if options.via == "lce":
             finished, emitter = _via_lce(graph, info, options.batch)
         else:
-            finished, emitter = _written(graph, info, options.batch)
+            finished, emitter = _written(graph, info, options)
         write_whole(path, finished)
         return Artifact(TARGET.name, path, parse_tflite(finished).op_counts(), _notes(emitter, options))
 
@@ -64,8 +64,11 @@ class TfliteConverter:
 CONVERTER = TfliteConverter()
 
 
-def _written(graph: Graph, info: ModelInfo, batch: int | None) -> tuple[bytes, Emitter]:
-    finished, recorder = write_flatbuffer(graph, choose_flipped(graph), batch, info)
+def _written(graph: Graph, info: ModelInfo, options: ConvertOptions) -> tuple[bytes, Emitter]:
+    integers = options.constants == "integer"
+    finished, recorder = write_flatbuffer(
+        graph, choose_flipped(graph), options.batch, info, integers=integers
+    )
     layers = parse_tflite(finished).op_counts().get("LceBconv2d", 0)
     if layers != len(recorder.binary_layers):
         raise FdabnnError(

@@ -30,6 +30,7 @@ _TEXT = (
     "Exported by fdabnn-deploy. Pixels normalised as (pixel / 255 - mean) / std, with the file's entries mean and std, give the bits of "
     "the trained network."
 )
+_TEXT_OF_PIXELS = "Exported by fdabnn-deploy. Takes pixels 0 to 255 and normalises them itself."
 _PARSER = "1.0.0"
 
 
@@ -71,7 +72,8 @@ def standard_metadata(graph: Graph, info: ModelInfo) -> StandardMetadata | None:
     inputs = [writer.input(name, graph, info) for name in graph.inputs]
     outputs = [writer.output(name, labels if i == 0 else ()) for i, name in enumerate(graph.outputs)]
     subgraph = writer.table({0: "main", 2: writer.tables(inputs), 3: writer.tables(outputs)})
-    model = {0: info.name, 1: _TEXT, 3: writer.tables([subgraph]), 7: _PARSER}
+    text = _TEXT if info.input_format == "float32" else _TEXT_OF_PIXELS
+    model = {0: info.name, 1: text, 3: writer.tables([subgraph]), 7: _PARSER}
     writer.builder.Finish(writer.table(model), file_identifier=_IDENTIFIER)
     files = {LABELS: "".join(f"{label}\n" for label in labels).encode()} if labels else {}
     return StandardMetadata(bytes(writer.builder.Output()), files)
@@ -98,8 +100,11 @@ class _Writer:
         fields: dict[int, Any] = {0: name}
         if graph.shape(name)[1:] == info.input_shape and len(graph.inputs) == 1:
             if len(info.input_shape) == 3:
-                colour = _COLOURS.get(info.input_shape[0], 0)
+                colour = _COLOURS.get(info.input_shape[0], 0) if info.channel_order == "rgb" else 0
                 fields[3] = self.table({0: _Byte(_IMAGE), 1: self.table({0: _Byte(colour)})})
+            if info.input_format == "pixels":
+                fields[5] = self.table({0: self.floats([_PIXEL]), 1: self.floats([0])})
+                return self.table(fields)
             if info.mean is not None and info.std is not None:
                 scaled = (
                     self.floats([_PIXEL * value for value in values]) for values in (info.mean, info.std)

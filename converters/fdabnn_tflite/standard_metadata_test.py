@@ -81,3 +81,11 @@ def test_several_inputs_have_names_only() -> None:
         ("image", []),
         ("second", []),
     ]
+
+
+def test_pixels_are_normalised_by_the_file_itself() -> None:
+    given, _, _ = described(replace(INFO, input_format="pixels"))
+    assert list(given.tables(4)) == []
+    stats = given.table(5)
+    assert stats is not None
+    assert (stats.numbers(1, "<f"), stats.numbers(0, "<f")) == ((0,), (255,))

@@ -26,7 +26,7 @@ from fdabnn_deploy.system.files import check_outputs
 if TYPE_CHECKING:
     from fdabnn_deploy.exact.record import Mode
     from fdabnn_deploy.ir.model_info import ChannelOrder, ImageLayout, InputFormat
-    from fdabnn_deploy.targets.converter import Kernels, Via
+    from fdabnn_deploy.targets.converter import Constants, Kernels, Via
 
 NAME = "fdabnn-export"
 
@@ -133,6 +133,14 @@ class _Batch(click.ParamType[Any]):
     type=click.Choice(["nchw", "nhwc"]),
     help="Of pixels in ONNX files. TFLite files are always NHWC.",
 )
+@click.option(
+    "--constants",
+    default="integer",
+    show_default=True,
+    type=click.Choice(["integer", "float"]),
+    help="integer: weights that are integers of 8 bits are stored so, and the file makes floats of them when it is loaded. float: "
+    "stored as floats, for runtimes that want constants there.",
+)
 @file_option(
     "--capsule",
     text="Write a golden capsule: model, inputs, outputs and hashes in one file, to be replayed on a device.",
@@ -156,6 +164,7 @@ def _export(
     input_format: InputFormat,
     channel_order: ChannelOrder,
     layout: ImageLayout,
+    constants: Constants,
     capsule: Path | None,
     debug: bool,
     **options: Any,
@@ -193,6 +202,7 @@ def _export(
             input_format=input_format,
             channel_order=channel_order,
             layout=layout,
+            constants=constants,
             capsule=capsule,
             name=name,
             progress=progress,

@@ -220,11 +220,11 @@ class _Draw:
             rows, columns = (np.minimum(np.arange(length), 2) for length in size)
             offset = self.places.normal(0, 0.3, (channels, 3, 3)).astype(np.float32)
             return self.add(ops.BorderOffset(offset, rows, columns), x)
-        scale, offset = (
+        scale, shift = (
             self.places.normal(1.0, 0.2, [1 if self.places.random() < 0.4 else d for d in self.shape(x)])
             for _ in "ab"
         )
-        return self.add(ops.PositionAffine(scale.astype(np.float32), offset.astype(np.float32)), x)
+        return self.add(ops.PositionAffine(scale.astype(np.float32), shift.astype(np.float32)), x)
 
     def joined(self, x: str, y: str) -> str:
         """Two tensors of one shape, or of shapes that broadcast, added, subtracted, multiplied or compared."""

@@ -17,8 +17,8 @@ from fdabnn_deploy.ir.graph import Graph, Node
 from fdabnn_deploy.ir.ops import Clamp, Conv2d, Linear, Shape
 from fdabnn_deploy.ir.ranges import Values
 
-SIGN_ERROR = 2.0**-20
-"""Relative error of a layer in front of signs from which on it gets further parts: eight times what float32 itself would have."""
+SIGN_ERROR = 2.0**-19
+"""Relative error of a layer in front of signs from which on it gets further parts: some ten times what float32 itself has."""
 
 LOGIT_ERROR = 2.0**-11
 """The same where no sign follows: there an error stays as small as it is."""
@@ -42,7 +42,7 @@ def float_layer(cutter: Cutter, node: Node) -> None:
     values = builder.bounds(operand)
     operand_format = fixed_point(cut, values, builder.shape(operand), operand_slices)
     bounds = operand_format.bounds(values, builder.shape(operand))[0]
-    weights = slices_of(weight, bias, bounds.magnitude, bounds.grid, weight_slices)
+    weights = slices_of(weight, bias, bounds.magnitude, bounds.grid, weight_slices, cut.bits)
     exact = _exact(op, operand_format, weights, cut.parts)
     builder.add(node, _with_free_names(builder.graph, node, exact), [operand])
     cutter.note(node, cut, bounds, error, clipped, _bits(weight, weights))

@@ -90,7 +90,15 @@ MOVE_ADDEND = Hazard(
     "a clamp in between",
     "tensorflow/compiler/mlir/lite/transforms/optimize_patterns.td",
 )
-HAZARDS = (ACCUMULATE, FOLD_AFFINE, FOLD_BINARY_AFFINE, FOLD_ACTIVATION, MERGE_CONSTANTS, MOVE_ADDEND, DROP_IDENTITY)
+HAZARDS = (
+    ACCUMULATE,
+    FOLD_AFFINE,
+    FOLD_BINARY_AFFINE,
+    FOLD_ACTIVATION,
+    MERGE_CONSTANTS,
+    MOVE_ADDEND,
+    DROP_IDENTITY,
+)
 
 FLOAT_LAYERS = (Conv2d, Linear)
 """Layers with float weights."""

@@ -18,6 +18,7 @@ class GridRow:
         exponent: the operand lies on multiples of `2^-exponent`.
         rounded: whether it had to be brought there.
         parts: exact sums that make the result.
+        slice_bits: bits that each slice of the weights may have, None for as many as its sums leave.
         weight_bits: bits of the largest weight of the channel that has least, all its digits together; None without weights.
         error: predicted rounding error relative to the result, None where it comes from a record.
         clipped: share of the samples' values beyond the limits, None without samples.
@@ -31,6 +32,7 @@ class GridRow:
     exponent: int
     rounded: bool
     parts: int
+    slice_bits: int | None
     weight_bits: int | None
     error: float | None
     clipped: float | None

@@ -103,6 +103,7 @@ class Cutter:
             exponent=operand.grid,
             rounded=cut.exponent is not None,
             parts=cut.parts,
+            slice_bits=cut.bits,
             weight_bits=weight_bits,
             error=error,
             clipped=clipped,

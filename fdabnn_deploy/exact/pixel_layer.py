@@ -18,12 +18,22 @@ from numpy.typing import NDArray
 from fdabnn_deploy.exact.operand_grids import Cutter
 from fdabnn_deploy.exact.plan import PRODUCTS, fewest_slices
 from fdabnn_deploy.exact.record import Cut
-from fdabnn_deploy.exact.weight_grids import Gridded, slices_of, with_kept_sums
+from fdabnn_deploy.exact.weight_grids import (
+    MAX_EXPONENT,
+    Exponents,
+    Gridded,
+    slices_of,
+    to_grid,
+    with_kept_sums,
+)
 from fdabnn_deploy.ir.array_types import DoubleArray
 from fdabnn_deploy.ir.composites import ExactConv2d, OperandFormat
 from fdabnn_deploy.ir.graph import Node
 from fdabnn_deploy.ir.ops import BorderOffset, Pad, PixelConv2d, Shape
 from fdabnn_deploy.ir.ops.pixels import CENTRE
+
+DIGITS = 127 * 2**16 + 127 * 2**8 + 126
+"""The largest integer of three signed digits to the base 256, less 1 for the rounding that keeps sums."""
 
 NOTHING = 2.0**-40
 """What is left of weights relative to the largest, where nothing is."""
@@ -41,9 +51,20 @@ def pixel_weights(op: PixelConv2d) -> DoubleArray:
 def pixel_slices(op: PixelConv2d, count: int) -> list[Gridded]:
     """The slices of `w a`; of the last one, the rounding errors of every kernel add up to 0, since neighbouring pixels are alike."""
     weight = pixel_weights(op)
-    slices = slices_of(weight, np.zeros(len(weight)), CENTRE, 0, count)
-    rest = weight - sum(part.weight for part in slices[:-1])
+    nothing = np.zeros(len(weight))
+    slices: list[Gridded] = []
+    for _ in range(count):
+        rest = weight - sum((part.weight for part in slices), np.zeros_like(weight))
+        slices.append(to_grid(rest, nothing, CENTRE, 0, finest=_finest(weight)))
     return [*slices[:-1], with_kept_sums(slices[-1], rest, CENTRE, 0)]
+
+
+def _finest(weight: DoubleArray) -> Exponents:
+    """The exponents per output channel at which all slices together are three digits of 8 bits, as kernels of 8 bits take them."""
+    largest = np.abs(weight.reshape(len(weight), -1)).max(axis=1)
+    with np.errstate(divide="ignore"):
+        finest: Exponents = np.minimum(np.floor(np.log2(DIGITS / largest)), MAX_EXPONENT).astype(np.int64)
+    return finest
 
 
 def pixel_sum(cutter: Cutter, node: Node) -> str:

@@ -23,7 +23,8 @@ MEAN, STD = (0.485, 0.456, 0.406, 0.5), (0.229, 0.224, 0.225, 0.1)
 def smooth(rng: np.random.Generator, *shape: int) -> NDArray[np.uint8]:
     """Images whose neighbouring pixels are alike."""
     steps = np.cumsum(rng.integers(-6, 7, shape), axis=-1) + np.cumsum(rng.integers(-6, 7, shape), axis=-2)
-    return (128 + steps).clip(0, 255).astype(np.uint8)
+    images: NDArray[np.uint8] = (128 + steps).clip(0, 255).astype(np.uint8)
+    return images
 
 
 def graph_of(layer: ops.Conv2d, size: tuple[int, int], pads: Any = None) -> Graph:

@@ -2,13 +2,15 @@
 
 The result may be one exact sum or several, which are then added with one rounding each: the Ozaki scheme (Ozaki et al. 2012,
 docs/numerics.md). Operand and weights are split into slices without error, `x = x0 + x1 + x2`: each slice is what the slices before it
-leave, rounded to the finest grid on which its sum is exact too; `w = w0 + w1 + w2` likewise (`weight_grids`). There is one sum per
+leave, rounded to the finest grid on which its sum is exact too; `w = w0 + w1 + w2` likewise (`weight_grids`). Slices of the weights are
+integers of `WEIGHT_BITS` bits times a power of two, as files keep them; what float32 has left goes to the operand. There is one sum per
 partial product of two slices, the most significant ones first (`PRODUCTS`):
 
     1 part:   x0 w0
     2 parts:  x0 w0 + x0 w1
     3 parts:  x0 w0 + x1 w0 + x0 w1
-    4 parts:  x0 w0 + x1 w0 + x0 w1 + x1 w1
+    4 parts:  x0 w0 + x0 w1 + x1 w0 + x0 w2
+    5 parts:  x0 w0 + x0 w1 + x1 w0 + x0 w2 + x1 w1
     6 parts:  x0 w0 + x1 w0 + x0 w1 + x2 w0 + x1 w1 + x0 w2
 
 In a binary network a relative error of 10^-5 in front of the first sign changes one label in fifty, in deep ones half of them, because a
@@ -29,6 +31,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fdabnn_deploy.exact.record import Cut
+from fdabnn_deploy.exact.weight_grids import most_units
 from fdabnn_deploy.ir.array_types import DoubleArray
 from fdabnn_deploy.ir.ranges import EXACT_UNITS, Values
 
@@ -36,10 +39,14 @@ PRODUCTS: dict[int, tuple[tuple[int, int], ...]] = {
     1: ((0, 0),),
     2: ((0, 0), (0, 1)),
     3: ((0, 0), (1, 0), (0, 1)),
-    4: ((0, 0), (1, 0), (0, 1), (1, 1)),
+    4: ((0, 0), (0, 1), (1, 0), (0, 2)),
+    5: ((0, 0), (0, 1), (1, 0), (0, 2), (1, 1)),
     6: ((0, 0), (1, 0), (0, 1), (2, 0), (1, 1), (0, 2)),
 }
 """By the number of parts: the slices of the operand and of the weights that are multiplied."""
+
+WEIGHT_BITS = 8
+"""Of a slice of the weights, with its sign."""
 
 OPERAND_BITS = range(3, 21)
 """Magnitudes of the operand's first slice in units that are tried, as powers of two."""
@@ -113,8 +120,7 @@ def choose(
     top = math.frexp(magnitude)[1]
     candidates: list[int | None] = [bits - top for bits in OPERAND_BITS if bits - top < values.grid]
     as_it_comes = math.ldexp(magnitude, values.grid) < 2 ** OPERAND_BITS[-1]
-    flat = weight.reshape(len(weight), -1)
-    rows = _Rows(flat.shape[1], np.abs(flat).sum(axis=1), np.square(flat).sum(axis=1), np.abs(bias))
+    rows = _rows(weight, bias, WEIGHT_BITS)
     best: tuple[float, int | None, int] = (math.inf, None, 1)
     for parts in PRODUCTS:
         exponents = [*candidates, None] if as_it_comes else candidates
@@ -126,7 +132,7 @@ def choose(
         if best[0] <= tolerance:
             break
     error, exponent, parts = best
-    return Cut(*_on_grid(low, high, exponent), exponent, parts), error
+    return Cut(*_on_grid(low, high, exponent), exponent, parts, WEIGHT_BITS), error
 
 
 def fewest_slices(weight: DoubleArray, values: Values, seen: Observed) -> tuple[int, float]:
@@ -137,8 +143,7 @@ def fewest_slices(weight: DoubleArray, values: Values, seen: Observed) -> tuple[
         values: bounds of the operand.
         seen: of the operand, on samples.
     """
-    flat = weight.reshape(len(weight), -1)
-    rows = _Rows(flat.shape[1], np.abs(flat).sum(axis=1), np.square(flat).sum(axis=1), np.zeros(len(flat)))
+    rows = _rows(weight, np.zeros(len(weight)), None)
     power = max(seen.mean_square, (values.magnitude / 64) ** 2)
     one, two = (_error(rows, values, values.magnitude, power, None, parts) for parts in (1, 2))
     return (2, two) if two < one / 2 else (1, one)
@@ -155,12 +160,20 @@ def _on_grid(low: float, high: float, exponent: int | None) -> tuple[float, floa
 
 @dataclass(frozen=True)
 class _Rows:
-    """Sums of the parameters per output channel, from which the error is predicted."""
+    """Sums of the parameters per output channel, from which the error is predicted, and the bits that slices of the weights may have."""
 
     taps: int
     absolute: DoubleArray
     squares: DoubleArray
+    largest: DoubleArray
     bias: DoubleArray
+    bits: int | None
+
+
+def _rows(weight: DoubleArray, bias: DoubleArray, bits: int | None) -> _Rows:
+    flat = np.abs(weight.reshape(len(weight), -1))
+    squares = np.square(flat).sum(axis=1)
+    return _Rows(flat.shape[1], flat.sum(axis=1), squares, flat.max(axis=1), np.abs(bias), bits)
 
 
 def _error(
@@ -176,12 +189,15 @@ def _error(
     operand = [power, *(4.0**-finest / 12 if finest < values.grid else 0.0 for finest in left)]
     squares = rows.squares[used] / rows.taps
     weight = [squares]
-    total = rows.absolute[used] * units + np.ldexp(rows.bias[used], grid)
+    total, largest = rows.absolute[used] * units + np.ldexp(rows.bias[used], grid), rows.largest[used]
+    most = most_units(rows.bits)
     for _ in range(weight_slices):
         finest = np.floor(np.log2(EXACT_UNITS / total))
+        if most is not None:
+            finest = np.minimum(finest, np.floor(np.log2(most / largest)))
         weight.append(4.0**-finest / 12)
         # What rounding leaves of a weight is a quarter of a step on average.
-        total = rows.taps * 2.0 ** (-finest - 2) * units
+        total, largest = rows.taps * 2.0 ** (-finest - 2) * units, 2.0 ** (-finest - 1)
     noise = operand[0] * weight[-1] + operand[-1] * weight[0]
     for a in range(operand_slices):
         for b in range(weight_slices):

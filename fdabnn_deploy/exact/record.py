@@ -7,13 +7,14 @@ record give the same graph again, bit for bit, without the data.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Literal
 
 from fdabnn_deploy.ir.sign_zero import CHOICES, SignZero
 
 Mode = Literal["exact", "float"]
-PARTS = (1, 2, 3, 4, 6)
+MOST_BITS = 24
+PARTS = (1, 2, 3, 4, 5, 6)
 """How many exact sums a reduction may be made of."""
 KEY = "numerics"
 """Of the record in a file's metadata."""
@@ -28,12 +29,19 @@ class Cut:
         high: largest value kept.
         exponent: the operand, or its first slice, is rounded to multiples of `2^-exponent`; None where it stays as it comes.
         parts: exact sums that make the result, a key of `plan.PRODUCTS`.
+        bits: of a slice of the weights, None where only the bound of its sums limits them, as in records of earlier versions.
     """
 
     low: float
     high: float
     exponent: int | None
     parts: int = 1
+    bits: int | None = None
+
+    def to_list(self) -> list[object]:
+        """For JSON."""
+        values: list[object] = [self.low, self.high, self.exponent, self.parts]
+        return values if self.bits is None else [*values, self.bits]
 
 
 @dataclass(frozen=True)
@@ -54,7 +62,7 @@ class Numerics:
         """JSON on one line, keys in the order of computation; the same record gives the same text."""
         content: dict[str, object] = {
             "mode": self.mode,
-            "cuts": {name: list(asdict(cut).values()) for name, cut in self.cuts.items()},
+            "cuts": {name: cut.to_list() for name, cut in self.cuts.items()},
         }
         if self.sign_zero != "plus":
             content["sign_zero"] = self.sign_zero
@@ -82,11 +90,13 @@ class Numerics:
 
 
 def _cut(values: object) -> Cut:
-    if not isinstance(values, list) or len(values) != 4:
+    if not isinstance(values, list) or len(values) not in (4, 5):
         raise ValueError(f"not a numerics record: cut {values!r}")
-    low, high, exponent, parts = values
+    low, high, exponent, parts, *rest = values
+    if rest and (type(rest[0]) is not int or not 2 <= rest[0] <= MOST_BITS):
+        raise ValueError(f"not a numerics record: weights of {rest[0]!r} bits")
     if not (isinstance(low, int | float) and isinstance(high, int | float) and low <= high):
         raise ValueError(f"not a numerics record: limits {low!r}, {high!r}")
     if not (exponent is None or type(exponent) is int) or parts not in PARTS or type(parts) is not int:
         raise ValueError(f"not a numerics record: grid {exponent!r}, {parts!r} parts")
-    return Cut(float(low), float(high), exponent, parts)
+    return Cut(float(low), float(high), exponent, parts, *rest)

@@ -5,9 +5,9 @@ With operands x on the grid of exponent i, `|x| <= M`, and the weights and bias 
 
     sum_k |w_ok| M + |b_o|  <  2^24 units.
 
-`j_o` is the largest exponent that keeps this bound after rounding. Where that leaves the weights too coarse, they are split into slices,
-`w = w0 + w1 + ...`, with w0 on the grid above and each further slice on the finest grid that its own, much smaller, sum allows: an exact
-sum for each, and rounded additions of their results.
+`j_o` is the largest exponent that keeps this bound after rounding, and weights of no more bits than a file keeps of them. Where that leaves
+the weights too coarse, they are split into slices, `w = w0 + w1 + ...`, with w0 on the grid above and each further slice on the finest
+grid that its own, much smaller, sum allows: an exact sum for each, and rounded additions of their results.
 """
 
 from __future__ import annotations
@@ -42,16 +42,37 @@ class Gridded:
     exponents: Exponents
 
 
-def to_grid(weight: DoubleArray, bias: DoubleArray, magnitude: float, exponent: int) -> Gridded:
+def to_grid(
+    weight: DoubleArray,
+    bias: DoubleArray,
+    magnitude: float,
+    exponent: int,
+    bits: int | None = None,
+    finest: Exponents | None = None,
+) -> Gridded:
     """Rounds weights [O, ...] and bias [O] for operands `|x| <= magnitude` on the grid of `exponent`.
 
     Where an addend is so large that no weight would be left beside it, the bound still holds: weights become 0.
+
+    Args:
+        weight: to be rounded.
+        bias: likewise.
+        magnitude: of the operands.
+        exponent: of their grid.
+        bits: of the weights' integers with their signs, None for as many as the bound leaves.
+        finest: exponents at most, per output channel.
     """
     rows = weight.reshape(len(weight), -1)
     units = math.floor(math.ldexp(magnitude, exponent))
     total = np.abs(rows).sum(axis=1) * units + np.ldexp(np.abs(bias), exponent)
     with np.errstate(divide="ignore"):
         room = np.floor(np.log2((EXACT_UNITS - 1) / total))
+    largest, most = np.abs(rows).max(axis=1), most_units(bits)
+    if most is not None:
+        with np.errstate(divide="ignore"):
+            room = np.minimum(room, np.floor(np.log2(most / largest)))
+    if finest is not None:
+        room = np.minimum(room, finest)
     chosen = np.where(total > 0, np.clip(room, -MAX_EXPONENT, MAX_EXPONENT - max(exponent, 0)), 0).astype(
         np.int64
     )
@@ -59,14 +80,26 @@ def to_grid(weight: DoubleArray, bias: DoubleArray, magnitude: float, exponent: 
         gridded = _round(weight, bias, chosen, exponent)
         sums = _units(gridded, units, exponent)
         over = sums >= EXACT_UNITS
+        if most is not None:
+            over |= np.ldexp(np.abs(gridded.weight).reshape(rows.shape).max(axis=1), chosen) > most
         if not np.any(over):
             return gridded
         # Rounding up can pass the bound: one bit less.
         chosen = chosen - over
 
 
+def most_units(bits: int | None) -> int | None:
+    """The largest magnitude of a signed integer of so many bits that its negative has, too."""
+    return None if bits is None else 2 ** (bits - 1) - 1
+
+
 def slices_of(
-    weight: DoubleArray, bias: DoubleArray, magnitude: float, exponent: int, count: int
+    weight: DoubleArray,
+    bias: DoubleArray,
+    magnitude: float,
+    exponent: int,
+    count: int,
+    bits: int | None = None,
 ) -> list[Gridded]:
     """Splits weights [O, ...] and bias [O] into `count` slices, each on its own grid; arguments as `to_grid`.
 
@@ -74,7 +107,7 @@ def slices_of(
     """
     slices = []
     for _ in range(count):
-        part = to_grid(weight, bias, magnitude, exponent)
+        part = to_grid(weight, bias, magnitude, exponent, bits)
         weight, bias = weight - part.weight, bias - part.bias
         slices.append(part)
     return slices

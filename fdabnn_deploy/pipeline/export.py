@@ -57,7 +57,7 @@ from fdabnn_deploy.system.one_at_a_time import one_at_a_time
 from fdabnn_deploy.system.progress import Progress, Stages
 from fdabnn_deploy.system.scratch import ScratchFolder
 from fdabnn_deploy.system.side_by_side import side_by_side
-from fdabnn_deploy.targets.converter import Kernels, Via
+from fdabnn_deploy.targets.converter import Constants, Kernels, Via
 from fdabnn_deploy.targets.target import Target
 from fdabnn_deploy.transforms.deploy import Deployed, deploy
 from fdabnn_deploy.verify import capsule_replay, metrics
@@ -92,6 +92,7 @@ def export(
     input_format: InputFormat = "float32",
     channel_order: ChannelOrder = "rgb",
     layout: ImageLayout = "nchw",
+    constants: Constants = "integer",
     capsule: str | Path | None = None,
     allow_change: bool = False,
     progress: Progress | None = None,
@@ -123,6 +124,7 @@ def export(
             with the mean and std of the network (docs/input-contract.md).
         channel_order: of pixels: "rgb" as the network was trained, "bgr" for the opposite.
         layout: of pixels in ONNX files: "nchw" or "nhwc". TFLite files are always NHWC.
+        constants: "integer": weights that are integers of 8 bits are stored so; "float": as floats, for runtimes that want them so.
         progress: told of every stage.
         memory_limit: bytes that a compressed checkpoint or samples may expand to, by default `fdabnn_deploy.system.memory.EXPANDED`.
         **reading: of `fdabnn_deploy.frontend.checkpoint.read` (arch, arch_args, model, drop_noise, input_shape, mean,
@@ -141,7 +143,7 @@ def export(
     stages = Stages(progress)
     file_batch = choices.batch_size(batch)
     chosen = find_targets(targets)
-    _check_choices(numerics, kernels, via, sign_zero, chosen, capsule)
+    _check_choices(numerics, kernels, via, constants, sign_zero, chosen, capsule)
     for target in chosen:
         check_target(target, exact=numerics == "exact")
     floats, allow_change = AllowedFloat(allow_float), choices.yes_or_no(allow_change, "allow_change")
@@ -201,7 +203,7 @@ def export(
                     composed,
                     info,
                     work,
-                    options_for(target, file_batch, kernels, via),
+                    options_for(target, file_batch, kernels, via, constants),
                     truth,
                 )
                 for target in chosen
@@ -278,6 +280,7 @@ def _check_choices(
     numerics: Mode,
     kernels: Kernels,
     via: Via,
+    constants: Constants,
     sign_zero: SignZero,
     chosen: Sequence[Target],
     capsule: str | Path | None,
@@ -290,6 +293,7 @@ def _check_choices(
     choices.one_of(numerics, get_args(Mode), "numerics")
     choices.one_of(kernels, get_args(Kernels), "kernels")
     choices.one_of(via, get_args(Via), "via")
+    choices.one_of(constants, get_args(Constants), "constants")
     choices.one_of(sign_zero, CHOICES, "sign_zero")
     check_kernels(kernels, chosen)
     check_via(via, chosen)

@@ -17,14 +17,22 @@ KNOWN = {"mean": (0.5, 0.5, 0.5), "std": (0.2, 0.2, 0.2)}
 
 
 def export(out: Path, shape: tuple[int, ...] = (3, 8, 8), **options: Any) -> None:
-    network = nn.Sequential(nn.Conv2d(shape[0], 4, 3), nn.Flatten()).eval() if len(shape) == 3 else nn.Linear(5, 2).eval()
+    network = (
+        nn.Sequential(nn.Conv2d(shape[0], 4, 3), nn.Flatten()).eval()
+        if len(shape) == 3
+        else nn.Linear(5, 2).eval()
+    )
     fdabnn_deploy.export(network, torch.zeros(1, *shape), out=out, allow_float="*", **options)
 
 
 @pytest.mark.parametrize(
     ("shape", "options", "message"),
     [
-        ((3, 8, 8), {"input_format": "pixels"}, "does not say how pixels are normalised: give --mean and --std"),
+        (
+            (3, 8, 8),
+            {"input_format": "pixels"},
+            "does not say how pixels are normalised: give --mean and --std",
+        ),
         ((3, 8, 8), {"input_format": "bytes"}, "input_format is 'float32' or 'pixels', not 'bytes'"),
         ((3, 8, 8), {"input_format": "pixels", "layout": "hwc", **KNOWN}, "layout is 'nchw' or 'nhwc'"),
         ((3, 8, 8), {"channel_order": "bgr"}, "are about pixels: add --input-format pixels"),

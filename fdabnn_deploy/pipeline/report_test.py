@@ -67,8 +67,8 @@ def example(*, passed: bool = True) -> Report:
         numerics=reports.NumericsTable(
             "exact",
             (
-                GridRow("conv/conv2d", "conv", "Conv2d", -2.5, 2.5, 9, True, 3, 21, 5e-7, 0.0),
-                GridRow("mean", "", "GlobalAvgPool", 0.0, 8.0, -1, True, 1, None, None, None),
+                GridRow("conv/conv2d", "conv", "Conv2d", -2.5, 2.5, 9, True, 3, 8, 21, 5e-7, 0.0),
+                GridRow("mean", "", "GlobalAvgPool", 0.0, 8.0, -1, True, 1, None, None, None, None),
             ),
         ),
         truth=reports.Truth(Comparison(80, 4, 12, 0.5, None, mean_abs=0.25), Agreement(8, 7), 10.0, 0.5, 0.375),

@@ -10,7 +10,7 @@ from fdabnn_deploy.runtimes import registry
 from fdabnn_deploy.runtimes.base import Runtime
 from fdabnn_deploy.system import choices
 from fdabnn_deploy.targets import installed as targets
-from fdabnn_deploy.targets.converter import ConvertOptions, Kernels, Via
+from fdabnn_deploy.targets.converter import Constants, ConvertOptions, Kernels, Via
 from fdabnn_deploy.targets.installed import DEFAULT
 from fdabnn_deploy.targets.target import Target
 
@@ -82,10 +82,15 @@ def check_capsule(chosen: Sequence[Target]) -> None:
         )
 
 
-def options_for(target: Target, batch: int | None, kernels: Kernels, via: Via) -> ConvertOptions:
+def options_for(
+    target: Target, batch: int | None, kernels: Kernels, via: Via, constants: Constants
+) -> ConvertOptions:
     """The user's options, as far as the target has them."""
     return ConvertOptions(
-        batch, kernels if kernels in target.kernels else "standard", via if via in target.via else "own"
+        batch,
+        kernels if kernels in target.kernels else "standard",
+        via if via in target.via else "own",
+        constants,
     )
 
 

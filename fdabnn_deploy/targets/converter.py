@@ -11,6 +11,7 @@ from fdabnn_deploy.ir.model_info import ModelInfo
 
 Kernels = Literal["standard", "packed"]
 Via = Literal["own", "lce", "both"]
+Constants = Literal["integer", "float"]
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,8 @@ class ConvertOptions:
         batch: the batch size written into the file, or None for any.
         kernels: of ONNX files. "standard": operators of ONNX, that any runtime has, binary layers in float; "packed": binary layers as
             operators of the domain `fdabnn`, for ONNX Runtime with this package's library (docs/custom-ops.md).
+        constants: "integer": weights that are integers of 8 bits (binary ones of ONNX files, slices of exact layers) are stored so, and the
+            file makes floats of them; "float": they are stored as floats, for runtimes that want constants there.
         via: of TFLite files. "own": written by this project; "lce": by TensorFlow and the converter of Larq Compute Engine;
             "both": by this project, and a variant by that converter is compared with it.
     """
@@ -28,6 +31,7 @@ class ConvertOptions:
     batch: int | None = 1
     kernels: Kernels = "standard"
     via: Via = "own"
+    constants: Constants = "integer"
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ def lower_binary_conv2d(to: Emitter, node: Node, op: BinaryConv2d) -> None:
             "Pad", node, [source, pads, to.scalar("sign/plus_one", 1)], part="padded", mode="constant"
         )
         vertical = horizontal = 0
-    weight = to.parameter(node, "weight", op.weight.astype(np.float32))
+    weight = to.weights(node, "weight", op.weight.astype(np.float32))
     to.emit(
         "Conv",
         node,
@@ -48,5 +48,5 @@ def lower_binary_conv2d(to: Emitter, node: Node, op: BinaryConv2d) -> None:
 @lowers(BinaryLinear)
 def lower_binary_linear(to: Emitter, node: Node, op: BinaryLinear) -> None:
     """`Gemm` with the weight as it is stored, [O, C]."""
-    weight = to.parameter(node, "weight", op.weight.astype(np.float32))
+    weight = to.weights(node, "weight", op.weight.astype(np.float32))
     to.emit("Gemm", node, [node.inputs[0], weight], transB=1)

@@ -9,7 +9,7 @@ from fdabnn_onnx.lower.lowerings import lowers
 
 
 def _inputs(to: Emitter, node: Node, weight: FloatArray, bias: FloatArray | None) -> list[str]:
-    names = [node.inputs[0], to.parameter(node, "weight", weight)]
+    names = [node.inputs[0], to.weights(node, "weight", weight)]
     if bias is not None:
         names.append(to.parameter(node, "bias", bias))
     return names

@@ -15,28 +15,29 @@ from fdabnn_deploy.transforms.binary_blocks import binary_blocks
 from fdabnn_onnx.build_model import finish_model, lower_node
 from fdabnn_onnx.emitter import Emitter
 from fdabnn_onnx.packed.binary_layer import BlockWriter
-from fdabnn_onnx.packed.exact_layer import write_exact_layer
+from fdabnn_onnx.packed.exact_layer import borders_inside, write_exact_layer
 from fdabnn_onnx.packed.fixed_point import limits_inside, write_rounding
 from fdabnn_onnx.packed.operator_domain import DOMAIN, VERSION
 
 
-def build_packed(graph: Graph, info: ModelInfo, batch: int | None) -> ModelProto:
+def build_packed(graph: Graph, info: ModelInfo, batch: int | None, *, integers: bool = True) -> ModelProto:
     """Writes a graph with packed operators; arguments and errors as `fdabnn_onnx.build_model.build_model`.
 
     Returns:
         A model of the same inputs and outputs; float tensors between layers keep their names.
     """
     blocks = binary_blocks(graph).graph
-    emitter = Emitter(decompose(blocks), channels_last=info.layout == "nhwc")
+    emitter = Emitter(decompose(blocks), channels_last=info.layout == "nhwc", integers=integers)
     writer, limits = BlockWriter(emitter, blocks), limits_inside(blocks)
-    inside = {node.name for node in limits.values()}
+    borders = borders_inside(blocks)
+    inside = {node.name for node in (*limits.values(), *borders.values())}
     for node in blocks:
         if node.name in inside:
             continue
         if isinstance(node.op, BinaryBlock):
             writer.write(node, node.op)
         elif isinstance(node.op, ExactLayer):
-            write_exact_layer(emitter, node, node.op)
+            write_exact_layer(emitter, node, node.op, borders.get(node.name))
         elif isinstance(node.op, RoundToGrid):
             write_rounding(emitter, node, node.op, limits.get(node.name))
         else:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 
 from fdabnn_deploy.ir.composites import ExactConv2d, ExactLayer
-from fdabnn_deploy.ir.graph import Node
-from fdabnn_deploy.ir.ops import Conv2d, FloatArray
+from fdabnn_deploy.ir.graph import Graph, Node
+from fdabnn_deploy.ir.integer_weights import integer_weights
+from fdabnn_deploy.ir.ops import BorderOffset, Conv2d, FloatArray
 from fdabnn_onnx.emitter import Emitter
 from fdabnn_onnx.lower import LOWERINGS
 from fdabnn_onnx.packed.fixed_point import write_slices
@@ -18,11 +22,22 @@ SUBTRACT = -1
 MOST_SLICES, MOST_TERMS = 4, 64
 
 
-def write_exact_layer(to: Emitter, node: Node, op: ExactLayer) -> None:
-    """The slices, then the differences of partial products."""
+def borders_inside(graph: Graph) -> dict[str, Node]:
+    """Offsets at borders that nothing else stands in front of than an exact convolution: they become a part of it, by its name."""
+    found = {}
+    for node in graph.nodes_of(BorderOffset):
+        layer = graph[node.inputs[0]]
+        alone = graph.consumers(layer.name) == (node,) and layer.name not in graph.outputs
+        if alone and isinstance(layer.op, ExactConv2d) and _fits(layer.op):
+            found[layer.name] = node
+    return found
+
+
+def write_exact_layer(to: Emitter, node: Node, op: ExactLayer, border: Node | None) -> None:
+    """The slices, then the differences of partial products, and the offsets at borders where they are a part of it."""
     slices = write_slices(to, node, op)
     if isinstance(op, ExactConv2d) and _fits(op):
-        _difference(to, node, op, slices)
+        _difference(to, node, op, slices, border)
         return
     for part in op.sum_nodes(node, slices):
         LOWERINGS[type(part.op)](to, part, part.op)
@@ -38,7 +53,7 @@ def _fits(op: ExactConv2d) -> bool:
     )
 
 
-def _difference(to: Emitter, node: Node, op: ExactConv2d, slices: list[str]) -> None:
+def _difference(to: Emitter, node: Node, op: ExactConv2d, slices: list[str], border: Node | None) -> None:
     """`t0 - ((t1 - t2) - ...)` in postfix notation: `0 1 2 -1 ... -1`."""
     terms = [(slices[a], layer) for a, layer in op.terms()]
     sources = list(dict.fromkeys(source for source, _ in terms))
@@ -52,19 +67,33 @@ def _difference(to: Emitter, node: Node, op: ExactConv2d, slices: list[str]) -> 
     expression = [0, 1]
     for term in range(2, len(terms)):
         expression += [term, SUBTRACT]
+    stacked: NDArray[Any] = np.stack(list(filters.values()))
+    attributes: dict[str, list[int]] = {}
+    rows = stacked.reshape(-1, *stacked.shape[2:])
+    integers = integer_weights(rows, bits=8) if to.integers else None
+    if integers is not None:
+        stacked = integers.integers.reshape(stacked.shape)
+        attributes["exponents"] = integers.exponents.tolist()
+    output = node.name
+    if border is not None:
+        assert isinstance(border.op, BorderOffset)
+        offset, output = border.op.offset, border.name
+        biases += list(offset.reshape(len(offset), -1).T)
+        attributes |= {"border_rows": border.op.rows.tolist(), "border_columns": border.op.columns.tolist()}
     constants = [
-        constant(to, f"{node.name}/filters", np.stack(list(filters.values()))),
+        constant(to, f"{node.name}/filters", stacked),
         constant(to, f"{node.name}/biases", np.stack(biases)),
     ]
     emit(
         to,
         "ConvDifference",
         [*constants, *sources],
-        [node.name],
+        [output],
         expression=[*expression, SUBTRACT],
         term_inputs=[sources.index(source) for source, _ in terms],
         term_filters=numbers,
         strides=op.stride,
         dilations=op.dilation,
         pads=list(op.padding) * 2,
+        **attributes,
     )

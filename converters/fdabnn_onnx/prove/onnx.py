@@ -43,6 +43,10 @@ def read_onnx(content: bytes) -> Program:
         if node.op_type == "Constant" and "value" in attributes:
             constants[node.output[0]] = onnx.numpy_helper.to_array(attributes["value"])
             continue
+        folded = _folded(node, attributes, constants)
+        if folded is not None:
+            constants[node.output[0]] = folded
+            continue
         steps.append(_Node(node, attributes, constants).step())
     inputs = {value.name: _shape(value) for value in model.graph.input if value.name not in constants}
     # What ONNX Runtime calls `reorder_token_7` is the model's tensor of blocked channels.
@@ -65,6 +69,26 @@ def read_forms(content: bytes) -> Iterator[tuple[str, Program]]:
     """
     for level in LEVELS:
         yield level, read_onnx(optimised(content, level))
+
+
+_SMALL = 2
+"""Bytes of integers that float32 holds exactly."""
+
+
+def _folded(node: Any, attributes: dict[str, Any], constants: dict[str, Constants]) -> Constants | None:
+    """The constant that a node makes of constants, where nothing is rounded: integers as float32, or a product."""
+    if node.domain not in _DOMAINS or not node.input or not all(name in constants for name in node.input):
+        return None
+    values = [constants[name] for name in node.input]
+    if node.op_type == "Cast" and attributes.get("to") == FLOAT:
+        (value,) = values
+        small = value.dtype.kind in "iu" and value.dtype.itemsize <= _SMALL
+        return value.astype(np.float32) if small else None
+    if node.op_type == "Mul" and all(value.dtype == np.float32 for value in values):
+        product = values[0].astype(np.float64) * values[1].astype(np.float64)
+        rounded = product.astype(np.float32)
+        return rounded if np.array_equal(rounded, product) else None
+    return None
 
 
 def _shape(value: Any) -> Shape:

@@ -16,6 +16,7 @@ from fdabnn_onnx.prove.optimised import import_onnx
 
 DOMAIN = "fdabnn"
 _WORD = 32
+_MOST_EXPONENT = 100
 
 
 def expanded(model: Any) -> Any:
@@ -167,7 +168,17 @@ class _Expansion:
     def _conv_difference(self, node: Any) -> None:
         values = {a.name: self._onnx.helper.get_attribute_value(a) for a in node.attribute}
         filters, biases = (self._constant(name) for name in node.input[:2])
-        name, stack = node.output[0], list[str]()
+        if filters.dtype == np.int8:
+            exponents = np.array(values.get("exponents", ()), dtype=np.int32)
+            if (
+                exponents.size != filters.shape[0] * filters.shape[1]
+                or np.abs(exponents).max() > _MOST_EXPONENT
+            ):
+                raise UnprovedError("its integers have no exponents")
+            filters = np.ldexp(filters.astype(np.float32), exponents.reshape(*filters.shape[:2], 1, 1, 1))
+        result, stack = node.output[0], list[str]()
+        border = "border_rows" in values
+        name = f"{result}/tree" if border else result
         for i, entry in enumerate(values["expression"]):
             last = i == len(values["expression"]) - 1
             output = name if last else f"{name}/step{i}"
@@ -188,3 +199,14 @@ class _Expansion:
             )
         if stack != [name]:
             raise UnprovedError("its expression is no tree")
+        if border:
+            self._border(result, name, biases[len(values["term_inputs"]) :], values)
+
+    def _border(self, result: str, tree: str, offsets: Any, values: dict[str, Any]) -> None:
+        """`Add` of the offset of every place."""
+        rows, columns = (np.array(values[f"border_{part}"], dtype=np.int64) for part in ("rows", "columns"))
+        classes = (int(rows.max()) + 1, int(columns.max()) + 1)
+        if min(rows.min(), columns.min()) < 0 or len(offsets) != classes[0] * classes[1]:
+            raise UnprovedError("it has other offsets than classes of rows and columns")
+        placed = offsets.T.reshape(1, -1, *classes)[:, :, rows][:, :, :, columns]
+        self._emit("Add", [tree, self._new(f"{result}/offset", placed)], result)

@@ -84,19 +84,23 @@ def opsets(content: bytes) -> dict[str, int]:
     }
 
 
-def node_outputs(content: bytes) -> list[str]:
-    """The names of all tensors that nodes make, in the file's order.
+def computed_tensors(content: bytes) -> list[str]:
+    """The names of all tensors that nodes make, in the file's order, but for constants that are made of constants.
 
     Raises:
         DamagedError: the file is not a protobuf message.
     """
-    return [
-        _text(bytes(name))
-        for graph in _messages(memoryview(content), MODEL_GRAPH)
-        for node in _messages(graph, GRAPH_NODE)
-        for name in _messages(node, NODE_OUTPUT)
-        if name
-    ]
+    found = []
+    for graph in _messages(memoryview(content), MODEL_GRAPH):
+        constants = {_string(tensor, TENSOR_NAME) for tensor in _messages(graph, GRAPH_INITIALIZER)}
+        for node in _messages(graph, GRAPH_NODE):
+            outputs = [_text(bytes(name)) for name in _messages(node, NODE_OUTPUT) if name]
+            inputs = [_text(bytes(name)) for name in _messages(node, NODE_INPUT) if name]
+            if inputs and constants.issuperset(inputs):
+                constants.update(outputs)
+            else:
+                found += outputs
+    return found
 
 
 def nodes(content: bytes) -> list[NodeInfo]:

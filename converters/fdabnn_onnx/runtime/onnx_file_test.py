@@ -29,7 +29,7 @@ def model() -> ModelProto:
 def test_names_and_metadata_as_the_onnx_package_reads_them(model: ModelProto) -> None:
     content = model.SerializeToString()
     assert onnx_file.metadata(content) == {entry.key: entry.value for entry in model.metadata_props}
-    assert onnx_file.node_outputs(content) == ["inner", "ä" * 200, "y"]
+    assert onnx_file.computed_tensors(content) == ["inner", "ä" * 200, "y"]
 
 
 def test_the_domains_of_the_operators(model: ModelProto) -> None:
@@ -67,7 +67,7 @@ def test_random_damage_is_read_or_refused(model: ModelProto) -> None:
         damaged[int(rng.integers(len(content)))] = int(rng.integers(256))
         try:
             onnx_file.metadata(bytes(damaged))
-            onnx_file.node_outputs(bytes(damaged))
+            onnx_file.computed_tensors(bytes(damaged))
         except DamagedError:
             refused += 1
     assert 0 < refused < 1000

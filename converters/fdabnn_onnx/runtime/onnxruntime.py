@@ -265,7 +265,7 @@ class OnnxRuntimeSession(Session):
 
     def _load_inner(self) -> Any:
         """A session of the model in which every tensor is an output."""
-        names = [name for name in onnx_file.node_outputs(self._content) if name not in self._outputs]
+        names = [name for name in onnx_file.computed_tensors(self._content) if name not in self._outputs]
         return self._load(onnx_file.with_outputs(self._content, names))
 
     def _load(self, content: bytes) -> Any:
@@ -330,7 +330,7 @@ def _check(content: bytes, name: str) -> None:
         ModelRefusedError: the content is damaged.
     """
     try:
-        onnx_file.node_outputs(content)
+        onnx_file.computed_tensors(content)
         import onnx
     except onnx_file.DamagedError as error:
         raise refusal.damaged(name, error) from None

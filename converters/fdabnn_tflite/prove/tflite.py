@@ -54,10 +54,16 @@ def read_tflite(content: bytes) -> Program:
     codes = [_code(code) for code in model.tables(1)]
     shapes = {str(i): tensor.shape for i, tensor in enumerate(file.tensors)}
     types = {str(i): tensor.type for i, tensor in enumerate(file.tensors)}
-    steps = [
-        _Operator(table, codes[table.number(0, "<I")], constants, shapes, types).step()
-        for table in graph.tables(3)
-    ]
+    steps = []
+    for table in graph.tables(3):
+        operator = _Operator(table, codes[table.number(0, "<I")], constants, shapes, types)
+        folded = (
+            _dequantized(operator, constants, list(graph.tables(0))) if operator.op == "DEQUANTIZE" else None
+        )
+        if folded is None:
+            steps.append(operator.step())
+        else:
+            constants[operator.outputs[0]] = folded
     return Program(
         {str(i): file.tensors[i].shape for i in file.inputs},
         constants,
@@ -66,6 +72,27 @@ def read_tflite(content: bytes) -> Program:
         {str(i): tensor.name for i, tensor in enumerate(file.tensors)},
         frozenset(str(i) for i in file.inputs if file.tensors[i].type == UINT8),
     )
+
+
+def _dequantized(
+    operator: _Operator, constants: dict[str, Constants], tensors: list[Table]
+) -> Constants | None:
+    """The floats of a constant int8 with a zero point of 0, where no rounding makes them depend on a runtime."""
+    if len(operator.inputs) != 1 or operator.inputs[0] not in constants:
+        return None
+    values = constants[operator.inputs[0]]
+    quantization = tensors[int(operator.inputs[0])].table(4)
+    if values.dtype != np.int8 or quantization is None or any(quantization.numbers(3, "<q")):
+        return None
+    scales = np.array(list(quantization.numbers(2, "<f")), np.float64)
+    axis = quantization.number(6, "<i", 0)
+    if scales.size != 1:
+        if not 0 <= axis < values.ndim or values.shape[axis] != scales.size:
+            return None
+        scales = scales.reshape([-1 if i == axis else 1 for i in range(values.ndim)])
+    floats = values * scales
+    rounded = floats.astype(np.float32)
+    return rounded if np.array_equal(rounded, floats) else None
 
 
 def _code(code: Table) -> int | str:

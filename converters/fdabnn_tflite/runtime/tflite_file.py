@@ -27,7 +27,7 @@ IDENTIFIER = b"TFL3"
 DIGEST_KEY = "fdabnn_sha256"
 """Metadata key of the SHA-256, in 64 hexadecimal digits, of the file with these digits replaced by zeros."""
 
-FLOAT32, INT32, UINT8 = 0, 2, 3
+FLOAT32, INT32, UINT8, INT8 = 0, 2, 3, 9
 OUTPUT_TYPES = frozenset({FLOAT32, 1, INT32, 3, 4, 6, 7, 9, 10, 12, 15, 16})
 """The TensorTypes of numbers and booleans: float32, float16, int32, uint8, int64, bool, int16, int8, float64, uint64, uint32, uint16."""
 _SIZES = {0: 4, 1: 2, 2: 4, 3: 1, 4: 8, 6: 1, 7: 2, 8: 8, 9: 1, 10: 8, 11: 16, 12: 8, 15: 4, 16: 2}

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from fdabnn_deploy.ir.ops import BATCH, Array, Shape
+from fdabnn_deploy.ir.ops import BATCH, Array, FloatArray, Shape
 from fdabnn_tflite.format_limits import check_bytes, check_count
-from fdabnn_tflite.runtime.tflite_file import FLOAT32, INT32
+from fdabnn_tflite.runtime.tflite_file import FLOAT32, INT8, INT32
 
 BOOL = 6
-_TYPES = {"float32": FLOAT32, "int32": INT32, "bool": BOOL}
+_TYPES = {"float32": FLOAT32, "int32": INT32, "int8": INT8, "bool": BOOL}
 _CUSTOM = 32
 
 
@@ -40,6 +40,7 @@ class Tables:
         self._operators: list[Any] = []
         self._constants: dict[tuple[str, Shape, bytes], int] = {}
         self._contents: dict[bytes, int] = {}
+        self._dequantized: dict[tuple[int, bytes], int] = {}
         self._bytes = 0
 
     def tensor(self, shape: Shape, kind: int, owner: str) -> int:
@@ -70,6 +71,34 @@ class Tables:
             self._add(values.shape, _TYPES[kind], self._contents[content], owner)
             self._constants[key] = len(self._tensors) - 1
         return self._constants[key]
+
+    def dequantized(self, values: Array, scales: FloatArray, axis: int, owner: str) -> int:
+        """The floats `values * scales` that a `DEQUANTIZE` makes of a constant int8, once where two are alike.
+
+        Args:
+            values: int8.
+            scales: one for every place along an axis.
+            axis: of the values.
+            owner: what the tensors are called after.
+        """
+        stored = self.constant(values, owner)
+        key = (stored, scales.tobytes())
+        if key not in self._dequantized:
+            if self._tensors[stored].quantization is not None:
+                # Equal integers with other scales: the same buffer, another tensor.
+                self._add(values.shape, INT8, self._tensors[stored].buffer, owner)
+                stored = len(self._tensors) - 1
+            quantization = self.schema.QuantizationParametersT()
+            alike = bool(np.all(scales == scales[0]))
+            quantization.scale = np.array(scales[:1] if alike else scales, np.float32)
+            quantization.zeroPoint = np.zeros(len(quantization.scale), np.int64)
+            quantization.quantizedDimension = 0 if alike else axis
+            self._tensors[stored].quantization = quantization
+            self._add(values.shape, FLOAT32, 0, f"{owner}/floats")
+            floats = len(self._tensors) - 1
+            self.builtin("DEQUANTIZE", [stored], floats, "DequantizeOptions")
+            self._dequantized[key] = floats
+        return self._dequantized[key]
 
     def _add(self, shape: Shape, kind: int, buffer: int, owner: str) -> Any:
         check_count(len(self._tensors) + 1)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from fdabnn_deploy.ir.graph import Graph
+from fdabnn_deploy.ir.integer_weights import integer_weights
 from fdabnn_deploy.ir.model_info import ModelInfo
 from fdabnn_deploy.ir.ops import Array, Input, Sign
 from fdabnn_tflite.finish import ROLES, distinct, finished_bytes, tensor_map
@@ -21,9 +22,15 @@ from fdabnn_tflite.writer.options import SAME, VALID, file_operator
 from fdabnn_tflite.writer.simplify import Function, simplify
 from fdabnn_tflite.writer.tables import BOOL, Tables
 
+_CHANNELS = {"CONV_2D": 0, "DEPTHWISE_CONV_2D": 3, "FULLY_CONNECTED": 0}
+"""Layers with float weights, and the axis of these that is the output channels."""
+
+WORTH_INTEGERS = 512
+"""Bytes of weights from which on integers are less than the operator that makes floats of them."""
+
 
 def write_flatbuffer(
-    graph: Graph, flipped: bool, batch: int | None, info: ModelInfo
+    graph: Graph, flipped: bool, batch: int | None, info: ModelInfo, *, integers: bool = True
 ) -> tuple[bytes, Recorder]:
     """The file of a graph, and the function that it was lowered to.
 
@@ -32,6 +39,7 @@ def write_flatbuffer(
         flipped: whether the network works on mirrored images.
         batch: the batch size, or None for a file with batch 1 that runtimes may resize.
         info: of the model, for its name and metadata.
+        integers: whether weights that are integers of few bits are stored so.
 
     Raises:
         ModelRefusedError: an operator has no lowering, or a file cannot hold what the graph is lowered to.
@@ -43,7 +51,7 @@ def write_flatbuffer(
     results = _apart(recorder, lower_graph(recorder, arguments))
     function = Function(recorder.ops, results)
     simplify(function)
-    writer = _Writer(function, recorder, Tables(resizable=batch is None))
+    writer = _Writer(function, recorder, Tables(resizable=batch is None), integers=integers)
     return writer.write(arguments, info), recorder
 
 
@@ -73,8 +81,8 @@ def _apart(recorder: Recorder, results: list[Value]) -> list[Value]:
 
 
 class _Writer:
-    def __init__(self, function: Function, recorder: Recorder, tables: Tables) -> None:
-        self._function, self._recorder, self._tables = function, recorder, tables
+    def __init__(self, function: Function, recorder: Recorder, tables: Tables, *, integers: bool) -> None:
+        self._function, self._recorder, self._tables, self._integers = function, recorder, tables, integers
         self._plan = BinaryPlan(function)
         self._floats: dict[Value, int] = {}
         self._bits: dict[Value, int] = {}
@@ -111,14 +119,26 @@ class _Writer:
         self, op: Op, name: str, inputs: Sequence[Value | Array | None], options: str, values: dict[str, Any]
     ) -> None:
         roles = ROLES.get(name, ())
-        indices = [
-            self._input(value, _owner(op), roles[i] if i < len(roles) else "constant")
-            for i, value in enumerate(inputs)
-        ]
+        indices = []
+        for i, value in enumerate(inputs):
+            if i == 1 and name in _CHANNELS and isinstance(value, np.ndarray):
+                indices.append(self._weights(name, value, _owner(op)))
+            else:
+                indices.append(self._input(value, _owner(op), roles[i] if i < len(roles) else "constant"))
         kind = BOOL if name in {"LESS", "GREATER"} else FLOAT32
         output = self._tables.tensor(op.result.shape, kind, f"{_owner(op)}/{name.lower()}")
         self._tables.builtin(name, indices, output, options, values)
         self._floats[op.result] = output
+
+    def _weights(self, name: str, value: Array, owner: str) -> int:
+        """Weights of a float layer: integers of 8 bits behind a `DEQUANTIZE`, where they are that."""
+        axis = _CHANNELS[name]
+        rows = np.moveaxis(value, axis, 0)
+        found = integer_weights(rows, bits=8) if self._integers and value.nbytes >= WORTH_INTEGERS else None
+        if found is None:
+            return self._tables.constant(value, f"{owner}/weight")
+        integers = np.ascontiguousarray(np.moveaxis(found.integers, 0, axis))
+        return self._tables.dequantized(integers, found.scales, axis, f"{owner}/weight")
 
     def _input(self, value: Value | Array | None, owner: str, role: str) -> int:
         if value is None:

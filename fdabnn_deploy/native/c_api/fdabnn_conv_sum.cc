@@ -24,7 +24,7 @@ FDABNN_EXPORT fdabnn_conv_sum* fdabnn_conv_sum_create(const fdabnn_conv_sum_para
     std::vector<fdabnn::ConvSumTerm> list;
     list.reserve(static_cast<std::size_t>(std::max(term_count, 0)));
     for (int i = 0; i < term_count; ++i) list.push_back({terms[i].input, terms[i].filter, terms[i].bias});
-    return fdabnn::ConvSum::Create(sizes, list, {expression, expression + expression_size}, l, reason);
+    return fdabnn::ConvSum::Create(sizes, list, {expression, expression + expression_size}, {}, l, reason);
   });
 }
 

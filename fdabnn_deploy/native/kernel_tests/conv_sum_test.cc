@@ -68,7 +68,7 @@ TEST_CASE("differences of convolutions of drawn shapes") {
     for (const Level level : SupportedLevels()) {
       CAPTURE(Name(level));
       std::string error;
-      const auto sum = ConvSum::Create(p, terms, tree, level, &error);
+      const auto sum = ConvSum::Create(p, terms, tree, {}, level, &error);
       REQUIRE_MESSAGE(sum != nullptr, error);
       REQUIRE_MESSAGE(sum->Resize(batch.height, batch.width, &error), error);
       Exact<float> output(expected.size());

@@ -8,6 +8,7 @@
 #include "kernels/aligned_buffer.h"
 #include "kernels/conv_sum_band.h"
 #include "kernels/conv_sum_finish.h"
+#include "kernels/conv_sum_octets.h"
 #include "kernels/conv_sum_plan.h"
 #include "kernels/conv_sum_whole.h"
 #include "kernels/layer_finish.h"
@@ -59,6 +60,18 @@ const char* Refusal(const ConvSumParams& p, const std::vector<ConvSumTerm>& term
   return bytes < kMostBytes ? nullptr : "its filters are too large";
 }
 
+// Likewise of offsets at the borders.
+const char* RefuseBorder(const ConvSumBorder& border, int channels) {
+  if (border.rows.empty() != border.columns.empty()) return "its offsets have rows or columns only";
+  if (border.rows.empty()) return nullptr;
+  std::size_t classes = 1;
+  for (const std::vector<int>* places : {&border.rows, &border.columns}) {
+    if (*std::min_element(places->begin(), places->end()) < 0) return "a class of its offsets is below 0";
+    classes *= 1 + static_cast<std::size_t>(*std::max_element(places->begin(), places->end()));
+  }
+  return border.offset.size() == classes * static_cast<std::size_t>(channels) ? nullptr : "it has other offsets than classes";
+}
+
 // Output channels that are computed together.
 struct Block {
   int vectors_place;   // in kConvSumVectors
@@ -68,10 +81,14 @@ struct Block {
 
 class ConvSumImpl : public ConvSum {
  public:
-  ConvSumImpl(const ConvSumParams& params, const std::vector<ConvSumTerm>& terms, ConvSumPlan plan, Level level)
+  ConvSumImpl(const ConvSumParams& params, const std::vector<ConvSumTerm>& terms, const std::vector<int>& expression, ConvSumPlan plan,
+              ConvSumBorder border, Level level)
       : ConvSum(params),
         params_(params),
         level_(LevelOf(level)),
+        border_(std::move(border)),
+        octets_level_(OctetsOf(level)),
+        whole_level_(WholeOf(level)),
         whole_(WholeOf(level)),
         transpose_(LayerLoopsOf(level).transpose),
         plan_(std::move(plan)),
@@ -91,6 +108,7 @@ class ConvSumImpl : public ConvSum {
       input_count_ = std::max(input_count_, term.input + 1);
       packed_.push_back(Pack(term));
     }
+    if (octets_level_ != nullptr && whole_level_ != nullptr) octets_ = PackOctets(params, terms, expression, widths);
     for (std::size_t i = 0; whole_ != nullptr && i < terms.size(); ++i) {
       whole_terms_.emplace_back();
       whole_bits_ = std::min(whole_bits_, PackWhole(params, terms[i], widths, &whole_terms_.back()));
@@ -137,6 +155,11 @@ class ConvSumImpl : public ConvSum {
       *error = "its input, output or window is too large";
       return false;
     }
+    if (!border_.rows.empty() &&
+        (border_.rows.size() != static_cast<std::size_t>(s.out_h) || border_.columns.size() != static_cast<std::size_t>(s.out_w))) {
+      *error = "its output has other rows or columns than the offsets at its borders";
+      return false;
+    }
     SetRuns(band_w);
     whole_runs_ = WholeRuns(p, band_w * p.channels_in);
     const auto fit = [](std::int64_t bytes, double of_one) { return static_cast<std::int64_t>(static_cast<double>(bytes) / of_one); };
@@ -148,9 +171,10 @@ class ConvSumImpl : public ConvSum {
   }
 
   std::size_t WorkerBytes() const override {
-    // Bands and their units, slots, a row.
+    // Bands and their units, slots, a row, patches.
     const std::int64_t floats = (band_.floats() + 1) * input_count_ + SlotFloats() * Slots() + band_.row_floats();
-    return RoundUp(sizeof(float) * static_cast<std::size_t>(floats), kCacheLine);
+    const std::int64_t patches = octets_.slices > 0 ? size().out_w * OctetGroups(params_) * kOctetGroup + 2 * kOctetSlack : 0;
+    return RoundUp(sizeof(float) * static_cast<std::size_t>(floats) + static_cast<std::size_t>(patches), kCacheLine);
   }
 
   std::int64_t Widest() const { return blocks_[0].width; }
@@ -223,10 +247,25 @@ class ConvSumImpl : public ConvSum {
     const std::int64_t rows = std::min<std::int64_t>(strip_h_, size().out_h - first_row);
     float* slots = bands + input_count_ * band_.floats();
     float* units = slots + Slots() * SlotFloats();
-    const bool whole = FillBands(tensors.inputs, image, first_row * params_.stride_h - size().pad_top, bands, units, units + input_count_);
     float* to = tensors.output + (image * size().out_h + first_row) * size().out_w * params_.channels_out;
     // A block that is as wide as the output has the output's layout: slot 0 lies there.
     const bool direct = Widest() == params_.channels_out && !params_.planes;
+    const std::int64_t top = first_row * params_.stride_h - size().pad_top;
+    if (octets_.slices > 0 && FillOctets(tensors.inputs, image, top, bands, units, units + input_count_)) {
+      const auto* band = reinterpret_cast<const std::uint8_t*>(bands);
+      auto* patches = reinterpret_cast<std::uint8_t*>(units + input_count_ + band_.row_floats());
+      for (std::int64_t y = 0; y < rows; ++y) {
+        GatherPatches(params_, band + y * params_.stride_h * band_.columns() * params_.channels_in, band_.columns(), size().out_w, patches);
+        float* row = direct ? to + y * size().out_w * params_.channels_out : slots;
+        for (const Block& block : blocks_) {
+          ConvolveOctets(block, patches, *units, row);
+          AddBorder(block, first_row + y, 1, row);
+          if (!direct) Put(slots, block, image, first_row + y, 1, tensors.output);
+        }
+      }
+      return;
+    }
+    const bool whole = FillBands(tensors.inputs, image, top, bands, units, units + input_count_);
     const auto slot = [&](int index) { return direct && index == 0 ? to : slots + index * SlotFloats(); };
     for (const Block& block : blocks_) {
       for (const ConvSumStep& step : plan_.steps) {
@@ -242,7 +281,46 @@ class ConvSumImpl : public ConvSum {
           Convolve(step, block, rows, band, slot(step.slot), slot(plan_.slots));
         }
       }
+      AddBorder(block, first_row, rows, slot(0));
       if (!direct) Put(slots, block, image, first_row, rows, tensors.output);
+    }
+  }
+
+  // Returns whether the only band holds bytes.
+  bool FillOctets(const float* const* inputs, std::int64_t image, std::int64_t first_row, float* band, float* unit, float* row) const {
+    const float* values = inputs[inputs_[0]] + image * size().in_h * size().in_w * params_.channels_in;
+    return band_.FillOctets(*octets_level_, *whole_level_, values, first_row, reinterpret_cast<std::uint8_t*>(band), unit, row);
+  }
+
+  // The tree in bytes, for a row of a strip and a block.
+  void ConvolveOctets(const Block& block, const std::uint8_t* patches, float unit, float* target) const {
+    const std::int64_t groups = OctetGroups(params_);
+    ConvSumOctetsTile tile;
+    tile.groups = groups;
+    tile.weights = octets_.weights.as<std::int8_t>() + block.first * groups * octets_.slices * kOctetGroup;
+    tile.starts = octets_.starts.as<std::int32_t>() + block.first * octets_.slices;
+    tile.scales = octets_.scales.as<float>() + block.first;
+    tile.unit = unit;
+    const auto& functions = octets_level_->functions[octets_.slices - 1][block.vectors_place];
+    int place = 4;
+    for (std::int64_t x = 0; x < size().out_w; x += kConvSumPixels[place]) {
+      while (kConvSumPixels[place] > size().out_w - x || functions[place] == nullptr) --place;
+      tile.patches = patches + x * groups * kOctetGroup;
+      tile.target = target + x * block.width;
+      functions[place](tile);
+    }
+  }
+
+  void AddBorder(const Block& block, std::int64_t first_row, std::int64_t rows, float* slot) const {
+    if (border_.rows.empty()) return;
+    const std::int64_t inside = std::min<std::int64_t>(block.width, params_.channels_out - block.first);
+    const std::int64_t columns = 1 + *std::max_element(border_.columns.begin(), border_.columns.end());
+    for (std::int64_t y = 0; y < rows; ++y) {
+      const std::int64_t row = border_.rows[static_cast<std::size_t>(first_row + y)] * columns;
+      for (std::int64_t x = 0; x < size().out_w; ++x, slot += block.width) {
+        const float* offset = border_.offset.data() + (row + border_.columns[static_cast<std::size_t>(x)]) * params_.channels_out + block.first;
+        for (std::int64_t c = 0; c < inside; ++c) slot[c] += offset[c];
+      }
     }
   }
 
@@ -325,6 +403,10 @@ class ConvSumImpl : public ConvSum {
 
   const ConvSumParams params_;
   const ConvSumLevel& level_;
+  const ConvSumBorder border_;
+  const ConvSumOctetsLevel* octets_level_;
+  const ConvSumWholeLevel* whole_level_;
+  ConvSumOctets octets_;
   const ConvSumWholeLevel* whole_;  // null where a filter is not made of whole numbers
   void (*const transpose_)(const float*, std::size_t, std::size_t, std::size_t, float*, std::size_t);
   const ConvSumPlan plan_;
@@ -347,15 +429,17 @@ class ConvSumImpl : public ConvSum {
 }  // namespace
 
 std::unique_ptr<ConvSum> ConvSum::Create(const ConvSumParams& params, const std::vector<ConvSumTerm>& terms,
-                                         const std::vector<int>& expression, Level level, std::string* error) {
+                                         const std::vector<int>& expression, const ConvSumBorder& border, Level level,
+                                         std::string* error) {
   ConvSumPlan plan;
   const char* refusal = Refusal(params, terms);
   if (refusal == nullptr) refusal = PlanConvSum(expression, static_cast<int>(terms.size()), &plan);
+  if (refusal == nullptr) refusal = RefuseBorder(border, params.channels_out);
   if (refusal != nullptr) {
     *error = refusal;
     return nullptr;
   }
-  return std::make_unique<ConvSumImpl>(params, terms, std::move(plan), level);
+  return std::make_unique<ConvSumImpl>(params, terms, expression, std::move(plan), border, level);
 }
 
 }  // namespace fdabnn

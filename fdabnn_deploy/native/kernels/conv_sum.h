@@ -31,6 +31,15 @@ struct ConvSumTerm {
   const float* bias = nullptr;    // [channels_out]
 };
 
+// Numbers that are added to the tree's result, each by the class of the row and of the column in which it stands: others at the borders.
+//   y[i][j][c] = fl(result[i][j][c] + offset[rows[i]][columns[j]][c])
+// The output has as many rows and columns; the constants are copied. Without rows there is no such addition.
+struct ConvSumBorder {
+  std::vector<float> offset;  // [classes of rows, classes of columns, channels_out]
+  std::vector<int> rows;
+  std::vector<int> columns;
+};
+
 // In an expression: the difference of the two results in front of it.
 constexpr int kSubtract = -1;
 
@@ -43,9 +52,10 @@ struct ConvSumTensors {
 class ConvSum : public ImageKernel<ConvSumTensors> {
  public:
   // `expression` is the tree in postfix notation: the number of a term stands for its convolution, and `0 1 kSubtract` is c_0 - c_1.
-  // Repacks the filters for a level.
+  // Repacks the filters for a level; `border` is added behind the tree.
   static std::unique_ptr<ConvSum> Create(const ConvSumParams& params, const std::vector<ConvSumTerm>& terms,
-                                         const std::vector<int>& expression, Level level, std::string* error);
+                                         const std::vector<int>& expression, const ConvSumBorder& border, Level level,
+                                         std::string* error);
 
  protected:
   using ImageKernel::ImageKernel;

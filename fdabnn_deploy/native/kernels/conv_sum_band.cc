@@ -47,21 +47,39 @@ float ConvSumBand::Largest(const ConvSumWholeLevel& level, const float* image, s
   return largest;
 }
 
-bool ConvSumBand::FillWhole(const ConvSumWholeLevel& level, int bits, const float* image, std::int64_t first_row, std::int16_t* band,
-                            float* unit, float* scratch) const {
+template <class Value, class Convert>
+bool ConvSumBand::FillRows(const float* image, std::int64_t first_row, Value zero, Value* band, float* scratch,
+                           const Convert& convert) const {
   const std::int64_t c = channels_;
-  *unit = WholeUnit(Largest(level, image, first_row), bits);
-  if (*unit == 0) return false;
   for (std::int64_t y = first_row; y < first_row + rows_; ++y, band += columns_ * c) {
     if (y < 0 || y >= in_h_) {
-      std::fill_n(band, columns_ * c, std::int16_t{0});
+      std::fill_n(band, columns_ * c, zero);
       continue;
     }
-    std::fill_n(band, left_ * c, std::int16_t{0});
-    if (!level.convert(Row(image, y, scratch), inside_ * c, 1 / *unit, band + left_ * c)) return false;
-    std::fill_n(band + (left_ + inside_) * c, (columns_ - left_ - inside_) * c, std::int16_t{0});
+    std::fill_n(band, left_ * c, zero);
+    if (!convert(Row(image, y, scratch), inside_ * c, band + left_ * c)) return false;
+    std::fill_n(band + (left_ + inside_) * c, (columns_ - left_ - inside_) * c, zero);
   }
   return true;
+}
+
+bool ConvSumBand::FillWhole(const ConvSumWholeLevel& level, int bits, const float* image, std::int64_t first_row, std::int16_t* band,
+                            float* unit, float* scratch) const {
+  *unit = WholeUnit(Largest(level, image, first_row), bits);
+  if (*unit == 0) return false;
+  return FillRows(image, first_row, std::int16_t{0}, band, scratch, [&](const float* values, std::int64_t count, std::int16_t* to) {
+    return level.convert(values, count, 1 / *unit, to);
+  });
+}
+
+bool ConvSumBand::FillOctets(const ConvSumOctetsLevel& level, const ConvSumWholeLevel& whole, const float* image, std::int64_t first_row,
+                             std::uint8_t* band, float* unit, float* scratch) const {
+  constexpr int kBits = 8;
+  *unit = WholeUnit(Largest(whole, image, first_row), kBits);
+  if (*unit == 0) return false;
+  return FillRows(image, first_row, kOctetZero, band, scratch, [&](const float* values, std::int64_t count, std::uint8_t* to) {
+    return level.convert(values, count, 1 / *unit, to);
+  });
 }
 
 }  // namespace fdabnn

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "kernels/conv_sum_octets.h"
 #include "kernels/conv_sum_whole.h"
 #include "kernels/layer_finish.h"
 
@@ -25,6 +26,10 @@ class ConvSumBand {
   // image -> band [rows, columns, channels], from a row that may be outside of the image.
   void Fill(const float* image, std::int64_t first_row, float* band) const;
 
+  // Likewise in bytes, and the unit of their values; false where they are no integers of 8 bits.
+  bool FillOctets(const ConvSumOctetsLevel& level, const ConvSumWholeLevel& whole, const float* image, std::int64_t first_row,
+                  std::uint8_t* band, float* unit, float* scratch) const;
+
   // Likewise in whole numbers of so many bits, and their unit; false where they are none.
   bool FillWhole(const ConvSumWholeLevel& level, int bits, const float* image, std::int64_t first_row, std::int16_t* band, float* unit,
                  float* scratch) const;
@@ -32,6 +37,10 @@ class ConvSumBand {
  private:
   // The pixels of a row of the image that the band has room for; where they lie one after the other, that is where they are.
   const float* Row(const float* image, std::int64_t y, float* scratch) const;
+  // Fills the band row by row: zeros, and what `convert(values, count, to)` makes of the image's rows; false where that fails.
+  template <class Value, class Convert>
+  bool FillRows(const float* image, std::int64_t first_row, Value zero, Value* band, float* scratch, const Convert& convert) const;
+
   float Largest(const ConvSumWholeLevel& level, const float* image, std::int64_t first_row) const;
 
   const std::int64_t channels_;

@@ -19,8 +19,9 @@ float Power(int exponent) { return std::abs(exponent) <= kMostExponent ? std::ld
 // Values that lie side by side under a row of the filter, or under one tap.
 std::int64_t RunLength(const ConvSumParams& p) { return p.dilation_w == 1 ? std::int64_t{p.kernel_w} * p.channels_in : p.channels_in; }
 
-// The unit of a channel's weights: the largest power of two of which all are multiples; 0 where one is not finite.
-float UnitOf(const float* weights, std::int64_t count) {
+}  // namespace
+
+float WeightUnit(const float* weights, std::int64_t count) {
   int unit = 1 << 20;
   for (std::int64_t i = 0; i < count; ++i) {
     if (weights[i] == 0) continue;
@@ -32,8 +33,6 @@ float UnitOf(const float* weights, std::int64_t count) {
   if (unit == 1 << 20) return 1;
   return Power(unit);
 }
-
-}  // namespace
 
 const ConvSumWholeLevel* WholeOf(Level level) {
 #if defined(__x86_64__)
@@ -73,7 +72,7 @@ int PackWhole(const ConvSumParams& p, const ConvSumTerm& term, const std::vector
   int bits = kMostBits;
   for (std::int64_t c = 0; c < p.channels_out; ++c) {
     const float* weights = term.filter + c * steps;
-    const float unit = UnitOf(weights, steps);
+    const float unit = WeightUnit(weights, steps);
     if (unit == 0) return 0;
     double sum = 0, largest = 0;
     for (std::int64_t i = 0; i < steps; ++i) {

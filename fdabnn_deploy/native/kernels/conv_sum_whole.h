@@ -44,6 +44,9 @@ extern const ConvSumWholeLevel kConvSumWholeAvx512;
 // Null where a level has none.
 const ConvSumWholeLevel* WholeOf(Level level);
 
+// The unit of a channel's weights: the largest power of two of which all are multiples; 0 where one is not finite, or it is out of range.
+float WeightUnit(const float* weights, std::int64_t count);
+
 // The unit in which values up to this magnitude have so many bits, a power of two; 0 where there is none.
 float WholeUnit(float largest, int bits);
 

@@ -21,7 +21,7 @@ struct Node {
 
   bool IsBuiltin(std::int32_t code, int inputs) const {
     return registration->builtin_code == code && registration->custom_name == nullptr && node->delegate == nullptr &&
-           node->builtin_data != nullptr && node->inputs != nullptr && node->inputs->size == inputs && node->outputs != nullptr &&
+           (node->builtin_data != nullptr || code == kTfLiteBuiltinDequantize) && node->inputs != nullptr && node->inputs->size == inputs && node->outputs != nullptr &&
            node->outputs->size == 1;
   }
 };
@@ -38,14 +38,19 @@ class Finder {
     for (const int index : plan_) {
       const Node node = Get(index);
       if (node.node == nullptr) continue;
+      if (node.IsBuiltin(kTfLiteBuiltinDequantize, 1)) AddIntegers(*node.node, index);
       if (node.IsBuiltin(kTfLiteBuiltinConv2d, 3)) AddConvolution(*node.node, index);
       if (node.IsBuiltin(kTfLiteBuiltinSub, 2)) AddDifference(*node.node, index);
+      if (node.IsBuiltin(kTfLiteBuiltinGather, 2)) AddGather(*node.node, index);
+      if (node.IsBuiltin(kTfLiteBuiltinAdd, 2)) AddBorder(*node.node, index);
     }
     std::vector<ConvSumTree> found;
     for (auto& entry : trees_) {
       ConvSumTree& tree = entry.second.tree;
-      if (tree.nodes.size() < 3) continue;
+      if (entry.second.convolutions < 2) continue;
+      // Convolutions may share weights, and so the node that makes floats of them.
       std::sort(tree.nodes.begin(), tree.nodes.end(), [this](int a, int b) { return place_.at(a) < place_.at(b); });
+      tree.nodes.erase(std::unique(tree.nodes.begin(), tree.nodes.end()), tree.nodes.end());
       tree.output = entry.first;
       found.push_back(std::move(tree));
     }
@@ -56,6 +61,7 @@ class Finder {
   struct Part {
     ConvSumTree tree;
     std::vector<int> in_shape;
+    int convolutions = 0;
   };
 
   Node Get(int index) const {
@@ -89,16 +95,38 @@ class Finder {
     return tensor != nullptr && IsConstant(*tensor) && tensor->sparsity == nullptr ? tensor : nullptr;
   }
 
+  // Weights that the file keeps as integers: a constant int8 with scales, of which the node makes floats.
+  void AddIntegers(const TfLiteNode& node, int index) {
+    const int source = node.inputs->data[0], result = node.outputs->data[0];
+    if (source < 0 || static_cast<std::size_t>(source) >= context_.tensors_size || Floats(result, 4) == nullptr) return;
+    const TfLiteTensor& tensor = context_.tensors[source];
+    if (tensor.type == kTfLiteInt8 && tensor.dims != nullptr && tensor.dims->size == 4 && IsConstant(tensor) &&
+        tensor.sparsity == nullptr && !ScalesOf(tensor).empty()) {
+      integers_[result] = {source, index};
+    }
+  }
+
+  // The tensor with a convolution's filter, floats or integers; -1 where it is no constant. `node` is the node that makes floats of it.
+  int Filter(int index, int* node) const {
+    *node = -1;
+    if (Constant(index, 4) != nullptr) return index;
+    const auto found = integers_.find(index);
+    if (found == integers_.end()) return -1;
+    *node = found->second.second;
+    return found->second.first;
+  }
+
   bool IsResult(int index) const { return Floats(index, 4) != nullptr && sources_.at(index) == 1; }
 
   void AddConvolution(const TfLiteNode& node, int index) {
     const int* in = node.inputs->data;
     const TfLiteTensor* input = Floats(in[0], 4);
-    const TfLiteTensor* filter = Constant(in[1], 4);
+    int dequantize = -1;
+    const int filter = Filter(in[1], &dequantize);
     const TfLiteTensor* bias = Constant(in[2], 1);
-    if (input == nullptr || IsConstant(*input) || filter == nullptr || bias == nullptr || !IsResult(node.outputs->data[0])) return;
+    if (input == nullptr || IsConstant(*input) || filter < 0 || bias == nullptr || !IsResult(node.outputs->data[0])) return;
     const auto& options = *static_cast<const TfLiteConvParams*>(node.builtin_data);
-    const int* shape = filter->dims->data;
+    const int* shape = context_.tensors[filter].dims->data;
     ConvSumParams p;
     p.channels_out = shape[0];
     p.kernel_h = shape[1];
@@ -115,9 +143,11 @@ class Finder {
     if (input->dims->data[3] != p.channels_in || bias->dims->data[0] != p.channels_out) return;
     Part part;
     part.tree.params = p;
-    part.tree.inputs.assign(in, in + 3);
+    part.tree.inputs = {in[0], filter, in[2]};
     part.tree.expression = {0};
     part.tree.nodes = {index};
+    part.convolutions = 1;
+    if (dequantize >= 0) part.tree.nodes.push_back(dequantize);
     part.in_shape.assign(input->dims->data, input->dims->data + 4);
     trees_[node.outputs->data[0]] = std::move(part);
   }
@@ -131,7 +161,8 @@ class Finder {
   void AddDifference(const TfLiteNode& node, int index) {
     const int left = node.inputs->data[0], right = node.inputs->data[1];
     const auto a = trees_.find(left), b = trees_.find(right);
-    if (left == right || a == trees_.end() || b == trees_.end() || uses_.at(left) != 1 || uses_.at(right) != 1) return;
+    if (left == right || a == trees_.end() || b == trees_.end() || !a->second.tree.border.empty() || !b->second.tree.border.empty()) return;
+    if (uses_.at(left) != 1 || uses_.at(right) != 1) return;
     if (static_cast<const TfLiteSubParams*>(node.builtin_data)->activation != kTfLiteActNone) return;
     const int output = node.outputs->data[0];
     if (!IsResult(output) || output == left || output == right || Geometry(a->second) != Geometry(b->second)) return;
@@ -145,10 +176,50 @@ class Finder {
     tree.expression.push_back(kSubtract);
     tree.nodes.insert(tree.nodes.end(), other.nodes.begin(), other.nodes.end());
     tree.nodes.push_back(index);
+    part.convolutions += b->second.convolutions;
     trees_.erase(a);
     trees_.erase(b);
     trees_[output] = std::move(part);
   }
+
+  // A constant of rank 4 that is gathered along its rows, or such a one along its columns.
+  void AddGather(const TfLiteNode& node, int index) {
+    const int source = node.inputs->data[0], places = node.inputs->data[1], result = node.outputs->data[0];
+    const auto& options = *static_cast<const TfLiteGatherParams*>(node.builtin_data);
+    if (options.batch_dims != 0 || Floats(result, 4) == nullptr || sources_.at(result) != 1 || !IsPlaces(places)) return;
+    const auto before = gathered_.find(source);
+    if (options.axis == 1 && Constant(source, 4) != nullptr && context_.tensors[source].dims->data[0] == 1) {
+      gathered_[result] = {{source, places}, {index}};
+    } else if (options.axis == 2 && before != gathered_.end() && before->second.tensors.size() == 2 && uses_.at(source) == 1) {
+      gathered_[result] = {{before->second.tensors[0], before->second.tensors[1], places}, {before->second.nodes[0], index}};
+    }
+  }
+
+  bool IsPlaces(int index) const {
+    if (index < 0 || static_cast<std::size_t>(index) >= context_.tensors_size) return false;
+    const TfLiteTensor& tensor = context_.tensors[index];
+    return tensor.type == kTfLiteInt32 && tensor.dims != nullptr && tensor.dims->size == 1 && IsConstant(tensor);
+  }
+
+  void AddBorder(const TfLiteNode& node, int index) {
+    const int output = node.outputs->data[0];
+    const auto tree = trees_.find(node.inputs->data[0]);
+    const auto border = gathered_.find(node.inputs->data[1]);
+    if (tree == trees_.end() || border == gathered_.end() || border->second.tensors.size() != 3) return;
+    if (uses_.at(node.inputs->data[0]) != 1 || uses_.at(node.inputs->data[1]) != 1 || !IsResult(output)) return;
+    if (static_cast<const TfLiteAddParams*>(node.builtin_data)->activation != kTfLiteActNone) return;
+    Part part = std::move(tree->second);
+    trees_.erase(tree);
+    part.tree.border = border->second.tensors;
+    part.tree.nodes.insert(part.tree.nodes.end(), border->second.nodes.begin(), border->second.nodes.end());
+    part.tree.nodes.push_back(index);
+    trees_[output] = std::move(part);
+  }
+
+  struct Gathered {
+    std::vector<int> tensors;  // the constant, and where it is gathered
+    std::vector<int> nodes;
+  };
 
   const TfLiteContext& context_;
   const std::vector<int>& plan_;
@@ -156,6 +227,8 @@ class Finder {
   std::map<int, int> uses_;           // of a tensor, by nodes
   std::map<int, int> sources_;
   std::map<int, Part> trees_;  // by output
+  std::map<int, Gathered> gathered_;
+  std::map<int, std::pair<int, int>> integers_;  // by tensor of floats: the tensor of integers, and the node between them
 };
 
 }  // namespace

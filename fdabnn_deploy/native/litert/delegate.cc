@@ -139,8 +139,9 @@ void ReadTree(TfLiteContext* context, const std::vector<int>& nodes, Kernel* ker
   const std::vector<ConvSumTree> trees = FindConvSums(*context, nodes);
   if (trees.size() != 1 || trees[0].nodes.size() != nodes.size()) throw Refusal("the runtime has divided the nodes that run together");
   kernel->info.inputs = trees[0].inputs;
+  kernel->info.inputs.insert(kernel->info.inputs.end(), trees[0].border.begin(), trees[0].border.end());
   kernel->info.outputs = {trees[0].output};
-  kernel->op = MakeConvSum(kernel->info, trees[0].params, trees[0].expression);
+  kernel->op = MakeConvSum(kernel->info, trees[0].params, trees[0].expression, !trees[0].border.empty());
 }
 
 template <void (*read)(TfLiteContext*, const std::vector<int>&, Kernel*)>

@@ -1,6 +1,7 @@
 #include "litert/op.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstdlib>
 #include <limits>
 
@@ -88,6 +89,25 @@ void Tensors::Resize(TfLiteTensor& tensor, const std::vector<std::int64_t>& shap
 
 std::string Describe(const TfLiteTensor& tensor) {
   return tensor.name == nullptr || *tensor.name == '\0' ? "a tensor without a name" : "tensor '" + std::string(tensor.name) + "'";
+}
+
+std::vector<float> ScalesOf(const TfLiteTensor& tensor) {
+  if (tensor.quantization.type != kTfLiteAffineQuantization || tensor.quantization.params == nullptr || tensor.dims->size < 1) return {};
+  const auto& affine = *static_cast<const TfLiteAffineQuantization*>(tensor.quantization.params);
+  if (affine.scale == nullptr || affine.zero_point == nullptr) return {};
+  const int places = tensor.dims->data[0], count = affine.scale->size;
+  if (places < 1 || (count != 1 && (count != places || affine.quantized_dimension != 0))) return {};
+  for (int i = 0; i < affine.zero_point->size; ++i) {
+    if (affine.zero_point->data[i] != 0) return {};
+  }
+  std::vector<float> scales(static_cast<std::size_t>(places));
+  for (int i = 0; i < places; ++i) {
+    int exponent = 0;
+    const float scale = affine.scale->data[count == 1 ? 0 : i];
+    if (!std::isfinite(scale) || std::frexp(scale, &exponent) != 0.5f) return {};
+    scales[static_cast<std::size_t>(i)] = scale;
+  }
+  return scales;
 }
 
 void CheckType(const TfLiteTensor& tensor, std::initializer_list<TfLiteType> types) {

@@ -67,6 +67,9 @@ inline bool IsConstant(const TfLiteTensor& tensor) {
   return tensor.allocation_type == kTfLiteMmapRo || tensor.allocation_type == kTfLitePersistentRo;
 }
 
+// The scales of a tensor of integers, one for each place of its first dimension, powers of two; empty where it has others, or zero points.
+std::vector<float> ScalesOf(const TfLiteTensor& tensor);
+
 // The number of values in dimensions [first, last). Throws Refusal where it is beyond memory.
 std::size_t Count(const TfLiteTensor& tensor, int first, int last);
 
@@ -116,7 +119,8 @@ std::unique_ptr<Op> MakeDequantize(const OpInfo& info);
 std::unique_ptr<Op> MakeBconv(const OpInfo& info);
 std::unique_ptr<Op> MakeBmaxpool(const OpInfo& info);
 
-// Differences of convolutions. Of `info`, the inputs are those of the convolutions one after another: input, filter and bias of each.
-std::unique_ptr<Op> MakeConvSum(const OpInfo& info, const ConvSumParams& params, const std::vector<int>& expression);
+// Differences of convolutions. Of `info`, the inputs are those of the convolutions one after another: input, filter and bias of each; then,
+// with a border, its offsets and the classes of rows and columns.
+std::unique_ptr<Op> MakeConvSum(const OpInfo& info, const ConvSumParams& params, const std::vector<int>& expression, bool border);
 
 }  // namespace fdabnn

@@ -25,7 +25,10 @@ constexpr TfLiteAllocationType kTfLitePersistentRo = 5;
 using TfLiteQuantizationType = int;
 constexpr TfLiteQuantizationType kTfLiteAffineQuantization = 1;
 
+constexpr std::int32_t kTfLiteBuiltinAdd = 0;
 constexpr std::int32_t kTfLiteBuiltinConv2d = 3;
+constexpr std::int32_t kTfLiteBuiltinDequantize = 6;
+constexpr std::int32_t kTfLiteBuiltinGather = 36;
 constexpr std::int32_t kTfLiteBuiltinSub = 41;
 constexpr std::int32_t kTfLiteBuiltinDelegate = 51;
 constexpr std::int64_t kTfLiteDelegateFlagsAllowDynamicTensors = 1;
@@ -35,6 +38,19 @@ constexpr int kTfLiteOptionalTensor = -1;
 struct TfLiteIntArray {
   int size;
   int data[1];
+};
+
+// Followed by `size` floats.
+struct TfLiteFloatArray {
+  int size;
+  float data[1];
+};
+
+// What the parameters of a TfLiteQuantization of kTfLiteAffineQuantization are.
+struct TfLiteAffineQuantization {
+  const TfLiteFloatArray* scale;
+  const TfLiteIntArray* zero_point;
+  std::int32_t quantized_dimension;
 };
 
 struct TfLiteQuantizationParams {
@@ -101,6 +117,15 @@ struct TfLiteConvParams {
   TfLiteFusedActivation activation;
   int dilation_width_factor;
   int dilation_height_factor;
+};
+
+struct TfLiteGatherParams {
+  int axis;
+  int batch_dims;
+};
+
+struct TfLiteAddParams {
+  TfLiteFusedActivation activation;
 };
 
 struct TfLiteSubParams {

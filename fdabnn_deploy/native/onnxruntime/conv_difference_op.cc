@@ -1,6 +1,9 @@
 // ConvDifference: the tree of differences of float convolutions that exact numerics makes of a layer. Specification:
 // docs/ops/conv-difference.md.
+#include <algorithm>
 #include <climits>
+#include <cmath>
+#include <cstdint>
 #include <memory>
 #include <vector>
 
@@ -14,6 +17,8 @@ namespace {
 
 constexpr int kFilters = 0, kBiases = 1, kFirstInput = 2, kMostInputs = 4;
 constexpr int kMostTerms = 64;
+constexpr int kMostExponent = 100;
+constexpr int kMostClasses = 1 << 12;
 
 class ConvDifference : public Kernel {
  public:
@@ -43,6 +48,34 @@ class ConvDifference : public Kernel {
   SizedKernel<ConvSum> sum_;
 };
 
+std::int64_t Classes(const std::vector<int>& places) {
+  return places.empty() ? 0 : 1 + std::int64_t{*std::max_element(places.begin(), places.end())};
+}
+
+// The filters OHWI as floats, each once. Integers are multiplied by a power of two for every filter and output channel.
+std::vector<float> Transposed(const NodeInfo& node, const Tensor& filters, std::size_t taps, int channels, Level level) {
+  const std::size_t area = taps / static_cast<std::size_t>(channels);
+  std::vector<float> plain;
+  const auto* from = static_cast<const float*>(filters.data);
+  std::size_t rows = 1;
+  for (std::size_t axis = 0; axis < 2; ++axis) rows *= static_cast<std::size_t>(filters.shape[axis]);
+  if (filters.type == kOrtInt8) {
+    const std::vector<int> exponents = node.List("exponents", rows, rows, -kMostExponent, kMostExponent);
+    const auto* integers = static_cast<const std::int8_t*>(filters.data);
+    plain.resize(rows * taps);
+    for (std::size_t i = 0; i < plain.size(); ++i) plain[i] = std::ldexp(static_cast<float>(integers[i]), exponents[i / taps]);
+    from = plain.data();
+  } else if (filters.type != kOrtFloat) {
+    throw Refusal("filters are neither float32 nor int8");
+  }
+  std::vector<float> transposed(rows * taps);
+  for (std::size_t block = 0; block < transposed.size(); block += taps) {
+    const auto width = static_cast<std::size_t>(channels);
+    LayerLoopsOf(level).transpose(from + block, area, width, area, transposed.data() + block, width);
+  }
+  return transposed;
+}
+
 }  // namespace
 
 std::unique_ptr<Kernel> MakeConvDifference(const NodeInfo& node, Level level) {
@@ -63,24 +96,25 @@ std::unique_ptr<Kernel> MakeConvDifference(const NodeInfo& node, Level level) {
   const std::vector<int> expression = node.List("expression", 1, 2 * kMostTerms, kSubtract, kMostTerms - 1);
   const std::vector<int> inputs = node.List("term_inputs", 1, kMostTerms, 0, kMostInputs - 1);
   const std::vector<int> chosen = node.List("term_filters", inputs.size(), inputs.size(), 0, count - 1);
+  ConvSumBorder border;
+  border.rows = node.OptionalList("border_rows", kLargest, 0, kMostClasses - 1);
+  border.columns = node.OptionalList("border_columns", kLargest, 0, kMostClasses - 1);
   const auto terms = static_cast<std::int64_t>(inputs.size());
-  if (biases.shape != Shape{terms, p.channels_out}) {
-    throw Refusal("biases is " + ToText(biases.shape) + " and not " + ToText({terms, p.channels_out}));
+  const std::int64_t classes = Classes(border.rows) * Classes(border.columns);
+  if (biases.shape != Shape{terms + classes, p.channels_out}) {
+    throw Refusal("biases is " + ToText(biases.shape) + " and not " + ToText({terms + classes, p.channels_out}));
   }
-  // OIHW -> OHWI, each filter once.
+  const float* offset = static_cast<const float*>(biases.data) + terms * p.channels_out;
+  border.offset.assign(offset, offset + classes * p.channels_out);
   const std::size_t area = std::size_t{1} * p.kernel_h * p.kernel_w, filter = area * p.channels_in * p.channels_out;
-  std::vector<float> transposed(filter * count);
-  for (std::size_t block = 0; block < transposed.size(); block += area * p.channels_in) {
-    const float* from = static_cast<const float*>(filters.data) + block;
-    LayerLoopsOf(level).transpose(from, area, p.channels_in, area, transposed.data() + block, p.channels_in);
-  }
+  const std::vector<float> transposed = Transposed(node, filters, area * p.channels_in, p.channels_in, level);
   std::vector<ConvSumTerm> list;
   int last = 0;
   for (std::size_t i = 0; i < inputs.size(); ++i) {
     list.push_back({inputs[i], transposed.data() + chosen[i] * filter, static_cast<const float*>(biases.data) + i * p.channels_out});
     last = std::max(last, inputs[i]);
   }
-  std::unique_ptr<ConvSum> sum = CreateKernel<ConvSum>(p, list, expression, level);
+  std::unique_ptr<ConvSum> sum = CreateKernel<ConvSum>(p, list, expression, border, level);
   return std::make_unique<ConvDifference>(p.channels_in, p.channels_out, last + 1, std::move(sum));
 }
 

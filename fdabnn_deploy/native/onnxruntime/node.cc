@@ -28,6 +28,7 @@ Tensor View(const OrtApi& api, const OrtValue* value) {
     tensor.shape.resize(rank);
     status = api.GetDimensions(info, tensor.shape.data(), rank);
   }
+  if (status == nullptr) status = api.GetTensorElementType(info, &tensor.type);
   api.ReleaseTensorTypeAndShapeInfo(info);
   Check(api, status);
   void* data = nullptr;
@@ -69,6 +70,15 @@ std::vector<int> NodeInfo::Ints(const char* name, std::size_t length, int low, i
     return std::vector<int>(length, otherwise);
   }
   return List(name, length, length, low, high);
+}
+
+std::vector<int> NodeInfo::OptionalList(const char* name, std::size_t most, int low, int high) const {
+  std::size_t size = 0;
+  if (OrtStatus* status = api_.KernelInfoGetAttributeArray_int64(info_, name, nullptr, &size)) {
+    api_.ReleaseStatus(status);
+    return {};
+  }
+  return List(name, 0, most, low, high);
 }
 
 std::vector<int> NodeInfo::List(const char* name, std::size_t least, std::size_t most, int low, int high) const {

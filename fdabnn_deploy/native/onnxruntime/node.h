@@ -21,6 +21,7 @@ std::string ToText(const Shape& shape);
 struct Tensor {
   Shape shape;
   const void* data = nullptr;  // null: the node has no such input
+  OrtElementType type{};
 };
 
 // Throws Refusal where the runtime gives back an error.
@@ -41,6 +42,8 @@ class NodeInfo {
   int Int(const char* name, int low, int high, int otherwise) const;
   // Of this length where it is there. Throws Refusal for another length, or values outside of [low, high].
   std::vector<int> Ints(const char* name, std::size_t length, int low, int high, int otherwise) const;
+  // Empty where it is not there.
+  std::vector<int> OptionalList(const char* name, std::size_t most, int low, int high) const;
   // That has to be there, of a length within [least, most].
   std::vector<int> List(const char* name, std::size_t least, std::size_t most, int low, int high) const;
 

@@ -25,6 +25,7 @@ struct OrtCustomOp;
 
 enum OrtErrorCode { kOrtFail = 1, kOrtInvalidArgument = 2 };
 enum OrtElementType {
+  kOrtAny = 0,
   kOrtFloat = 1,
   kOrtUint8 = 2,
   kOrtInt8 = 3,

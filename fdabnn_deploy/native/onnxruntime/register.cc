@@ -9,7 +9,7 @@
 namespace fdabnn::ort {
 namespace {
 
-// An operator's schema. Inputs and outputs: a letter each, `f` float32 and `i` int32, capital where optional.
+// An operator's schema. Inputs and outputs: a letter each, `f` float32, `i` int32 and `a` any type, capital where optional.
 struct Op : OrtCustomOp {
   const char* name;
   const char* inputs;
@@ -23,7 +23,10 @@ struct Made {
   std::unique_ptr<Kernel> kernel;
 };
 
-OrtElementType TypeOf(char letter) { return letter == 'f' || letter == 'F' ? kOrtFloat : kOrtInt32; }
+OrtElementType TypeOf(char letter) {
+  if (letter == 'a') return kOrtAny;
+  return letter == 'f' || letter == 'F' ? kOrtFloat : kOrtInt32;
+}
 
 OrtCharacteristic CharacteristicOf(char letter) { return letter == 'F' || letter == 'I' ? kOrtOptional : kOrtRequired; }
 
@@ -112,7 +115,7 @@ const Op kOps[] = {
     MakeOp("PackSigns", "f", "i", MakePackSigns),
     MakeOp("BinaryConv", "iiFFFF", "FI", MakeBinaryConv),
     MakeOp("Digits", "fF", "fFFFF", MakeDigits),
-    MakeOp("ConvDifference", "fffFFF", "f", MakeConvDifference),
+    MakeOp("ConvDifference", "affFFF", "f", MakeConvDifference),
 };
 
 }  // namespace

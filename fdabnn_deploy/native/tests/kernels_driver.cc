@@ -190,7 +190,7 @@ void TestConvSum(Random& random, ThreadPool& pool) {
   const std::vector<int>& expression = random.Between(0, 1) == 1 ? chain : tree;
   Compare("ConvSum: " + std::to_string(p.channels_in) + " -> " + std::to_string(p.channels_out), [&](Level level) {
     std::string error;
-    const auto conv = ConvSum::Create(p, terms, expression, level, &error);
+    const auto conv = ConvSum::Create(p, terms, expression, {}, level, &error);
     Expect(conv != nullptr, error);
     if (conv == nullptr || !conv->Resize(height, width, &error)) return Exact<float>(0);
     Exact<float> result(static_cast<std::size_t>(batch * conv->out_height() * conv->out_width()) * outputs);

@@ -155,7 +155,7 @@ def _left_by_slices(weight: DoubleArray, bias: DoubleArray, row: GridRow) -> Dou
     """The largest error of `sum w x + b` by the slices that an exact sum leaves out, per output channel."""
     magnitude = max(abs(row.low), abs(row.high))
     operand_count, weight_count = slice_counts(row.parts)
-    slices = slices_of(weight, bias, magnitude, row.exponent, weight_count)
+    slices = slices_of(weight, bias, magnitude, row.exponent, weight_count, row.slice_bits)
     exponents = slice_exponents(magnitude, row.exponent, operand_count)
     operand = [magnitude, *(math.ldexp(1.0, -exponent - 1) if row.rounded else 0.0 for exponent in exponents)]
     sums = [_rows(part.weight) for part in slices]
