@@ -23,6 +23,7 @@ from torch.utils import _pytree
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from fdabnn_deploy.errors import UsageError
+from fdabnn_deploy.frontend.capture.containers import kept_tensors
 from fdabnn_deploy.frontend.checkpoint.copying import copy_module
 
 _LIBRARIES = (
@@ -40,6 +41,18 @@ TO_PYTHON = frozenset({
     "__format__", "__repr__", "__contains__", "__complex__",
 })  # fmt: skip
 """Functions that take values of a tensor into Python or NumPy."""
+
+_SHAPED = frozenset({"unique", "unique_consecutive", "nonzero", "argwhere", "masked_select", "bincount"})
+
+
+def shaped_by_values(name: str, args: tuple[Any, ...]) -> bool:
+    """Whether the shape of a result depends on values, which a trace does not have: `torch.unique(t)`, `t[t > 0]`."""
+    if name == "where":
+        return len(args) == 1
+    if name == "__getitem__":
+        picked = args[1] if isinstance(args[1], tuple) else (args[1],)
+        return any(isinstance(item, torch.Tensor) and item.dtype in (torch.bool, torch.uint8) for item in picked)
+    return name in _SHAPED
 
 
 @dataclass(frozen=True)
@@ -61,7 +74,7 @@ Line = tuple[str, int]
 
 @dataclass(frozen=True)
 class Read:
-    """A tensor's value that became a Python or NumPy value.
+    """A tensor's value that became a Python or NumPy value, or decided the shape of another tensor.
 
     Attributes:
         function: that took it.
@@ -87,6 +100,8 @@ class Rehearsal:
         changing: parameters, buffers and other tensors that have other values after a second run than after the first.
         counters: numbers that do, such as `self.calls`: module path, attribute, and value.
         written: positions of reads whose NumPy array forward() wrote into, and so into the tensor.
+        registered: parameters and buffers that the first call made.
+        unlike: those of them that another input, or chance, gives other values.
         error: what forward() raised.
         place: where it did.
     """
@@ -95,6 +110,8 @@ class Rehearsal:
     changing: frozenset[str] = frozenset()
     counters: tuple[tuple[str, str, float], ...] = ()
     written: tuple[int, ...] = ()
+    registered: tuple[str, ...] = ()
+    unlike: tuple[str, ...] = ()
     error: BaseException | None = None
     place: Place | None = None
 
@@ -119,6 +136,9 @@ def rehearse(module: torch.nn.Module, example: torch.Tensor) -> Rehearsal:
             return Rehearsal(tuple(watches[0].reads), error=error, place=place)
         states.append(_State(own))
     first = watches[0]
+    registered = tuple(name for name in _stored(own) if name not in first.stored)
+    if registered:
+        return Rehearsal(registered=registered, unlike=_unlike(module, own, registered, example))
     if len(states) < 3:
         return Rehearsal(tuple(first.reads), written=first.written())
     changing = states[2].changes(states[1])
@@ -128,6 +148,22 @@ def rehearse(module: torch.nn.Module, example: torch.Tensor) -> Rehearsal:
         counters=states[2].counters(states[1], states[0]),
         written=first.written(),
     )
+
+
+def _stored(module: torch.nn.Module) -> dict[str, torch.Tensor]:
+    return dict((*module.named_parameters(), *module.named_buffers()))
+
+
+def _unlike(
+    module: torch.nn.Module, run: torch.nn.Module, registered: tuple[str, ...], example: torch.Tensor
+) -> tuple[str, ...]:
+    """What a copy that is run on another input registers with other values."""
+    another = copy_module(module, "the model")
+    with torch.no_grad():
+        for _ in range(2):
+            another(torch.rand(example.shape, generator=torch.Generator().manual_seed(0)))
+    made, others = _stored(run), _stored(another)
+    return tuple(name for name in registered if name not in others or not _same(made[name], others[name]))
 
 
 class _State:
@@ -141,7 +177,7 @@ class _State:
     def __init__(self, module: torch.nn.Module) -> None:
         self.tensors = {
             name: tensor.detach().clone()
-            for name, tensor in _kept(module).items()
+            for name, tensor in kept_tensors(module).items()
             if tensor.numel() <= _SMALL
         }
         self.numbers: dict[str, float] = {}
@@ -167,16 +203,6 @@ class _State:
                 path, _, attribute = name.rpartition(":")
                 found.append((path, attribute, first.numbers.get(name, 0)))
         return tuple(found)
-
-
-def _kept(module: torch.nn.Module) -> dict[str, torch.Tensor]:
-    """Parameters, buffers, and other tensors among the attributes of modules."""
-    kept = dict((*module.named_parameters(), *module.named_buffers()))
-    for path, child in module.named_modules():
-        for name, value in vars(child).items():
-            if isinstance(value, torch.Tensor):
-                kept[f"{path}.{name}" if path else name] = value
-    return kept
 
 
 def _same(a: torch.Tensor, b: torch.Tensor) -> bool:
@@ -234,7 +260,8 @@ class _Watch(TorchFunctionMode):
         self.names = module_names(module)
         self.reads: list[Read] = []
         self._arrays: list[tuple[int, Any]] = []
-        self._stored = {tensor.data_ptr(): name for name, tensor in _kept(module).items() if tensor.numel()}
+        self.stored = frozenset(_stored(module))
+        self._stored = {tensor.data_ptr(): name for name, tensor in kept_tensors(module).items() if tensor.numel()}
         self._origins = WeakTensorKeyDictionary()
         self._origins[example] = frozenset({INPUT})
 
@@ -245,11 +272,11 @@ class _Watch(TorchFunctionMode):
         tensors = _tensors((args, kwargs or {}))
         origins = frozenset[str]().union(*map(self._origin, tensors))
         result = func(*args, **(kwargs or {}))
-        if name in TO_PYTHON and tensors:
+        if tensors and (name in TO_PYTHON or shaped_by_values(name, args)):
             place = _place(_frames(), self.names)
             if isinstance(result, np.ndarray):
                 self._arrays.append((len(self.reads), result))
-            self.reads.append(Read(name, users_line(), copy.copy(result), tuple(sorted(origins)), place))
+            self.reads.append(Read(name, users_line(), own_copy(result), tuple(sorted(origins)), place))
         for tensor in (*_tensors(result), *(tensors[:1] if _writes(name) else [])):
             self._origins[tensor] = origins
         return result
@@ -267,6 +294,13 @@ class _Watch(TorchFunctionMode):
             name = self._stored.get(tensor.data_ptr()) if tensor.numel() else None
             known = frozenset() if name is None else frozenset({name})
         return known
+
+
+def own_copy(value: Any) -> Any:
+    """A copy of what a read returned."""
+    if isinstance(value, torch.Tensor):
+        return value.detach().clone()
+    return tuple(map(own_copy, value)) if isinstance(value, tuple) else copy.copy(value)
 
 
 def users_line() -> Line:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 import torch
 
 from fdabnn_deploy.errors import ModelRefusedError
-from fdabnn_deploy.frontend.capture.eager_run import INPUT, Read, Rehearsal, module_names, place_of
+from fdabnn_deploy.frontend.capture.eager_run import INPUT, TO_PYTHON, Read, Rehearsal, module_names, place_of
 from fdabnn_deploy.frontend.capture.python_reads import TRUTHS
 from fdabnn_deploy.frontend.checkpoint.unwrap import shorten
 
@@ -31,6 +31,19 @@ def refuse_rehearsal(found: Rehearsal, shape: tuple[int, ...]) -> None:
         raise ModelRefusedError(
             f"the model does not run on an input of shape {shape}: {_brief(found.error)}{where}; give the shape of one input without "
             "the batch (--input-shape, or the example input), and mend forward() where it needs more than that one input"
+        )
+
+
+def refuse_registered(found: Rehearsal) -> None:
+    """Does nothing for a module that registers nothing in forward(), or the same whatever it is given.
+
+    Raises:
+        ModelRefusedError: what it registers depends on the input, or on chance.
+    """
+    if found.unlike:
+        raise ModelRefusedError(
+            f"the model registers {shorten(found.unlike)} at its first call, with values that depend on the input or on random numbers: "
+            "nobody knows the trained ones; call it once on real data before its weights are loaded, then export it"
         )
 
 
@@ -124,8 +137,10 @@ def _describe(found: Rehearsal, read: Read) -> str:
         what = f"a tensor computed from {of} leaves PyTorch ({read.function})"
     elif read.function in TRUTHS:
         what = f"a branch on the value of a tensor computed from {of}"
-    else:
+    elif read.function in TO_PYTHON:
         what = f"the value of a tensor computed from {of} is taken into Python ({read.function})"
+    else:
+        what = f"the shape of a tensor depends on values computed from {of} ({read.function.strip('_')})"
     if INPUT not in read.origins:
         return (
             f"{what} {where}, and forward() changes that value at every call, so the same input gives other values at a later one; a file "

@@ -5,7 +5,6 @@ A module without them returns what they read. It computes so wherever it is call
 
 from __future__ import annotations
 
-import inspect
 from typing import Any
 
 import torch
@@ -45,14 +44,14 @@ def leave_out_softmax(module: torch.nn.Module) -> None:
     """Makes a module return its scores instead of their softmax or log-softmax; the module is changed."""
     kind = type(module)
 
-    def forward(self: torch.nn.Module, *args: Any, **kwargs: Any) -> Any:
+    def call(self: torch.nn.Module, *args: Any, **kwargs: Any) -> Any:
         mode = _Scores()
         with mode:
-            returned = kind.forward(self, *args, **kwargs)
+            returned = kind._call_impl(self, *args, **kwargs)
         return _pytree.tree_map_only(torch.Tensor, lambda t: mode.scores.get(t, t), returned)
 
-    forward.__signature__ = inspect.signature(kind.forward)  # type: ignore[attr-defined]
-    names = {"__module__": kind.__module__, "__qualname__": kind.__qualname__, "forward": forward}
+    # Around forward() and the module's own hooks, of which one may make the softmax.
+    names = {"__module__": kind.__module__, "__qualname__": kind.__qualname__, "_call_impl": call}
     # A class of its own, and not a function on the module, is what copies of the module have as well.
     try:
         module.__class__ = type(kind.__name__, (kind,), names)

@@ -17,8 +17,15 @@ import torch
 from torch.export.graph_signature import OutputKind, TensorArgument
 
 from fdabnn_deploy.errors import ModelRefusedError
+from fdabnn_deploy.frontend.capture.containers import contained_tensors, kept_tensors
 from fdabnn_deploy.frontend.capture.eager_run import Read, module_names, rehearse
-from fdabnn_deploy.frontend.capture.explain import explain, refuse_counters, refuse_reads, refuse_rehearsal
+from fdabnn_deploy.frontend.capture.explain import (
+    explain,
+    refuse_counters,
+    refuse_reads,
+    refuse_registered,
+    refuse_rehearsal,
+)
 from fdabnn_deploy.frontend.capture.python_reads import deciding_counters, deciding_reads
 from fdabnn_deploy.frontend.capture.python_values import python_values
 from fdabnn_deploy.frontend.capture.traced_value import CAPTURE_BATCH, writes
@@ -47,8 +54,8 @@ class Traced:
 def trace(module: torch.nn.Module, input_shape: Sequence[int]) -> Traced:
     """Traces an eval-mode module.
 
-    Tensors that forward() changes in place and that are plain attributes, such as counters, are made buffers that are not saved;
-    `torch.export` would not take them otherwise.
+    Tensors that forward() changes in place and that are plain attributes, such as counters, or in lists, are made buffers that are not
+    saved; `torch.export` would not take them otherwise. A module that registers parameters or buffers at its first call is called once.
 
     Raises:
         ModelRefusedError: the module is in training mode, or cannot be traced: the message names the module, the line and the remedy.
@@ -63,6 +70,13 @@ def trace(module: torch.nn.Module, input_shape: Sequence[int]) -> Traced:
     with TRACING, _quiet():
         found = rehearse(module, example)
         refuse_rehearsal(found, shape)
+        refuse_registered(found)
+        if found.registered:
+            # What the first call makes is there at every later one, which is what a file computes.
+            with torch.no_grad():
+                module(example.clone())
+            found = rehearse(module, example)
+            refuse_rehearsal(found, shape)
         export = partial(_export, module, example)
         try:
             program = export(found.reads)
@@ -74,16 +88,16 @@ def trace(module: torch.nn.Module, input_shape: Sequence[int]) -> Traced:
 
 
 def _export(
-    module: torch.nn.Module, example: torch.Tensor, reads: Sequence[Read]
+    module: torch.nn.Module, example: torch.Tensor, reads: Sequence[Read], guess: float | None = None
 ) -> torch.export.ExportedProgram:
     for _ in range(_MOST_ATTRIBUTES):
         try:
-            with torch.no_grad(), python_values(module, reads):
+            with torch.no_grad(), python_values(module, reads, guess):
                 program = torch.export.export(module, (example,), strict=False)
             return _without_writes(program) if any(map(writes, program.graph.nodes)) else program
         except RuntimeError as error:
             found = _MUTATED.search(str(error))
-            if found is None or not _make_buffer(module, found[1]):
+            if found is None or not (_make_buffer(module, found[1]) or _make_buffers_of_contained(module)):
                 raise
     raise RuntimeError(f"forward() changes more than {_MOST_ATTRIBUTES} tensor attributes in place")
 
@@ -106,6 +120,18 @@ def _make_buffer(module: torch.nn.Module, path: str) -> bool:
     delattr(owner, name)
     owner.register_buffer(name, value.detach(), persistent=False)
     return True
+
+
+def _make_buffers_of_contained(module: torch.nn.Module) -> bool:
+    """Makes tensors in lists and dicts buffers as well; False where there is none that is not."""
+    known = set(map(id, kept_tensors(module).values()))
+    before = len(known)
+    for owner, name, tensor in list(contained_tensors(module)):
+        if id(tensor) not in known:
+            known.add(id(tensor))
+            free = next(free for count in range(256) if not hasattr(owner, free := name + "_" * count))
+            owner.register_buffer(free, tensor, persistent=False)
+    return len(known) > before
 
 
 def _outputs(program: torch.export.ExportedProgram) -> Iterator[Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -70,6 +71,19 @@ def copy_module(module: nn.Module, what: str) -> nn.Module:
     Raises:
         UsageError: PyTorch cannot copy it even so.
     """
+    try:
+        try:
+            return _copied(module, copy.deepcopy)
+        except Exception:  # noqa: BLE001 - whatever a module's own way of copying raises, its parts may be copied
+            return _copied(module, _copy_parts)
+    except Exception as error:
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        raise UsageError(
+            f"{what} cannot be copied ({lines[0]}): export a module that is made new and has its weights by load_state_dict"
+        ) from error
+
+
+def _copied(module: nn.Module, copy_it: Callable[[nn.Module, dict[int, Any]], nn.Module]) -> nn.Module:
     memo: dict[int, Any] = {}
     for parameter in module.parameters():
         _prepare(vars(parameter), memo, set())
@@ -77,17 +91,20 @@ def copy_module(module: nn.Module, what: str) -> nn.Module:
         for name, value in vars(child).items():
             if name not in ("_parameters", "_modules"):
                 _prepare(value, memo, set())
-    try:
-        copied = copy.deepcopy(module, memo)
-        for name, parameter in copied.named_parameters():
-            # PyTorch copies a parameter without what was put on it, such as `weight.org`.
-            vars(parameter).update(copy.deepcopy(vars(module.get_parameter(name)), memo))
-        return copied
-    except Exception as error:
-        lines = str(error).strip().splitlines() or [type(error).__name__]
-        raise UsageError(
-            f"{what} cannot be copied ({lines[0]}): export a module that is made new and has its weights by load_state_dict"
-        ) from error
+    copied = copy_it(module, memo)
+    for name, parameter in copied.named_parameters():
+        # PyTorch copies a parameter without what was put on it, such as `weight.org`.
+        vars(parameter).update(copy.deepcopy(vars(module.get_parameter(name)), memo))
+    return copied
+
+
+def _copy_parts(module: nn.Module, memo: dict[int, Any]) -> nn.Module:
+    """Copies attribute by attribute, the innermost modules first, as for containers of layers that forbid to be copied."""
+    copies = {child: object.__new__(type(child)) for child in module.modules()}
+    memo.update((id(child), copied) for child, copied in copies.items())
+    for child, copied in reversed(copies.items()):
+        vars(copied).update(copy.deepcopy(vars(child), memo))
+    return copies[module]
 
 
 def _prepare(value: Any, memo: dict[int, Any], seen: set[int]) -> None:

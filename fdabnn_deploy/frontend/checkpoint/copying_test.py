@@ -60,15 +60,43 @@ def test_a_module_that_ran_with_gradients_and_kept_what_it_computed() -> None:
     assert torch.equal(from_module(module, X).module(X), module(X))
 
 
+def test_a_module_that_forbids_to_be_copied_is_copied_by_its_parts() -> None:
+    class Container(nn.Module):
+        """Asks its layer for what it does not have, `__deepcopy__` included, and has to be made with one."""
+
+        def __new__(cls, layer: nn.Module) -> Container:
+            return super().__new__(cls)
+
+        def __init__(self, layer: nn.Module) -> None:
+            super().__init__()
+            self.layer, self.again = layer, [layer]
+
+        def __deepcopy__(self, memo: dict[int, object]) -> Container:
+            raise RuntimeError("there is only one of me")
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            result: torch.Tensor = self.layer(x)
+            return result
+
+    module = nn.Sequential(Container(net()))
+    own: Any = copy_module(module, "the network")
+    assert own[0].again[0] is own[0].layer
+    assert own[0].layer is not module[0].layer
+    assert torch.equal(own(X), module(X))
+    assert all(a is not b for a, b in zip(own.parameters(), module.parameters(), strict=True))
+
+
 def test_what_refuses_to_be_copied_at_all_is_said() -> None:
-    class Single(nn.Module):
+    class Single(nn.Parameter):
         def __deepcopy__(self, memo: dict[int, object]) -> Single:
             raise RuntimeError("there is only one of me")
 
+    module = net()
+    module.register_parameter("single", Single(torch.ones(1)))
     with pytest.raises(
         UsageError, match=r"cannot be copied \(there is only one of me\): export a module that is made new"
     ):
-        copy_module(nn.Sequential(Single()), "the network")
+        copy_module(module, "the network")
 
 
 def test_what_was_put_on_a_parameter_is_copied() -> None:
