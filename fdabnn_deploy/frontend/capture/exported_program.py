@@ -15,16 +15,20 @@ from fdabnn_deploy.errors import ModelRefusedError
 from fdabnn_deploy.frontend.capture import lower  # noqa: F401 (it registers the rules)
 from fdabnn_deploy.frontend.capture.final_softmax import final_softmax, leave_out_softmax
 from fdabnn_deploy.frontend.capture.integers import check_type
+from fdabnn_deploy.frontend.capture.lower.stacks import computed_by_parts
 from fdabnn_deploy.frontend.capture.lowering import LOWERINGS, PASS_THROUGH, ROWWISE, Lowering, pass_through
 from fdabnn_deploy.frontend.capture.state import refuse_state
 from fdabnn_deploy.frontend.capture.trace import Traced, trace
 from fdabnn_deploy.frontend.capture.traced_value import (
     CAPTURE_BATCH,
+    Stack,
     Tensor,
     arguments,
     function_name,
+    is_random,
     module_path,
     refuse,
+    refuse_random,
     source_line,
     source_text,
 )
@@ -178,6 +182,8 @@ def _outputs(traced: Traced, values: dict[torch.fx.Node, Any]) -> tuple[tuple[in
     kept: list[int] = []
     notes: list[str] = []
     for position, output in enumerate(traced.outputs):
+        if isinstance(output, torch.fx.Node) and isinstance(values[output], Stack):
+            raise refuse(output, "an output is stacked in front of the batch", "return the tensors themselves")
         if isinstance(output, torch.fx.Node) and isinstance(values[output], Tensor):
             if values[output].rows:
                 raise refuse(
@@ -218,6 +224,8 @@ def _call(lowering: Lowering, node: torch.fx.Node, values: dict[torch.fx.Node, A
         return None
     args = [resolve(a) for a in arguments(node)]
     if not _activations(args):
+        if is_random(node) and name not in PASS_THROUGH:
+            raise refuse_random(node, name)
         return _constant(name, node, args, values)
     if any(tensor.refused for tensor in _tensors(args)):
         # Its shape is none that an operator here has; what reads it has the same fault, and no other that is known.
@@ -225,8 +233,12 @@ def _call(lowering: Lowering, node: torch.fx.Node, values: dict[torch.fx.Node, A
         return _opaque(lowering, node, name, values, None if known else _unsupported(node, name))
     lowering.at(module_path(node), source_line(node), source_text(node))
     try:
+        if any(isinstance(arg, Stack) for arg in args):
+            return computed_by_parts(lowering, node, name, args)
         if name in PASS_THROUGH:
             return pass_through(node, name, args)
+        if is_random(node):
+            raise refuse_random(node, name)
         rule = LOWERINGS.get(name)
         if rule is None:
             raise _unsupported(node, name)
@@ -335,6 +347,8 @@ def _tensors(items: Any) -> list[Tensor]:
     """The activations among arguments."""
     if isinstance(items, list | tuple):
         return [tensor for item in items for tensor in _tensors(item)]
+    if isinstance(items, Stack):
+        return list(items.parts)
     return [items] if isinstance(items, Tensor) else []
 
 

@@ -138,6 +138,10 @@ class Lowering:
         """The limits of a tensor that is known to hold integers only."""
         return self._integers[tensor.name]
 
+    def limit(self, tensor: Tensor, limits: Limits) -> None:
+        """Notes that a tensor holds integers between limits only."""
+        self._integers[tensor.name] = limits
+
     def _operand(self, value: Value) -> Tensor:
         if isinstance(value, Tensor):
             return value

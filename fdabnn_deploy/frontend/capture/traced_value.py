@@ -37,6 +37,18 @@ class Tensor:
     rows: int = 0
 
 
+@dataclass(frozen=True)
+class Stack:
+    """Activations [N, ...] that were stacked in front of the batch: [parts, N, ...], which no tensor of the graph is."""
+
+    parts: tuple[Tensor, ...]
+
+    @property
+    def rank(self) -> int:
+        """How many dimensions it has."""
+        return len(self.parts[0].shape) + 1
+
+
 Value = Tensor | Expression
 
 KEYWORDS_THAT_COUNT = frozenset({"correction", "keepdim", "rounding_mode", "approximate"})
@@ -99,6 +111,21 @@ def refuse(node: torch.fx.Node, what: str, remedy: str) -> ModelRefusedError:
     source = f" at {line}" if line else ""
     quoted = f" (`{text}`)" if text else ""
     return ModelRefusedError(f"{what} in module '{where}'{source}{quoted}; {remedy}")
+
+
+def is_random(node: torch.fx.Node) -> bool:
+    """Whether a call draws random numbers."""
+    tags = node.target.tags if isinstance(node.target, torch._ops.OpOverload) else ()
+    return torch.Tag.nondeterministic_seeded in tags
+
+
+def refuse_random(node: torch.fx.Node, function: str) -> ModelRefusedError:
+    """The error for a call that draws random numbers."""
+    return refuse(
+        node,
+        f"'{function}' makes random numbers, others at every call,",
+        "leave it out in eval mode (if self.training: ...), or draw them once and keep them as a buffer",
+    )
 
 
 def scalar_of(value: Value | float) -> float | None:

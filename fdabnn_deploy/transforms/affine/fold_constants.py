@@ -1,4 +1,7 @@
-"""Arithmetic with constants becomes affine: `x * c`, `x / c`, `x + c`, `x - c`, `c - x`, `-x`, by channel or by position."""
+"""Arithmetic with constants becomes affine: `x * c`, `x / c`, `x + c`, `x - c`, `c - x`, `-x`, by channel or by position.
+
+`max(x, c)` becomes `max(x, 0 x + c)`, or a clamp where c is one number.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +36,12 @@ def fold_constants(graph: Graph) -> Outcome:
             skipped.append(f"{node.name}: {replaced}")
         elif replaced is not None:
             op, x = replaced
-            editor.set(node.name, op, (x,))
+            if isinstance(node.op, Maximum) and not isinstance(op, Clamp):
+                limit = editor.fresh(f"{node.name}_limit")
+                editor.add(Node(limit, op, (x,), node.module, node.source, node.text), near=node.name)
+                editor.set(node.name, Maximum(), (x, limit))
+            else:
+                editor.set(node.name, op, (x,))
             applied += 1
     return Outcome(editor.finish() if applied else graph, applied, skipped=tuple(skipped))
 
@@ -74,17 +82,22 @@ def _affine(graph: Graph, node: Node) -> tuple[Affine | Clamp | PositionAffine, 
     return replaced if isinstance(replaced, str) else (replaced, x)
 
 
-def _by_position(op: Op, constant: Array, shape: Shape, first: bool) -> PositionAffine | str:
+def _by_position(op: Op, constant: Array, shape: Shape, first: bool) -> Clamp | PositionAffine | str:
     """The same for a constant that varies within a channel; `shape` is that of the result."""
     values = constant.reshape((1,) * (len(shape) - constant.ndim) + constant.shape)
     flat = _operator(op, values[0].astype(np.float64).reshape(-1), first)
-    if not isinstance(flat, Affine):
-        return f"{flat if isinstance(flat, str) else 'the maximum with a constant'} (that varies within a channel)"
+    if isinstance(flat, str):
+        return f"{flat} (that varies within a channel)"
+    if isinstance(flat, Clamp):
+        return flat
     return PositionAffine(flat.scale32.reshape(values.shape[1:]), flat.offset32.reshape(values.shape[1:]))
 
 
 def _operator(op: Op, vector: DoubleArray, first: bool) -> Affine | Clamp | str:
-    """The affine operator that equals an operator with a constant vector; `first` says that the constant is its first operand."""
+    """The affine operator that equals an operator with a constant vector; `first` says that the constant is its first operand.
+
+    Of a maximum with numbers that differ, it is the operand that holds them.
+    """
     ones, zeros = np.ones_like(vector), np.zeros_like(vector)
     if isinstance(op, Add):
         return Affine(ones, vector)
@@ -95,5 +108,5 @@ def _operator(op: Op, vector: DoubleArray, first: bool) -> Affine | Clamp | str:
     if isinstance(op, Div):
         return "a constant divided by a tensor is not supported" if first else Affine(1 / vector, zeros)
     if np.ptp(vector):
-        return "the maximum with a constant per channel is not supported"
+        return Affine(zeros, vector)
     return Clamp(float(np.float32(vector[0])), float("inf"))

@@ -7,7 +7,8 @@ from fdabnn_deploy.frontend.capture.lower import (
     pooling,
     reductions,
     shape,
+    stacks,
     upsampling,
 )
 
-__all__ = ["conv_norm", "dense", "pointwise", "pooling", "reductions", "shape", "upsampling"]
+__all__ = ["conv_norm", "dense", "pointwise", "pooling", "reductions", "shape", "stacks", "upsampling"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import string
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from fdabnn_deploy.frontend.capture.traced_value import Tensor, Value, refuse
 from fdabnn_deploy.frontend.lint.remedies import remedy_for
 from fdabnn_deploy.ir import ops
 from fdabnn_deploy.ir.evaluation import release
-from fdabnn_deploy.ir.expression import Expression
+from fdabnn_deploy.ir.expression import Expression, literal
 
 
 @lowers("linear")
@@ -90,31 +91,84 @@ def _pointwise_conv(node: torch.fx.Node, weight: Expression, bias: Any) -> ops.T
 
 @lowers("einsum")
 def einsum(lowering: Lowering, node: torch.fx.Node, equation: str, operands: list[Value], *_: Any) -> Tensor:
-    """A sum over one index of an activation and a constant matrix, such as `bchw,oc->bohw`: a dense layer."""
-    left, _arrow, result = equation.replace(" ", "").partition("->")
-    terms: list[str] = left.split(",")
+    """A product of an activation and a constant: a dense layer, as `bchw,oc->bohw`, or a scale, as `bchw,c->bchw`; or sums alone."""
+    terms, result = _letters(equation, [len(_shape(value)) for value in operands])
     first = next((i for i, value in enumerate(operands) if isinstance(value, Tensor)), 0)
-    if len(terms) != 2 or "." in equation or not isinstance(operands[1 - first], Expression):
+    x, own = operands[first], terms[first]
+    constant, matrix = (operands[1 - first], terms[1 - first]) if len(terms) == 2 else (None, "")
+    plain = all(len(set(term)) == len(term) for term in (*terms, result))
+    if len(terms) > 2 or not plain or isinstance(constant, Tensor) or not isinstance(x, Tensor) or not own:
         raise refuse(node, f"einsum '{equation}' is not supported", remedy_for("einsum"))
-    x, weight = operands[first], operands[1 - first]
-    own, matrix = (terms[place] for place in (first, 1 - first))
-    assert isinstance(x, Tensor)
-    assert isinstance(weight, Expression)
-    summed, made = (
-        "".join(label for label in matrix if (label in own) == shared) for shared in (True, False)
-    )
-    others = own.replace(summed, "") if summed else own
-    if (len(summed), len(made)) != (1, 1) or own[0] == summed or sorted(result) != sorted(others + made):
+    summed = [label for label in own if label not in result]
+    made = [label for label in matrix if label not in own]
+    if own[0] not in result[:1]:
+        raise refuse(node, f"einsum '{equation}' moves the batch", "keep dimension 0 for the batch")
+    if any(label not in own + "".join(made) for label in result) or any(label not in result for label in made):
         raise refuse(node, f"einsum '{equation}' is not supported", remedy_for("einsum"))
-    if matrix[0] == summed:
-        weight = _transposed(node, weight)
-    places = [own.index(label) for label in others + summed]
+    if constant is None or set(matrix) <= set(own) - set(summed):
+        labels = own
+        y = x if constant is None else _scaled(lowering, x, own, constant, matrix)
+    elif set(matrix) == {*summed, *made}:
+        y, labels = _summed(lowering, node, x, own, constant, matrix), _without(own, summed) + "".join(made)
+    else:
+        raise refuse(node, f"einsum '{equation}' is not supported", remedy_for("einsum"))
+    if constant is None and summed:
+        raise refuse(node, f"einsum '{equation}' is a sum alone", "write it as x.sum(...)")
+    places = [labels.index(label) for label in result]
+    return y if places == sorted(places) else lowering.add(ops.Permute(tuple(places[1:])), [y], "permute")
+
+
+def _letters(equation: str, ranks: list[int]) -> tuple[list[str], str]:
+    """The labels of the operands and of the result; those that `...` and a missing result stand for are spelled out."""
+    left, arrow, result = equation.replace(" ", "").partition("->")
+    free = [letter for letter in string.ascii_letters if letter not in equation]
+    hidden = [rank - len(term.replace("...", "")) for term, rank in zip(left.split(","), ranks, strict=True)]
+    most = "".join(free[: max([0, *(n for n, term in zip(hidden, left.split(","), strict=True) if "..." in term)])])
+    terms = [
+        term.replace("...", most[len(most) - n :]) for term, n in zip(left.split(","), hidden, strict=True)
+    ]
+    if not arrow:
+        joined = "".join(terms)
+        result = "..." + "".join(sorted(label for label in set(joined) - set(most) if joined.count(label) == 1))
+    return terms, result.replace("...", most)
+
+
+def _shape(value: Value) -> tuple[int, ...]:
+    return value.shape if isinstance(value, Tensor) else value.value.shape
+
+
+def _without(labels: str, removed: list[str]) -> str:
+    return "".join(label for label in labels if label not in removed)
+
+
+def _scaled(lowering: Lowering, x: Tensor, own: str, constant: Value, labels: str) -> Tensor:
+    """A tensor times a constant, each label of which is a dimension of the tensor."""
+    assert isinstance(constant, Expression)
+    ordered = [labels.index(label) for label in own if label in labels]
+    sizes = [constant.value.shape[labels.index(label)] if label in labels else 1 for label in own]
+    return lowering.add(ops.Mul(), [x, literal(constant.value.transpose(ordered).reshape(sizes))], "scaled")
+
+
+def _summed(
+    lowering: Lowering, node: torch.fx.Node, x: Tensor, own: str, constant: Value, labels: str
+) -> Tensor:
+    """A dense layer over the labels that both have; the constant's others stand behind those that are left."""
+    assert isinstance(constant, Expression)
+    shared, made = ([label for label in labels if (label in own) == found] for found in (True, False))
+    left = _without(own, shared)
+    places = [own.index(label) for label in (*left, *shared)]
     if places != list(range(len(own))):
         x = lowering.add(ops.Permute(tuple(places[1:])), [x], "permute")
+    sizes = dict(zip((*labels, *left, *shared), (*constant.value.shape, *x.shape), strict=True))
+    weight, order = constant, [labels.index(label) for label in (*made, *shared)]
+    if order != list(range(len(labels))):
+        weight = Expression("permute", (weight, order), np.ascontiguousarray(weight.value.transpose(order)))
+    wide = [math.prod(sizes[label] for label in part) for part in (made, shared)]
+    if len(labels) != 2 or not made:
+        weight = Expression("reshape", (weight, wide), weight.value.reshape(wide))
+    kept = [sizes[label] for label in left[1:]]
+    if len(shared) != 1:
+        x = lowering.add(ops.Reshape((*kept, wide[1])), [x], "reshape")
     y = _dense(lowering, node, x, weight, None)
-    arranged = [(others + made).index(label) for label in result]
-    if arranged[0] != 0:
-        raise refuse(node, f"einsum '{equation}' moves the batch", "keep dimension 0 for the batch")
-    return (
-        y if arranged == sorted(arranged) else lowering.add(ops.Permute(tuple(arranged[1:])), [y], "permute")
-    )
+    shape = (*kept, *(sizes[label] for label in made))
+    return y if len(made) == 1 else lowering.add(ops.Reshape(shape), [y], "reshape")

@@ -26,6 +26,7 @@ def numbers(*shape: int, seed: int = 0) -> Tensor:
 CONSTANT: dict[Any, Tensor] = {
     shape: numbers(*shape) for shape in ((8, 4, 3), (1, 1, 6, 1), (1, 5), (1, 6, 4), (3, 4), (4, 3), (5, 4))
 }
+CONSTANT |= {(1, 6, 1): numbers(1, 6, 1), (5, 6, 4): numbers(5, 6, 4)}
 CONSTANT |= {8: numbers(8), 5: numbers(5)}
 
 
@@ -125,6 +126,17 @@ RULES: list[tuple[str, Callable[[Tensor], Any] | nn.Module, tuple[int, ...]]] = 
     ("einsum of channels", lambda x: torch.einsum("bchw,oc->bohw", x, CONSTANT[5, 4]), IMAGE),
     ("einsum of tokens", lambda x: torch.einsum("b t i, i o -> b t o", x, CONSTANT[4, 3]), TOKENS),
     ("einsum, weight first", lambda x: torch.einsum("oc,bcl->bol", CONSTANT[3, 4], x), SEQUENCE),
+    ("einsum of a scale", lambda x: torch.einsum("bchw,c->bchw", x, CONSTANT[3, 4][0]), IMAGE),
+    ("einsum of a scale by place", lambda x: torch.einsum("btc,ct->bct", x, CONSTANT[1, 6, 4][0].T), TOKENS),
+    ("einsum to one number", lambda x: torch.einsum("btc,c->bt", x, CONSTANT[3, 4][0]), TOKENS),
+    ("einsum to heads", lambda x: torch.einsum("btc,hcd->bhtd", x, CONSTANT[8, 4, 3]), TOKENS),
+    ("einsum over two", lambda x: torch.einsum("btc,otc->bo", x, CONSTANT[5, 6, 4]), TOKENS),
+    ("einsum with dots", lambda x: torch.einsum("...i,oi", x, CONSTANT[3, 4]), TOKENS),
+    ("einsum that permutes", lambda x: torch.einsum("bchw->bwch", x), IMAGE),
+    ("count_nonzero", lambda x: torch.count_nonzero(x > 0.3, (2, 3)) * 0.5, IMAGE),
+    ("counts", lambda x: (x > 0).sum(1) / 3 + (x > 0).int().sum((1,)), IMAGE),
+    ("larger than a number per channel", lambda x: torch.max(CONSTANT[1, 6, 1], torch.min(x, CONSTANT[1, 6, 1] + 0.3)), (6, 5)),
+    ("larger than a number per place", lambda x: torch.maximum(x, CONSTANT[1, 6, 4]), TOKENS),
     ("scale by row and column", lambda x: x * CONSTANT[1, 1, 6, 1] / CONSTANT[8], IMAGE),
     ("embedding of positions", lambda x: x + CONSTANT[1, 6, 4], TOKENS),
     ("rows of tokens", Rows(), TOKENS),
@@ -158,7 +170,11 @@ def test_a_rule_computes_what_pytorch_computes(
     (lambda x: torch.einsum("bchw,bkhw->bck", x, x), IMAGE, "einsum 'bchw,bkhw->bck' is not supported"),
     (lambda x: x.view(-1, 4), TOKENS, "an output has rows of several images"),
     (lambda x: x.view(-1, 4).mean(1), TOKENS, "operator 'mean' on rows of several images"),
-    (lambda x: torch.stack([x, x]), TOKENS, "stacking in front of the batch"),
+    (lambda x: torch.stack([x, x]), TOKENS, "an output is stacked in front of the batch"),
+    (lambda x: torch.stack([x, x]).flatten(0, 1), TOKENS, "on tensors that are stacked in front of the batch"),
+    (lambda x: x + torch.rand(4), TOKENS, "'rand' makes random numbers, others at every call"),
+    (lambda x: x * torch.bernoulli(x.sigmoid()), TOKENS, "'bernoulli' makes random numbers"),
+    (lambda x: x + torch.empty_like(x).normal_(), TOKENS, "'normal_functional' makes random numbers"),
     (lambda x: torch.round(x, decimals=2), TOKENS, "rounding to decimals"),
 ])  # fmt: skip
 def test_what_a_rule_refuses(function: Callable[[Tensor], Any], shape: tuple[int, ...], reason: str) -> None:

@@ -146,10 +146,21 @@ def heaviside(lowering: Lowering, node: torch.fx.Node, x: Any, value: Any) -> Te
     return lowering.add(ops.Where(), [negative, zero, inner], "where")
 
 
+@lowers("copy")
+def copy(lowering: Lowering, node: torch.fx.Node, x: Any, value: Any, *_: Any) -> Any:
+    """`x.copy_(value)`: the value, in the shape of x."""
+    shape = tuple(int(d) for d in node.meta["val"].shape)
+    if isinstance(value, Expression):
+        return Expression("expand", (value, list(shape)), np.array(np.broadcast_to(value.value, shape)))
+    return value
+
+
 @lowers("to", "_to_copy", "type_as", "float", "bool")
-def change_type(lowering: Lowering, node: torch.fx.Node, x: Tensor, *settings: Any) -> Tensor:
+def change_type(lowering: Lowering, node: torch.fx.Node, x: Value, *settings: Any) -> Value:
     """A change of type: everything computes in float32, so truth values and integers become numbers of it."""
     dtype = node.meta["val"].dtype
+    if isinstance(x, Expression):
+        return Expression("view", (x, list(x.value.shape)), x.value.astype(np.float32))
     source = node.args[0]
     assert isinstance(source, torch.fx.Node)
     before = source.meta["val"].dtype
@@ -191,8 +202,13 @@ def binary(lowering: Lowering, node: torch.fx.Node, a: Any, b: Any, *settings: A
 @lowers("minimum")
 def minimum(lowering: Lowering, node: torch.fx.Node, a: Any, b: Any) -> Tensor:
     """The smaller value of each pair: the larger one of the negated ones, negated."""
-    negated = [lowering.add(ops.Unary("neg"), [as_value(x)], "neg") for x in (a, b)]
+    negated = [negative(lowering, as_value(x)) for x in (a, b)]
     return lowering.add(ops.Unary("neg"), [lowering.add(ops.Maximum(), negated, "maximum")], "minimum")
+
+
+def negative(lowering: Lowering, x: Value) -> Value:
+    """`-x`."""
+    return literal(-x.value) if isinstance(x, Expression) else lowering.add(ops.Unary("neg"), [x], "neg")
 
 
 @lowers("rsub")

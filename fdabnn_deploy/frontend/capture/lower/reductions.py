@@ -6,12 +6,14 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 
+from fdabnn_deploy.frontend.capture.lower.pointwise import negative
 from fdabnn_deploy.frontend.capture.lowering import Lowering, as_value, lowers, times
 from fdabnn_deploy.frontend.capture.traced_value import Tensor, function_name, refuse
 from fdabnn_deploy.ir import ops
-from fdabnn_deploy.ir.expression import Expression
+from fdabnn_deploy.ir.expression import Expression, literal
 
 
 @lowers("mean")
@@ -35,11 +37,34 @@ def total(
 ) -> Tensor:
     """Sum over dimensions of each image: the mean times the number of values, and the sum itself of stacked tensors."""
     axes = _axes(node, x, dims)
+    x = _as_numbers(lowering, node, x)
     stacked = _stacked(lowering, x, axes, keepdim)
     if stacked is not None:
         return stacked
     count = math.prod(x.shape[axis] for axis in axes)
-    return times(lowering, mean(lowering, node, x, dims, keepdim), count)
+    summed = times(lowering, mean(lowering, node, x, dims, keepdim), count)
+    limits = lowering.integers(x)
+    if limits is None or node.meta["val"].dtype.is_floating_point:
+        return summed
+    # A mean of integers is rounded, and times their number it is an integer again.
+    counted = lowering.add(ops.RoundToGrid(0), [summed], "counted")
+    lowering.limit(counted, (limits[0] * count, limits[1] * count))
+    return counted
+
+
+@lowers("count_nonzero")
+def count_nonzero(lowering: Lowering, node: torch.fx.Node, x: Tensor, dims: Any = None) -> Tensor:
+    """How many values along dimensions are not 0."""
+    other = lowering.add(ops.Compare("ne"), [x, literal(np.zeros((), np.float32))], "ne")
+    return total(lowering, node, lowering.add(ops.ToFloat(), [other], "float"), dims)
+
+
+def _as_numbers(lowering: Lowering, node: torch.fx.Node, x: Tensor) -> Tensor:
+    """A tensor of truth values as 0 and 1."""
+    source = node.args[0]
+    assert isinstance(source, torch.fx.Node)
+    masked = source.meta["val"].dtype == torch.bool and function_name(node.target) == "sum"
+    return lowering.add(ops.ToFloat(), [x], "float") if masked else x
 
 
 @lowers("amax", "max")
@@ -62,12 +87,8 @@ def smallest(
     lowering: Lowering, node: torch.fx.Node, x: Tensor, dims: Any = None, keepdim: bool = False
 ) -> Any:
     """The same of smallest values: the largest of the negated ones, negated."""
-    other = (
-        lowering.add(ops.Unary("neg"), [as_value(dims)], "neg")
-        if isinstance(dims, Tensor | Expression)
-        else dims
-    )
-    found = largest(lowering, node, lowering.add(ops.Unary("neg"), [x], "neg"), other, keepdim)
+    other = negative(lowering, dims) if isinstance(dims, Tensor | Expression) else dims
+    found = largest(lowering, node, negative(lowering, as_value(x)), other, keepdim)
     negated = lowering.add(ops.Unary("neg"), [found[0] if isinstance(found, list) else found], "neg")
     return [negated] if isinstance(found, list) else negated
 

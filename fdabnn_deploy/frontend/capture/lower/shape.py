@@ -10,7 +10,7 @@ import torch
 
 from fdabnn_deploy.frontend.capture.lower.conv_norm import as_image, as_sequence
 from fdabnn_deploy.frontend.capture.lowering import Lowering, lowers
-from fdabnn_deploy.frontend.capture.traced_value import CAPTURE_BATCH, Tensor, Value, refuse, scalar_of
+from fdabnn_deploy.frontend.capture.traced_value import CAPTURE_BATCH, Stack, Tensor, Value, refuse, scalar_of
 from fdabnn_deploy.ir.expression import Expression
 from fdabnn_deploy.ir.ops import Concat, Pad, Permute, Reshape, Slice
 
@@ -228,7 +228,7 @@ def unbind(lowering: Lowering, node: torch.fx.Node, x: Tensor, dim: int = 0) -> 
 
 
 @lowers("stack")
-def stack(lowering: Lowering, node: torch.fx.Node, parts: list[Value], dim: int = 0) -> Tensor:
+def stack(lowering: Lowering, node: torch.fx.Node, parts: list[Value], dim: int = 0) -> Tensor | Stack:
     """Tensors of one shape along a new dimension."""
     tensors = [part for part in parts if isinstance(part, Tensor)]
     rank = len(tensors[0].shape) + 1
@@ -236,7 +236,7 @@ def stack(lowering: Lowering, node: torch.fx.Node, parts: list[Value], dim: int 
     if len(tensors) < len(parts):
         raise refuse(node, "stacking with a constant is not supported", "add the constant instead")
     if dim == 0:
-        raise refuse(node, "stacking in front of the batch is not supported", "stack along another dimension")
+        return Stack(tuple(tensors))
     rows = [lowering.add(Reshape((1, *part.shape[1:])), [part], "reshape") for part in tensors]
     joined = lowering.add(Concat(), rows, "concat") if len(rows) > 1 else rows[0]
     if dim > 1:
@@ -281,6 +281,12 @@ def flip(lowering: Lowering, node: torch.fx.Node, x: Tensor, dims: list[int]) ->
             )
         x = _rearranged(lowering, node, x, dim, [(index, index + 1) for index in reversed(range(size))])
     return x
+
+
+@lowers("fliplr")
+def fliplr(lowering: Lowering, node: torch.fx.Node, x: Tensor) -> Tensor:
+    """The order of the channels, whatever PyTorch calls them."""
+    return flip(lowering, node, x, [1])
 
 
 @lowers("roll")
