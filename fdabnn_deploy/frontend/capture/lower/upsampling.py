@@ -129,22 +129,56 @@ def conv_transpose2d(
     groups: int = 1,
     dilation: Any = 1,
 ) -> Tensor:
-    """A transposed convolution of stride s: a convolution to s^2 times as many channels, which become blocks of pixels.
+    """A transposed convolution of strides s and t: a convolution to `s t` times as many channels, which become blocks of pixels.
 
-    The result at `s q + r` reads the inputs `q + a - m` with the taps `s m + b`, where `r + padding = s a + b`.
+    Along an axis the result at `s q + r` reads the inputs `q + a - m` with the taps `s m + b`, where `r + padding = s a + b`.
     """
+    size = tuple(int(d) for d in node.meta["val"].shape[2:])
     expression = constant_of(node, weight, "convolution weight")
-    steps, pads, kernel = pair(stride), pair(padding), expression.value.shape[2:]
-    if steps[0] != steps[1] or groups != 1 or pair(dilation) != (1, 1):
-        raise refuse(
-            node,
-            "a transposed convolution with groups, dilation or two strides is not supported",
-            "use one stride, and a convolution in front for groups or dilation",
-        )
-    s = steps[0]
-    first, last, taps = _phases(kernel, s, pads)
-    size = [int(d) for d in node.meta["val"].shape[2:]]
-    blocks = [-(-d // s) for d in size]
+    return _transposed(
+        lowering, node, x, expression, bias, pair(stride), pair(padding), size, groups, pair(dilation)
+    )
+
+
+@lowers("conv_transpose1d")
+def conv_transpose1d(
+    lowering: Lowering,
+    node: torch.fx.Node,
+    x: Tensor,
+    weight: Value,
+    bias: Any = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    output_padding: Any = 0,
+    groups: int = 1,
+    dilation: Any = 1,
+) -> Tensor:
+    """The same of a sequence, an image of one row."""
+    expression = constant_of(node, weight, "convolution weight")
+    shape = (*expression.value.shape[:2], 1, expression.value.shape[2])
+    row = Expression("reshape", (expression, list(shape)), expression.value.reshape(shape))
+    size = (1, int(node.meta["val"].shape[2]))
+    steps, pads, spread = (1, pair(stride)[-1]), (0, pair(padding)[-1]), (1, pair(dilation)[-1])
+    image = as_image(lowering, x)
+    return as_sequence(
+        lowering, _transposed(lowering, node, image, row, bias, steps, pads, size, groups, spread)
+    )
+
+
+def _transposed(
+    lowering: Lowering,
+    node: torch.fx.Node,
+    x: Tensor,
+    weight: Expression,
+    bias: Any,
+    steps: tuple[int, int],
+    pads: tuple[int, int],
+    size: tuple[int, ...],
+    groups: int,
+    dilation: tuple[int, int],
+) -> Tensor:
+    first, last, taps = _phases(weight.value.shape[2:], steps, pads, dilation)
+    blocks = [-(-size[a] // steps[a]) for a in (0, 1)]
     around = tuple((-first[a], blocks[a] - 1 + last[a] - (x.shape[2 + a] - 1)) for a in (0, 1))
     for axis, (before, behind) in enumerate(around):
         x = cut(lowering, node, x, 2 + axis, max(-before, 0), x.shape[2 + axis] - max(-behind, 0))
@@ -152,29 +186,47 @@ def conv_transpose2d(
     if any(map(any, padded)):
         x = lowering.add(ops.Pad(((0, 0), *padded)), [x], "pad")
     vector = bias_of(node, bias)
-    repeated = None if vector is None else np.repeat(vector, s * s)
-    phases = release(_phase_weights(expression, s, taps))
-    y = lowering.add(ops.TrainedConv2d(phases, repeated, (1, 1), (0, 0), (1, 1), 1), [x], "conv")
-    y = lowering.add(ops.DepthToSpace(s), [y], "pixel_shuffle") if s > 1 else y
+    repeated = None if vector is None else np.repeat(vector, math.prod(steps))
+    phases = release(_phase_weights(weight, steps, groups, taps))
+    y = lowering.add(ops.TrainedConv2d(phases, repeated, (1, 1), (0, 0), (1, 1), groups), [x], "conv")
+    y = _as_blocks(lowering, y, steps)
     for axis in (0, 1):
         y = cut(lowering, node, y, 2 + axis, 0, size[axis])
     return y
+
+
+def _as_blocks(lowering: Lowering, x: Tensor, steps: tuple[int, int]) -> Tensor:
+    """Channels [O, s, t] as blocks of s x t pixels."""
+    s, t = steps
+    if s == t:
+        return lowering.add(ops.DepthToSpace(s), [x], "pixel_shuffle") if s > 1 else x
+    channels, height, width = x.shape[1] // (s * t), *x.shape[2:]
+    # [O, s, t, H, W] -> [O, H, s, W, t], without the dimensions that are 1.
+    sizes, order = (channels, s, t, height, width), (0, 3, 1, 4, 2)
+    wide = [place for place in range(5) if sizes[place] > 1 or place == 0]
+    moved = [wide.index(place) + 1 for place in order if place in wide]
+    x = lowering.add(ops.Reshape(tuple(sizes[place] for place in wide)), [x], "reshape")
+    if moved != sorted(moved):
+        x = lowering.add(ops.Permute(tuple(moved)), [x], "permute")
+    return lowering.add(ops.Reshape((channels, height * s, width * t)), [x], "reshape")
 
 
 _Taps = np.ndarray[Any, np.dtype[np.int64]]
 
 
 def _phases(
-    kernel: tuple[int, ...], stride: int, padding: tuple[int, int]
+    kernel: tuple[int, ...], strides: tuple[int, int], padding: tuple[int, int], dilation: tuple[int, int]
 ) -> tuple[list[int], list[int], list[_Taps]]:
     """Per axis: the first and last input, relative to q, and for each phase r and input the tap, -1 where there is none."""
     first, last, taps = [], [], []
     for axis in (0, 1):
+        stride = strides[axis]
+        # The tap k lies at `dilation k`, which is r + padding less a multiple of the stride.
         read = {
-            (r, (r + padding[axis]) // stride - m): stride * m + (r + padding[axis]) % stride
+            (r, (r + padding[axis] - dilation[axis] * tap) // stride): tap
             for r in range(stride)
-            for m in range(-(-kernel[axis] // stride))
-            if stride * m + (r + padding[axis]) % stride < kernel[axis]
+            for tap in range(kernel[axis])
+            if (r + padding[axis] - dilation[axis] * tap) % stride == 0
         }
         places = [place for _, place in read]
         first.append(min(places))
@@ -186,13 +238,14 @@ def _phases(
     return first, last, taps
 
 
-def _phase_weights(weight: Expression, stride: int, taps: list[_Taps]) -> Expression:
-    """The weight [C, O, kh, kw] as one of a convolution, [O s^2, C, rows, columns]."""
+def _phase_weights(weight: Expression, steps: tuple[int, int], groups: int, taps: list[_Taps]) -> Expression:
+    """The weight [C, O / groups, kh, kw] as one of a convolution, [O s t, C / groups, rows, columns]."""
     channels, out, _, width = weight.value.shape
     rows, columns = taps[0][:, None, :, None], taps[1][None, :, None, :]
     # A tap that is not there is the zero behind all others.
     index = np.where((rows < 0) | (columns < 0), math.prod(weight.value.shape[2:]), rows * width + columns)
-    flat = weight.value.reshape(channels, out, -1)
-    taken = np.pad(flat, ((0, 0), (0, 0), (0, 1)))[:, :, index].transpose(1, 2, 3, 0, 4, 5)
-    value = np.ascontiguousarray(taken).reshape(out * stride * stride, channels, *index.shape[2:])
+    flat = weight.value.reshape(groups, channels // groups, out, -1)
+    # [groups, C / groups, O / groups, s, t, rows, columns]
+    taken = np.pad(flat, ((0, 0), (0, 0), (0, 0), (0, 1)))[..., index].transpose(0, 2, 3, 4, 1, 5, 6)
+    value = np.ascontiguousarray(taken).reshape(-1, channels // groups, *index.shape[2:])
     return Expression("taps_by_phase", (weight,), value)
