@@ -51,7 +51,9 @@ def shaped_by_values(name: str, args: tuple[Any, ...]) -> bool:
         return len(args) == 1
     if name == "__getitem__":
         picked = args[1] if isinstance(args[1], tuple) else (args[1],)
-        return any(isinstance(item, torch.Tensor) and item.dtype in (torch.bool, torch.uint8) for item in picked)
+        return any(
+            isinstance(item, torch.Tensor) and item.dtype in (torch.bool, torch.uint8) for item in picked
+        )
     return name in _SHAPED
 
 
@@ -157,7 +159,7 @@ def _stored(module: torch.nn.Module) -> dict[str, torch.Tensor]:
 def _unlike(
     module: torch.nn.Module, run: torch.nn.Module, registered: tuple[str, ...], example: torch.Tensor
 ) -> tuple[str, ...]:
-    """What a copy that is run on another input registers with other values."""
+    """Of what is registered, the values that differ in a copy that is run on another input."""
     another = copy_module(module, "the model")
     with torch.no_grad():
         for _ in range(2):
@@ -261,7 +263,9 @@ class _Watch(TorchFunctionMode):
         self.reads: list[Read] = []
         self._arrays: list[tuple[int, Any]] = []
         self.stored = frozenset(_stored(module))
-        self._stored = {tensor.data_ptr(): name for name, tensor in kept_tensors(module).items() if tensor.numel()}
+        self._stored = {
+            tensor.data_ptr(): name for name, tensor in kept_tensors(module).items() if tensor.numel()
+        }
         self._origins = WeakTensorKeyDictionary()
         self._origins[example] = frozenset({INPUT})
 

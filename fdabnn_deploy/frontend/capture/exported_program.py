@@ -32,37 +32,12 @@ from fdabnn_deploy.frontend.capture.traced_value import (
     source_line,
     source_text,
 )
+from fdabnn_deploy.frontend.capture.trained_layers import TrainedLayer, trained_layers
 from fdabnn_deploy.frontend.lint.remedies import remedy_for
 from fdabnn_deploy.ir import ops
 from fdabnn_deploy.ir.expression import Expression, literal
 from fdabnn_deploy.ir.graph import Graph
 from fdabnn_deploy.system.memory import check_memory
-
-
-@dataclass(frozen=True)
-class TrainedLayer:
-    """A convolution or dense layer of the captured module.
-
-    Attributes:
-        node: its name in the captured graph.
-        module: the path of its module.
-        kind: `conv2d` or `linear`.
-        weight_shape: of its weight.
-        signed_input: whether a sign takes part in making its input.
-        signed_weight: whether a sign takes part in making its weight.
-    """
-
-    node: str
-    module: str
-    kind: str
-    weight_shape: tuple[int, ...]
-    signed_input: bool
-    signed_weight: bool
-
-    @property
-    def expected_binary(self) -> bool:
-        """Whether the module means this layer to be 1-bit: both sides pass a sign."""
-        return self.signed_input and self.signed_weight
 
 
 @dataclass(frozen=True)
@@ -158,7 +133,7 @@ def capture(
         # Rows lie in another order in the program.
         if isinstance(value, Tensor) and not value.rows:
             calls.setdefault(value.name, node.name)
-    return Captured(graph, _layers(graph), program, kept, notes, calls)
+    return Captured(graph, trained_layers(graph), program, kept, notes, calls)
 
 
 def _live(traced: Traced) -> set[torch.fx.Node]:
@@ -183,7 +158,9 @@ def _outputs(traced: Traced, values: dict[torch.fx.Node, Any]) -> tuple[tuple[in
     notes: list[str] = []
     for position, output in enumerate(traced.outputs):
         if isinstance(output, torch.fx.Node) and isinstance(values[output], Stack):
-            raise refuse(output, "an output is stacked in front of the batch", "return the tensors themselves")
+            raise refuse(
+                output, "an output is stacked in front of the batch", "return the tensors themselves"
+            )
         if isinstance(output, torch.fx.Node) and isinstance(values[output], Tensor):
             if values[output].rows:
                 raise refuse(
@@ -233,27 +210,37 @@ def _call(lowering: Lowering, node: torch.fx.Node, values: dict[torch.fx.Node, A
         return _opaque(lowering, node, name, values, None if known else _unsupported(node, name))
     lowering.at(module_path(node), source_line(node), source_text(node))
     try:
-        if any(isinstance(arg, Stack) for arg in args):
-            return computed_by_parts(lowering, node, name, args)
-        if name in PASS_THROUGH:
-            return pass_through(node, name, args)
-        if is_random(node):
-            raise refuse_random(node, name)
-        rule = LOWERINGS.get(name)
-        if rule is None:
-            raise _unsupported(node, name)
-        if name not in ROWWISE and any(tensor.rows for tensor in _tensors(args)):
-            raise refuse(
-                node,
-                f"operator '{name}' on rows of several images, as view(-1, C) makes,",
-                "reshape them to (x.shape[0], ...) first, each image by itself",
-            )
-        return _checked(lowering, node, rule(lowering, node, *args))
+        return _lowered(lowering, node, name, args)
     except ops.GraphError as error:
         refusal = refuse(node, f"operator '{name}': {error}", "this use of it is not supported")
     except ModelRefusedError as error:
         refusal = error
     return _opaque(lowering, node, name, values, refusal)
+
+
+def _lowered(lowering: Lowering, node: torch.fx.Node, name: str, args: list[Any]) -> Any:
+    """A call on activations as the nodes that its rule makes of it.
+
+    Raises:
+        ModelRefusedError: there is no rule, or not for this use.
+        GraphError: so does an operator of the graph.
+    """
+    if any(isinstance(arg, Stack) for arg in args):
+        return computed_by_parts(lowering, node, name, args)
+    if name in PASS_THROUGH:
+        return pass_through(node, name, args)
+    if is_random(node):
+        raise refuse_random(node, name)
+    rule = LOWERINGS.get(name)
+    if rule is None:
+        raise _unsupported(node, name)
+    if name not in ROWWISE and any(tensor.rows for tensor in _tensors(args)):
+        raise refuse(
+            node,
+            f"operator '{name}' on rows of several images, as view(-1, C) makes,",
+            "reshape them to (x.shape[0], ...) first, each image by itself",
+        )
+    return _checked(lowering, node, rule(lowering, node, *args))
 
 
 def _unsupported(node: torch.fx.Node, name: str) -> ModelRefusedError:
@@ -401,47 +388,3 @@ def _constant(name: str, node: torch.fx.Node, args: list[Any], values: dict[torc
     if name in PASS_THROUGH and isinstance(args[0], Expression) and args[0].value.shape == value.shape:
         return args[0]
     return Expression(name, tuple(args), value)
-
-
-_SIGN_CARRIERS = (
-    ops.Mover,
-    ops.Pad,
-    ops.Concat,
-    ops.MaxPool2d,
-    ops.Add,
-    ops.Sub,
-    ops.Mul,
-    ops.Div,
-    ops.Where,
-    ops.ToFloat,
-    ops.Compare,
-    ops.Logical,
-    ops.LogicalNot,
-    ops.Clamp,
-)
-
-
-def _layers(graph: Graph) -> tuple[TrainedLayer, ...]:
-    """Every conv and dense layer, with where signs take part. `Unary` carries a sign only as negation."""
-    signed: dict[str, bool] = {}
-    layers: list[TrainedLayer] = []
-    for node in graph:
-        op = node.op
-        if isinstance(op, ops.TorchSign | ops.Compare):
-            signed[node.name] = True
-        elif isinstance(op, _SIGN_CARRIERS) or (isinstance(op, ops.Unary) and op.function == "neg"):
-            signed[node.name] = any(signed[name] for name in node.inputs)
-        else:
-            signed[node.name] = False
-        if isinstance(op, ops.TrainedConv2d | ops.TrainedLinear):
-            layers.append(
-                TrainedLayer(
-                    node=node.name,
-                    module=node.module,
-                    kind="conv2d" if isinstance(op, ops.TrainedConv2d) else "linear",
-                    weight_shape=op.weight.value.shape,
-                    signed_input=signed[node.inputs[0]],
-                    signed_weight=op.weight.binarised,
-                )
-            )
-    return tuple(layers)

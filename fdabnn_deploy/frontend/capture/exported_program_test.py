@@ -131,7 +131,7 @@ class Branches(nn.Module):
         (MixesImages(), "operator 'mean' over dimensions"),
         (Branches(), "cannot be traced"),
         (nn.Sequential(nn.BatchNorm2d(3, track_running_stats=False)), "statistics of the batch"),
-        (nn.Sequential(nn.ConvTranspose2d(3, 3, 2, groups=3)), "not supported"),
+        (nn.Sequential(nn.ConvTranspose2d(3, 3, 2), nn.Mish()), "not supported"),
         (nn.Sequential(nn.Conv2d(3, 3, 3, padding=1, padding_mode="reflect")), "padding mode 'reflect'"),
         (nn.Sequential(nn.AdaptiveAvgPool2d(3)), "uneven windows"),
     ],

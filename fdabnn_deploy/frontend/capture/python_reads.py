@@ -35,7 +35,7 @@ TEXTS = frozenset({"__format__", "__repr__"})
 _MOST_BRANCHES = 4
 _MOST_NUMBERS = 8
 _OTHER_NUMBERS = (0.37, -1.0, 7.0, -300.0, 1e6, -1e9 - 7)
-"""What is added to numbers: of both signs, and from small to large."""
+"""Added to numbers: of both signs, and from small to large."""
 
 _OTHER_COUNTS = (1, 7, 10**6, 10**9 + 7)
 
@@ -117,7 +117,7 @@ class _Trial:
         return self._outcome(dict.fromkeys(chosen, _negated))
 
     def _outcome(self, changes: Mapping[int, Callable[[Any], Any]]) -> str:
-        """What becomes of the trace: "same", "error" for one that the user's own code raises, or "another"."""
+        """How another trace ends: "same", "error" for one that the user's own code raises, or "another"."""
         reads = [
             replace(read, value=changes[position](read.value)) if position in changes else read
             for position, read in enumerate(self._reads)
@@ -142,7 +142,7 @@ class _Trial:
 
 
 def guessed(function: str, tensor: torch.Tensor, number: float) -> Any:
-    """What a function that takes values of a tensor into Python returns, with this number for every value."""
+    """The result of a function that takes values of a tensor into Python, with this number for every value."""
     if function in TRUTHS:
         return number > 0
     plain: Any = number if tensor.dtype.is_floating_point else int(number)

@@ -76,7 +76,7 @@ def python_values(
         return mode.current(returned)
 
     # Not forward(): the hooks of the module itself are the user's code, too.
-    module._call_impl = followed
+    module._call_impl = followed  # type: ignore[method-assign]
     try:
         yield
     finally:

@@ -4,7 +4,7 @@ import threading
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytest
 import torch
@@ -64,7 +64,7 @@ def test_a_module_that_forbids_to_be_copied_is_copied_by_its_parts() -> None:
     class Container(nn.Module):
         """Asks its layer for what it does not have, `__deepcopy__` included, and has to be made with one."""
 
-        def __new__(cls, layer: nn.Module) -> Container:
+        def __new__(cls, layer: nn.Module) -> Self:
             return super().__new__(cls)
 
         def __init__(self, layer: nn.Module) -> None:

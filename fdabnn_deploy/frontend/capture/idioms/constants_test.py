@@ -40,7 +40,11 @@ class ReActBlock(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.first = nn.Conv2d(3, 8, 3, 2, 1)
-        self.move, self.conv, self.norm = LearnableBias(8), nn.Conv2d(8, 8, 3, 1, 1, bias=False), nn.BatchNorm2d(8)
+        self.move, self.conv, self.norm = (
+            LearnableBias(8),
+            nn.Conv2d(8, 8, 3, 1, 1, bias=False),
+            nn.BatchNorm2d(8),
+        )
         self.move1, self.act, self.move2 = LearnableBias(8), nn.PReLU(8), LearnableBias(8)
 
     def forward(self, x: Tensor) -> Any:
@@ -53,7 +57,9 @@ class ReActBlock(nn.Module):
 @IDIOMS("expand_as", Sequences)
 def of_a_sequence(net: Any, x: Tensor) -> Any:
     y = net.norm(net.first(x))
-    return F.conv1d(sign(y - net.shift.expand_as(y)), sign(net.conv.weight)) * net.scale.expand_as(y[:, :, 1:-1])
+    return F.conv1d(sign(y - net.shift.expand_as(y)), sign(net.conv.weight)) * net.scale.expand_as(
+        y[:, :, 1:-1]
+    )
 
 
 @IDIOMS("expand_as", Images)

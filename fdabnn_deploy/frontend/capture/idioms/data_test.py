@@ -82,7 +82,9 @@ class BinaryNet(nn.Module):
             BinarizeConv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8), nn.Hardtanh(inplace=True), BinarizeConv2d(8, 8, 3), nn.MaxPool2d(2),
             nn.BatchNorm2d(8), nn.Hardtanh(inplace=True),
         )  # fmt: skip
-        self.classifier = nn.Sequential(BinarizeLinear(72, 16), nn.BatchNorm1d(16), BinarizeLinear(16, 5), nn.LogSoftmax(1))
+        self.classifier = nn.Sequential(
+            BinarizeLinear(72, 16), nn.BatchNorm1d(16), BinarizeLinear(16, 5), nn.LogSoftmax(1)
+        )
 
     def forward(self, x: Tensor) -> Any:
         return self.classifier(self.features(x).view(-1, 72))
@@ -106,7 +108,11 @@ class InAHook(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.first, self.conv, self.head = nn.Conv2d(3, 8, 3), nn.Conv2d(8, 8, 3, bias=False), nn.Linear(128, 5)
+        self.first, self.conv, self.head = (
+            nn.Conv2d(3, 8, 3),
+            nn.Conv2d(8, 8, 3, bias=False),
+            nn.Linear(128, 5),
+        )
         self.register_forward_pre_hook(binarise_layers)
 
     def forward(self, x: Tensor) -> Any:
@@ -186,11 +192,11 @@ class MeanCentred(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.first, self.layers = nn.Conv1d(4, 8, 1), nn.ModuleList([nn.Conv1d(8, 8, 3), nn.Conv1d(8, 8, 3)])
-        self.saved = [layer.weight.data.clone() for layer in self.layers]
+        self.saved = [parameter.data.clone() for parameter in self.layers.parameters() if parameter.dim() > 1]
 
     def binarise(self) -> None:
         for index, layer in enumerate(self.layers):
-            weight = layer.weight
+            weight: Any = layer.weight
             self.saved[index].copy_(weight.data)
             weight.data = weight.data.add(weight.data.mean(1, keepdim=True).mul(-1).expand_as(weight.data))
             weight.data.clamp_(-1.0, 1.0)
@@ -198,20 +204,21 @@ class MeanCentred(nn.Module):
             weight.data = weight.data.sign().mul(scale.expand(weight.data.size()))
 
     def restore(self) -> None:
+        layer: Any
         for index, layer in enumerate(self.layers):
             layer.weight.data.copy_(self.saved[index])
 
     def forward(self, x: Tensor) -> Any:
         self.binarise()
         x = self.first(x)
-        for layer in self.layers:
-            x = layer(x.sign())
+        for index in range(len(self.layers)):
+            x = self.layers[index](x.sign())
         self.restore()
         return x
 
 
 @IDIOMS("bias.org =", Images)
-def kept_beside_the_bias(net: Any, x: Tensor) -> Any:
+def kept_with_the_bias(net: Any, x: Tensor) -> Any:
     net.conv.bias.org = net.conv.bias.data.clone()
     net.conv.bias.data = net.conv.bias.org * 2
     return net.norm(net.conv(sign(net.first(x))))

@@ -29,7 +29,9 @@ def clamps(net: Any, x: Tensor) -> Any:
     y = net.first(x)
     y = torch.clamp(y, -1, 1) + (torch.sign(y) - torch.clamp(y, -1, 1)).detach()
     weight = net.conv.weight
-    weight = torch.sign(weight).detach() - torch.clamp(weight, -1.0, 1.0).detach() + torch.clamp(weight, -1.0, 1.0)
+    weight = (
+        torch.sign(weight).detach() - torch.clamp(weight, -1.0, 1.0).detach() + torch.clamp(weight, -1.0, 1.0)
+    )
     return F.conv2d(y, weight)
 
 
@@ -70,11 +72,18 @@ class ErrorDecay(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.first, self.weight, self.k, self.t = nn.Conv1d(4, 8, 1), trained(8, 8, 3), torch.tensor([1.5]).float(), torch.tensor([3.0])
+        self.first, self.weight, self.k, self.t = (
+            nn.Conv1d(4, 8, 1),
+            trained(8, 8, 3),
+            torch.tensor([1.5]).float(),
+            torch.tensor([3.0]),
+        )
 
     def forward(self, x: Tensor) -> Any:
         y = self.first(x)
-        weight = (self.weight - self.weight.mean((1, 2), keepdim=True)) / self.weight.std((1, 2), keepdim=True)
+        weight = (self.weight - self.weight.mean((1, 2), keepdim=True)) / self.weight.std(
+            (1, 2), keepdim=True
+        )
         scale = 2.0 ** torch.round(torch.log2(weight.abs().mean((1, 2), keepdim=True))).detach()
         soft = self.k * torch.tanh(self.t * y)
         return F.conv1d(soft + (torch.sign(y) - soft).detach(), torch.sign(weight) * scale)
@@ -84,7 +93,10 @@ class ErrorDecay(nn.Module):
 def of_both_sides(net: Any, x: Tensor) -> Any:
     y, weight = net.first(x), net.conv.weight
     surrogate = F.hardtanh(y, -1.3, 1.3)
-    return F.conv2d(surrogate + (sign(y) - surrogate).detach(), (sign(weight) - F.hardtanh(weight)).detach() + F.hardtanh(weight))
+    return F.conv2d(
+        surrogate + (sign(y) - surrogate).detach(),
+        (sign(weight) - F.hardtanh(weight)).detach() + F.hardtanh(weight),
+    )
 
 
 @IDIOMS("hardtanh behind detach")
@@ -93,7 +105,12 @@ class AsModules(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.first, self.dense, self.clip, self.htanh = nn.Linear(12, 8), nn.Linear(8, 8), nn.Hardtanh(), nn.Hardtanh(inplace=True)
+        self.first, self.dense, self.clip, self.htanh = (
+            nn.Linear(12, 8),
+            nn.Linear(8, 8),
+            nn.Hardtanh(),
+            nn.Hardtanh(inplace=True),
+        )
 
     def forward(self, x: Tensor) -> Any:
         y = self.clip(self.first(x))
@@ -164,7 +181,9 @@ def weighted(net: Any, x: Tensor) -> Any:
 
 @IDIOMS("einsum with a weight", Images)
 def pointwise(net: Any, x: Tensor) -> Any:
-    return torch.einsum("nchw,oc->nohw", sign(net.first(x)), sign(net.head.weight)) + net.vector[:5].view(1, 5, 1, 1)
+    return torch.einsum("nchw,oc->nohw", sign(net.first(x)), sign(net.head.weight)) + net.vector[:5].view(
+        1, 5, 1, 1
+    )
 
 
 @IDIOMS("einsum with a weight", Tokens)
@@ -224,12 +243,20 @@ class Shuffled(nn.Sequential):
     shape = (3, 8, 8)
 
     def __init__(self) -> None:
-        super().__init__(nn.Conv2d(3, 8, 3), nn.ChannelShuffle(2), SignConv(8, 8, 3, groups=2, bias=False), nn.ChannelShuffle(4), nn.BatchNorm2d(8))
+        super().__init__(
+            nn.Conv2d(3, 8, 3),
+            nn.ChannelShuffle(2),
+            SignConv(8, 8, 3, groups=2, bias=False),
+            nn.ChannelShuffle(4),
+            nn.BatchNorm2d(8),
+        )
 
 
 class SignConv(nn.Conv2d):
     def forward(self, x: Tensor) -> Tensor:
-        return F.conv2d(sign(x), sign(self.weight), self.bias, self.stride, self.padding, self.dilation, self.groups)
+        return F.conv2d(
+            sign(x), sign(self.weight), self.bias, self.stride, self.padding, self.dilation, self.groups
+        )
 
 
 @IDIOMS("channel shuffle", Images)
@@ -258,7 +285,9 @@ class AsALayer(nn.Sequential):
     shape = (12,)
 
     def __init__(self) -> None:
-        super().__init__(nn.Linear(12, 8), nn.BatchNorm1d(8), SignLinear(8, 8), nn.Linear(8, 5), nn.Softmax(dim=-1))
+        super().__init__(
+            nn.Linear(12, 8), nn.BatchNorm1d(8), SignLinear(8, 8), nn.Linear(8, 5), nn.Softmax(dim=-1)
+        )
 
 
 class SignLinear(nn.Linear):
@@ -296,7 +325,13 @@ class TwoHeads(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.first, self.weight, self.one, self.two, self.end = nn.Conv1d(4, 8, 3), trained(8, 8, 1), nn.Linear(8, 3), nn.Linear(8, 2), nn.LogSoftmax(1)
+        self.first, self.weight, self.one, self.two, self.end = (
+            nn.Conv1d(4, 8, 3),
+            trained(8, 8, 1),
+            nn.Linear(8, 3),
+            nn.Linear(8, 2),
+            nn.LogSoftmax(1),
+        )
 
     def forward(self, x: Tensor) -> Any:
         y = F.conv1d(sign(self.first(x)), sign(self.weight)).mean(2)

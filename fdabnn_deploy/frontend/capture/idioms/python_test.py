@@ -1,11 +1,11 @@
-"""What is not a calculation: branches, counters, tensors kept and attached, NumPy, and modules that cannot be copied."""
+"""Code around the calculation: branches, counters, tensors kept and attached, NumPy, and modules that cannot be copied."""
 
 from __future__ import annotations
 
 import threading
 from collections import deque
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -32,15 +32,15 @@ class Annealed(nn.Conv2d):
     """BNext's weights: smooth above a temperature, signs below."""
 
     shape = (3, 8, 8)
+    temperature: Tensor
 
     def __init__(self) -> None:
         super().__init__(3, 8, 3)
         self.register_buffer("temperature", torch.tensor([1e-9]))
 
     def forward(self, x: Tensor) -> Any:
-        if self.temperature < 1e-7:
-            weight = self.weight.sign()
-        else:
+        weight = self.weight.sign()
+        if self.temperature >= 1e-7:
             weight = torch.clamp(self.weight / self.temperature.clamp(min=1e-8), -1, 1)
         return F.conv2d(sign(x), weight * self.weight.abs().mean((1, 2, 3), keepdim=True), self.bias)
 
@@ -58,6 +58,8 @@ class Initialised(nn.Module):
     """LSQ-like: a flag in a buffer says whether the step was found already."""
 
     shape = (12,)
+    initialised: Tensor
+    bits: Tensor
 
     def __init__(self) -> None:
         super().__init__()
@@ -86,7 +88,11 @@ def largest_of_a_tensor(net: Any, x: Tensor) -> Any:
 def values_that_occur(net: Any, x: Tensor) -> Any:
     weight = sign(net.dense.weight)
     values = torch.unique(weight)
-    if len(values) == 2 and values.tolist() == [-1.0, 1.0] and torch.unique(weight, return_counts=True)[1].min() > 1:
+    if (
+        len(values) == 2
+        and values.tolist() == [-1.0, 1.0]
+        and torch.unique(weight, return_counts=True)[1].min() > 1
+    ):
         return net.head(F.linear(sign(net.first(x)), weight))
     return net.head(net.first(x))
 
@@ -99,7 +105,7 @@ def loop_over_values(net: Any, x: Tensor) -> Any:
         if value > 0:
             total += float(value)
     negative = torch.nonzero(net.shift < 0)
-    if net.shift.any() and len(negative) > 0 and sorted(net.shift)[0] < 0:
+    if net.shift.any() and len(negative) > 0 and min(net.shift) < 0 < max(net.shift):
         y = y + total
     return net.head(F.linear(sign(y), sign(net.dense.weight)))
 
@@ -130,7 +136,12 @@ class Verbose(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.first, self.weight, self.verbose, self.history = nn.Conv1d(4, 8, 3), trained(8, 8, 1), True, list[str]()
+        self.first, self.weight, self.verbose, self.history = (
+            nn.Conv1d(4, 8, 3),
+            trained(8, 8, 1),
+            True,
+            list[str](),
+        )
 
     def log(self, name: str, y: Tensor) -> None:
         if self.verbose:
@@ -149,6 +160,7 @@ class Verbose(nn.Module):
 @IDIOMS("counter")
 class CountsCalls(nn.Module):
     shape = (3, 8, 8)
+    seen: Tensor
 
     def __init__(self) -> None:
         super().__init__()
@@ -185,6 +197,8 @@ class RegistersInForward(nn.Module):
     """Buffers and parameters made at the first call."""
 
     shape = (4, 12)
+    scale: Tensor
+    count: Tensor
 
     def __init__(self) -> None:
         super().__init__()
@@ -210,7 +224,7 @@ class Marked(nn.Module):
         self.conv.weight.limit = 0.05  # type: ignore[attr-defined]
 
     def forward(self, x: Tensor) -> Any:
-        weight = self.conv.weight
+        weight: Any = self.conv.weight
         if getattr(weight, "binary", False):
             weight = torch.sign(weight) * weight.limit
         return F.conv2d(sign(self.first(x)), weight)
@@ -235,8 +249,8 @@ class KeptCopy(nn.Module):
             parameter.info = {"kept": [parameter.data.mean()]}  # type: ignore[attr-defined]
 
     def forward(self, x: Tensor) -> Any:
-        weight: Any = self.dense.weight
-        return F.linear(sign(self.first(x)), weight.org.sign()) * weight.info["kept"][0] + self.dense.bias.org  # type: ignore[union-attr, operator]
+        weight, bias = cast("Any", self.dense.weight), cast("Any", self.dense.bias)
+        return F.linear(sign(self.first(x)), weight.org.sign()) * weight.info["kept"][0] + bias.org
 
 
 @IDIOMS("cannot be copied")

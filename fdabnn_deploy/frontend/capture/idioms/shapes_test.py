@@ -97,7 +97,8 @@ class Audio(nn.Sequential):
 
 class SignConv1d(nn.Conv1d):
     def forward(self, x: Tensor) -> Tensor:
-        return self._conv_forward(sign(x), sign(self.weight), None)
+        result: Tensor = self._conv_forward(sign(x), sign(self.weight), None)
+        return result
 
 
 @IDIOMS("Conv1d")
@@ -108,7 +109,11 @@ class PointsAsPixels(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.first, self.flat, self.square = nn.Conv1d(3, 8, 1), nn.Conv1d(8, 8, 1, bias=False), nn.Conv2d(8, 8, (3, 1), padding=(1, 0))
+        self.first, self.flat, self.square = (
+            nn.Conv1d(3, 8, 1),
+            nn.Conv1d(8, 8, 1, bias=False),
+            nn.Conv2d(8, 8, (3, 1), padding=(1, 0)),
+        )
 
     def forward(self, x: Tensor) -> Any:
         y = sign(self.first(x))
@@ -125,7 +130,9 @@ def of_places(net: Any, x: Tensor) -> Any:
 @IDIOMS("amax", Tokens)
 def of_tokens(net: Any, x: Tensor) -> Any:
     y = F.linear(sign(net.first(x)), sign(net.dense.weight)) * net.scale
-    return net.head(torch.amax(y, 1) - y.amin(1) + y.max(dim=1)[0] + torch.max(y, 1, keepdim=True)[0].squeeze(1))
+    return net.head(
+        torch.amax(y, 1) - y.amin(1) + y.max(dim=1)[0] + torch.max(y, 1, keepdim=True)[0].squeeze(1)
+    )
 
 
 @IDIOMS("amax")
@@ -135,7 +142,11 @@ class PointNet(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.first, self.norm = nn.Conv1d(3, 8, 1), nn.BatchNorm1d(8)
-        self.second, self.norm2, self.fc = nn.Conv1d(8, 16, 1, bias=False), nn.BatchNorm1d(16), nn.Linear(16, 4)
+        self.second, self.norm2, self.fc = (
+            nn.Conv1d(8, 16, 1, bias=False),
+            nn.BatchNorm1d(16),
+            nn.Linear(16, 4),
+        )
 
     def forward(self, x: Tensor) -> Any:
         y = F.relu(self.norm(self.first(x)))
@@ -147,7 +158,9 @@ class PointNet(nn.Module):
 @IDIOMS("AdaptiveMaxPool", Images)
 def of_all_places(net: Any, x: Tensor) -> Any:
     y = F.conv2d(sign(net.first(x)), sign(net.conv.weight), padding=1)
-    return net.head(F.adaptive_max_pool2d(y, 1).flatten(1) * 0.1) + net.head(nn.AdaptiveMaxPool2d((1, 1))(y)[:, :, 0, 0])
+    return net.head(F.adaptive_max_pool2d(y, 1).flatten(1) * 0.1) + net.head(
+        nn.AdaptiveMaxPool2d((1, 1))(y)[:, :, 0, 0]
+    )
 
 
 @IDIOMS("AdaptiveMaxPool", Sequences)
@@ -163,7 +176,7 @@ def before_a_sign(net: Any, x: Tensor) -> Any:
 
 
 @IDIOMS("mean of points", Sequences)
-def beside_the_largest(net: Any, x: Tensor) -> Any:
+def less_the_largest(net: Any, x: Tensor) -> Any:
     y = net.norm(F.conv1d(sign(net.first(x)), sign(net.conv.weight)))
     return net.head(y.mean(-1)) - net.head(y.max(-1).values)
 
@@ -177,7 +190,11 @@ def of_pooled_tokens(net: Any, x: Tensor) -> Any:
 @IDIOMS("mean of points", Images)
 def in_two_steps(net: Any, x: Tensor) -> Any:
     y = F.conv2d(sign(net.first(x)), sign(net.conv.weight), padding=1)
-    return net.head(y.mean(3).mean(2)) + net.head(y.view(y.size(0), y.size(1), -1).mean(2)) + net.head(y.mean([-2, -1]))
+    return (
+        net.head(y.mean(3).mean(2))
+        + net.head(y.view(y.size(0), y.size(1), -1).mean(2))
+        + net.head(y.mean([-2, -1]))
+    )
 
 
 @IDIOMS("sum((2, 3))", Images)
@@ -189,7 +206,9 @@ def of_the_image(net: Any, x: Tensor) -> Any:
 @IDIOMS("sum((2, 3))", Images)
 def of_rows_and_columns(net: Any, x: Tensor) -> Any:
     y = net.norm(net.first(x))
-    return y.sum(dim=[2, 3], keepdim=True) * 0.01 + torch.sum(y, 3, keepdim=True) * 0.1 - y.sum(2).unsqueeze(2)
+    return (
+        y.sum(dim=[2, 3], keepdim=True) * 0.01 + torch.sum(y, 3, keepdim=True) * 0.1 - y.sum(2).unsqueeze(2)
+    )
 
 
 @IDIOMS("sum((2, 3))", Sequences)

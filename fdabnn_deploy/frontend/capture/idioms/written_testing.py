@@ -107,7 +107,7 @@ class Tokens(Net):
 
 
 class Idioms:
-    """What a file registers: names of idioms, and how their modules are made."""
+    """The idioms of a file: their names, and how their modules are made."""
 
     def __init__(self) -> None:
         self.cases: list[Any] = []

@@ -103,7 +103,9 @@ def einsum(lowering: Lowering, node: torch.fx.Node, equation: str, operands: lis
     made = [label for label in matrix if label not in own]
     if own[0] not in result[:1]:
         raise refuse(node, f"einsum '{equation}' moves the batch", "keep dimension 0 for the batch")
-    if any(label not in own + "".join(made) for label in result) or any(label not in result for label in made):
+    if any(label not in own + "".join(made) for label in result) or any(
+        label not in result for label in made
+    ):
         raise refuse(node, f"einsum '{equation}' is not supported", remedy_for("einsum"))
     if constant is None or set(matrix) <= set(own) - set(summed):
         labels = own
@@ -123,13 +125,17 @@ def _letters(equation: str, ranks: list[int]) -> tuple[list[str], str]:
     left, arrow, result = equation.replace(" ", "").partition("->")
     free = [letter for letter in string.ascii_letters if letter not in equation]
     hidden = [rank - len(term.replace("...", "")) for term, rank in zip(left.split(","), ranks, strict=True)]
-    most = "".join(free[: max([0, *(n for n, term in zip(hidden, left.split(","), strict=True) if "..." in term)])])
+    most = "".join(
+        free[: max([0, *(n for n, term in zip(hidden, left.split(","), strict=True) if "..." in term)])]
+    )
     terms = [
         term.replace("...", most[len(most) - n :]) for term, n in zip(left.split(","), hidden, strict=True)
     ]
     if not arrow:
         joined = "".join(terms)
-        result = "..." + "".join(sorted(label for label in set(joined) - set(most) if joined.count(label) == 1))
+        result = "..." + "".join(
+            sorted(label for label in set(joined) - set(most) if joined.count(label) == 1)
+        )
     return terms, result.replace("...", most)
 
 

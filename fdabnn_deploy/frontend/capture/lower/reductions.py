@@ -56,7 +56,8 @@ def total(
 def count_nonzero(lowering: Lowering, node: torch.fx.Node, x: Tensor, dims: Any = None) -> Tensor:
     """How many values along dimensions are not 0."""
     other = lowering.add(ops.Compare("ne"), [x, literal(np.zeros((), np.float32))], "ne")
-    return total(lowering, node, lowering.add(ops.ToFloat(), [other], "float"), dims)
+    counted: Tensor = total(lowering, node, lowering.add(ops.ToFloat(), [other], "float"), dims)
+    return counted
 
 
 def _as_numbers(lowering: Lowering, node: torch.fx.Node, x: Tensor) -> Tensor:

@@ -286,7 +286,8 @@ def flip(lowering: Lowering, node: torch.fx.Node, x: Tensor, dims: list[int]) ->
 @lowers("fliplr")
 def fliplr(lowering: Lowering, node: torch.fx.Node, x: Tensor) -> Tensor:
     """The order of the channels, whatever PyTorch calls them."""
-    return flip(lowering, node, x, [1])
+    flipped: Tensor = flip(lowering, node, x, [1])
+    return flipped
 
 
 @lowers("roll")

@@ -97,7 +97,7 @@ def _picked(name: str, stack: Stack, settings: list[Any]) -> Any:
 
 
 def _part(arg: Any, index: int, size: int, node: torch.fx.Node) -> Value | Any:
-    """What an operand is for one part: constants broadcast against the whole stack."""
+    """An operand of one part: constants broadcast against the whole stack."""
     if isinstance(arg, Stack):
         return arg.parts[index if len(arg.parts) > 1 else 0]
     if not isinstance(arg, Expression) or arg.value.ndim < node.meta["val"].dim():

@@ -245,7 +245,7 @@ def _phase_weights(weight: Expression, steps: tuple[int, int], groups: int, taps
     # A tap that is not there is the zero behind all others.
     index = np.where((rows < 0) | (columns < 0), math.prod(weight.value.shape[2:]), rows * width + columns)
     flat = weight.value.reshape(groups, channels // groups, out, -1)
-    # [groups, C / groups, O / groups, s, t, rows, columns]
+    # Groups, their inputs and outputs, the phases of both axes, rows and columns.
     taken = np.pad(flat, ((0, 0), (0, 0), (0, 0), (0, 1)))[..., index].transpose(0, 2, 3, 4, 1, 5, 6)
     value = np.ascontiguousarray(taken).reshape(-1, channels // groups, *index.shape[2:])
     return Expression("taps_by_phase", (weight,), value)
