@@ -74,7 +74,7 @@ class Placed(nn.Conv2d):
 
 class Binary(nn.Conv2d):
     def forward(self, x: Tensor) -> Tensor:
-        return F.conv2d(sign(x), sign(self.weight), None, self.stride, self.padding)
+        return F.conv2d(sign(x), sign(self.weight), None, self.stride, self.padding, 1, self.groups)
 
 
 class SameAsTensorFlow(Binary):
@@ -152,6 +152,13 @@ NETWORKS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
     "scales by position": (lambda: image_network(Placed(32, 12), nn.BatchNorm2d(32), Placed(32, 12)), IMAGE),
     "averages": (lambda: image_network(nn.AvgPool2d(3, 2, 1, count_include_pad=False), Binary(32, 32, 3, padding=1)), IMAGE),
     "uneven padding": (lambda: image_network(SameAsTensorFlow(32, 32, 3, 2), nn.BatchNorm2d(32), SameAsTensorFlow(32, 32, 2)), IMAGE),
+    "small groups": (
+        lambda: image_network(
+            Binary(32, 32, 3, 1, 1, groups=4), nn.BatchNorm2d(32), nn.ChannelShuffle(4), Binary(32, 32, 3, 2, 1, groups=8),
+            nn.BatchNorm2d(32), Binary(32, 32, 1, groups=2), nn.BatchNorm2d(32), nn.PReLU(32), Binary(32, 32, 3, padding=1, groups=32),
+        ),
+        IMAGE,
+    ),
     "gates": (lambda: image_network(Gated(), Gated()), IMAGE),
     "sequence": (
         lambda: nn.Sequential(

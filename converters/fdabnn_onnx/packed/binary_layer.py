@@ -1,12 +1,13 @@
 """Binary blocks as `BinaryConv` and `PackSigns` (docs/ops/binary-conv.md, docs/ops/pack-signs.md).
 
 A `BinaryConv` is a 1-bit layer with as much of slope, scale, offset and shortcut, in this order, as stands behind it. The next sign is its
-second result; any other sign is a `PackSigns`. No number changes: its formula has the same roundings in the same order.
+second result; any other sign is a `PackSigns`. No number changes: its formula has the same roundings in the same order. Groups of few
+channels are filled up (`filled_groups`).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,9 +18,9 @@ from fdabnn_deploy.ir.ops import Add, Affine, BinaryConv2d, BinaryLinear, FloatA
 from fdabnn_deploy.native.reference import pack
 from fdabnn_onnx.emitter import Emitter
 from fdabnn_onnx.lower import LOWERINGS
+from fdabnn_onnx.packed.filled_groups import filled_weight, filling, write_filled
 from fdabnn_onnx.packed.operator_domain import constant, emit
 
-WORD = 32
 PARTS = ("slope", "scale", "offset")
 """Constants per channel of a `BinaryConv`, in the order in which it applies them."""
 
@@ -33,18 +34,29 @@ class PackedForm:
         shortcut: the tensor added last, or nothing.
         value: the tensor that the `BinaryConv` makes.
         rest: of the epilogue, which stays standard operators.
+        more: how many channels every group of its input is filled up with.
     """
 
     constants: dict[str, FloatArray]
     shortcut: str
     value: str
     rest: tuple[Node, ...]
+    more: int = 0
 
 
-def packed_form(node: Node, op: BinaryBlock) -> PackedForm | None:
+def packed_form(graph: Graph, node: Node, op: BinaryBlock) -> PackedForm | None:
     """The packed form of a block, None where its layer has none."""
-    if not _has_form(op.layer.op):
+    layer = op.layer.op
+    more: int | None = 0
+    if isinstance(layer, BinaryConv2d):
+        more = filling(layer, graph.shape(node.inputs[0]), graph.shape(node.name))
+    if more is None or not _reaches(layer):
         return None
+    form = _epilogue(node, op)
+    return replace(form, more=more)
+
+
+def _epilogue(node: Node, op: BinaryBlock) -> PackedForm:
     nodes = op.decompose(node)
     layer = 1 if op.takes_sign else 0
     value, constants, shortcut = nodes[layer].name, dict[str, FloatArray](), ""
@@ -62,13 +74,13 @@ def packed_form(node: Node, op: BinaryBlock) -> PackedForm | None:
     return PackedForm(constants, shortcut, value, ())
 
 
-def _has_form(op: object) -> bool:
+def _reaches(op: object) -> bool:
+    """Whether every window of a layer holds a pixel of its image."""
     if isinstance(op, BinaryLinear):
         return True
     assert isinstance(op, BinaryConv2d)
     reach = [(size - 1) * d for size, d in zip(op.weight.shape[2:], op.dilation, strict=True)]
-    whole_words = op.groups == 1 or op.weight.shape[1] % WORD == 0
-    return whole_words and all(pad <= most for pad, most in zip(op.padding, reach, strict=True))
+    return all(pad <= most for pad, most in zip(op.padding, reach, strict=True))
 
 
 def _constants(part: Node) -> dict[str, FloatArray]:
@@ -95,9 +107,10 @@ class BlockWriter:
         self._forms = {
             node.name: form
             for node in graph.nodes_of(BinaryBlock)
-            if isinstance(node.op, BinaryBlock) and (form := packed_form(node, node.op)) is not None
+            if isinstance(node.op, BinaryBlock) and (form := packed_form(graph, node, node.op)) is not None
         }
         self._packed: dict[str, str] = {}
+        self._filled: dict[tuple[str, int], str] = {}
         self._standard_signs: set[str] = {node.name for node in graph}
 
     def write(self, node: Node, op: BinaryBlock) -> None:
@@ -106,7 +119,7 @@ class BlockWriter:
         if form is None:
             self._write_standard(node, op)
             return
-        words = self._words(node.inputs[0])
+        words = self._words(node.inputs[0], op.layer.op, form.more)
         outputs = [form.value if form.rest or self._is_read(node.name) else ""]
         if not form.rest and self._is_packed_later(node.name):
             self._packed[node.name] = self._to.fresh(f"{node.name}/packed")
@@ -125,21 +138,34 @@ class BlockWriter:
     def _is_read(self, name: str) -> bool:
         """Whether anybody needs the values of a block, beside their signs."""
         return name in self._graph.outputs or any(
-            reader.name not in self._forms or name in reader.inputs[1:] or not _takes_sign(reader)
+            reader.name not in self._forms or name in reader.inputs[1:] or not self._takes_words(reader)
             for reader in self._graph.consumers(name)
         )
 
     def _is_packed_later(self, name: str) -> bool:
         return any(
-            reader.name in self._forms and reader.inputs[0] == name and _takes_sign(reader)
+            reader.name in self._forms and reader.inputs[0] == name and self._takes_words(reader)
             for reader in self._graph.consumers(name)
         )
 
-    def _words(self, source: str) -> str:
+    def _takes_words(self, reader: Node) -> bool:
+        """Whether a block reads the signs of a tensor as they are packed behind the layer that makes it."""
+        return (
+            isinstance(reader.op, BinaryBlock) and reader.op.takes_sign and not self._forms[reader.name].more
+        )
+
+    def _words(self, source: str, layer: object, more: int) -> str:
         """The packed signs of a tensor: of images, or of vectors as images of one pixel."""
+        to = self._to
+        if more:
+            assert isinstance(layer, BinaryConv2d)
+            key = (source, layer.groups)
+            if key not in self._filled:
+                self._filled[key] = to.fresh(f"{source}/packed_groups")
+                emit(to, "PackSigns", [write_filled(to, source, layer.groups, more)], [self._filled[key]])
+            return self._filled[key]
         if source in self._packed:
             return self._packed[source]
-        to = self._to
         name = self._packed[source] = to.fresh(f"{source}/packed")
         if len(to.graph.shape(source)) == 4:
             emit(to, "PackSigns", [source], [name])
@@ -155,7 +181,7 @@ class BlockWriter:
         to, op, value = self._to, layer.op, outputs[0]
         assert isinstance(op, BinaryConv2d | BinaryLinear)
         dense = isinstance(op, BinaryLinear)
-        weight = op.weight.reshape(*op.weight.shape, 1, 1) if dense else op.weight
+        weight = op.weight.reshape(*op.weight.shape, 1, 1) if dense else filled_weight(op.weight, form.more)
         filters = pack(weight.transpose(0, 2, 3, 1) < 0).view(np.int32)
         inputs = [words, constant(to, f"{layer.name}/filter", filters)]
         for part in PARTS:
@@ -177,7 +203,3 @@ class BlockWriter:
         if dense and value:
             axes = constant(to, f"{value}/axes", np.array([2, 3], np.int64))
             to.standard("Squeeze", [outputs[0], axes], value)
-
-
-def _takes_sign(node: Node) -> bool:
-    return isinstance(node.op, BinaryBlock) and node.op.takes_sign

@@ -21,6 +21,7 @@ from fdabnn_deploy.ir.model_info import ModelInfo
 from fdabnn_deploy.ir.ops import FloatArray, Op
 from fdabnn_onnx.build_model import build_model
 from fdabnn_onnx.packed import build_packed
+from fdabnn_onnx.packed.filled_groups import filling
 from fdabnn_onnx.runtime.onnxruntime import OnnxRuntimeSession
 from fdabnn_onnx.verify import check_packed
 
@@ -159,6 +160,60 @@ def test_what_has_no_packed_form_stays_standard(op: Op) -> None:
     nodes = [Node("x", ops.Input((4, 5, 5))), Node("s", ops.Sign(), ("x",)), Node("c", op, ("s",))]
     found = kinds(packed_and_equal(Graph(nodes, ["c"]), [floats(2, 1, 4, 5, 5)]))
     assert found == {"Less": 1, "Where": 1, "Conv": 1}
+
+
+@pytest.mark.parametrize("padding_value", [0, 1])
+@pytest.mark.parametrize(
+    ("width", "groups", "kernel"), [(6, 5, 3), (8, 3, 3), (12, 2, 1), (30, 2, 5), (48, 2, 3)]
+)
+def test_small_groups_are_filled_with_channels_that_add_nothing(
+    width: int, groups: int, kernel: int, padding_value: int
+) -> None:
+    channels, out = width * groups, 6 * groups if kernel == 1 else 3 * groups
+    out *= 1 + width // 6
+    pads = (kernel // 2, kernel // 2)
+    first = ops.BinaryConv2d(
+        weights(0, out, width, kernel, kernel), (2, 1), pads, (1, 1), groups, padding_value
+    )
+    nodes = [
+        Node("x", ops.Input((channels, 7, 6))),
+        Node("s0", ops.Sign(), ("x",)),
+        Node("c0", first, ("s0",)),
+        Node("a0", ops.Affine(floats(2, out).astype(np.float64), floats(3, out).astype(np.float64)), ("c0",)),
+        Node("s1", ops.Sign(), ("a0",)),
+        Node("c1", ops.BinaryConv2d(weights(4, 5, out, 1, 1)), ("s1",)),
+        Node(
+            "c2",
+            ops.BinaryConv2d(weights(5, out, width, kernel, kernel), padding=pads, groups=groups),
+            ("s0",),
+        ),
+    ]
+    packed = packed_and_equal(Graph(nodes, ["c1", "c2"]), [floats(6, 2, channels, 7, 6)])
+    # Both layers of x read the same bits.
+    assert kinds(packed) == {"Reshape": 2, "Pad": 1, "PackSigns": 1, "BinaryConv": 3}
+
+
+def test_groups_that_read_what_a_packed_layer_makes() -> None:
+    nodes = [
+        Node("x", ops.Input((32, 5, 5))),
+        Node("s0", ops.Sign(), ("x",)),
+        Node("c0", ops.BinaryConv2d(weights(0, 32, 32, 3, 3), padding=(1, 1)), ("s0",)),
+        Node("s1", ops.Sign(), ("c0",)),
+        Node("c1", ops.BinaryConv2d(weights(1, 32, 8, 3, 3), groups=4), ("s1",)),
+        Node("c2", ops.BinaryConv2d(weights(2, 4, 32, 1, 1)), ("s1",)),
+    ]
+    packed = packed_and_equal(Graph(nodes, ["c1", "c2"]), [floats(3, 2, 32, 5, 5)])
+    assert kinds(packed) == {"PackSigns": 2, "BinaryConv": 3, "Reshape": 2, "Pad": 1}
+
+
+@pytest.mark.parametrize(("width", "kernel", "more"), [
+    (2, 3, None), (4, 3, 28), (8, 1, None), (10, 1, 22), (15, 3, None), (1, 3, None), (32, 3, 0), (48, 1, 16),
+])  # fmt: skip
+def test_filling_where_it_pays(width: int, kernel: int, more: int | None) -> None:
+    channels = width * 8
+    op = ops.BinaryConv2d(weights(0, channels, width, kernel, kernel), padding=(kernel // 2,) * 2, groups=8)
+    shape = (ops.BATCH, channels, 14, 14)
+    assert filling(op, shape, shape) == more
 
 
 def test_the_whole_network_of_the_conformance_cases() -> None:
