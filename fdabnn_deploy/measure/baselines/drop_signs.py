@@ -1,7 +1,8 @@
 """Binary layers become float layers of the same shape; the signs in front of them go.
 
 A sign is dropped, not replaced by an activation: one more operator would flatter the binary model. What follows a layer in the file
-(scales, offsets, PReLU, pools, shortcuts) stays. Padding with +1 becomes the layer's ordinary padding.
+(scales, offsets, PReLU, pools, shortcuts) stays. Padding with +1 becomes the layer's ordinary padding, and channels that fill groups up to
+whole words of bits go.
 
 The new weights are normal numbers of random sign, seeded by the layer's number: what a float layer computes with costs the same whatever
 it is. They keep the variance of what goes through them, so that values neither vanish nor overflow in deep networks.
@@ -98,7 +99,25 @@ def _from_standard(network: Network, item: Item, makers: dict[str, Item]) -> Ite
             windows = replace(windows, pads=tuple((a + c, b + d) for (a, b), (c, d) in both))
             source = padding.step.inputs[0]
     attributes = {**step.attributes, "windows": windows, BINARY: _register(network, item)}
+    source, more = _before_filling(network, source, makers)
+    if more:
+        attributes["weight"] = attributes["weight"][:, :-more]
     return Item(replace(step, inputs=(source,), attributes=attributes))
+
+
+def _before_filling(network: Network, source: str, makers: dict[str, Item]) -> tuple[str, int]:
+    """The tensor whose groups were filled up to whole words for a layer, and by how many channels each; those are no part of the layer."""
+    name, steps = network.resolve(source), list[Step]()
+    for kind in ("reshape", "pad", "reshape"):
+        maker = makers.get(name)
+        if maker is None or maker.step.kind != kind:
+            return source, 0
+        steps.append(maker.step)
+        name = network.resolve(maker.step.inputs[0])
+    pads = [tuple(pair) for pair in steps[1].attributes["pads"]]
+    # Of [N, groups, channels, pixels].
+    more = pads[2][1] if len(pads) == 4 else 0
+    return (name, more) if more and pads == [(0, 0), (0, 0), (0, more), (0, 0)] else (source, 0)
 
 
 def _register(network: Network, item: Item) -> int:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fdabnn_deploy.ir.graph import Graph
-from fdabnn_deploy.ir.ops import Clamp, MaxPool2d, PRelu, Sign
+from fdabnn_deploy.ir.ops import BinaryConv2d, Clamp, MaxPool2d, PRelu, Sign
 from fdabnn_deploy.measure.baselines.drop_signs import drop_signs, fill_weights
 from fdabnn_deploy.measure.baselines.float_network import BINARY, Network
 from fdabnn_deploy.measure.baselines.small_files_testing import affine, binary, conv, read_network, write
@@ -57,6 +57,20 @@ def test_padding_with_ones_becomes_the_layers_own(tmp_path: Path) -> None:
     assert "pad" not in kinds(network)
     layers = [item.step for item in network.items if BINARY in item.step.attributes]
     assert [step.attributes["windows"].pads for step in layers] == [((1, 1), (1, 1))] * 2
+
+
+def test_channels_that_fill_groups_go(tmp_path: Path) -> None:
+    build = Build(32, 8, 8)
+    weight = np.ones((32, 8, 3, 3), dtype=np.int8)
+    y = build(BinaryConv2d(weight, padding=(1, 1), groups=4), build(Sign(), "x"))
+    file = write(build.graph(build(affine(32), y)), tmp_path / "model.onnx", kernels="packed")
+    network = read_network(file)
+    assert "pad" in kinds(network)
+    drop_signs(network)
+    assert kinds(network)[0] == "linear"
+    assert not {"pad", "reshape"} & set(kinds(network))
+    assert network.items[0].step.attributes["weight"].shape == (32, 8, 9)
+    assert network.items[0].step.inputs == ("x",)
 
 
 def test_float_layers_are_no_binary_ones(tmp_path: Path) -> None:
