@@ -133,6 +133,24 @@ class Gated(nn.Module):
         return y
 
 
+class Votes(nn.Module):
+    """Binary layers whose sums are stacked in front of the batch, limited per channel, and counted."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.paths, self.norm = (
+            nn.ModuleList([Binary(32, 32, 3, padding=1, bias=False) for _ in range(3)]),
+            nn.BatchNorm2d(32),
+        )
+        self.limit = nn.Parameter(torch.rand(1, 32, 1, 1) + 0.5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.norm(torch.stack([path(x) for path in self.paths]).sum(0))
+        y = torch.max(torch.min(y, self.limit), -self.limit)
+        scale = torch.einsum("nchw,c->nchw", y, self.limit.flatten())
+        return scale + (y > 0).sum(1, keepdim=True) / 32
+
+
 def image_network(*middle: nn.Module, channels: int = 32) -> nn.Module:
     tail = (nn.BatchNorm2d(channels), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, 10))
     return nn.Sequential(nn.Conv2d(3, 32, 3, 1, 1), nn.BatchNorm2d(32), *middle, *tail)
@@ -159,11 +177,19 @@ NETWORKS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
         ),
         IMAGE,
     ),
+    "transposed": (
+        lambda: image_network(
+            Binary(32, 32, 3, 2, 1), nn.BatchNorm2d(32), nn.ConvTranspose2d(32, 32, (3, 2), (2, 1), (1, 0), groups=4),
+            nn.ConvTranspose2d(32, 32, 3, 2, dilation=2), Binary(32, 32, 3),
+        ),
+        IMAGE,
+    ),
+    "votes": (lambda: image_network(Votes()), IMAGE),
     "gates": (lambda: image_network(Gated(), Gated()), IMAGE),
     "sequence": (
         lambda: nn.Sequential(
             nn.Conv1d(8, 32, 5), nn.BatchNorm1d(32), BinaryConv1d(32, 32, 3, padding=1), nn.BatchNorm1d(32), nn.PReLU(32), nn.MaxPool1d(2),
-            BinaryConv1d(32, 32, 3, 2), nn.AdaptiveAvgPool1d(1), nn.Flatten(), nn.Linear(32, 10), nn.LogSoftmax(1),
+            nn.ConvTranspose1d(32, 32, 4, 2, groups=2), BinaryConv1d(32, 32, 3, 2), nn.AdaptiveAvgPool1d(1), nn.Flatten(), nn.Linear(32, 10), nn.LogSoftmax(1),
         ),
         SEQUENCE,
     ),
