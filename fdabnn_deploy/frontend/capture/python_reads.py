@@ -170,7 +170,7 @@ def _moved(value: Any, by: float) -> Any:
     if isinstance(value, np.ndarray):
         return ~value if value.dtype == np.bool_ else (value + by).astype(value.dtype)
     if isinstance(value, torch.Tensor):
-        other = torch.cat([value, value, value]) if by > 0 else value[:0]
+        other = torch.cat([value, value, value.new_zeros(1, *value.shape[1:])]) if by > 0 else value[:0]
         return ~other if other.dtype == torch.bool else (other + by).to(other.dtype)
     return value
 

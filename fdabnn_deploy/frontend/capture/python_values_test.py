@@ -253,7 +253,45 @@ def fails_in_a_library(layer: Any, x: Tensor) -> Any:
     return layer.conv(x) if x.sum() == 0 else x.view(7)
 
 
+def registers_from_the_input(layer: Any, x: Tensor) -> Any:
+    if not hasattr(layer, "step"):
+        layer.step = nn.Parameter(x.abs().mean() + 1)
+    return layer.conv(x / layer.step)
+
+
+def registers_by_chance(layer: Any, x: Tensor) -> Any:
+    if not hasattr(layer, "fc"):
+        layer.fc = nn.Linear(6, 6)
+    return layer.fc(x)
+
+
+def shape_by_the_input(layer: Any, x: Tensor) -> Any:
+    return layer.conv(x) * len(torch.unique(x))
+
+
+def values_that_are_picked(layer: Any, x: Tensor) -> Any:
+    return layer.conv(x) - x[x > 0].sum()
+
+
+def number_on_the_other_branch(layer: Any, x: Tensor) -> Any:
+    if x.min() < -100 and float(x.max()) > 50:
+        return layer.conv(-x)
+    return layer.conv(x)
+
+
+def prints_and_decides(layer: Any, x: Tensor) -> Any:
+    mean = x.mean().item()
+    print(f"{mean:.3f}")
+    return layer.conv(x if mean < 300 else -x)
+
+
 @pytest.mark.parametrize(("forward", "reason"), [
+    (registers_from_the_input, "registers step at its first call, with values that depend on the input or on random numbers"),
+    (registers_by_chance, r"registers fc.weight, fc.bias at its first call"),
+    (shape_by_the_input, r"the shape of a tensor depends on values computed from the input .unique. in module 'the model itself' at"),
+    (values_that_are_picked, r"the shape of a tensor depends on values computed from the input .getitem."),
+    (number_on_the_other_branch, r"a branch on the value of a tensor computed from the input"),
+    (prints_and_decides, r"the value of a tensor computed from the input is taken into Python .item."),
     (depends_on_the_input, r"computed from the input is taken into Python .__float__. in module 'the model itself' at python_values"),
     (depends_on_a_count, r"from count is taken into Python .item. .*and forward\(\) changes that value at every call"),
     (far_threshold, r"taken into Python .__float__."),
