@@ -189,7 +189,8 @@ NETWORKS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
     "sequence": (
         lambda: nn.Sequential(
             nn.Conv1d(8, 32, 5), nn.BatchNorm1d(32), BinaryConv1d(32, 32, 3, padding=1), nn.BatchNorm1d(32), nn.PReLU(32), nn.MaxPool1d(2),
-            nn.ConvTranspose1d(32, 32, 4, 2, groups=2), BinaryConv1d(32, 32, 3, 2), nn.AdaptiveAvgPool1d(1), nn.Flatten(), nn.Linear(32, 10), nn.LogSoftmax(1),
+            nn.ConvTranspose1d(32, 32, 4, 2, groups=2),
+            BinaryConv1d(32, 32, 3, 2), nn.AdaptiveAvgPool1d(1), nn.Flatten(), nn.Linear(32, 10), nn.LogSoftmax(1),
         ),
         SEQUENCE,
     ),

@@ -229,11 +229,9 @@ def _lowered(lowering: Lowering, node: torch.fx.Node, name: str, args: list[Any]
         return computed_by_parts(lowering, node, name, args)
     if name in PASS_THROUGH:
         return pass_through(node, name, args)
-    if is_random(node):
-        raise refuse_random(node, name)
     rule = LOWERINGS.get(name)
     if rule is None:
-        raise _unsupported(node, name)
+        raise refuse_random(node, name) if is_random(node) else _unsupported(node, name)
     if name not in ROWWISE and any(tensor.rows for tensor in _tensors(args)):
         raise refuse(
             node,

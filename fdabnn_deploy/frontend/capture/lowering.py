@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import torch
 from fdabnn_deploy.frontend.capture.integers import Limits, limits_of
 from fdabnn_deploy.frontend.capture.traced_value import CAPTURE_BATCH, Tensor, Value, refuse
 from fdabnn_deploy.ir import ops
+from fdabnn_deploy.ir.array_types import Pair
 from fdabnn_deploy.ir.expression import Expression, literal
 from fdabnn_deploy.ir.graph import Node
 from fdabnn_deploy.ir.ops import Op
@@ -32,6 +34,17 @@ ROWWISE = frozenset({
 """Functions that compute every row [N rows, C] by itself, as they compute images."""
 
 
+@dataclass(frozen=True)
+class Unfolded:
+    """Windows of an image that `F.unfold` has made columns of."""
+
+    image: Tensor
+    kernel: Pair
+    stride: Pair
+    padding: Pair
+    dilation: Pair
+
+
 class Lowering:
     """The graph under construction: gives names and adds nodes.
 
@@ -41,6 +54,8 @@ class Lowering:
         nodes: so far.
         stacked: by tensors that were stacked from others, those, and along which dimension.
         images: by sequences [N, C, L] that were made from images of one row, those.
+        unfolded: by columns [N, C kh kw, L] that `F.unfold` made, what of.
+        unfolded_rows: the same by their transpose [N, L, C kh kw].
     """
 
     def __init__(self) -> None:
@@ -55,6 +70,8 @@ class Lowering:
         self._single: set[str] = set()
         self.stacked: dict[str, tuple[list[Tensor], int]] = {}
         self.images: dict[str, Tensor] = {}
+        self.unfolded: dict[str, Unfolded] = {}
+        self.unfolded_rows: dict[str, Unfolded] = {}
 
     def at(self, module: str, source: str, text: str = "") -> None:
         """Says which call the nodes added from now on come from: module path, `file:line`, and the statement there."""

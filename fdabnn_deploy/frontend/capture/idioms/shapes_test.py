@@ -19,6 +19,7 @@ from fdabnn_deploy.frontend.capture.idioms.written_testing import (
     sign,
     trained,
 )
+from fdabnn_deploy.transforms.deploy import deploy
 
 IDIOMS = Idioms()
 
@@ -217,9 +218,29 @@ def of_a_binary_layer(net: Any, x: Tensor) -> Any:
     return net.head(torch.sum(y, (-1,))) + net.head(y.sum(2) / y.shape[2]) + net.head(y[..., 0])
 
 
+@IDIOMS("windows by unfold", Images)
+def matrix_in_front(net: Any, x: Tensor) -> Any:
+    columns = F.unfold(sign(net.first(x)), 3, padding=1)
+    return (sign(net.conv.weight).view(8, -1) @ columns).view(-1, 8, 8, 8) * net.scale
+
+
+@IDIOMS("windows by unfold", Images)
+def rows_and_fold(net: Any, x: Tensor) -> Any:
+    rows = F.unfold(sign(net.first(x)), kernel_size=3, stride=2).transpose(1, 2)
+    y = rows.matmul(sign(net.conv.weight).view(8, -1).t()).transpose(1, 2)
+    return net.norm(F.fold(y, (3, 3), (1, 1)))
+
+
+@IDIOMS("windows by unfold", Images)
+def einsum_of_windows(net: Any, x: Tensor) -> Any:
+    columns = nn.Unfold(3)(sign(net.first(x)))
+    return torch.einsum("bkl,ok->bol", columns, sign(net.conv.weight).flatten(1)).unflatten(2, (6, 6))
+
+
 @pytest.mark.parametrize(("make", "shape"), IDIOMS.cases)
 def test_eager_and_captured_agree(make: Callable[[], nn.Module], shape: tuple[int, ...]) -> None:
-    check(make, shape)
+    captured = check(make, shape)
+    assert all(layer.binary_layers for layer in deploy(captured).coverage if layer.expected)
 
 
 def test_every_idiom_is_written_three_times() -> None:

@@ -137,9 +137,10 @@ def make_trained(make: Callable[[], nn.Module]) -> nn.Module:
             if isinstance(child, nn.BatchNorm1d | nn.BatchNorm2d):
                 nn.init.normal_(child.running_mean, 0, 0.3)  # type: ignore[arg-type]
                 nn.init.uniform_(child.running_var, 0.3, 2)  # type: ignore[arg-type]
-                nn.init.uniform_(child.weight, 0.5, 1.5)
-                child.weight[::3] *= -1
-                nn.init.normal_(child.bias, 0, 0.3)
+                if child.affine:
+                    nn.init.uniform_(child.weight, 0.5, 1.5)
+                    child.weight[::3] *= -1
+                    nn.init.normal_(child.bias, 0, 0.3)
             elif isinstance(child, nn.PReLU):
                 nn.init.uniform_(child.weight, 0.1, 0.4)
     return net.eval()

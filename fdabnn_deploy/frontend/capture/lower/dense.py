@@ -10,8 +10,8 @@ import numpy as np
 import torch
 
 from fdabnn_deploy.frontend.capture.lower.conv_norm import bias_of
-from fdabnn_deploy.frontend.capture.lowering import Lowering, constant_of, lowers
-from fdabnn_deploy.frontend.capture.traced_value import Tensor, Value, refuse
+from fdabnn_deploy.frontend.capture.lowering import Lowering, Unfolded, constant_of, lowers
+from fdabnn_deploy.frontend.capture.traced_value import Tensor, Value, pair, refuse
 from fdabnn_deploy.frontend.lint.remedies import remedy_for
 from fdabnn_deploy.ir import ops
 from fdabnn_deploy.ir.evaluation import release
@@ -26,7 +26,14 @@ def linear(lowering: Lowering, node: torch.fx.Node, x: Value, weight: Value, bia
 
 @lowers("mm", "matmul")
 def matmul(lowering: Lowering, node: torch.fx.Node, x: Value, weight: Value) -> Tensor:
-    """`x @ w` with a constant w [C, O]."""
+    """`x @ w` with a constant w [C, O], or `w @ x` with a constant w [O, C] and x [N, C, L]."""
+    if (
+        isinstance(x, Expression)
+        and isinstance(weight, Tensor)
+        and len(weight.shape) == 3
+        and x.value.ndim == 2
+    ):
+        return _of_columns(lowering, node, x, weight)
     return _dense(lowering, node, x, _transposed(node, weight), None)
 
 
@@ -55,6 +62,60 @@ def _transposed(node: torch.fx.Node, weight: Value) -> Expression:
     return Expression("t", (expression,), np.ascontiguousarray(expression.value.T))
 
 
+def _of_columns(lowering: Lowering, node: torch.fx.Node, weight: Expression, x: Tensor) -> Tensor:
+    """`w @ x`: a 1x1 convolution of the columns, or the convolution whose windows `F.unfold` has made columns of."""
+    out, columns = weight.value.shape[0], x.shape[2]
+    if x.name in lowering.unfolded:
+        y = _of_windows(lowering, node, lowering.unfolded[x.name], weight, None)
+    else:
+        x = lowering.add(ops.Reshape((x.shape[1], columns, 1)), [x], "reshape")
+        y = lowering.add(_pointwise_conv(node, weight, None), [x], "conv")
+    return lowering.add(ops.Reshape((out, columns)), [y], "reshape")
+
+
+def _of_windows(
+    lowering: Lowering, node: torch.fx.Node, unfolded: Unfolded, weight: Expression, bias: Any
+) -> Tensor:
+    """The convolution that a dense layer of windows is."""
+    shape = (len(weight.value), unfolded.image.shape[1], *unfolded.kernel)
+    filters = Expression("reshape", (weight, list(shape)), weight.value.reshape(shape))
+    op = ops.TrainedConv2d(
+        release(filters), bias_of(node, bias), unfolded.stride, unfolded.padding, unfolded.dilation, 1
+    )
+    return lowering.add(op, [unfolded.image], "conv")
+
+
+@lowers("im2col")
+def unfold(
+    lowering: Lowering,
+    node: torch.fx.Node,
+    x: Tensor,
+    kernel: Any,
+    dilation: Any = 1,
+    padding: Any = 0,
+    stride: Any = 1,
+) -> Tensor:
+    """`F.unfold`: the windows of an image as columns [N, C kh kw, L]; a convolution whose filters have a single 1 each."""
+    if len(x.shape) != 4:
+        raise refuse(node, f"unfolding {len(x.shape)} dimensions is not supported", "give it [N, C, H, W]")
+    unfolded = Unfolded(x, pair(kernel), pair(stride), pair(padding), pair(dilation))
+    rows = x.shape[1] * math.prod(unfolded.kernel)
+    picked = _of_windows(lowering, node, unfolded, literal(np.eye(rows, dtype=np.float32)), None)
+    columns = lowering.add(ops.Reshape((rows, math.prod(picked.shape[2:]))), [picked], "reshape")
+    lowering.unfolded[columns.name] = unfolded
+    return columns
+
+
+@lowers("col2im")
+def fold(lowering: Lowering, node: torch.fx.Node, x: Tensor, size: Any, kernel: Any, *windows: Any) -> Tensor:
+    """`F.fold` of columns of one pixel each: an image again."""
+    if pair(kernel) != (1, 1) or windows != ([1, 1], [0, 0], [1, 1]) or len(x.shape) != 3:
+        raise refuse(
+            node, "folding windows of several pixels is not supported", "use a transposed convolution"
+        )
+    return lowering.add(ops.Reshape((x.shape[1], *pair(size))), [x], "reshape")
+
+
 def _dense(lowering: Lowering, node: torch.fx.Node, x: Value, weight: Expression, bias: Any) -> Tensor:
     """A dense layer. On tokens [N, ..., C] it is a 1x1 convolution of an image C x tokens x 1."""
     if not isinstance(x, Tensor):
@@ -72,6 +133,10 @@ def _dense(lowering: Lowering, node: torch.fx.Node, x: Value, weight: Expression
     out, channels = weight.value.shape
     *positions, _ = x.shape[1:]
     tokens = math.prod(positions)
+    if x.name in lowering.unfolded_rows:
+        y = _of_windows(lowering, node, lowering.unfolded_rows[x.name], weight, bias)
+        y = lowering.add(ops.Reshape((out, tokens)), [y], "reshape")
+        return lowering.add(ops.Permute((2, 1)), [y], "permute")
     if len(positions) > 1:
         x = lowering.add(ops.Reshape((tokens, channels)), [x], "reshape")
     x = lowering.add(ops.Permute((2, 1)), [x], "permute")

@@ -26,7 +26,7 @@ def numbers(*shape: int, seed: int = 0) -> Tensor:
 CONSTANT: dict[Any, Tensor] = {
     shape: numbers(*shape) for shape in ((8, 4, 3), (1, 1, 6, 1), (1, 5), (1, 6, 4), (3, 4), (4, 3), (5, 4))
 }
-CONSTANT |= {(1, 6, 1): numbers(1, 6, 1), (5, 6, 4): numbers(5, 6, 4)}
+CONSTANT |= {(5, 36): numbers(5, 36), (1, 6, 1): numbers(1, 6, 1), (5, 6, 4): numbers(5, 6, 4)}
 CONSTANT |= {8: numbers(8), 5: numbers(5)}
 
 
@@ -134,6 +134,14 @@ RULES: list[tuple[str, Callable[[Tensor], Any] | nn.Module, tuple[int, ...]]] = 
     ("einsum of channels", lambda x: torch.einsum("bchw,oc->bohw", x, CONSTANT[5, 4]), IMAGE),
     ("einsum of tokens", lambda x: torch.einsum("b t i, i o -> b t o", x, CONSTANT[4, 3]), TOKENS),
     ("einsum, weight first", lambda x: torch.einsum("oc,bcl->bol", CONSTANT[3, 4], x), SEQUENCE),
+    ("unfold", lambda x: F.unfold(x, (3, 2), 1, (1, 0), (2, 1)), IMAGE),
+    ("convolution by unfold", lambda x: (CONSTANT[5, 36] @ F.unfold(x, 3, padding=1)).view(x.shape[0], 5, 6, 8), IMAGE),
+    ("convolution by unfold of rows", lambda x: F.fold(
+        F.linear(F.unfold(x, 3, padding=1).transpose(1, 2), CONSTANT[5, 36], CONSTANT[5]).transpose(1, 2), (6, 8), 1), IMAGE),
+    ("matrix in front", lambda x: CONSTANT[3, 4] @ x, SEQUENCE),
+    ("alpha", lambda x: torch.add(x, x, alpha=0.5) - torch.sub(x, 1, alpha=3) + torch.rsub(x, 3, alpha=2), TOKENS),
+    ("addcmul and lerp", lambda x: torch.lerp(torch.addcmul(x, x, x, value=0.3), x, 0.2), TOKENS),
+    ("rrelu", nn.RReLU(), IMAGE),
     ("einsum of a scale", lambda x: torch.einsum("bchw,c->bchw", x, CONSTANT[3, 4][0]), IMAGE),
     ("einsum of a scale by place", lambda x: torch.einsum("btc,ct->bct", x, CONSTANT[1, 6, 4][0].T), TOKENS),
     ("einsum to one number", lambda x: torch.einsum("btc,c->bt", x, CONSTANT[3, 4][0]), TOKENS),
@@ -174,7 +182,8 @@ def test_a_rule_computes_what_pytorch_computes(
     (lambda x: F.interpolate(x, size=(7, 8), mode="bilinear"), IMAGE, "6x8 to 7x8 is not supported"),
     (nn.Upsample(scale_factor=3.3), (3, 3, 3), "upsampling 3x3 to 9x9 by a scale that is no whole number is not supported"),
     (nn.Upsample(scale_factor=2.2, mode="bilinear"), (3, 4, 4), "upsampling of 4x4 to 8x8"),
-    (lambda x: torch.rsub(x, 3, alpha=2), TOKENS, "'rsub' with alpha"),
+    (lambda x: F.fold(F.unfold(x, 3), (6, 8), 3), IMAGE, "folding windows of several pixels"),
+    (lambda x: F.rrelu(x, training=True), TOKENS, "makes random numbers"),
     (lambda x: torch.einsum("bchw,bkhw->bck", x, x), IMAGE, "einsum 'bchw,bkhw->bck' is not supported"),
     (lambda x: x.view(-1, 4), TOKENS, "an output has rows of several images"),
     (lambda x: x.view(-1, 4).mean(1), TOKENS, "operator 'mean' on rows of several images"),

@@ -9,7 +9,14 @@ import numpy as np
 import torch
 
 from fdabnn_deploy.frontend.capture.lowering import Lowering, as_value, constant_of, lowers, times
-from fdabnn_deploy.frontend.capture.traced_value import Tensor, Value, function_name, refuse, scalar_of
+from fdabnn_deploy.frontend.capture.traced_value import (
+    Tensor,
+    Value,
+    function_name,
+    refuse,
+    refuse_random,
+    scalar_of,
+)
 from fdabnn_deploy.ir import ops
 from fdabnn_deploy.ir.expression import Expression, literal
 from fdabnn_deploy.ir.ops import Op
@@ -189,7 +196,7 @@ def binary(lowering: Lowering, node: torch.fx.Node, a: Any, b: Any, *settings: A
     """Arithmetic of two tensors, or a tensor and a number."""
     name = function_name(node.target).replace("true_divide", "div")
     if node.kwargs.get("alpha", 1) != 1:
-        raise refuse(node, f"'{name}' with alpha is not supported", "multiply explicitly")
+        b = _multiple(lowering, b, node.kwargs["alpha"])
     if name == "div" and settings and settings[0] is not None:
         raise refuse(node, "rounding division is not supported", "divide without rounding_mode")
     op = _BINARY[name]()
@@ -214,9 +221,32 @@ def negative(lowering: Lowering, x: Value) -> Value:
 @lowers("rsub")
 def reversed_sub(lowering: Lowering, node: torch.fx.Node, a: Any, b: Any, *settings: Any) -> Tensor:
     """`b - a`."""
-    if {node.kwargs.get("alpha", 1), *settings} - {1}:
-        raise refuse(node, "'rsub' with alpha is not supported", "multiply explicitly")
-    return lowering.add(ops.Sub(), [as_value(b), as_value(a)], "sub")
+    alpha = node.kwargs.get("alpha", settings[0] if settings else 1)
+    return lowering.add(ops.Sub(), [as_value(b), _multiple(lowering, a, alpha)], "sub")
+
+
+def _multiple(lowering: Lowering, x: Any, alpha: Any) -> Value:
+    """`alpha x`."""
+    value = as_value(x)
+    if isinstance(value, Tensor):
+        return times(lowering, value, float(alpha))
+    return literal((value.value * alpha).astype(np.float32))
+
+
+@lowers("addcmul")
+def addcmul(lowering: Lowering, node: torch.fx.Node, x: Any, a: Any, b: Any) -> Tensor:
+    """`x + value a b`."""
+    product = lowering.add(ops.Mul(), [as_value(a), as_value(b)], "mul")
+    scaled = _multiple(lowering, product, node.kwargs.get("value", 1))
+    return lowering.add(ops.Add(), [as_value(x), scaled], "add")
+
+
+@lowers("lerp")
+def lerp(lowering: Lowering, node: torch.fx.Node, a: Any, b: Any, weight: Any) -> Tensor:
+    """`a + weight (b - a)`."""
+    difference = lowering.add(ops.Sub(), [as_value(b), as_value(a)], "sub")
+    scaled = lowering.add(ops.Mul(), [difference, as_value(weight)], "mul")
+    return lowering.add(ops.Add(), [as_value(a), scaled], "lerp")
 
 
 @lowers("neg", "abs", "sin", "tanh", "sigmoid", "erf", "exp", "sqrt", "square", "reciprocal")
@@ -251,6 +281,15 @@ def prelu(lowering: Lowering, node: torch.fx.Node, x: Tensor, slope: Any) -> Ten
 def leaky_relu(lowering: Lowering, node: torch.fx.Node, x: Tensor, slope: float = 0.01) -> Tensor:
     """PReLU with a fixed slope."""
     return lowering.add(ops.PRelu(np.asarray(slope, dtype=np.float32)), [x], "leaky_relu")
+
+
+@lowers("rrelu", "rrelu_with_noise", "rrelu_with_noise_functional")
+def rrelu(lowering: Lowering, node: torch.fx.Node, x: Tensor, *settings: Any) -> Tensor:
+    """PReLU with the middle of its random slopes, as in eval mode."""
+    numbers = [setting for setting in settings if isinstance(setting, float)]
+    if any(setting is True for setting in settings):
+        raise refuse_random(node, function_name(node.target))
+    return lowering.add(ops.PRelu(np.asarray(sum(numbers) / 2, dtype=np.float32)), [x], "rrelu")
 
 
 @lowers("hardtanh", "clamp", "relu6", "clamp_min", "clamp_max")

@@ -82,7 +82,10 @@ def permute(lowering: Lowering, node: torch.fx.Node, x: Tensor, *settings: Any) 
             f"transposing the batch dimension ({order}) is not supported",
             "keep dimension 0 for the batch",
         )
-    return lowering.add(Permute(tuple(order[1:])), [x], "permute")
+    permuted = lowering.add(Permute(tuple(order[1:])), [x], "permute")
+    if x.name in lowering.unfolded and order == [0, 2, 1]:
+        lowering.unfolded_rows[permuted.name] = lowering.unfolded[x.name]
+    return permuted
 
 
 def _slice(
