@@ -169,7 +169,7 @@ def _of_binary(graph: Graph, node: Node, module: str) -> list[Finding]:
         what = (
             "input channels"
             if isinstance(op, ops.BinaryLinear) or op.groups == 1
-            else "input channels per group"
+            else f"input channel{'s' * (channels > 1)} per group"
         )
         findings.append(_finding("B202", module, f"it has {channels} {what}, no multiple of {_WORD}"))
     if isinstance(op, ops.BinaryLinear):

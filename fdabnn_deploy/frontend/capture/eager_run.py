@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import linecache
+import random
 import sys
 import sysconfig
 from dataclasses import dataclass
@@ -36,12 +37,17 @@ _SMALL = 2**16
 """Values of a tensor that may count calls."""
 _STANDARD = sysconfig.get_path("stdlib")
 INPUT = "the input"
+RANDOM = "random numbers"
 TO_PYTHON = frozenset({
     "__bool__", "__float__", "__int__", "__index__", "item", "tolist", "numpy", "__array__", "equal", "allclose", "is_nonzero",
     "__format__", "__repr__", "__contains__", "__complex__",
 })  # fmt: skip
 """Functions that take values of a tensor into Python or NumPy."""
 
+_DRAWS = frozenset({
+    "rand", "randn", "randint", "randperm", "rand_like", "randn_like", "randint_like", "bernoulli", "bernoulli_", "normal", "normal_",
+    "uniform_", "random_", "exponential_", "multinomial", "poisson",
+})  # fmt: skip
 _SHAPED = frozenset({"unique", "unique_consecutive", "nonzero", "argwhere", "masked_select", "bincount"})
 
 
@@ -82,7 +88,7 @@ class Read:
         function: that took it.
         line: file and number of the user's line that did.
         value: what it returned.
-        origins: the parameters and buffers that the tensor is computed from, and `INPUT`.
+        origins: the parameters and buffers that the tensor is computed from, `INPUT` and `RANDOM`.
         place: where; None inside of libraries.
     """
 
@@ -104,6 +110,7 @@ class Rehearsal:
         written: positions of reads whose NumPy array forward() wrote into, and so into the tensor.
         registered: parameters and buffers that the first call made.
         unlike: those of them that another input, or chance, gives other values.
+        draws: whether random numbers of Python or NumPy were drawn.
         error: what forward() raised.
         place: where it did.
     """
@@ -114,6 +121,7 @@ class Rehearsal:
     written: tuple[int, ...] = ()
     registered: tuple[str, ...] = ()
     unlike: tuple[str, ...] = ()
+    draws: bool = False
     error: BaseException | None = None
     place: Place | None = None
 
@@ -125,6 +133,7 @@ def rehearse(module: torch.nn.Module, example: torch.Tensor) -> Rehearsal:
     except UsageError:
         own = module
     states, watches = [_State(own)], list[_Watch]()
+    chance = _chance()
     while len(watches) < 2 and (not watches or watches[0].reads or states[-1].changes(states[-2])):
         given = example.clone()
         watches.append(_Watch(own, given))
@@ -141,15 +150,23 @@ def rehearse(module: torch.nn.Module, example: torch.Tensor) -> Rehearsal:
     registered = tuple(name for name in _stored(own) if name not in first.stored)
     if registered:
         return Rehearsal(registered=registered, unlike=_unlike(module, own, registered, example))
+    draws = _chance() != chance
     if len(states) < 3:
-        return Rehearsal(tuple(first.reads), written=first.written())
+        return Rehearsal(tuple(first.reads), written=first.written(), draws=draws)
     changing = states[2].changes(states[1])
     return Rehearsal(
         reads=tuple(first.reads),
         changing=frozenset(changing),
         counters=states[2].counters(states[1], states[0]),
         written=first.written(),
+        draws=draws,
     )
+
+
+def _chance() -> tuple[object, ...]:
+    """The states of the generators of Python and NumPy."""
+    name, keys, *rest = np.random.get_state()
+    return (random.getstate(), name, np.asarray(keys).tobytes(), *rest)
 
 
 def _stored(module: torch.nn.Module) -> dict[str, torch.Tensor]:
@@ -275,6 +292,8 @@ class _Watch(TorchFunctionMode):
         name = getattr(func, "__name__", "")
         tensors = _tensors((args, kwargs or {}))
         origins = frozenset[str]().union(*map(self._origin, tensors))
+        if name in _DRAWS:
+            origins |= {RANDOM}
         result = func(*args, **(kwargs or {}))
         if tensors and (name in TO_PYTHON or shaped_by_values(name, args)):
             place = _place(_frames(), self.names)

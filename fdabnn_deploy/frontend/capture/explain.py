@@ -8,11 +8,22 @@ from collections.abc import Iterable, Sequence
 import torch
 
 from fdabnn_deploy.errors import ModelRefusedError
-from fdabnn_deploy.frontend.capture.eager_run import INPUT, TO_PYTHON, Read, Rehearsal, module_names, place_of
+from fdabnn_deploy.frontend.capture.eager_run import (
+    INPUT,
+    RANDOM,
+    TO_PYTHON,
+    Read,
+    Rehearsal,
+    module_names,
+    place_of,
+)
 from fdabnn_deploy.frontend.capture.python_reads import TRUTHS
 from fdabnn_deploy.frontend.checkpoint.unwrap import shorten
 
 _MOST_READS = 8
+_NO_CHANCE = (
+    "leave them out in eval mode (if self.training: ...), or draw them once and keep them as a buffer"
+)
 _UNKNOWN_OUTPUT = re.compile(r"Found <class '([^']+)'> in output, which is not a known type")
 
 
@@ -44,6 +55,19 @@ def refuse_registered(found: Rehearsal) -> None:
         raise ModelRefusedError(
             f"the model registers {shorten(found.unlike)} at its first call, with values that depend on the input or on random numbers: "
             "nobody knows the trained ones; call it once on real data before its weights are loaded, then export it"
+        )
+
+
+def refuse_chance(deciding: bool) -> None:
+    """Does nothing where random numbers decide nothing.
+
+    Raises:
+        ModelRefusedError: they do.
+    """
+    if deciding:
+        raise ModelRefusedError(
+            "the model computes something else with other random numbers, which forward() draws from Python's or NumPy's generator at "
+            f"every call; {_NO_CHANCE}"
         )
 
 
@@ -126,7 +150,8 @@ def _listed(found: Rehearsal, reads: Sequence[Read]) -> ModelRefusedError:
 
 
 def _describe(found: Rehearsal, read: Read) -> str:
-    of = INPUT if INPUT in read.origins else shorten(read.origins) or "constants"
+    of = next((one for one in (RANDOM, INPUT) if one in read.origins), "")
+    of = of or shorten(read.origins) or "constants"
     where = read.place or "in a library"
     if read in [found.reads[position] for position in found.written]:
         return (
@@ -141,6 +166,8 @@ def _describe(found: Rehearsal, read: Read) -> str:
         what = f"the value of a tensor computed from {of} is taken into Python ({read.function})"
     else:
         what = f"the shape of a tensor depends on values computed from {of} ({read.function.strip('_')})"
+    if RANDOM in read.origins:
+        return f"{what} {where}, which are others at every call; {_NO_CHANCE}"
     if INPUT not in read.origins:
         return (
             f"{what} {where}, and forward() changes that value at every call, so the same input gives other values at a later one; a file "

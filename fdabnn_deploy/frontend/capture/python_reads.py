@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import io
 import math
+import random
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import redirect_stdout
@@ -21,7 +22,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from fdabnn_deploy.frontend.capture.eager_run import INPUT, Read, Rehearsal, is_users, place_of
+from fdabnn_deploy.frontend.capture.eager_run import INPUT, RANDOM, Read, Rehearsal, is_users, place_of
 
 Export = Callable[[Sequence[Read], float | None], torch.export.ExportedProgram]
 """Traces a module with these values of what it reads, and with a number for what else it reads."""
@@ -34,6 +35,7 @@ TEXTS = frozenset({"__format__", "__repr__"})
 
 _MOST_BRANCHES = 4
 _MOST_NUMBERS = 8
+_SEEDS = 8
 _OTHER_NUMBERS = (0.37, -1.0, 7.0, -300.0, 1e6, -1e9 - 7)
 """Added to numbers: of both signs, and from small to large."""
 
@@ -58,7 +60,7 @@ def deciding_reads(
     doubtful = [
         position
         for position, read in enumerate(found.reads)
-        if read.function not in TEXTS and (INPUT in read.origins or found.changing & set(read.origins))
+        if read.function not in TEXTS and {INPUT, RANDOM, *found.changing}.intersection(read.origins)
     ]
     if found.written:
         return tuple(found.reads[position] for position in sorted({*doubtful, *found.written}))
@@ -212,6 +214,31 @@ def deciding_counters(
     return tuple(deciding)
 
 
+def depends_on_chance(
+    program: torch.export.ExportedProgram, export: Callable[[], torch.export.ExportedProgram]
+) -> bool:
+    """Whether the network is another one with other random numbers of Python or NumPy.
+
+    Args:
+        program: traced with some of them.
+        export: traces the module.
+    """
+    before = (random.getstate(), np.random.get_state())
+    try:
+        for seed in range(_SEEDS):
+            random.seed(seed)
+            np.random.seed(seed)
+            with redirect_stdout(io.StringIO()):
+                if not equal_programs(program, export()):
+                    return True
+    except Exception:  # noqa: BLE001 - numbers that end the run decide
+        return True
+    finally:
+        random.setstate(before[0])
+        np.random.set_state(before[1])
+    return False
+
+
 def _deliberate(error: BaseException, names: Mapping[int, str]) -> bool:
     """Whether an error is one that the user's own code raises."""
     place = place_of(error.__traceback__, dict(names))
@@ -230,7 +257,8 @@ def _calls(program: torch.export.ExportedProgram) -> tuple[list[str], list[torch
     """Every call as text, its operands by their positions (names count calls that nothing needs, too), and the constants that are read."""
     graph = torch.fx.Graph()
     graph.output(graph.graph_copy(program.graph, {}))
-    graph.eliminate_dead_code()
+    # By itself PyTorch keeps calls that draw random numbers, or assert something.
+    graph.eliminate_dead_code(lambda node: node.op in ("placeholder", "output"))
     lifted = program.graph_signature.inputs_to_lifted_tensor_constants
     nodes = [node for node in graph.nodes if node.op != "placeholder" or node.users]
     position = {node: index for index, node in enumerate(nodes)}

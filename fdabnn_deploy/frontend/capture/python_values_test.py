@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import copy
+import random
 from collections.abc import Callable
 from typing import Any
 
@@ -175,7 +176,14 @@ def listed_numbers(layer: Any, x: Tensor) -> Any:
     return layer.conv(x) * scale[0] + scale[1]
 
 
+def random_in_vain(layer: Any, x: Tensor) -> Any:
+    if random.random() < 0.01 or np.random.rand() > 0.9:
+        layer.kept = torch.rand(3)
+    return layer.conv(x)
+
+
 IDIOMS = [
+    random_in_vain,
     assigned_to_an_activation, read_of_an_activation, mended_through_data, assigned_to_a_weight, clamped_through_data,
     copied_into_a_weight, attribute_of_a_buffer, attribute_of_a_parameter, attribute_made_on_first_use, branch_on_a_buffer,
     branch_on_a_parameter, percentile_by_numpy, signs_by_numpy, loop_by_a_number, counts, keeps, debugs, swaps, assigned_to_itself,
@@ -285,7 +293,22 @@ def prints_and_decides(layer: Any, x: Tensor) -> Any:
     return layer.conv(x if mean < 300 else -x)
 
 
+def stochastic_depth(layer: Any, x: Tensor) -> Any:
+    return x[:, :, 1:-1, 1:-1] if torch.rand(1) < 0.5 else F.conv2d(x, layer.conv.weight)
+
+
+def random_by_python(layer: Any, x: Tensor) -> Any:
+    return layer.conv(x) if random.random() < 0.5 else x
+
+
+def random_by_numpy(layer: Any, x: Tensor) -> Any:
+    return layer.conv(x) * float(np.random.rand())
+
+
 @pytest.mark.parametrize(("forward", "reason"), [
+    (stochastic_depth, "a branch on the value of a tensor computed from random numbers in module .*if self.training"),
+    (random_by_python, "computes something else with other random numbers"),
+    (random_by_numpy, "computes something else with other random numbers"),
     (registers_from_the_input, "registers step at its first call, with values that depend on the input or on random numbers"),
     (registers_by_chance, r"registers fc.weight, fc.bias at its first call"),
     (shape_by_the_input, r"the shape of a tensor depends on values computed from the input .unique. in module 'the model itself' at"),

@@ -21,12 +21,13 @@ from fdabnn_deploy.frontend.capture.containers import contained_tensors, kept_te
 from fdabnn_deploy.frontend.capture.eager_run import Read, module_names, rehearse
 from fdabnn_deploy.frontend.capture.explain import (
     explain,
+    refuse_chance,
     refuse_counters,
     refuse_reads,
     refuse_registered,
     refuse_rehearsal,
 )
-from fdabnn_deploy.frontend.capture.python_reads import deciding_counters, deciding_reads
+from fdabnn_deploy.frontend.capture.python_reads import deciding_counters, deciding_reads, depends_on_chance
 from fdabnn_deploy.frontend.capture.python_values import python_values
 from fdabnn_deploy.frontend.capture.traced_value import CAPTURE_BATCH, writes
 
@@ -83,6 +84,7 @@ def trace(module: torch.nn.Module, input_shape: Sequence[int]) -> Traced:
         except Exception as error:
             raise explain(module, found, shape, error) from error
         refuse_reads(found, deciding_reads(found, program, export, module_names(module)))
+        refuse_chance(found.draws and depends_on_chance(program, partial(export, found.reads)))
         refuse_counters(deciding_counters(found, program, partial(export, found.reads), module))
     return Traced(program, tuple(_outputs(program)))
 
