@@ -114,13 +114,14 @@ class _Followed(TorchFunctionMode):
                 # Tensors without values make a list item by item.
                 self._answers["item", read.line].extend(np.asarray(read.value).reshape(-1).tolist())
         self._assigned = WeakTensorKeyDictionary()
+        self._traced = WeakTensorKeyDictionary()
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         if func == _SET:
             # A tensor of its own: a later assignment to the value's own `.data` is not one to this.
-            self._assigned[args[0]] = self.current(args[1]).detach()
+            self._assigned[self._traced.get(args[0], args[0])] = self.current(args[1]).detach()
             return None
         args, kwargs = self.current((args, kwargs or {}))
         if func == _GET:
@@ -139,12 +140,13 @@ class _Followed(TorchFunctionMode):
 
     def stand_in(self, tensor: torch.Tensor, traced: torch.Tensor) -> None:
         """From now on a parameter or buffer that is in a list as well is what stands for it in the trace."""
-        self._assigned[tensor] = traced
+        self._traced[tensor] = traced
 
     def current(self, items: Any) -> Any:
         """The same with what was assigned to the `.data` of its tensors."""
         return _pytree.tree_map_only(torch.Tensor, self._latest, items)
 
     def _latest(self, tensor: torch.Tensor) -> torch.Tensor:
+        tensor = self._traced.get(tensor, tensor)
         latest: torch.Tensor = self._assigned.get(tensor, tensor)
         return latest

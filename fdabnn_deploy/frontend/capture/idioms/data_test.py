@@ -217,6 +217,33 @@ class MeanCentred(nn.Module):
         return x
 
 
+@IDIOMS("copy_")
+class BinaryConnect(nn.Module):
+    """Keeps the parameters that it binarises in lists, as XNOR-Net's BinOp and BinaryConnect's BC do."""
+
+    shape = (3, 8, 8)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.model = nn.Sequential(
+            nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.Conv2d(8, 8, 3), nn.Flatten(), nn.Linear(128, 5)
+        )
+        self.saved, self.targets = list[Tensor](), list[Tensor]()
+        for module in list(self.model.modules())[2:-1]:
+            if isinstance(module, nn.Conv2d | nn.Linear):
+                self.saved.append(module.weight.data.clone())
+                self.targets.append(module.weight)
+
+    def forward(self, x: Tensor) -> Any:
+        for saved, target in zip(self.saved, self.targets, strict=True):
+            saved.copy_(target.data)
+            target.data = target.data.sign()
+        x = self.model[2:](sign(self.model[:2](x)))
+        for saved, target in zip(self.saved, self.targets, strict=True):
+            target.data.copy_(saved)
+        return x
+
+
 @IDIOMS("bias.org =", Images)
 def kept_with_the_bias(net: Any, x: Tensor) -> Any:
     net.conv.bias.org = net.conv.bias.data.clone()
