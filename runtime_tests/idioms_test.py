@@ -51,6 +51,14 @@ class Ternary(nn.Conv2d):
         return F.conv2d(sign(x), weight, None, self.stride, self.padding)
 
 
+class TernaryActivations(nn.Conv2d):
+    """Activations of -1, 0 and +1 by two thresholds."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = (x > 0.3).float() - (x < -0.3).float()
+        return F.conv2d(x, sign(self.weight), None, self.stride, self.padding)
+
+
 class TwoBits(nn.Conv2d):
     """DoReFa's activations of two bits."""
 
@@ -166,6 +174,9 @@ NETWORKS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
         IMAGE,
     ),
     "ternary": (lambda: image_network(Ternary(32, 32, 3, 1, 1, bias=False)), IMAGE),
+    "ternary activations": (
+        lambda: image_network(TernaryActivations(32, 32, 3, 1, 1), nn.BatchNorm2d(32), TernaryActivations(32, 32, 1)), IMAGE
+    ),
     "two bits": (lambda: image_network(TwoBits(32, 32, 3, 1, 1, bias=False), nn.BatchNorm2d(32), TwoBits(32, 32, 3, 2)), IMAGE),
     "scales by position": (lambda: image_network(Placed(32, 12), nn.BatchNorm2d(32), Placed(32, 12)), IMAGE),
     "averages": (lambda: image_network(nn.AvgPool2d(3, 2, 1, count_include_pad=False), Binary(32, 32, 3, padding=1)), IMAGE),

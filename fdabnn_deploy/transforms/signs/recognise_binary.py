@@ -10,7 +10,8 @@ Two values that are not opposite (AdaBin; activations of 0 and 1) add terms:
 The second is a binary layer with one filter of ones, spread to all channels by a 1x1 convolution. The third is a constant: one per channel,
 or per channel and place where zeros are padded, unless 0 is one of the two values: then padding is a sign, too.
 
-An input of k bits is k signs (`bit_planes`), and the layer k binary ones, whose sums are added with their powers of two.
+An input of k bits is k signs (`bit_planes`), and the layer k binary ones, whose sums are added with their powers of two. So is an input
+that is a sum of signs (`sign_sum`), such as a ternary one with two thresholds.
 
 A third value, 0, is the mean of +1 and -1. Weights with zeros, and with `sign_zero` "exact" signs that may be 0, become two binary layers
 (four where both sides have three values), and their sum is divided by their number:
@@ -37,6 +38,7 @@ from fdabnn_deploy.ir.ops import Op
 from fdabnn_deploy.transforms.base import Outcome
 from fdabnn_deploy.transforms.signs.binary_weight import BinaryWeight, binary_weight
 from fdabnn_deploy.transforms.signs.bit_planes import MOST_BITS, BitPlanes, bit_planes, signs_of_bits
+from fdabnn_deploy.transforms.signs.sign_sum import SignSum, sign_sum
 from fdabnn_deploy.transforms.signs.split_sign import two_signs
 from fdabnn_deploy.transforms.signs.two_values import two_values
 
@@ -47,7 +49,7 @@ class Verdict:
 
     Attributes:
         node: the layer's name.
-        binary_layers: 1 for a 1-bit layer, 2 or 4 where a side has three values, k for an input of k bits, 0 for a float layer.
+        binary_layers: 1 for a 1-bit layer, 2 or 4 where a side has three values, k for an input of k bits or signs, 0 for a float layer.
         reason: why not 1, empty where it is.
         remedy: what would change a float layer, empty where nothing has to.
         zeros: how many of its trained weights are exactly 0: a third value.
@@ -74,7 +76,7 @@ class Binary:
         gain: h, the scale of its input, by magnitude.
         flips: +1 or -1 per input channel, where h is negative.
         offset: o, what is added to its input.
-        planes: of an input of a few bits.
+        planes: of an input of a few bits, or that is a sum of signs.
     """
 
     sign: Node
@@ -82,7 +84,7 @@ class Binary:
     gain: float
     flips: DoubleArray
     offset: DoubleArray
-    planes: BitPlanes | None = None
+    planes: BitPlanes | SignSum | None = None
 
     @property
     def padded_sign(self) -> int:
@@ -107,9 +109,13 @@ def judge(graph: Graph, node: Node) -> tuple[Verdict, Binary | None]:
     weight = binary_weight(node.op.weight)
     values = two_values(graph, source)
     if values is None and isinstance(weight, BinaryWeight):
+        image = len(graph.shape(source.name)) in (2, 4)
         planes = bit_planes(graph, source)
-        if planes is not None and len(graph.shape(source.name)) in (2, 4):
+        if planes is not None and image:
             return _few_bits(graph, node, weight, planes)
+        signs = sign_sum(graph, source)
+        if signs is not None and image and len(signs.terms) * len(weight.planes()) <= MOST_BITS:
+            return _several_signs(graph, node, weight, signs)
     if values is None:
         half = "weights" if isinstance(weight, BinaryWeight) else ""
         return Verdict(node.name, 0, *_no_sign(graph, source, weight), half=half), None
@@ -153,6 +159,20 @@ def _few_bits(
     reason = f"its input has {planes.bits} bits: {count} binary layers" if count > 1 else ""
     ones = planes.bits if np.any(weight.offset) else 0
     return Verdict(node.name, count, reason, zeros=len(weight.zeros), ones=ones), binary
+
+
+def _several_signs(
+    graph: Graph, node: Node, weight: BinaryWeight, signs: SignSum
+) -> tuple[Verdict, Binary | None]:
+    """The same for an input that is a sum of signs: a binary layer for each."""
+    terms = len(signs.terms)
+    count = terms * len(weight.planes())
+    channels = graph.shape(node.inputs[0])[1]
+    ones, offset = np.ones(channels), np.full(channels, signs.offset)
+    binary = Binary(signs.terms[0][0], weight, signs.scale, ones, offset, signs)
+    reason = f"its input is a sum of {terms} signs: {count} binary layers"
+    more = terms if np.any(weight.offset) else 0
+    return Verdict(node.name, count, reason, zeros=len(weight.zeros), ones=more), binary
 
 
 def _other_values(scale: DoubleArray) -> tuple[str, str]:
@@ -320,8 +340,10 @@ def _sum(
     if isinstance(binary.sign.op, ops.TorchSign):
         plus, minus = two_signs(editor, graph, binary.sign)
         signs = [(plus, 1), (minus, -1)]
-    if binary.planes is not None:
+    if isinstance(binary.planes, BitPlanes):
         signs = signs_of_bits(editor, graph, binary.planes)
+    elif binary.planes is not None:
+        signs = [(sign.name, factor) for sign, factor in binary.planes.terms]
     terms = [(sign, factor, plane) for sign, factor in signs for plane in planes]
     total = ""
     for sign, factor, plane in terms:
