@@ -1,6 +1,7 @@
 """One rule per ATen function, by kind; importing this registers them."""
 
 from fdabnn_deploy.frontend.capture.lower import (
+    assignments,
     conv_norm,
     dense,
     pointwise,
@@ -11,4 +12,14 @@ from fdabnn_deploy.frontend.capture.lower import (
     upsampling,
 )
 
-__all__ = ["conv_norm", "dense", "pointwise", "pooling", "reductions", "shape", "stacks", "upsampling"]
+__all__ = [
+    "assignments",
+    "conv_norm",
+    "dense",
+    "pointwise",
+    "pooling",
+    "reductions",
+    "shape",
+    "stacks",
+    "upsampling",
+]

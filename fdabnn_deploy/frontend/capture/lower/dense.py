@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from fdabnn_deploy.frontend.capture.lower.conv_norm import bias_of
+from fdabnn_deploy.frontend.capture.lower.reductions import sum_over
 from fdabnn_deploy.frontend.capture.lowering import Lowering, Unfolded, constant_of, lowers
 from fdabnn_deploy.frontend.capture.traced_value import Tensor, Value, pair, refuse
 from fdabnn_deploy.frontend.lint.remedies import remedy_for
@@ -172,15 +173,14 @@ def einsum(lowering: Lowering, node: torch.fx.Node, equation: str, operands: lis
         label not in result for label in made
     ):
         raise refuse(node, f"einsum '{equation}' is not supported", remedy_for("einsum"))
-    if constant is None or set(matrix) <= set(own) - set(summed):
-        labels = own
+    labels = _without(own, summed) + "".join(made)
+    if constant is not None and summed and set(matrix) == {*summed, *made}:
+        y = _summed(lowering, node, x, own, constant, matrix)
+    elif not made:
         y = x if constant is None else _scaled(lowering, x, own, constant, matrix)
-    elif set(matrix) == {*summed, *made}:
-        y, labels = _summed(lowering, node, x, own, constant, matrix), _without(own, summed) + "".join(made)
+        y = sum_over(lowering, y, [own.index(label) for label in summed]) if summed else y
     else:
         raise refuse(node, f"einsum '{equation}' is not supported", remedy_for("einsum"))
-    if constant is None and summed:
-        raise refuse(node, f"einsum '{equation}' is a sum alone", "write it as x.sum(...)")
     places = [labels.index(label) for label in result]
     return y if places == sorted(places) else lowering.add(ops.Permute(tuple(places[1:])), [y], "permute")
 

@@ -51,6 +51,18 @@ class Rows(nn.Module):
         return y
 
 
+def assigned_slices(x: Tensor) -> Tensor:
+    """A shift of channels, as in networks without spatial kernels, and more."""
+    out = torch.zeros_like(x)
+    out[:, :1, :, 1:] = x[:, :1, :, :-1]
+    out[:, 1:3, :-1] = x[:, 1:3, 1:]
+    out[:, 3] = x[:, 3] * 2
+    y = x.clone()
+    y[..., 2:5] = out[..., :3]
+    y[:, 1] += 1
+    return y + out
+
+
 RULES: list[tuple[str, Callable[[Tensor], Any] | nn.Module, tuple[int, ...]]] = [
     ("conv1d", nn.Conv1d(4, 6, 3, 2, 1, 2), SEQUENCE),
     ("conv1d of groups", nn.Conv1d(4, 6, 5, padding="same", groups=2), SEQUENCE),
@@ -134,6 +146,11 @@ RULES: list[tuple[str, Callable[[Tensor], Any] | nn.Module, tuple[int, ...]]] = 
     ("einsum of channels", lambda x: torch.einsum("bchw,oc->bohw", x, CONSTANT[5, 4]), IMAGE),
     ("einsum of tokens", lambda x: torch.einsum("b t i, i o -> b t o", x, CONSTANT[4, 3]), TOKENS),
     ("einsum, weight first", lambda x: torch.einsum("oc,bcl->bol", CONSTANT[3, 4], x), SEQUENCE),
+    ("any", lambda x: (x > 1).any(1, keepdim=True) * x + (x > 0).any(2, keepdim=True), IMAGE),
+    ("all", lambda x: (x > -1).all(-1) * 2.0, TOKENS),
+    ("assigned slices", assigned_slices, IMAGE),
+    ("einsum of a sum", lambda x: torch.einsum("bchw->bc", x), IMAGE),
+    ("einsum of a weighted sum", lambda x: torch.einsum("btc,tc->bc", x, CONSTANT[1, 6, 4][0]), TOKENS),
     ("unfold", lambda x: F.unfold(x, (3, 2), 1, (1, 0), (2, 1)), IMAGE),
     ("convolution by unfold", lambda x: (CONSTANT[5, 36] @ F.unfold(x, 3, padding=1)).view(x.shape[0], 5, 6, 8), IMAGE),
     ("convolution by unfold of rows", lambda x: F.fold(

@@ -64,8 +64,30 @@ def _as_numbers(lowering: Lowering, node: torch.fx.Node, x: Tensor) -> Tensor:
     """A tensor of truth values as 0 and 1."""
     source = node.args[0]
     assert isinstance(source, torch.fx.Node)
-    masked = source.meta["val"].dtype == torch.bool and function_name(node.target) == "sum"
+    masked = source.meta["val"].dtype == torch.bool and function_name(node.target) in ("sum", "any", "all")
     return lowering.add(ops.ToFloat(), [x], "float") if masked else x
+
+
+def sum_over(lowering: Lowering, x: Tensor, axes: Sequence[int]) -> Tensor:
+    """The sum over some dimensions, which disappear."""
+    kept = tuple(size for axis, size in enumerate(x.shape) if axis and axis not in axes)
+    pooled = lowering.add(ops.GlobalAvgPool(keepdims=False), [_rows(lowering, x, axes)], "mean")
+    pooled = pooled if len(kept) == 1 else lowering.add(ops.Reshape(kept), [pooled], "reshape")
+    return times(lowering, pooled, math.prod(x.shape[axis] for axis in axes))
+
+
+@lowers("any", "all")
+def any_or_all(
+    lowering: Lowering, node: torch.fx.Node, x: Tensor, dims: Any = None, keepdim: bool = False
+) -> Tensor:
+    """Whether one value along dimensions is not 0, or none is 0."""
+    zero = literal(np.zeros((), np.float32))
+    every = function_name(node.target) == "all"
+    wanted = lowering.add(
+        ops.Compare("eq" if every else "ne"), [_as_numbers(lowering, node, x), zero], "mask"
+    )
+    found = largest(lowering, node, lowering.add(ops.ToFloat(), [wanted], "float"), dims, keepdim)
+    return lowering.add(ops.Compare("eq" if every else "ne"), [found, zero], "any")
 
 
 @lowers("amax", "max")
