@@ -67,17 +67,20 @@ def _items(value: Any) -> Iterator[tuple[Any, Any]]:
         yield from enumerate(value)
 
 
-def _containers(value: Any) -> Iterator[Any]:
+def _containers(value: Any, around: tuple[int, ...] = ()) -> Iterator[Any]:
+    """A container and those in it; `around` are the ones that it is in, which may be in it as well."""
+    if id(value) in around:
+        return
     if isinstance(value, _CHANGEABLE):
         yield value
     for _, item in _items(value):
-        yield from _containers(item)
+        yield from _containers(item, (*around, id(value)))
 
 
-def _inside(value: Any, name: str) -> Iterator[tuple[str, torch.Tensor]]:
-    for key, item in _items(value):
+def _inside(value: Any, name: str, around: tuple[int, ...] = ()) -> Iterator[tuple[str, torch.Tensor]]:
+    for key, item in _items(value) if id(value) not in around else ():
         inner = f"{name}_{key}".replace(".", "_")
         if isinstance(item, torch.Tensor):
             yield inner, item
         else:
-            yield from _inside(item, inner)
+            yield from _inside(item, inner, (*around, id(value)))
