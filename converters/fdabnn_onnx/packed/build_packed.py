@@ -15,7 +15,7 @@ from fdabnn_deploy.transforms.binary_blocks import binary_blocks
 from fdabnn_onnx.build_model import finish_model, lower_node
 from fdabnn_onnx.emitter import Emitter
 from fdabnn_onnx.packed.binary_layer import BlockWriter
-from fdabnn_onnx.packed.exact_layer import borders_inside, write_exact_layer
+from fdabnn_onnx.packed.exact_layer import borders_inside, pixels_inside, write_exact_layer
 from fdabnn_onnx.packed.fixed_point import limits_inside, write_rounding
 from fdabnn_onnx.packed.operator_domain import DOMAIN, VERSION
 
@@ -30,14 +30,18 @@ def build_packed(graph: Graph, info: ModelInfo, batch: int | None, *, integers: 
     emitter = Emitter(decompose(blocks), channels_last=info.layout == "nhwc", integers=integers)
     writer, limits = BlockWriter(emitter, blocks), limits_inside(blocks)
     borders = borders_inside(blocks)
-    inside = {node.name for node in (*limits.values(), *borders.values())}
+    pixels = pixels_inside(blocks)
+    inside = {node.name for node in (*limits.values(), *borders.values())} | _behind_pixels(blocks, pixels)
+    places = {name: _channels_first(emitter, blocks, source) for name, source in pixels.items()}
     for node in blocks:
         if node.name in inside:
             continue
         if isinstance(node.op, BinaryBlock):
             writer.write(node, node.op)
         elif isinstance(node.op, ExactLayer):
-            write_exact_layer(emitter, node, node.op, borders.get(node.name))
+            write_exact_layer(
+                emitter, node, node.op, borders.get(node.name), places.get(node.inputs[0], "")
+            )
         elif isinstance(node.op, RoundToGrid):
             write_rounding(emitter, node, node.op, limits.get(node.name))
         else:
@@ -45,3 +49,20 @@ def build_packed(graph: Graph, info: ModelInfo, batch: int | None, *, integers: 
     model = finish_model(emitter, info, batch)
     model.opset_import.append(helper.make_opsetid(DOMAIN, VERSION))
     return model
+
+
+def _behind_pixels(graph: Graph, pixels: dict[str, str]) -> set[str]:
+    """The nodes between pixels and what layers read of them."""
+    found = set()
+    for name, source in pixels.items():
+        while name != source:
+            found.add(name)
+            name = graph[name].inputs[0]
+    return found
+
+
+def _channels_first(to: Emitter, graph: Graph, name: str) -> str:
+    """An input of bytes as [N, C, H, W]."""
+    if not to.channels_last:
+        return name
+    return to.emit("Transpose", graph[name], [name], part="channels_first", perm=[0, 3, 1, 2])

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from fdabnn_deploy.ir.composites import ExactConv2d, ExactLayer
 from fdabnn_deploy.ir.graph import Graph, Node
 from fdabnn_deploy.ir.integer_weights import integer_weights
-from fdabnn_deploy.ir.ops import BorderOffset, Conv2d, FloatArray
+from fdabnn_deploy.ir.ops import BorderOffset, CentredPixels, Clamp, Conv2d, FloatArray
 from fdabnn_onnx.emitter import Emitter
 from fdabnn_onnx.lower import LOWERINGS
 from fdabnn_onnx.packed.fixed_point import write_slices
@@ -33,11 +33,33 @@ def borders_inside(graph: Graph) -> dict[str, Node]:
     return found
 
 
-def write_exact_layer(to: Emitter, node: Node, op: ExactLayer, border: Node | None) -> None:
-    """The slices, then the differences of partial products, and the offsets at borders where they are a part of it."""
-    slices = write_slices(to, node, op)
+def pixels_inside(graph: Graph) -> dict[str, str]:
+    """The pixels that exact convolutions read, where nobody else reads what is made of them: by the name of that, the input's name."""
+    found = {}
+    for node in graph.nodes_of(CentredPixels):
+        last = node
+        while isinstance(graph.consumers(last.name)[0].op, Clamp) and len(graph.consumers(last.name)) == 1:
+            last = graph.consumers(last.name)[0]
+        readers = [reader.op for reader in graph.consumers(last.name)]
+        alone = all(isinstance(op, ExactConv2d) and _fits(op) and op.operand.limits is None for op in readers)
+        if alone and last.name not in graph.outputs and readers:
+            found[last.name] = node.inputs[0]
+    return found
+
+
+def write_exact_layer(to: Emitter, node: Node, op: ExactLayer, border: Node | None, pixels: str) -> None:
+    """The slices, then the differences of partial products.
+
+    Args:
+        to: the model in the making.
+        node: of the layer.
+        op: the layer.
+        border: the offsets at borders that are a part of it, or None.
+        pixels: the tensor of bytes that it reads in the place of its operand, or nothing.
+    """
+    slices = [pixels] if pixels else write_slices(to, node, op)
     if isinstance(op, ExactConv2d) and _fits(op):
-        _difference(to, node, op, slices, border)
+        _difference(to, node, op, slices, border, {"pixel_input": 1} if pixels else {})
         return
     for part in op.sum_nodes(node, slices):
         LOWERINGS[type(part.op)](to, part, part.op)
@@ -53,7 +75,14 @@ def _fits(op: ExactConv2d) -> bool:
     )
 
 
-def _difference(to: Emitter, node: Node, op: ExactConv2d, slices: list[str], border: Node | None) -> None:
+def _difference(
+    to: Emitter,
+    node: Node,
+    op: ExactConv2d,
+    slices: list[str],
+    border: Node | None,
+    attributes: dict[str, Any],
+) -> None:
     """`t0 - ((t1 - t2) - ...)` in postfix notation: `0 1 2 -1 ... -1`."""
     terms = [(slices[a], layer) for a, layer in op.terms()]
     sources = list(dict.fromkeys(source for source, _ in terms))
@@ -68,7 +97,6 @@ def _difference(to: Emitter, node: Node, op: ExactConv2d, slices: list[str], bor
     for term in range(2, len(terms)):
         expression += [term, SUBTRACT]
     stacked: NDArray[Any] = np.stack(list(filters.values()))
-    attributes: dict[str, list[int]] = {}
     rows = stacked.reshape(-1, *stacked.shape[2:])
     integers = integer_weights(rows, bits=8) if to.integers else None
     if integers is not None:

@@ -177,6 +177,11 @@ class _Expansion:
                 raise UnprovedError("its integers have no exponents")
             filters = np.ldexp(filters.astype(np.float32), exponents.reshape(*filters.shape[:2], 1, 1, 1))
         result, stack = node.output[0], list[str]()
+        sources = list(node.input[2:])
+        if values.get("pixel_input", 0):
+            if len(sources) != 1:
+                raise UnprovedError("it reads pixels and something else")
+            sources = [self._pixels(sources[0], result)]
         border = "border_rows" in values
         name = f"{result}/tree" if border else result
         for i, entry in enumerate(values["expression"]):
@@ -191,7 +196,7 @@ class _Expansion:
             stack.append(
                 self._emit(
                     "Conv",
-                    [node.input[2 + values["term_inputs"][entry]], weight, bias],
+                    [sources[values["term_inputs"][entry]], weight, bias],
                     output,
                     kernel_shape=list(filters.shape[3:]),
                     **{key: values[key] for key in ("strides", "dilations", "pads") if key in values},
@@ -201,6 +206,13 @@ class _Expansion:
             raise UnprovedError("its expression is no tree")
         if border:
             self._border(result, name, biases[len(values["term_inputs"]) :], values)
+
+    def _pixels(self, source: str, result: str) -> str:
+        """`Cast` and `Sub`; nothing is folded into an operator's inside, as a `Clip` that changes no value says."""
+        floats = self._emit("Cast", [source], f"{result}/floats", to=1)
+        centre = self._new(f"{result}/centre", np.array(128, np.float32))
+        lowest = self._new(f"{result}/lowest", np.array(-256, np.float32))
+        return self._emit("Clip", [self._emit("Sub", [floats, centre], f"{result}/centred"), lowest], f"{result}/pixels")
 
     def _border(self, result: str, tree: str, offsets: Any, values: dict[str, Any]) -> None:
         """`Add` of the offset of every place."""

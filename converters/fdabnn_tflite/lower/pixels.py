@@ -17,7 +17,6 @@ FLOAT = 1
 
 @lowers(CentredPixels)
 def lower_centred_pixels(emitter: Emitter, node: Node, op: CentredPixels) -> None:
-    """`Cast`, `AddV2`; images are mirrored behind them, as floats, which older runtimes can."""
+    """`Cast`, `AddV2`."""
     floats = emitter.emit("Cast", x=emitter.nhwc(node.inputs[0]), DstT=FLOAT)
-    centred = emitter.emit("AddV2", x=floats, y=np.float32(-CENTRE))
-    emitter.define(node.name, emitter.mirrored(centred, emitter.graph.shape(node.name)), NHWC)
+    emitter.define(node.name, emitter.emit("AddV2", x=floats, y=np.float32(-CENTRE)), NHWC)

@@ -38,9 +38,9 @@ def lower_graph(emitter: Emitter, inputs: tuple[Tensor, ...]) -> list[Tensor]:
         if isinstance(node.op, Input):
             shape = graph.shape(node.name)
             tensor = arguments[node.name]
-            if len(shape) == 4 and not node.op.pixels:
-                tensor = emitter.mirrored(tensor, shape)
-            emitter.define(node.name, tensor, natural_form(shape))
+            emitter.define(
+                node.name, emitter.mirrored(tensor, shape) if len(shape) == 4 else tensor, natural_form(shape)
+            )
             continue
         if type(node.op) not in LOWERINGS:
             raise ModelRefusedError(

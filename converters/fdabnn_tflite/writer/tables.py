@@ -50,6 +50,11 @@ class Tables:
             tensor.shapeSignature = np.array([BATCH, *shape[1:]], np.int32)
         return len(self._tensors) - 1
 
+    def type_of(self, index: int) -> int:
+        """The type of a tensor."""
+        kind: int = self._tensors[index].type
+        return kind
+
     def constant(self, values: Array, owner: str) -> int:
         """A constant; equal ones are one tensor, equal bytes one buffer.
 

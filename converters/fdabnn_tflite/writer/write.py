@@ -25,6 +25,9 @@ from fdabnn_tflite.writer.tables import BOOL, Tables
 _CHANNELS = {"CONV_2D": 0, "DEPTHWISE_CONV_2D": 3, "FULLY_CONNECTED": 0}
 """Layers with float weights, and the axis of these that is the output channels."""
 
+_MOVES = frozenset({"RESHAPE", "REVERSE_V2"})
+"""Operators that mirror images: of bytes they make bytes."""
+
 WORTH_INTEGERS = 512
 """Bytes of weights from which on integers are less than the operator that makes floats of them."""
 
@@ -126,6 +129,8 @@ class _Writer:
             else:
                 indices.append(self._input(value, _owner(op), roles[i] if i < len(roles) else "constant"))
         kind = BOOL if name in {"LESS", "GREATER"} else FLOAT32
+        if name in _MOVES and self._tables.type_of(indices[0]) == UINT8:
+            kind = UINT8
         output = self._tables.tensor(op.result.shape, kind, f"{_owner(op)}/{name.lower()}")
         self._tables.builtin(name, indices, output, options, values)
         self._floats[op.result] = output

@@ -38,7 +38,7 @@ FDABNN_EXPORT size_t fdabnn_conv_sum_workspace_bytes(const fdabnn_conv_sum* conv
 
 FDABNN_EXPORT int fdabnn_conv_sum_run(const fdabnn_conv_sum* conv, const float* const* inputs, int batch, float* output, fdabnn_pool* pool,
                                       void* workspace, char* error) {
-  return RunPrepared(conv, {inputs, output}, batch, pool, workspace, error);
+  return RunPrepared(conv, {inputs, nullptr, output}, batch, pool, workspace, error);
 }
 
 FDABNN_EXPORT void fdabnn_conv_sum_destroy(fdabnn_conv_sum* conv) { delete conv; }

@@ -1,5 +1,8 @@
 #include <doctest/doctest.h>
 
+#include <algorithm>
+#include <cmath>
+
 #include "kernel_tests/cases.h"
 #include "kernels/conv_sum_plan.h"
 
@@ -72,9 +75,69 @@ TEST_CASE("differences of convolutions of drawn shapes") {
       REQUIRE_MESSAGE(sum != nullptr, error);
       REQUIRE_MESSAGE(sum->Resize(batch.height, batch.width, &error), error);
       Exact<float> output(expected.size());
-      REQUIRE(RunInWorkspace(*sum, {inputs, output.data()}, batch.images, pool) == nullptr);
+      REQUIRE(RunInWorkspace(*sum, {inputs, nullptr, output.data()}, batch.images, pool) == nullptr);
       // A sum of nothing but zeros may have either sign.
       CHECK(ToVector(output) == expected);
+    }
+  }
+}
+
+TEST_CASE("a difference of an image of bytes, with offsets at its borders") {
+  Random random(3);
+  for (int done = 0; done < 120;) {
+    ConvSumParams p = DrawConvSum(random);
+    const Batch batch = DrawBatch(random);
+    const int taps = p.kernel_h * p.kernel_w * p.channels_in;
+    if (!IsWorthwhile(p, batch, 2.0 * p.channels_out * taps)) continue;
+    ++done;
+    CAPTURE(Describe(p, batch));
+    // Weights of any size up to those whose sums have 24 bits; the second filter's are smaller by a power of two.
+    const int most = 1 << random.Between(0, std::max(17 - static_cast<int>(std::ceil(std::log2(taps))), 0));
+    const float unit = std::ldexp(1.0f, random.Between(-9, 9)), finer = std::ldexp(unit, -random.Between(0, 11));
+    const std::size_t weights = reference::CountOf({p.channels_out, p.kernel_h, p.kernel_w, p.channels_in});
+    const auto channels = static_cast<std::size_t>(p.channels_out);
+    const Exact<float> filters[] = {{weights, [&] { return static_cast<float>(random.Between(-most, most)) * unit; }},
+                                    {weights, [&] { return static_cast<float>(random.Between(-most, most)) * finer; }}};
+    const Exact<float> none(channels, [] { return 0.0f; });
+    const std::vector<ConvSumTerm> terms = {{0, filters[0].data(), none.data()}, {0, filters[1].data(), none.data()}};
+    reference::Images<float> image(batch.images, batch.height, batch.width, p.channels_in);
+    for (float& value : image.values) value = static_cast<float>(random.Between(-128, 127));
+    const auto laid = [&](const reference::Images<float>& images) { return p.planes ? reference::ToPlanes(images) : images.values; };
+    const reference::Images<float> first = reference::Conv(p, terms[0], image), second = reference::Conv(p, terms[1], image);
+    ConvSumBorder border;
+    reference::Images<float> result = first;
+    const bool bordered = first.values.size() > 0 && random.Between(0, 1) == 1;
+    for (int y = 0; bordered && y < first.height; ++y) border.rows.push_back(y == 0 ? 0 : random.Between(0, 2));
+    for (int x = 0; bordered && x < first.width; ++x) border.columns.push_back(x == 0 ? 1 : random.Between(0, 1));
+    const auto classes = [](const std::vector<int>& places) { return 1 + *std::max_element(places.begin(), places.end()); };
+    if (bordered) border.offset.resize(static_cast<std::size_t>(classes(border.rows) * classes(border.columns)) * channels);
+    for (float& offset : border.offset) offset = static_cast<float>(random.Between(-999, 999)) / 7;
+    for (std::size_t i = 0; i < result.values.size(); ++i) {
+      result.values[i] = first.values[i] - second.values[i];
+      if (!bordered) continue;
+      const std::size_t pixel = i / channels % static_cast<std::size_t>(first.height * first.width);
+      const auto row = static_cast<std::size_t>(border.rows[pixel / static_cast<std::size_t>(first.width)]);
+      const auto column = static_cast<std::size_t>(border.columns[pixel % static_cast<std::size_t>(first.width)]);
+      result.values[i] += border.offset[(row * static_cast<std::size_t>(classes(border.columns)) + column) * channels + i % channels];
+    }
+    const std::vector<float> expected = laid(result), floats = laid(image);
+    std::vector<std::uint8_t> octets;
+    for (const float value : floats) octets.push_back(static_cast<std::uint8_t>(value + 128));
+    const float* const inputs[] = {floats.data()};
+    ThreadPool pool(random.Between(1, 3));
+    for (const bool bytes : {false, true}) {
+      p.octets = bytes;
+      for (const Level level : SupportedLevels()) {
+        CAPTURE(Name(level));
+        CAPTURE(bytes);
+        std::string error;
+        const auto sum = ConvSum::Create(p, terms, {0, 1, kSubtract}, border, level, &error);
+        REQUIRE_MESSAGE(sum != nullptr, error);
+        REQUIRE_MESSAGE(sum->Resize(batch.height, batch.width, &error), error);
+        Exact<float> output(expected.size());
+        REQUIRE(RunInWorkspace(*sum, {inputs, octets.data(), output.data()}, batch.images, pool) == nullptr);
+        CHECK(ToVector(output) == expected);
+      }
     }
   }
 }

@@ -54,6 +54,7 @@ const char* Refusal(const ConvSumParams& p, const std::vector<ConvSumTerm>& term
   if (terms.empty() || terms.size() > 0xffff) return "it has no convolution, or too many";
   for (const ConvSumTerm& term : terms) {
     if (term.input < 0 || term.input > 0xffff) return "it has too many inputs";
+    if (p.octets && term.input != 0) return "it has another input beside the bytes";
     if (term.filter == nullptr || term.bias == nullptr) return "a filter or bias is missing";
   }
   const double bytes = 4.0 * p.channels_out * p.kernel_h * p.kernel_w * p.channels_in * static_cast<double>(terms.size());
@@ -231,15 +232,20 @@ class ConvSumImpl : public ConvSum {
     chunks_.push_back(runs_.size());
   }
 
+  ConvSumImage ImageOf(const ConvSumTensors& tensors, int input, std::int64_t image) const {
+    const std::int64_t start = image * size().in_h * size().in_w * params_.channels_in;
+    if (params_.octets) return {nullptr, tensors.octets + start};
+    return {tensors.inputs[input] + start, nullptr};
+  }
+
   // Returns whether the bands hold whole numbers.
-  bool FillBands(const float* const* inputs, std::int64_t image, std::int64_t first_row, float* bands, float* units, float* row) const {
-    const std::int64_t image_start = image * size().in_h * size().in_w * params_.channels_in;
+  bool FillBands(const ConvSumTensors& tensors, std::int64_t image, std::int64_t first_row, float* bands, float* units, float* row) const {
     bool whole = whole_ != nullptr;
     for (int i = 0; i < input_count_ && whole; ++i) {
       auto* band = reinterpret_cast<std::int16_t*>(bands + i * band_.floats());
-      whole = band_.FillWhole(*whole_, whole_bits_, inputs[i] + image_start, first_row, band, units + i, row);
+      whole = band_.FillWhole(*whole_, whole_bits_, ImageOf(tensors, i, image), first_row, band, units + i, row);
     }
-    for (int i = 0; i < input_count_ && !whole; ++i) band_.Fill(inputs[i] + image_start, first_row, bands + i * band_.floats());
+    for (int i = 0; i < input_count_ && !whole; ++i) band_.Fill(ImageOf(tensors, i, image), first_row, bands + i * band_.floats());
     return whole;
   }
 
@@ -251,7 +257,7 @@ class ConvSumImpl : public ConvSum {
     // A block that is as wide as the output has the output's layout: slot 0 lies there.
     const bool direct = Widest() == params_.channels_out && !params_.planes;
     const std::int64_t top = first_row * params_.stride_h - size().pad_top;
-    if (octets_.slices > 0 && FillOctets(tensors.inputs, image, top, bands, units, units + input_count_)) {
+    if (octets_.slices > 0 && FillOctets(tensors, image, top, bands, units, units + input_count_)) {
       const auto* band = reinterpret_cast<const std::uint8_t*>(bands);
       auto* patches = reinterpret_cast<std::uint8_t*>(units + input_count_ + band_.row_floats());
       for (std::int64_t y = 0; y < rows; ++y) {
@@ -265,7 +271,7 @@ class ConvSumImpl : public ConvSum {
       }
       return;
     }
-    const bool whole = FillBands(tensors.inputs, image, top, bands, units, units + input_count_);
+    const bool whole = FillBands(tensors, image, top, bands, units, units + input_count_);
     const auto slot = [&](int index) { return direct && index == 0 ? to : slots + index * SlotFloats(); };
     for (const Block& block : blocks_) {
       for (const ConvSumStep& step : plan_.steps) {
@@ -287,9 +293,8 @@ class ConvSumImpl : public ConvSum {
   }
 
   // Returns whether the only band holds bytes.
-  bool FillOctets(const float* const* inputs, std::int64_t image, std::int64_t first_row, float* band, float* unit, float* row) const {
-    const float* values = inputs[inputs_[0]] + image * size().in_h * size().in_w * params_.channels_in;
-    return band_.FillOctets(*octets_level_, *whole_level_, values, first_row, reinterpret_cast<std::uint8_t*>(band), unit, row);
+  bool FillOctets(const ConvSumTensors& tensors, std::int64_t image, std::int64_t first_row, float* band, float* unit, float* row) const {
+    return band_.FillOctets(*octets_level_, *whole_level_, ImageOf(tensors, inputs_[0], image), first_row, reinterpret_cast<std::uint8_t*>(band), unit, row);
   }
 
   // The tree in bytes, for a row of a strip and a block.

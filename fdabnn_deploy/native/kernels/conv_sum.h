@@ -8,6 +8,7 @@
 // whole numbers below 2^24 units are. Source: docs/numerics.md.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
@@ -22,6 +23,7 @@ struct ConvSumParams : Windows {
   int channels_in = 0;
   int channels_out = 0;
   bool planes = false;  // inputs and output are [batch, channels, height, width], else [batch, height, width, channels]
+  bool octets = false;  // the only input is bytes, of which each stands for its value less 128
 };
 
 // One convolution. The constants are copied.
@@ -45,7 +47,8 @@ constexpr int kSubtract = -1;
 
 // Of a call; how images lie say the parameters.
 struct ConvSumTensors {
-  const float* const* inputs = nullptr;  // as many as the terms name
+  const float* const* inputs = nullptr;     // as many as the terms name
+  const std::uint8_t* octets = nullptr;     // with `octets`, in their place
   float* output = nullptr;
 };
 

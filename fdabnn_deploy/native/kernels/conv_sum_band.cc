@@ -14,14 +14,31 @@ void ConvSumBand::Resize(int in_height, int in_width, std::int64_t left, std::in
   columns_ = columns;
 }
 
-const float* ConvSumBand::Row(const float* image, std::int64_t y, float* scratch) const {
-  if (!planes_) return image + y * in_w_ * channels_;
+const float* ConvSumBand::Row(const ConvSumImage& image, std::int64_t y, float* scratch) const {
+  if (image.octets != nullptr) {
+    EachOctet(image.octets, y, [&](std::int64_t place, std::uint8_t octet) { scratch[place] = static_cast<float>(octet - kOctetZero); });
+    return scratch;
+  }
+  if (!planes_) return image.floats + y * in_w_ * channels_;
   const auto plane = static_cast<std::size_t>(in_h_ * in_w_), channels = static_cast<std::size_t>(channels_);
-  transpose_(image + y * in_w_, plane, channels, static_cast<std::size_t>(inside_), scratch, channels);
+  transpose_(image.floats + y * in_w_, plane, channels, static_cast<std::size_t>(inside_), scratch, channels);
   return scratch;
 }
 
-void ConvSumBand::Fill(const float* image, std::int64_t first_row, float* band) const {
+template <class Put>
+void ConvSumBand::EachOctet(const std::uint8_t* image, std::int64_t y, const Put& put) const {
+  if (!planes_) {
+    const std::uint8_t* row = image + y * in_w_ * channels_;
+    for (std::int64_t i = 0; i < inside_ * channels_; ++i) put(i, row[i]);
+    return;
+  }
+  for (std::int64_t c = 0; c < channels_; ++c) {
+    const std::uint8_t* row = image + (c * in_h_ + y) * in_w_;
+    for (std::int64_t x = 0; x < inside_; ++x) put(x * channels_ + c, row[x]);
+  }
+}
+
+void ConvSumBand::Fill(const ConvSumImage& image, std::int64_t first_row, float* band) const {
   const std::int64_t c = channels_;
   for (std::int64_t y = first_row; y < first_row + rows_; ++y, band += columns_ * c) {
     if (y < 0 || y >= in_h_) {
@@ -36,20 +53,20 @@ void ConvSumBand::Fill(const float* image, std::int64_t first_row, float* band) 
   }
 }
 
-float ConvSumBand::Largest(const ConvSumWholeLevel& level, const float* image, std::int64_t first_row) const {
+float ConvSumBand::Largest(const ConvSumWholeLevel& level, const ConvSumImage& image, std::int64_t first_row) const {
   const std::int64_t begin = std::max<std::int64_t>(first_row, 0), end = std::min<std::int64_t>(first_row + rows_, in_h_);
   if (end <= begin) return 0;
-  if (!planes_) return level.largest(image + begin * in_w_ * channels_, (end - begin) * in_w_ * channels_, 0);
+  if (image.octets != nullptr) return kOctetZero;
+  if (!planes_) return level.largest(image.floats + begin * in_w_ * channels_, (end - begin) * in_w_ * channels_, 0);
   float largest = 0;
   for (std::int64_t c = 0; c < channels_; ++c) {
-    largest = level.largest(image + (c * in_h_ + begin) * in_w_, (end - begin) * in_w_, largest);
+    largest = level.largest(image.floats + (c * in_h_ + begin) * in_w_, (end - begin) * in_w_, largest);
   }
   return largest;
 }
 
 template <class Value, class Convert>
-bool ConvSumBand::FillRows(const float* image, std::int64_t first_row, Value zero, Value* band, float* scratch,
-                           const Convert& convert) const {
+bool ConvSumBand::FillRows(std::int64_t first_row, Value zero, Value* band, const Convert& convert) const {
   const std::int64_t c = channels_;
   for (std::int64_t y = first_row; y < first_row + rows_; ++y, band += columns_ * c) {
     if (y < 0 || y >= in_h_) {
@@ -57,28 +74,35 @@ bool ConvSumBand::FillRows(const float* image, std::int64_t first_row, Value zer
       continue;
     }
     std::fill_n(band, left_ * c, zero);
-    if (!convert(Row(image, y, scratch), inside_ * c, band + left_ * c)) return false;
+    if (!convert(y, band + left_ * c)) return false;
     std::fill_n(band + (left_ + inside_) * c, (columns_ - left_ - inside_) * c, zero);
   }
   return true;
 }
 
-bool ConvSumBand::FillWhole(const ConvSumWholeLevel& level, int bits, const float* image, std::int64_t first_row, std::int16_t* band,
+bool ConvSumBand::FillWhole(const ConvSumWholeLevel& level, int bits, const ConvSumImage& image, std::int64_t first_row, std::int16_t* band,
                             float* unit, float* scratch) const {
   *unit = WholeUnit(Largest(level, image, first_row), bits);
   if (*unit == 0) return false;
-  return FillRows(image, first_row, std::int16_t{0}, band, scratch, [&](const float* values, std::int64_t count, std::int16_t* to) {
-    return level.convert(values, count, 1 / *unit, to);
+  return FillRows(first_row, std::int16_t{0}, band, [&](std::int64_t y, std::int16_t* to) {
+    return level.convert(Row(image, y, scratch), inside_ * channels_, 1 / *unit, to);
   });
 }
 
-bool ConvSumBand::FillOctets(const ConvSumOctetsLevel& level, const ConvSumWholeLevel& whole, const float* image, std::int64_t first_row,
+bool ConvSumBand::FillOctets(const ConvSumOctetsLevel& level, const ConvSumWholeLevel& whole, const ConvSumImage& image, std::int64_t first_row,
                              std::uint8_t* band, float* unit, float* scratch) const {
   constexpr int kBits = 8;
+  if (image.octets != nullptr) {
+    *unit = 1;
+    return FillRows(first_row, kOctetZero, band, [&](std::int64_t y, std::uint8_t* to) {
+      EachOctet(image.octets, y, [&](std::int64_t place, std::uint8_t octet) { to[place] = octet; });
+      return true;
+    });
+  }
   *unit = WholeUnit(Largest(whole, image, first_row), kBits);
   if (*unit == 0) return false;
-  return FillRows(image, first_row, kOctetZero, band, scratch, [&](const float* values, std::int64_t count, std::uint8_t* to) {
-    return level.convert(values, count, 1 / *unit, to);
+  return FillRows(first_row, kOctetZero, band, [&](std::int64_t y, std::uint8_t* to) {
+    return level.convert(Row(image, y, scratch), inside_ * channels_, 1 / *unit, to);
   });
 }
 

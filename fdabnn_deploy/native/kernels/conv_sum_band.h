@@ -10,6 +10,12 @@
 
 namespace fdabnn {
 
+// An image, of floats or of bytes that stand for their values less kOctetZero.
+struct ConvSumImage {
+  const float* floats = nullptr;
+  const std::uint8_t* octets = nullptr;
+};
+
 class ConvSumBand {
  public:
   // Images are [channels, height, width] where `planes`, else [height, width, channels].
@@ -24,24 +30,28 @@ class ConvSumBand {
   std::int64_t row_floats() const { return columns_ * channels_; }
 
   // image -> band [rows, columns, channels], from a row that may be outside of the image.
-  void Fill(const float* image, std::int64_t first_row, float* band) const;
+  void Fill(const ConvSumImage& image, std::int64_t first_row, float* band) const;
 
   // Likewise in bytes, and the unit of their values; false where they are no integers of 8 bits.
-  bool FillOctets(const ConvSumOctetsLevel& level, const ConvSumWholeLevel& whole, const float* image, std::int64_t first_row,
+  bool FillOctets(const ConvSumOctetsLevel& level, const ConvSumWholeLevel& whole, const ConvSumImage& image, std::int64_t first_row,
                   std::uint8_t* band, float* unit, float* scratch) const;
 
   // Likewise in whole numbers of so many bits, and their unit; false where they are none.
-  bool FillWhole(const ConvSumWholeLevel& level, int bits, const float* image, std::int64_t first_row, std::int16_t* band, float* unit,
+  bool FillWhole(const ConvSumWholeLevel& level, int bits, const ConvSumImage& image, std::int64_t first_row, std::int16_t* band, float* unit,
                  float* scratch) const;
 
  private:
   // The pixels of a row of the image that the band has room for; where they lie one after the other, that is where they are.
-  const float* Row(const float* image, std::int64_t y, float* scratch) const;
-  // Fills the band row by row: zeros, and what `convert(values, count, to)` makes of the image's rows; false where that fails.
+  const float* Row(const ConvSumImage& image, std::int64_t y, float* scratch) const;
+  // Fills the band row by row: zeros, and what `convert(y, to)` puts where a row of the image goes; false where that fails.
   template <class Value, class Convert>
-  bool FillRows(const float* image, std::int64_t first_row, Value zero, Value* band, float* scratch, const Convert& convert) const;
+  bool FillRows(std::int64_t first_row, Value zero, Value* band, const Convert& convert) const;
 
-  float Largest(const ConvSumWholeLevel& level, const float* image, std::int64_t first_row) const;
+  // put(place in a row of the band behind its zeros, byte) for every byte of a row of the image that the band has room for.
+  template <class Put>
+  void EachOctet(const std::uint8_t* image, std::int64_t y, const Put& put) const;
+
+  float Largest(const ConvSumWholeLevel& level, const ConvSumImage& image, std::int64_t first_row) const;
 
   const std::int64_t channels_;
   const bool planes_;

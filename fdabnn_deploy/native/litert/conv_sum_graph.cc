@@ -1,6 +1,7 @@
 #include "litert/conv_sum_graph.h"
 
 #include <algorithm>
+#include <cstring>
 #include <map>
 #include <tuple>
 #include <utility>
@@ -15,13 +16,17 @@ constexpr std::size_t kMostTerms = 256;  // more than numerics ever makes; parts
 // The kernel copies what lies between the taps of a window, so a runtime's own kernel is better at windows that are wider than this.
 constexpr std::int64_t kWidestWindow = 1 << 10;
 
+bool HasOptions(std::int32_t code) {
+  return code != kTfLiteBuiltinDequantize && code != kTfLiteBuiltinCast && code != kTfLiteBuiltinMaximum;
+}
+
 struct Node {
   const TfLiteNode* node;
   const TfLiteRegistration* registration;
 
   bool IsBuiltin(std::int32_t code, int inputs) const {
     return registration->builtin_code == code && registration->custom_name == nullptr && node->delegate == nullptr &&
-           (node->builtin_data != nullptr || code == kTfLiteBuiltinDequantize) && node->inputs != nullptr && node->inputs->size == inputs && node->outputs != nullptr &&
+           (node->builtin_data != nullptr || !HasOptions(code)) && node->inputs != nullptr && node->inputs->size == inputs && node->outputs != nullptr &&
            node->outputs->size == 1;
   }
 };
@@ -39,6 +44,9 @@ class Finder {
       const Node node = Get(index);
       if (node.node == nullptr) continue;
       if (node.IsBuiltin(kTfLiteBuiltinDequantize, 1)) AddIntegers(*node.node, index);
+      if (node.IsBuiltin(kTfLiteBuiltinCast, 1)) AddCast(*node.node, index);
+      if (node.IsBuiltin(kTfLiteBuiltinAdd, 2)) AddCentre(*node.node, index);
+      if (node.IsBuiltin(kTfLiteBuiltinMaximum, 2)) AddLimit(*node.node, index);
       if (node.IsBuiltin(kTfLiteBuiltinConv2d, 3)) AddConvolution(*node.node, index);
       if (node.IsBuiltin(kTfLiteBuiltinSub, 2)) AddDifference(*node.node, index);
       if (node.IsBuiltin(kTfLiteBuiltinGather, 2)) AddGather(*node.node, index);
@@ -48,6 +56,7 @@ class Finder {
     for (auto& entry : trees_) {
       ConvSumTree& tree = entry.second.tree;
       if (entry.second.convolutions < 2) continue;
+      TakePixels(entry.second);
       // Convolutions may share weights, and so the node that makes floats of them.
       std::sort(tree.nodes.begin(), tree.nodes.end(), [this](int a, int b) { return place_.at(a) < place_.at(b); });
       tree.nodes.erase(std::unique(tree.nodes.begin(), tree.nodes.end()), tree.nodes.end());
@@ -182,6 +191,65 @@ class Finder {
     trees_[output] = std::move(part);
   }
 
+  // Bytes as floats, less 128, limited where no value is: how exact numerics writes pixels in front of a layer.
+  void AddCast(const TfLiteNode& node, int index) {
+    const int source = node.inputs->data[0], result = node.outputs->data[0];
+    if (source < 0 || static_cast<std::size_t>(source) >= context_.tensors_size || Floats(result, 4) == nullptr) return;
+    const TfLiteTensor& tensor = context_.tensors[source];
+    if (tensor.type != kTfLiteUInt8 || tensor.dims == nullptr || tensor.dims->size != 4 || IsConstant(tensor)) return;
+    if (uses_.at(result) == 1 && sources_.at(result) == 1) pixels_[result] = {source, 0, {index}};
+  }
+
+  void AddCentre(const TfLiteNode& node, int index) {
+    constexpr float kCentre = -128;
+    if (static_cast<const TfLiteAddParams*>(node.builtin_data)->activation != kTfLiteActNone) return;
+    Extend(node, index, 0, [](float constant) { return constant == kCentre; });
+  }
+
+  void AddLimit(const TfLiteNode& node, int index) {
+    Extend(node, index, 1, [](float constant) { return constant <= -128; });
+  }
+
+  // Takes a step of the chain behind the pixels: an operator of them and one number.
+  template <class Fits>
+  void Extend(const TfLiteNode& node, int index, int step, const Fits& fits) {
+    const auto before = pixels_.find(node.inputs->data[0]);
+    const int result = node.outputs->data[0];
+    if (before == pixels_.end() || before->second.steps != step || !IsResult(result)) return;
+    const int constant = node.inputs->data[1];
+    if (constant < 0 || static_cast<std::size_t>(constant) >= context_.tensors_size) return;
+    const TfLiteTensor& number = context_.tensors[constant];
+    if (number.type != kTfLiteFloat32 || !IsConstant(number) || number.bytes != sizeof(float) || number.data == nullptr) return;
+    float value = 0;
+    std::memcpy(&value, number.data, sizeof value);
+    if (!fits(value) || (step == 0 && uses_.at(result) != 1)) return;
+    Pixels pixels = before->second;
+    ++pixels.steps;
+    pixels.nodes.push_back(index);
+    pixels_[result] = std::move(pixels);
+  }
+
+  // Lets a tree read the bytes themselves, where it alone reads what is made of them.
+  void TakePixels(Part& part) {
+    ConvSumTree& tree = part.tree;
+    const int image = tree.inputs[0];
+    const auto pixels = pixels_.find(image);
+    if (pixels == pixels_.end() || pixels->second.steps != 2) return;
+    for (std::size_t i = 0; i < tree.inputs.size(); i += 3) {
+      if (tree.inputs[i] != image) return;
+    }
+    if (uses_.at(image) != part.convolutions) return;
+    for (std::size_t i = 0; i < tree.inputs.size(); i += 3) tree.inputs[i] = pixels->second.source;
+    tree.nodes.insert(tree.nodes.end(), pixels->second.nodes.begin(), pixels->second.nodes.end());
+    tree.params.octets = true;
+  }
+
+  struct Pixels {
+    int source = 0;  // tensor of bytes
+    int steps = 0;   // of the chain behind the cast
+    std::vector<int> nodes;
+  };
+
   // A constant of rank 4 that is gathered along its rows, or such a one along its columns.
   void AddGather(const TfLiteNode& node, int index) {
     const int source = node.inputs->data[0], places = node.inputs->data[1], result = node.outputs->data[0];
@@ -228,6 +296,7 @@ class Finder {
   std::map<int, int> sources_;
   std::map<int, Part> trees_;  // by output
   std::map<int, Gathered> gathered_;
+  std::map<int, Pixels> pixels_;  // by tensor of floats
   std::map<int, std::pair<int, int>> integers_;  // by tensor of floats: the tensor of integers, and the node between them
 };
 

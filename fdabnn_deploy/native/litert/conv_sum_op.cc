@@ -51,7 +51,7 @@ class ConvSumOp : public ImageOp<ConvSum> {
     const TfLiteTensor& first = tensors.Input(0);
     for (const std::size_t position : images()) {
       const TfLiteTensor& input = tensors.Input(position);
-      CheckType(input, {kTfLiteFloat32});
+      CheckType(input, {params_.octets ? kTfLiteUInt8 : kTfLiteFloat32});
       CheckRank(input, 4);
       if (!std::equal(input.dims->data, input.dims->data + 4, first.dims->data)) {
         throw Refusal(Describe(input) + " and " + Describe(first) + " differ in shape: load the delegate with the option fuse 0");
@@ -66,8 +66,10 @@ class ConvSumOp : public ImageOp<ConvSum> {
   int OutputDepth() const override { return params_.channels_out; }
 
   ConvSumTensors Gather(const Tensors& tensors) override {
+    float* output = Data<float>(tensors.Output(0));
+    if (params_.octets) return {nullptr, Data<const std::uint8_t>(tensors.Input(images()[0])), output};
     for (std::size_t i = 0; i < inputs_.size(); ++i) inputs_[i] = Data<const float>(tensors.Input(images()[i]));
-    return {inputs_.data(), Data<float>(tensors.Output(0))};
+    return {inputs_.data(), nullptr, output};
   }
 
   std::unique_ptr<ConvSum> Create(const Tensors& tensors, Level level, std::string* reason) const override {

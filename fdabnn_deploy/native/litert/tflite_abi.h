@@ -15,6 +15,7 @@ enum TfLiteStatus { kTfLiteOk = 0, kTfLiteError = 1 };
 using TfLiteType = int;
 constexpr TfLiteType kTfLiteFloat32 = 1;
 constexpr TfLiteType kTfLiteInt32 = 2;
+constexpr TfLiteType kTfLiteUInt8 = 3;
 constexpr TfLiteType kTfLiteBool = 6;
 constexpr TfLiteType kTfLiteInt8 = 9;
 
@@ -31,6 +32,8 @@ constexpr std::int32_t kTfLiteBuiltinDequantize = 6;
 constexpr std::int32_t kTfLiteBuiltinGather = 36;
 constexpr std::int32_t kTfLiteBuiltinSub = 41;
 constexpr std::int32_t kTfLiteBuiltinDelegate = 51;
+constexpr std::int32_t kTfLiteBuiltinCast = 53;
+constexpr std::int32_t kTfLiteBuiltinMaximum = 55;
 constexpr std::int64_t kTfLiteDelegateFlagsAllowDynamicTensors = 1;
 constexpr int kTfLiteOptionalTensor = -1;
 

@@ -22,8 +22,8 @@ constexpr int kMostClasses = 1 << 12;
 
 class ConvDifference : public Kernel {
  public:
-  ConvDifference(int channels_in, int channels_out, int inputs, std::unique_ptr<ConvSum> sum)
-      : channels_in_(channels_in), channels_out_(channels_out), inputs_(inputs), sum_(std::move(sum)) {}
+  ConvDifference(const ConvSumParams& params, int inputs, std::unique_ptr<ConvSum> sum)
+      : channels_in_(params.channels_in), channels_out_(params.channels_out), inputs_(inputs), octets_(params.octets), sum_(std::move(sum)) {}
 
   void Compute(const Call& call) override {
     std::vector<Tensor> x;
@@ -35,16 +35,18 @@ class ConvDifference : public Kernel {
     if (!fits) throw Refusal("X0 is " + ToText(shape) + " and not [N, " + std::to_string(channels_in_) + ", H, W]");
     std::vector<const float*> images;
     for (const Tensor& tensor : x) {
+      if (tensor.type != (octets_ ? kOrtUint8 : kOrtFloat)) throw Refusal("its inputs are not of the type that pixel_input says");
       if (tensor.data == nullptr || tensor.shape != shape) throw Refusal("its inputs differ in shape, or one is missing");
       images.push_back(static_cast<const float*>(tensor.data));
     }
     sum_.Run(call, shape[0], shape[2], shape[3], [&](std::int64_t out_h, std::int64_t out_w) {
-      return ConvSumTensors{images.data(), static_cast<float*>(call.Output(0, {shape[0], channels_out_, out_h, out_w}))};
+      return ConvSumTensors{images.data(), octets_ ? static_cast<const std::uint8_t*>(x[0].data) : nullptr, static_cast<float*>(call.Output(0, {shape[0], channels_out_, out_h, out_w}))};
     });
   }
 
  private:
   const int channels_in_, channels_out_, inputs_;
+  const bool octets_;
   SizedKernel<ConvSum> sum_;
 };
 
@@ -93,6 +95,7 @@ std::unique_ptr<Kernel> MakeConvDifference(const NodeInfo& node, Level level) {
   p.kernel_w = static_cast<int>(filters.shape[4]);
   node.ReadWindows(&p);
   p.planes = true;
+  p.octets = node.Int("pixel_input", 0, 1, 0) == 1;
   const std::vector<int> expression = node.List("expression", 1, 2 * kMostTerms, kSubtract, kMostTerms - 1);
   const std::vector<int> inputs = node.List("term_inputs", 1, kMostTerms, 0, kMostInputs - 1);
   const std::vector<int> chosen = node.List("term_filters", inputs.size(), inputs.size(), 0, count - 1);
@@ -115,7 +118,7 @@ std::unique_ptr<Kernel> MakeConvDifference(const NodeInfo& node, Level level) {
     last = std::max(last, inputs[i]);
   }
   std::unique_ptr<ConvSum> sum = CreateKernel<ConvSum>(p, list, expression, border, level);
-  return std::make_unique<ConvDifference>(p.channels_in, p.channels_out, last + 1, std::move(sum));
+  return std::make_unique<ConvDifference>(p, last + 1, std::move(sum));
 }
 
 }  // namespace fdabnn::ort

@@ -115,7 +115,7 @@ const Op kOps[] = {
     MakeOp("PackSigns", "f", "i", MakePackSigns),
     MakeOp("BinaryConv", "iiFFFF", "FI", MakeBinaryConv),
     MakeOp("Digits", "fF", "fFFFF", MakeDigits),
-    MakeOp("ConvDifference", "affFFF", "f", MakeConvDifference),
+    MakeOp("ConvDifference", "afaFFF", "f", MakeConvDifference),
 };
 
 }  // namespace

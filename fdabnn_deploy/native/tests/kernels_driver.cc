@@ -194,7 +194,7 @@ void TestConvSum(Random& random, ThreadPool& pool) {
     Expect(conv != nullptr, error);
     if (conv == nullptr || !conv->Resize(height, width, &error)) return Exact<float>(0);
     Exact<float> result(static_cast<std::size_t>(batch * conv->out_height() * conv->out_width()) * outputs);
-    Expect(RunInWorkspace(*conv, {inputs, result.data()}, batch, pool) == nullptr, "a sound input is refused");
+    Expect(RunInWorkspace(*conv, {inputs, nullptr, result.data()}, batch, pool) == nullptr, "a sound input is refused");
     return result;
   });
 }
