@@ -101,6 +101,7 @@ def choose(
     seen: Observed,
     margin: float,
     tolerance: float,
+    bits: int | None = WEIGHT_BITS,
 ) -> tuple[Cut, float]:
     """The cut of a convolution or dense layer, and its predicted error relative to the result's rms.
 
@@ -111,6 +112,7 @@ def choose(
         seen: of the operand, on samples.
         margin: by which the seen range is widened.
         tolerance: the error from which on a further part is added.
+        bits: of a slice of the weights, None for as many as its sums leave.
     """
     low, high = limits(seen, values, margin)
     magnitude = max(abs(low), abs(high))
@@ -120,19 +122,36 @@ def choose(
     top = math.frexp(magnitude)[1]
     candidates: list[int | None] = [bits - top for bits in OPERAND_BITS if bits - top < values.grid]
     as_it_comes = math.ldexp(magnitude, values.grid) < 2 ** OPERAND_BITS[-1]
-    rows = _rows(weight, bias, WEIGHT_BITS)
-    best: tuple[float, int | None, int] = (math.inf, None, 1)
+    exponents = [*candidates, None] if as_it_comes else candidates
+    best = _fewest_parts(_rows(weight, bias, bits), values, magnitude, power, exponents, tolerance)
+    return Cut(*_on_grid(low, high, best.exponent), best.exponent, best.parts, bits), best.error
+
+
+@dataclass(frozen=True)
+class _Plan:
+    error: float
+    exponent: int | None
+    parts: int
+
+
+def _fewest_parts(
+    rows: _Rows,
+    values: Values,
+    magnitude: float,
+    power: float,
+    exponents: list[int | None],
+    tolerance: float,
+) -> _Plan:
+    """The fewest parts, and the operand's grid, whose error is within the tolerance, or as far as further parts pay."""
+    best = _Plan(math.inf, None, 1)
     for parts in PRODUCTS:
-        exponents = [*candidates, None] if as_it_comes else candidates
         for exponent in exponents:
             error = _error(rows, values, magnitude, power, exponent, parts)
-            # A further part has to pay.
-            if error < (best[0] / 2 if parts > best[2] else best[0]):
-                best = error, exponent, parts
-        if best[0] <= tolerance:
+            if error < (best.error / 2 if parts > best.parts else best.error):
+                best = _Plan(error, exponent, parts)
+        if best.error <= tolerance:
             break
-    error, exponent, parts = best
-    return Cut(*_on_grid(low, high, exponent), exponent, parts, WEIGHT_BITS), error
+    return best
 
 
 def fewest_slices(weight: DoubleArray, values: Values, seen: Observed) -> tuple[int, float]:

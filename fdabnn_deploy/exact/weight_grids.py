@@ -93,6 +93,20 @@ def most_units(bits: int | None) -> int | None:
     return None if bits is None else 2 ** (bits - 1) - 1
 
 
+def slices_with_kept_sums(
+    weight: DoubleArray, bias: DoubleArray, magnitude: float, exponent: int, count: int, bits: int | None
+) -> list[Gridded]:
+    """As `slices_of`; of the last slice, the rounding errors of every kernel add up to less than a step (`with_kept_sums`).
+
+    Records of earlier versions, without a number of bits, have the nearest roundings.
+    """
+    slices = slices_of(weight, bias, magnitude, exponent, count, bits)
+    if bits is None or weight[0, 0].size == 1:
+        return slices
+    rest = weight - sum((part.weight for part in slices[:-1]), np.zeros_like(weight))
+    return [*slices[:-1], with_kept_sums(slices[-1], rest, magnitude, exponent, bits)]
+
+
 def slices_of(
     weight: DoubleArray,
     bias: DoubleArray,
@@ -113,7 +127,9 @@ def slices_of(
     return slices
 
 
-def with_kept_sums(part: Gridded, weight: DoubleArray, magnitude: float, exponent: int) -> Gridded:
+def with_kept_sums(
+    part: Gridded, weight: DoubleArray, magnitude: float, exponent: int, bits: int | None = None
+) -> Gridded:
     """The slice with roundings chosen so that the errors of every kernel [O, C] add up to less than a step, where its bound allows that.
 
     Neighbouring values of images are alike, and so an error common to the taps of a kernel is what shows.
@@ -123,6 +139,7 @@ def with_kept_sums(part: Gridded, weight: DoubleArray, magnitude: float, exponen
         weight: that it was rounded from, [O, C, ...].
         magnitude: of the operands.
         exponent: of their grid.
+        bits: of the weights' integers, None for as many as the bound leaves.
     """
     scale = np.ldexp(1.0, part.exponents.astype(np.int32)).reshape((-1,) + (1,) * (weight.ndim - 1))
     exact = (weight * scale).reshape(*weight.shape[:2], -1)
@@ -136,6 +153,9 @@ def with_kept_sums(part: Gridded, weight: DoubleArray, magnitude: float, exponen
     moved = rounded + np.where(place < np.abs(missing)[:, :, None], np.sign(missing)[:, :, None], 0)
     kept = Gridded(moved.reshape(weight.shape) / scale + 0.0, part.bias, part.exponents)
     over = _units(kept, math.floor(math.ldexp(magnitude, exponent)), exponent) >= EXACT_UNITS
+    most = most_units(bits)
+    if most is not None:
+        over |= np.abs(moved).reshape(len(weight), -1).max(axis=1) > most
     fits = np.where(over.reshape(scale.shape), part.weight, kept.weight)
     return Gridded(fits, part.bias, part.exponents)
 

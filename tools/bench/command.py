@@ -16,6 +16,7 @@ from rich.console import Console
 from bench import environment, report
 from bench.cc import CompileError
 from bench.exports import exports
+from bench.forms import forms
 from bench.layers import LAYERS
 from bench.model_files import MODELS
 from bench.training import training
@@ -108,6 +109,7 @@ def _models(
 
 _main.add_command(training.command)
 _main.add_command(exports.command)
+_main.add_command(forms.command)
 
 
 def _cpus(first: int | None) -> list[int]:

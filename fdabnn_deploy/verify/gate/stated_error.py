@@ -29,7 +29,7 @@ import numpy as np
 from fdabnn_deploy.exact.grid_row import GridRow
 from fdabnn_deploy.exact.pixel_layer import pixel_slices, pixel_weights
 from fdabnn_deploy.exact.plan import PRODUCTS, slice_counts, slice_exponents
-from fdabnn_deploy.exact.weight_grids import slices_of
+from fdabnn_deploy.exact.weight_grids import slices_with_kept_sums
 from fdabnn_deploy.ir import ops
 from fdabnn_deploy.ir.array_types import DoubleArray
 from fdabnn_deploy.ir.graph import Graph, Node
@@ -155,7 +155,7 @@ def _left_by_slices(weight: DoubleArray, bias: DoubleArray, row: GridRow) -> Dou
     """The largest error of `sum w x + b` by the slices that an exact sum leaves out, per output channel."""
     magnitude = max(abs(row.low), abs(row.high))
     operand_count, weight_count = slice_counts(row.parts)
-    slices = slices_of(weight, bias, magnitude, row.exponent, weight_count, row.slice_bits)
+    slices = slices_with_kept_sums(weight, bias, magnitude, row.exponent, weight_count, row.slice_bits)
     exponents = slice_exponents(magnitude, row.exponent, operand_count)
     operand = [magnitude, *(math.ldexp(1.0, -exponent - 1) if row.rounded else 0.0 for exponent in exponents)]
     sums = [_rows(part.weight) for part in slices]

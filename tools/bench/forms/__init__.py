@@ -1,0 +1,1 @@
+"""The forms of exported files, exact and float, of pixels and of normalised images, timed in turn."""
