@@ -36,7 +36,7 @@ DIGITS = 127 * 2**16 + 127 * 2**8 + 126
 """The largest integer of three signed digits to the base 256, less 1 for the rounding that keeps sums."""
 
 NOTHING = 2.0**-40
-"""What is left of weights relative to the largest, where nothing is."""
+"""A rest of weights below this, relative to the largest, counts as none."""
 
 NEGLIGIBLE = 2.0**-60
 """Offsets below this count as 0, which keeps grids and exponents small."""
@@ -76,7 +76,7 @@ def pixel_sum(cutter: Cutter, node: Node) -> str:
 
     def choice() -> tuple[Cut, float]:
         parts, error = fewest_slices(weight, values, builder.observed(node.inputs[0]))
-        if _is_held(weight):
+        if _fits_one_slice(weight):
             parts, error = 1, 0.0
         return Cut(float(-CENTRE), float(CENTRE - 1), None, parts), error
 
@@ -99,7 +99,7 @@ def pixel_sum(cutter: Cutter, node: Node) -> str:
     return builder.add(node, exact, [operand], "sum")
 
 
-def _is_held(weight: DoubleArray) -> bool:
+def _fits_one_slice(weight: DoubleArray) -> bool:
     """Whether one slice is all of the weights, as far as float32 knows them."""
     (first,) = slices_of(weight, np.zeros(len(weight)), CENTRE, 0, 1)
     return bool(np.abs(weight - first.weight).max() <= NOTHING * np.abs(weight).max())
