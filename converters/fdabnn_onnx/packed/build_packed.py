@@ -39,9 +39,7 @@ def build_packed(graph: Graph, info: ModelInfo, batch: int | None, *, integers: 
         if isinstance(node.op, BinaryBlock):
             writer.write(node, node.op)
         elif isinstance(node.op, ExactLayer):
-            write_exact_layer(
-                emitter, node, node.op, borders.get(node.name), places.get(node.inputs[0], "")
-            )
+            write_exact_layer(emitter, node, node.op, borders.get(node.name), places.get(node.inputs[0], ""))
         elif isinstance(node.op, RoundToGrid):
             write_rounding(emitter, node, node.op, limits.get(node.name))
         else:
@@ -54,7 +52,8 @@ def build_packed(graph: Graph, info: ModelInfo, batch: int | None, *, integers: 
 def _behind_pixels(graph: Graph, pixels: dict[str, str]) -> set[str]:
     """The nodes between pixels and what layers read of them."""
     found = set()
-    for name, source in pixels.items():
+    for read, source in pixels.items():
+        name = read
         while name != source:
             found.add(name)
             name = graph[name].inputs[0]

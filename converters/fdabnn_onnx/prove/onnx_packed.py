@@ -212,7 +212,9 @@ class _Expansion:
         floats = self._emit("Cast", [source], f"{result}/floats", to=1)
         centre = self._new(f"{result}/centre", np.array(128, np.float32))
         lowest = self._new(f"{result}/lowest", np.array(-256, np.float32))
-        return self._emit("Clip", [self._emit("Sub", [floats, centre], f"{result}/centred"), lowest], f"{result}/pixels")
+        return self._emit(
+            "Clip", [self._emit("Sub", [floats, centre], f"{result}/centred"), lowest], f"{result}/pixels"
+        )
 
     def _border(self, result: str, tree: str, offsets: Any, values: dict[str, Any]) -> None:
         """`Add` of the offset of every place."""

@@ -122,6 +122,7 @@ TEST_CASE("a difference of an image of bytes, with offsets at its borders") {
     }
     const std::vector<float> expected = laid(result), floats = laid(image);
     std::vector<std::uint8_t> octets;
+    octets.reserve(floats.size());
     for (const float value : floats) octets.push_back(static_cast<std::uint8_t>(value + 128));
     const float* const inputs[] = {floats.data()};
     ThreadPool pool(random.Between(1, 3));

@@ -294,7 +294,8 @@ class ConvSumImpl : public ConvSum {
 
   // Returns whether the only band holds bytes.
   bool FillOctets(const ConvSumTensors& tensors, std::int64_t image, std::int64_t first_row, float* band, float* unit, float* row) const {
-    return band_.FillOctets(*octets_level_, *whole_level_, ImageOf(tensors, inputs_[0], image), first_row, reinterpret_cast<std::uint8_t*>(band), unit, row);
+    return band_.FillOctets(*octets_level_, *whole_level_, ImageOf(tensors, inputs_[0], image), first_row,
+                            reinterpret_cast<std::uint8_t*>(band), unit, row);
   }
 
   // The tree in bytes, for a row of a strip and a block.
@@ -323,7 +324,8 @@ class ConvSumImpl : public ConvSum {
     for (std::int64_t y = 0; y < rows; ++y) {
       const std::int64_t row = border_.rows[static_cast<std::size_t>(first_row + y)] * columns;
       for (std::int64_t x = 0; x < size().out_w; ++x, slot += block.width) {
-        const float* offset = border_.offset.data() + (row + border_.columns[static_cast<std::size_t>(x)]) * params_.channels_out + block.first;
+        const float* offset =
+            border_.offset.data() + (row + border_.columns[static_cast<std::size_t>(x)]) * params_.channels_out + block.first;
         for (std::int64_t c = 0; c < inside; ++c) slot[c] += offset[c];
       }
     }
@@ -434,8 +436,7 @@ class ConvSumImpl : public ConvSum {
 }  // namespace
 
 std::unique_ptr<ConvSum> ConvSum::Create(const ConvSumParams& params, const std::vector<ConvSumTerm>& terms,
-                                         const std::vector<int>& expression, const ConvSumBorder& border, Level level,
-                                         std::string* error) {
+                                         const std::vector<int>& expression, const ConvSumBorder& border, Level level, std::string* error) {
   ConvSumPlan plan;
   const char* refusal = Refusal(params, terms);
   if (refusal == nullptr) refusal = PlanConvSum(expression, static_cast<int>(terms.size()), &plan);

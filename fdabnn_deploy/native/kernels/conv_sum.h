@@ -47,8 +47,8 @@ constexpr int kSubtract = -1;
 
 // Of a call; how images lie say the parameters.
 struct ConvSumTensors {
-  const float* const* inputs = nullptr;     // as many as the terms name
-  const std::uint8_t* octets = nullptr;     // with `octets`, in their place
+  const float* const* inputs = nullptr;  // as many as the terms name
+  const std::uint8_t* octets = nullptr;  // with `octets`, in their place
   float* output = nullptr;
 };
 
@@ -57,8 +57,7 @@ class ConvSum : public ImageKernel<ConvSumTensors> {
   // `expression` is the tree in postfix notation: the number of a term stands for its convolution, and `0 1 kSubtract` is c_0 - c_1.
   // Repacks the filters for a level; `border` is added behind the tree.
   static std::unique_ptr<ConvSum> Create(const ConvSumParams& params, const std::vector<ConvSumTerm>& terms,
-                                         const std::vector<int>& expression, const ConvSumBorder& border, Level level,
-                                         std::string* error);
+                                         const std::vector<int>& expression, const ConvSumBorder& border, Level level, std::string* error);
 
  protected:
   using ImageKernel::ImageKernel;

@@ -89,8 +89,8 @@ bool ConvSumBand::FillWhole(const ConvSumWholeLevel& level, int bits, const Conv
   });
 }
 
-bool ConvSumBand::FillOctets(const ConvSumOctetsLevel& level, const ConvSumWholeLevel& whole, const ConvSumImage& image, std::int64_t first_row,
-                             std::uint8_t* band, float* unit, float* scratch) const {
+bool ConvSumBand::FillOctets(const ConvSumOctetsLevel& level, const ConvSumWholeLevel& whole, const ConvSumImage& image,
+                             std::int64_t first_row, std::uint8_t* band, float* unit, float* scratch) const {
   constexpr int kBits = 8;
   if (image.octets != nullptr) {
     *unit = 1;

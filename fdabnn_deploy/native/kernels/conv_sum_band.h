@@ -37,8 +37,8 @@ class ConvSumBand {
                   std::uint8_t* band, float* unit, float* scratch) const;
 
   // Likewise in whole numbers of so many bits, and their unit; false where they are none.
-  bool FillWhole(const ConvSumWholeLevel& level, int bits, const ConvSumImage& image, std::int64_t first_row, std::int16_t* band, float* unit,
-                 float* scratch) const;
+  bool FillWhole(const ConvSumWholeLevel& level, int bits, const ConvSumImage& image, std::int64_t first_row, std::int16_t* band,
+                 float* unit, float* scratch) const;
 
  private:
   // The pixels of a row of the image that the band has room for; where they lie one after the other, that is where they are.

@@ -14,7 +14,7 @@ namespace {
 constexpr std::int64_t kMostGroups = 240;
 
 constexpr double kExactUnits = 1 << 24;  // of a sum in float32
-constexpr double kLargest = 128;      // magnitude of a value of 8 bits
+constexpr double kLargest = 128;         // magnitude of a value of 8 bits
 
 bool IsDifference(const std::vector<ConvSumTerm>& terms, const std::vector<int>& expression) {
   return terms.size() == 2 && expression == std::vector<int>{0, 1, kSubtract} && terms[0].input == terms[1].input;
@@ -103,7 +103,8 @@ ConvSumOctets PackOctets(const ConvSumParams& p, const std::vector<ConvSumTerm>&
   int slices = 1;
   for (std::int64_t c = 0; c < p.channels_out; ++c) {
     auto& filter = filters[static_cast<std::size_t>(c)];
-    const float unit = units[static_cast<std::size_t>(c)] = Difference(terms[0].filter + c * steps, terms[1].filter + c * steps, steps, &filter);
+    const float unit = units[static_cast<std::size_t>(c)] =
+        Difference(terms[0].filter + c * steps, terms[1].filter + c * steps, steps, &filter);
     if (unit == 0) return octets;
     for (const std::int64_t weight : filter) slices = std::max(slices, SlicesOf(weight));
   }

@@ -1,4 +1,5 @@
-// The difference of two convolutions of one image whose values are integers of 8 bits, as exact numerics makes of a layer that reads pixels.
+// The difference of two convolutions of one image whose values are integers of 8 bits, as exact numerics makes of a layer that reads
+// pixels.
 //
 // Two exact sums and one subtraction round the exact difference once, and so does this: the filters' difference is an integer of up to 24
 // bits per weight, which is split into slices of 8 bits; a slice times the image is a sum of products of 8 bits, for which processors have
@@ -57,8 +58,8 @@ struct ConvSumOctets {
   AlignedBuffer scales;   // float32 [channels]
 };
 
-// The filters of `0 1 kSubtract` for channels in blocks of these widths, where both convolutions read one image, have no bias, and sums that
-// float32 holds for every image of 8 bits; without slices where they do not.
+// The filters of `0 1 kSubtract` for channels in blocks of these widths, where both convolutions read one image, have no bias, and sums
+// that float32 holds for every image of 8 bits; without slices where they do not.
 ConvSumOctets PackOctets(const ConvSumParams& params, const std::vector<ConvSumTerm>& terms, const std::vector<int>& expression,
                          const std::vector<std::int64_t>& widths);
 

@@ -26,8 +26,8 @@ struct Node {
 
   bool IsBuiltin(std::int32_t code, int inputs) const {
     return registration->builtin_code == code && registration->custom_name == nullptr && node->delegate == nullptr &&
-           (node->builtin_data != nullptr || !HasOptions(code)) && node->inputs != nullptr && node->inputs->size == inputs && node->outputs != nullptr &&
-           node->outputs->size == 1;
+           (node->builtin_data != nullptr || !HasOptions(code)) && node->inputs != nullptr && node->inputs->size == inputs &&
+           node->outputs != nullptr && node->outputs->size == 1;
   }
 };
 
@@ -296,7 +296,7 @@ class Finder {
   std::map<int, int> sources_;
   std::map<int, Part> trees_;  // by output
   std::map<int, Gathered> gathered_;
-  std::map<int, Pixels> pixels_;  // by tensor of floats
+  std::map<int, Pixels> pixels_;                 // by tensor of floats
   std::map<int, std::pair<int, int>> integers_;  // by tensor of floats: the tensor of integers, and the node between them
 };
 

@@ -23,7 +23,11 @@ constexpr int kMostClasses = 1 << 12;
 class ConvDifference : public Kernel {
  public:
   ConvDifference(const ConvSumParams& params, int inputs, std::unique_ptr<ConvSum> sum)
-      : channels_in_(params.channels_in), channels_out_(params.channels_out), inputs_(inputs), octets_(params.octets), sum_(std::move(sum)) {}
+      : channels_in_(params.channels_in),
+        channels_out_(params.channels_out),
+        inputs_(inputs),
+        octets_(params.octets),
+        sum_(std::move(sum)) {}
 
   void Compute(const Call& call) override {
     std::vector<Tensor> x;
@@ -40,7 +44,8 @@ class ConvDifference : public Kernel {
       images.push_back(static_cast<const float*>(tensor.data));
     }
     sum_.Run(call, shape[0], shape[2], shape[3], [&](std::int64_t out_h, std::int64_t out_w) {
-      return ConvSumTensors{images.data(), octets_ ? static_cast<const std::uint8_t*>(x[0].data) : nullptr, static_cast<float*>(call.Output(0, {shape[0], channels_out_, out_h, out_w}))};
+      return ConvSumTensors{images.data(), octets_ ? static_cast<const std::uint8_t*>(x[0].data) : nullptr,
+                            static_cast<float*>(call.Output(0, {shape[0], channels_out_, out_h, out_w}))};
     });
   }
 

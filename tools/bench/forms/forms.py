@@ -31,7 +31,11 @@ FORMS: dict[str, dict[str, str]] = {
 }
 """Options of an export."""
 
-DOORS = {"tflite": "LiteRT + delegate", "packed": "ONNX Runtime, packed", "standard": "ONNX Runtime, standard"}
+DOORS = {
+    "tflite": "LiteRT + delegate",
+    "packed": "ONNX Runtime, packed",
+    "standard": "ONNX Runtime, standard",
+}
 """How files are run."""
 
 _SAMPLES = "random:2"
