@@ -10,6 +10,7 @@ from fdabnn_deploy.errors import ModelRefusedError
 from fdabnn_deploy.measure.baselines.float_network import FileLayer, Item, Network, network_of, record_of
 from fdabnn_deploy.prove.domain import Constants, Shape
 from fdabnn_deploy.prove.program import Step
+from fdabnn_onnx.fold_weights import fold_weights
 from fdabnn_onnx.prove.onnx import read_onnx
 from fdabnn_onnx.prove.onnx_packed import DOMAIN, expanded
 from fdabnn_onnx.prove.optimised import import_onnx, optimised
@@ -19,7 +20,7 @@ _STANDARD = {"", "ai.onnx"}
 
 
 def load_model(content: bytes) -> Any:
-    """The model of a file, packed operators written out as standard ones.
+    """The model of a file, packed operators written out as standard ones, weights of integers as floats.
 
     Raises:
         ModelRefusedError: ONNX Runtime does not take the file, or an operator has no float form.
@@ -29,7 +30,7 @@ def load_model(content: bytes) -> Any:
     # It checks what the file says of every operator, so that nothing below has to.
     optimised(content, "disabled")
     try:
-        model = expanded(onnx.load_from_string(content))
+        model = fold_weights(expanded(onnx.load_from_string(content)))
         for node in model.graph.node:
             if node.domain not in _STANDARD:
                 raise ModelRefusedError(f"its operator {node.domain}.{node.op_type} has no float form")

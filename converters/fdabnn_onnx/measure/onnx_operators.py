@@ -5,11 +5,16 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
+import numpy as np
+
 from fdabnn_deploy.errors import ModelRefusedError
 from fdabnn_deploy.measure.profiles.operators import OURS, Operator
 from fdabnn_onnx.runtime import onnx_file
 from fdabnn_onnx.runtime.external_data import read_model
 from fdabnn_onnx.runtime.onnxruntime import CUSTOM_OPS, OnnxRuntime
+
+_OF_WEIGHTS = {"Cast", "Mul"}
+"""What makes floats of weights that are stored as integers."""
 
 
 def operators(path: Path) -> tuple[Operator, ...]:
@@ -31,6 +36,8 @@ def operators(path: Path) -> tuple[Operator, ...]:
         name = next((output for output in node.outputs if output), node.name)
         binary = node.domain == CUSTOM_OPS and node.operator == "BinaryConv"
         try:
+            if node.operator in _OF_WEIGHTS and constants.keys() >= set(node.inputs):
+                constants[name] = np.broadcast_shapes(*(constants[each] for each in node.inputs))
             macs = _onnx_macs(node, constants, shapes.get(name, ()))
         except (IndexError, KeyError, ValueError) as error:
             raise ModelRefusedError(

@@ -36,7 +36,10 @@ def read_network(content: bytes) -> Network:
         raise ModelRefusedError(f"it has {subgraphs} subgraphs; files with one are read")
     reads = [[str(i) if i >= 0 else "" for i in operator.inputs] for operator in file.operators]
     writes = [[str(i) for i in operator.outputs] for operator in file.operators]
-    network = network_of(read_tflite(content), reads, writes, CHANNEL, record_of(file.metadata))
+    program = read_tflite(content)
+    # An operator that makes a constant is no step: the constant stands for it.
+    steps = [i for i, names in enumerate(writes) if not names or names[0] not in program.constants]
+    network = network_of(program, reads, writes, CHANNEL, record_of(file.metadata), steps)
     for i, tensor in enumerate(file.tensors):
         if tensor.constant:
             # Of types that the prover has no use for; only whether they are constants matters here.
@@ -99,7 +102,11 @@ class _Writer:
         """The index of a tensor, which is taken over from the file at its first use."""
         if name not in self._places:
             tensor = self._old.tensors[int(name)]
-            if tensor.buffer:
+            if name in self._network.constants and not tensor.buffer:
+                # What an operator made of a constant of the file.
+                floats = np.ascontiguousarray(self._network.constants[name], np.float32)
+                tensor.buffer = self._buffer(np.frombuffer(floats.tobytes(), np.uint8))
+            elif tensor.buffer:
                 tensor.buffer = self._buffer(self._model.buffers[tensor.buffer].data)
             if name in self._channels:
                 # It held packed signs.

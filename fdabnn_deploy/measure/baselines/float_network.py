@@ -7,7 +7,7 @@ everything else of a file, other tools' operators included, passes through.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -126,11 +126,28 @@ class Network:
 
 
 def network_of(
-    program: Program, reads: list[list[str]], writes: list[list[str]], channel: int, record: Numerics
+    program: Program,
+    reads: list[list[str]],
+    writes: list[list[str]],
+    channel: int,
+    record: Numerics,
+    origins: Sequence[int] | None = None,
 ) -> Network:
-    """The network of a file that was read; steps and operators correspond one to one."""
+    """The network of a file that was read.
+
+    Args:
+        program: its steps.
+        reads: see `Network`.
+        writes: likewise.
+        channel: likewise.
+        record: likewise.
+        origins: for every step, the index of its operator; None where steps and operators correspond one to one.
+    """
     return Network(
-        items=[Item(step, i) for i, step in enumerate(program.steps)],
+        items=[
+            Item(step, i)
+            for i, step in zip(origins or range(len(program.steps)), program.steps, strict=True)
+        ],
         constants=dict(program.constants),
         inputs=tuple(program.inputs),
         outputs=program.outputs,
