@@ -184,6 +184,28 @@ void MakeConvDifference(Draw& draw, Node* node) {
   node->context.outputs[0] = nullptr;
 }
 
+// Gives a ConvDifference filters of 8 bits, bytes of pixels, or both, and then no bias. Drawn behind all else, so that a kept input, whose
+// bytes are used up by then, stays the case that it was.
+void Narrow(Draw& draw, Node* node) {
+  const std::int64_t kind = draw.Of(4);
+  std::vector<OrtValue*> values;
+  values.reserve(node->tensors.size());
+  for (OrtValue& value : node->tensors) values.push_back(&value);
+  OrtValue *filters = values[0], *biases = values[1];
+  if (kind & 2 && values.size() == 3) {
+    node->info.ints["pixel_input"] = draw.Asks() ? 2 : 1;
+    if (!draw.Asks()) values[2]->Narrow(kOrtUint8);
+    if (kind == 3) std::fill_n(biases->data.get(), OrtValue::Count(biases->shape), 0);
+  }
+  if (kind & 1) {
+    const std::size_t rows = filters->shape.size() < 2 ? 1 : static_cast<std::size_t>(filters->shape[0] * filters->shape[1]);
+    std::vector<std::int64_t>& exponents = node->info.lists["exponents"];
+    if (draw.Asks()) exponents.push_back(0);
+    for (std::size_t i = 0; i < rows; ++i) exponents.push_back(draw.Of(9) - 4);
+    filters->Narrow(kOrtInt8);
+  }
+}
+
 std::string Release(OrtStatus* status) {
   const std::string message = status->message;
   CustomOpsApi()->ReleaseStatus(status);
@@ -199,6 +221,7 @@ CustomOpsResult RunCustomOpsCase(const std::uint8_t* data, std::size_t size) {
   draw.set_seed(draw.Byte() + 1);
   (kind == 0 ? MakeBinaryConv : kind == 1 ? MakeConvDifference : kind == 2 ? MakePackSigns : MakeDigits)(draw, &node);
   node.Damage(draw);
+  if (kind == 1) Narrow(draw, &node);
   CustomOpsResult result;
   result.damaged = draw.damaged();
   const OrtCustomOp* op = FindCustomOp(node.op);

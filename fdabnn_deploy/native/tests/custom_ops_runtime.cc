@@ -8,6 +8,7 @@
 
 struct OrtTensorTypeAndShapeInfo {
   std::vector<std::int64_t> shape;
+  OrtElementType type;
 };
 
 struct OrtCustomOpDomain {
@@ -47,11 +48,15 @@ OrtApi MakeApi() {
     return nullptr;
   };
   api.GetTensorMutableData = [](OrtValue* value, void** out) -> OrtStatus* {
-    *out = value->data.get();
+    *out = value->bytes ? static_cast<void*>(value->bytes.get()) : value->data.get();
     return nullptr;
   };
   api.GetTensorTypeAndShape = [](const OrtValue* value, OrtTensorTypeAndShapeInfo** out) -> OrtStatus* {
-    *out = new OrtTensorTypeAndShapeInfo{value->shape};
+    *out = new OrtTensorTypeAndShapeInfo{value->shape, value->type};
+    return nullptr;
+  };
+  api.GetTensorElementType = [](const OrtTensorTypeAndShapeInfo* info, OrtElementType* out) -> OrtStatus* {
+    *out = info->type;
     return nullptr;
   };
   api.GetDimensionsCount = [](const OrtTensorTypeAndShapeInfo* info, std::size_t* out) -> OrtStatus* {

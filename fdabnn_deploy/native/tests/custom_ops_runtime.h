@@ -16,10 +16,21 @@ struct OrtStatus {
 
 struct OrtValue {
   std::vector<std::int64_t> shape;
+  OrtElementType type = kOrtFloat;  // or another of 32 bits, which no operator tells from it
   std::unique_ptr<std::uint32_t[]> data;
+  std::unique_ptr<std::uint8_t[]> bytes;  // instead of `data`, of types of 8 bits
 
   // Of 32-bit elements, all zero.
   explicit OrtValue(std::vector<std::int64_t> of) : shape(std::move(of)), data(new std::uint32_t[Count(shape)]()) {}
+
+  // Makes it one of 8-bit elements, the lowest bits of those that it has.
+  void Narrow(OrtElementType to) {
+    const std::size_t count = Count(shape);
+    bytes.reset(new std::uint8_t[count]);
+    for (std::size_t i = 0; i < count; ++i) bytes[i] = static_cast<std::uint8_t>(data[i]);
+    data.reset();
+    type = to;
+  }
 
   static std::size_t Count(const std::vector<std::int64_t>& shape) {
     std::size_t count = 1;
