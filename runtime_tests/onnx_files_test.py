@@ -21,7 +21,7 @@ from fdabnn_deploy.targets.converter import ConvertOptions
 from fdabnn_deploy.targets.installed import find_converter
 from fdabnn_deploy.verify.capsule import read_capsule
 from fdabnn_deploy.verify.capsule_replay import replay
-from fdabnn_onnx.runtime.checksum import KEY
+from fdabnn_onnx.runtime.checksum import KEY, status
 
 
 @pytest.fixture(scope="module")
@@ -160,17 +160,28 @@ def test_an_older_file(exported: Path, tmp_path: Path, capsys: pytest.CaptureFix
     assert run_runner(path, "--runs", "1") == (0, "")
 
 
+def python_sees(content: bytes) -> bool:
+    try:
+        return status(content) == "changed"
+    except DamagedError:
+        return True
+
+
 def test_the_runner_sees_every_damaged_byte_that_python_sees(exported: Path, tmp_path: Path) -> None:
+    """All of them, but for the name of the checksum itself: a file without it counts as one of an earlier version."""
     generator = np.random.default_rng(1)
     content = exported.read_bytes()
     path = tmp_path / "damaged.onnx"
-    codes = []
+    name = content.rindex(KEY.encode())
+    # With the tags and lengths of the entry and of its key, a byte each.
+    unseen = range(name - 4, name + len(KEY))
     for place in generator.integers(0, len(content), 40):
         damaged = bytearray(content)
         damaged[place] ^= 1 << int(generator.integers(8))
         path.write_bytes(damaged)
-        codes.append(run_runner(path, "--runs", "1", "--warmup", "0")[0])
-    assert set(codes) <= {0, 3}
-    assert codes.count(0) <= 1
+        seen = python_sees(bytes(damaged))
+        assert seen or place in unseen
+        code = run_runner(path, "--runs", "1", "--warmup", "0")[0]
+        assert code == 3 or (code == 0 and not seen), place
     shutil.copy(exported, path)
     assert run_runner(path, "--runs", "1")[0] == 0

@@ -12,8 +12,10 @@ import pytest
 import fdabnn_deploy
 from fdabnn_deploy.errors import RuntimeMissingError, UsageError
 from fdabnn_deploy.ir.graph import Graph
+from fdabnn_deploy.ir.model_info import ModelInfo
 from fdabnn_deploy.ir.ops import Linear
 from fdabnn_deploy.pipeline.report import ExportParityError
+from fdabnn_deploy.targets.converter import ConvertOptions
 from fdabnn_tflite import convert
 
 FORM = "LCE's converter"
@@ -36,14 +38,14 @@ def test_the_other_file_is_compared_and_not_kept(checkpoint: Path, tmp_path: Pat
 def test_another_bit_there_fails_the_export(
     checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def spoilt(graph: Graph, *arguments: Any) -> Any:
+    def spoilt(graph: Graph, info: ModelInfo, batch: int | None) -> Any:
         nodes = [
             replace(node, op=replace(node.op, weight=-node.op.weight))
             if isinstance(node.op, Linear)
             else node
             for node in graph
         ]
-        return convert._written(Graph(nodes, graph.outputs), *arguments)
+        return convert._written(Graph(nodes, graph.outputs), info, ConvertOptions(batch=batch))
 
     monkeypatch.setattr(convert, "_via_lce", spoilt)
     with pytest.raises(ExportParityError, match=rf"\({FORM}, .*differs in"):

@@ -38,20 +38,30 @@ def test_limits_keep_to_what_is_proven() -> None:
     assert limits(Observed(0, 3, 1.0), uniform(0, 1e9, 60, 3), 1.0) == (0, 3)
 
 
-def test_parts_are_added_until_the_error_is_small_enough() -> None:
-    tolerance, found = 1.0, []
+@pytest.mark.parametrize(
+    ("bits", "expected"), [(8, [1, 2, 4]), (16, [1, 2, 3, 4, 5, 6]), (None, [1, 2, 3, 4, 5, 6])]
+)
+def test_parts_are_added_until_the_error_is_small_enough(bits: int | None, expected: list[int]) -> None:
+    """As far as they pay: three slices of 8 bits hold all that float32 has left, and no product makes up for coarse ones."""
+    tolerance, found = 1.0, dict[int, float]()
     for _ in PRODUCTS:
-        cut, error = choose(WEIGHT, BIAS, WIDE, SEEN, 1.0, tolerance)
-        found.append((cut.parts, error))
+        cut, error = choose(WEIGHT, BIAS, WIDE, SEEN, 1.0, tolerance, bits)
+        assert cut.bits == bits
+        found[cut.parts] = error
         tolerance = error * 0.99
-    assert [parts for parts, _ in found] == [1, 2, 3, 6]
-    errors = [error for _, error in found]
-    assert all(error > 10 * less for error, less in pairwise(errors))
+    assert list(found) == expected
+    assert all(error > 2 * less for error, less in pairwise(found.values()))
+    assert found[expected[-1]] < 1e-6
 
 
-@pytest.mark.parametrize("tolerance", [1.0, 1e-3, 1e-5, 1e-7])
-def test_the_predicted_error_is_that_of_an_emulated_sum(tolerance: float) -> None:
-    cut, error = choose(WEIGHT, BIAS, WIDE, SEEN, 1.0, tolerance)
+def test_slices_have_8_bits_unless_asked_otherwise() -> None:
+    assert choose(WEIGHT, BIAS, WIDE, SEEN, 1.0, 1.0)[0].bits == 8
+
+
+@pytest.mark.parametrize("bits", [8, 16, None])
+@pytest.mark.parametrize("tolerance", [1.0, 1e-3, 1e-5, 6e-7, 1e-7, 1e-8])
+def test_the_predicted_error_is_that_of_an_emulated_sum(tolerance: float, bits: int | None) -> None:
+    cut, error = choose(WEIGHT, BIAS, WIDE, SEEN, 1.0, tolerance, bits)
     assert cut.exponent is not None
     x = np.clip(RNG.normal(size=(20_000, 27)), cut.low, cut.high)
     rows = WEIGHT.reshape(8, -1)
@@ -59,23 +69,32 @@ def test_the_predicted_error_is_that_of_an_emulated_sum(tolerance: float) -> Non
     for exponent in slice_exponents(max(-cut.low, cut.high), cut.exponent, 3):
         operand.append(np.rint(np.ldexp(rest, exponent)) * 2.0**-exponent)
         rest = rest - operand[-1]
-    weights = slices_of(rows, BIAS, cut.high, cut.exponent, 3)
+    weights = slices_of(rows, BIAS, cut.high, cut.exponent, 3, bits)
     computed = sum(operand[a] @ weights[b].weight.T for a, b in PRODUCTS[cut.parts])
     exact = x @ rows.T
     relative = np.sqrt(np.mean(np.square(computed - exact)) / np.mean(np.square(exact)))
     assert error / 4 < relative < error * 2
 
 
-def test_an_exact_operand_needs_no_slices_and_its_weights_may() -> None:
-    cut, error = choose(WEIGHT, BIAS, uniform(-1, 1, 0, 3), Observed(-1, 1, 1.0), 1.5, 1e-12)
-    assert (cut.exponent, cut.parts) == (None, 2)
-    assert error < 1e-12
+SIGNS = WEIGHT, BIAS, uniform(-1, 1, 0, 3), Observed(-1, 1, 1.0), 1.5
+"""A layer whose operand is signs."""
 
 
-def test_operands_on_a_coarse_grid_stay_as_they_are() -> None:
-    cut, error = choose(WEIGHT, BIAS, uniform(-1, 1, 0, 3), Observed(-1, 1, 1.0), 1.5, 1e-3)
-    assert (cut.low, cut.high, cut.exponent, cut.parts) == (-1, 1, None, 1)
-    assert error < 1e-6
+@pytest.mark.parametrize(("bits", "parts", "least"), [(None, 2, 1e-12), (8, 4, 1e-6)])
+def test_an_exact_operand_needs_no_slices_and_its_weights_may(
+    bits: int | None, parts: int, least: float
+) -> None:
+    """Its product with a slice of the operand that is not there is left out when the layer is made."""
+    cut, error = choose(*SIGNS, 1e-12, bits)
+    assert (cut.exponent, cut.parts) == (None, parts)
+    assert error < least
+
+
+@pytest.mark.parametrize(("bits", "parts"), [(None, 1), (8, 2)])
+def test_operands_on_a_coarse_grid_stay_as_they_are(bits: int | None, parts: int) -> None:
+    cut, error = choose(*SIGNS, 1e-3, bits)
+    assert (cut.low, cut.high, cut.exponent, cut.parts) == (-1, 1, None, parts)
+    assert error < 1e-3
 
 
 def test_operands_that_are_always_zero_need_nothing() -> None:

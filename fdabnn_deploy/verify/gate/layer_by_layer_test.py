@@ -87,7 +87,7 @@ SPOILT: list[tuple[str, Callable[[Any], Op], str]] = [
     ("block/clamp", lambda op: replace(op, high=2.4), "block/clamp"),
     ("stem/conv2d/x0w0", _scaled("weight", 1.01), "stem/conv2d"),
     ("stem/conv2d/x1w0", _scaled("weight", 0.0), "stem/conv2d"),
-    ("output", _scaled("weight", 1.02), "output"),
+    ("output/x0w0", _scaled("weight", 1.02), "output"),
 ]  # fmt: skip
 
 
