@@ -83,11 +83,17 @@ def fixed_point(cut: Cut, values: Values, shape: Shape, count: int) -> OperandFo
 
 
 def _exact(op: Conv2d | Linear, operand: OperandFormat, weights: list[Gridded], parts: int) -> ExactLayer:
+    def matters(product: tuple[int, int]) -> bool:
+        a, b = product
+        return bool(np.any(weights[b].weight) or (a == 0 and np.any(weights[b].bias)))
+
+    # Weights that are small integers, as of ternary layers, are in the first slice already: others are zeros.
+    products = [product for product in PRODUCTS[parts] if product[0] < len(operand.exponents)]
     common = (
         operand,
         tuple(part.weight.astype(np.float32) for part in weights),
         tuple(part.bias.astype(np.float32) for part in weights),
-        tuple(product for product in PRODUCTS[parts] if product[0] < len(operand.exponents)),
+        tuple(product for product in products if product == (0, 0) or matters(product)),
     )
     if isinstance(op, Linear):
         return ExactLinear(*common)
