@@ -31,8 +31,11 @@ def _cells(name: str, rows: Sequence[Row]) -> tuple[str, ...]:
     own, lce = [row.own for row in rows], [row.lce for row in rows]
     sizes = [sum(facts.size for facts in files) for files in (own, lce)]
     operators = [f"{sum(facts.operators.total() for facts in files):,}" for files in (own, lce)]
-    copies = sum(facts.copies for facts in own)
-    operators[0] += f", {copies} of them copies" if copies else ""
+    for count, what in (
+        (sum(facts.copies for facts in own), "copies"),
+        (sum(facts.constants for facts in own), "of weights"),
+    ):
+        operators[0] += f", {count} of them {what}" if count else ""
     taken = Counter(kernels for facts in own for kernels in facts.kernels)
     kernels = [("yes" if taken[k] else "no") if len(rows) == 1 else str(taken[k]) for k in KERNELS]
     values, differing = (

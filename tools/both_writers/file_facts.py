@@ -37,6 +37,7 @@ class FileFacts:
         size: in bytes.
         operators: by name.
         copies: of these, copies of tensors that are reshaped and read as they are, too, or returned twice.
+        constants: of these, operators that make floats of weights that are integers in the file.
         kernels: of LCE that take the file.
         runs: on how many runtimes and kernels it ran.
         values: compared on all of them.
@@ -47,6 +48,7 @@ class FileFacts:
     size: int
     operators: Counter[str]
     copies: int
+    constants: int
     kernels: tuple[Kernels, ...]
     runs: int
     values: int
@@ -55,8 +57,12 @@ class FileFacts:
 
     @property
     def needed(self) -> int:
-        """Operators without the copies, which LCE's converter leaves out though runtimes then overwrite tensors."""
-        return self.operators.total() - self.copies
+        """Operators without what LCE's converter leaves out.
+
+        These are copies, though runtimes then overwrite tensors, and what reads constants, which that converter stores as floats: runtimes
+        read them once, when they load the file.
+        """
+        return self.operators.total() - self.copies - self.constants
 
 
 @dataclass(frozen=True)
@@ -114,6 +120,7 @@ def _facts(network: Network, path: Path, via: Via) -> FileFacts:
         len(content),
         Counter(file.op_counts()),
         _copies(file, program.constants),
+        _read_constants(file, program.constants),
         tuple(taking),
         len(compared),
         sum(found.values for found in compared),
@@ -126,6 +133,13 @@ def _copies(file: TfliteFile, constants: Mapping[str, Array]) -> int:
     """Counts the operators that pad a tensor by nothing."""
     pads = [operator.inputs[1] for operator in file.operators if operator.name == "PAD"]
     return sum(not np.any(constants[str(index)]) for index in pads)
+
+
+def _read_constants(file: TfliteFile, constants: Mapping[str, Array]) -> int:
+    """Counts the operators that make floats of constants."""
+    return sum(
+        operator.name == "DEQUANTIZE" and str(operator.inputs[0]) in constants for operator in file.operators
+    )
 
 
 def _on_lce(file: TfliteFile, path: Path, kernels: Kernels) -> Session | None:
