@@ -1,10 +1,14 @@
-"""Files, reports and capsules of an earlier version are read, and what is written now has all fields that they have."""
+"""Files, reports and capsules of an earlier version are read, and what is written now has all fields that they have.
+
+Exports choose other numerics than that version did; the numerics that its files record still give its files, byte by byte.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +16,14 @@ import onnx
 import pytest
 
 from fdabnn_deploy.cli import export, parity, profile
+from fdabnn_deploy.exact.make_exact import make_exact
+from fdabnn_deploy.exact.record import KEY, Numerics
+from fdabnn_deploy.frontend import checkpoint
+from fdabnn_deploy.frontend.capture import capture
 from fdabnn_deploy.measure.statistics import Statistics
+from fdabnn_deploy.targets.converter import ConvertOptions
+from fdabnn_deploy.targets.installed import find_converter
+from fdabnn_deploy.transforms.deploy import deploy
 
 pytestmark = pytest.mark.runtimes
 
@@ -86,7 +97,7 @@ def test_files_are_compared_and_no_field_of_the_report_is_lost(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("via", ["own", "lce"])
-def test_an_export_writes_the_same_files_and_no_field_of_the_report_is_lost(
+def test_an_export_is_verified_and_no_field_of_the_report_is_lost(
     via: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     if via == "lce":
@@ -104,10 +115,43 @@ def test_an_export_writes_the_same_files_and_no_field_of_the_report_is_lost(
     ]
     assert export.main([*arguments, "--json", str(found)]) == 0
     assert not lost(old_report("export.json"), json.loads(found.read_text()))
-    # That version had LCE's converter only; files of the own writer are verified by the export.
-    if via == "lce":
-        assert (tmp_path / "small.tflite").read_bytes() == (FOLDER / "small.tflite").read_bytes()
-    assert _without_checksum(tmp_path / "small.onnx") == _without_checksum(FOLDER / "small.onnx")
+
+
+def written_again(name: str, to: Path, **options: Any) -> Path:
+    """A file of the checkpoint, with the numerics that an old file records: today's choices are others, slices of the weights of 8 bits."""
+    (text,) = (e.value for e in onnx.load(FOLDER / "small.onnx").metadata_props if e.key == KEY)
+    source = checkpoint.read(FOLDER / "small.pt", model="small_network:network", input_shape=(3, 8, 8))
+    graph = deploy(capture(source.module, source.info.input_shape)).graph
+    exact = make_exact(graph, record=Numerics.from_text(text)).composed
+    path = to / name
+    converter = find_converter("tflite" if path.suffix == ".tflite" else "onnx")
+    converter.convert(exact, replace(source.info, numerics=text), path, ConvertOptions(**options))
+    return path
+
+
+def test_the_record_of_a_file_gives_its_bytes_again(tmp_path: Path) -> None:
+    """With weights as floats, as that version stored them."""
+    path = written_again("small.onnx", tmp_path, constants="float")
+    assert _without_checksum(path) == _without_checksum(FOLDER / "small.onnx")
+
+
+@pytest.mark.usefixtures("lce")
+def test_the_record_of_a_file_gives_the_bytes_of_lces_converter_again(tmp_path: Path) -> None:
+    """That version had no other writer of TFLite files."""
+    path = written_again("small.tflite", tmp_path, via="lce")
+    assert path.read_bytes() == (FOLDER / "small.tflite").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("name", "kernels"),
+    [("small.onnx", "standard"), ("small.packed.onnx", "packed"), ("small.tflite", "standard")],
+)
+@pytest.mark.parametrize("constants", ["integer", "float"])
+def test_a_file_written_again_gives_the_bits_of_the_old_one(
+    name: str, kernels: str, constants: str, tmp_path: Path
+) -> None:
+    path = written_again(name, tmp_path, kernels=kernels, constants=constants)
+    assert parity.main([str(path), str(FOLDER / name), "--inputs", SAMPLES]) == 0
 
 
 def _without_checksum(path: Path) -> bytes:
