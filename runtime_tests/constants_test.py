@@ -53,7 +53,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], Pat
     torch.manual_seed(3)
     network = Network().eval()
     folder = tmp_path_factory.mktemp("constants")
-    found = {}
+    found: dict[tuple[str, str], Path] = {}
     for form in FORMS:
         for kind in KINDS:
             name, target = kind.split(".")
