@@ -8,9 +8,10 @@ from fdabnn_onnx.prove.optimised import import_onnx
 
 
 def fold_weights(model: Any) -> Any:
-    """The model with constants in place of the nodes `Cast` to float32 and `Mul` that read nothing but constants; the same one if it has none.
+    """The model with constants in place of the nodes `Cast` to float32 and `Mul` that read nothing but constants.
 
-    Runtimes compute these once, when they load a file. Both are exact for the integers and powers of two that exports hold.
+    It is the same one if it has none. Runtimes compute these once, when they load a file. Both are exact for the integers and powers
+    of two that exports hold.
 
     Args:
         model: an `onnx.ModelProto`; it is not changed.

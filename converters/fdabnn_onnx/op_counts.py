@@ -18,8 +18,8 @@ def count_ops(model: ModelProto) -> dict[str, int]:
     """Operators by ONNX name, sorted.
 
     A `Conv`, `Gemm` or `MatMul` is counted as `Conv (1-bit)` and so on where its weight is an initialiser of nothing but +1 and -1, it
-    has no bias, and its input is a sign, directly or behind operators that only move values; so is a `BinaryConv`, always. What makes floats
-    of weights that are stored as integers is not counted: runtimes do it once, when they load the file.
+    has no bias, and its input is a sign, directly or behind operators that only move values; so is a `BinaryConv`, always. What makes
+    floats of weights that are stored as integers is not counted: runtimes do it once, when they load the file.
     """
     model = fold_weights(model)
     makers = {output: node for node in model.graph.node for output in node.output}

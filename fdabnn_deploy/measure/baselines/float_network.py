@@ -145,8 +145,7 @@ def network_of(
     """
     return Network(
         items=[
-            Item(step, i)
-            for i, step in zip(origins or range(len(program.steps)), program.steps, strict=True)
+            Item(step, i) for i, step in zip(origins or range(len(program.steps)), program.steps, strict=True)
         ],
         constants=dict(program.constants),
         inputs=tuple(program.inputs),
