@@ -97,7 +97,7 @@ def test_integers_take_less_space(kind: str, most: float, files: dict[tuple[str,
 
 
 def partitions(path: Path) -> list[tuple[str, ...]]:
-    """What each part of the file that a delegate took gives to others: the names of its tensors, but for weights made of integers."""
+    """The names of the tensors that each part which a delegate took gives to others, but for weights made of integers."""
     delegate = load_delegate(fdabnn_deploy.delegate_path())
     interpreter = Interpreter(str(path), num_threads=1, experimental_delegates=[delegate])
     interpreter.allocate_tensors()
@@ -118,13 +118,13 @@ def test_xnnpack_takes_as_many_operators(files: dict[tuple[str, str], Path]) -> 
 
 def test_onnx_files_hold_integers_and_no_dequantisation(files: dict[tuple[str, str], Path]) -> None:
     """ONNX Runtime computes a `Cast` of constants when it loads a file; it keeps a `DequantizeLinear` in the graph."""
-    held: dict[str, Counter[int]] = {}
+    types: dict[str, Counter[int]] = {}
     for form in FORMS:
         model: Any = onnx.load(files[form, "standard.onnx"])
         assert not any(node.op_type == "DequantizeLinear" for node in model.graph.node)
-        held[form] = Counter(
+        types[form] = Counter(
             tensor.data_type for tensor in model.graph.initializer if np.prod(tensor.dims) >= 1024
         )
-    assert held["integer"][TensorProto.INT8] >= 1
-    assert held["integer"][TensorProto.FLOAT] == 0
-    assert set(held["float"]) == {TensorProto.FLOAT}
+    assert types["integer"][TensorProto.INT8] >= 1
+    assert types["integer"][TensorProto.FLOAT] == 0
+    assert set(types["float"]) == {TensorProto.FLOAT}

@@ -14,7 +14,7 @@ from fdabnn_onnx.runtime.external_data import read_model
 from fdabnn_onnx.runtime.onnxruntime import CUSTOM_OPS, OnnxRuntime
 
 _OF_WEIGHTS = {"Cast", "Mul"}
-"""What makes floats of weights that are stored as integers."""
+"""The operators that make floats of weights that are stored as integers."""
 
 
 def operators(path: Path) -> tuple[Operator, ...]:
