@@ -37,7 +37,7 @@ class FileFacts:
         size: in bytes.
         operators: by name.
         copies: of these, copies of tensors that are reshaped and read as they are, too, or returned twice.
-        constants: of these, operators that make floats of weights that are integers in the file.
+        constants: of these, operators that read nothing but constants: they make floats of integers, or an image of its border's values.
         kernels: of LCE that take the file.
         runs: on how many runtimes and kernels it ran.
         values: compared on all of them.
@@ -136,10 +136,13 @@ def _copies(file: TfliteFile, constants: Mapping[str, Array]) -> int:
 
 
 def _read_constants(file: TfliteFile, constants: Mapping[str, Array]) -> int:
-    """Counts the operators that make floats of constants."""
-    return sum(
-        operator.name == "DEQUANTIZE" and str(operator.inputs[0]) in constants for operator in file.operators
-    )
+    """Counts the operators that make tensors of nothing but constants: floats of weights, and values for the places of an image."""
+    known, found = set(constants), 0
+    for operator in file.operators:
+        if operator.name in {"DEQUANTIZE", "GATHER"} and known.issuperset(map(str, operator.inputs)):
+            known.update(map(str, operator.outputs))
+            found += 1
+    return found
 
 
 def _on_lce(file: TfliteFile, path: Path, kernels: Kernels) -> Session | None:

@@ -47,27 +47,31 @@ def lower_affine(emitter: Emitter, node: Node, op: Affine) -> None:
 
 @lowers(PositionAffine)
 def lower_position_affine(emitter: Emitter, node: Node, op: PositionAffine) -> None:
-    """`Mul` and `Add` with constants that lie as the tensor does."""
+    """`Mul` and `Sub` with constants that lie as the tensor does."""
     source = node.inputs[0]
     form = natural_form(emitter.graph.shape(source))
     tensor = emitter.as_form(source, form)
     if op.has_scale:
         tensor = emitter.emit("Mul", x=tensor, y=_placed(emitter, op.scale))
     if op.has_offset:
-        tensor = emitter.emit("AddV2", x=tensor, y=_placed(emitter, op.offset))
+        # See `lower_border_offset`.
+        tensor = emitter.emit("Sub", x=tensor, y=-_placed(emitter, op.offset))
     emitter.define(node.name, tensor, form)
 
 
 @lowers(BorderOffset)
 def lower_border_offset(emitter: Emitter, node: Node, op: BorderOffset) -> None:
-    """Two `GatherV2` from a small constant, by row and by column, and `AddV2`."""
+    """Two `GatherV2` from a small constant, by row and by column, and `Sub` of the negated values.
+
+    TensorFlow Lite's converter would make one constant of two that are added one after the other, which is another rounding.
+    """
     rows, columns = (
         (places[::-1] if emitter.flipped else places).astype(np.int32) for places in (op.rows, op.columns)
     )
-    classes = np.ascontiguousarray(op.offset.transpose(1, 2, 0))[None]
+    classes = np.ascontiguousarray(-op.offset.transpose(1, 2, 0))[None]
     by_row = emitter.emit("GatherV2", params=classes, indices=np.ascontiguousarray(rows), axis=np.int32(1))
     placed = emitter.emit("GatherV2", params=by_row, indices=np.ascontiguousarray(columns), axis=np.int32(2))
-    emitter.define(node.name, emitter.emit("AddV2", x=emitter.nhwc(node.inputs[0]), y=placed), NHWC)
+    emitter.define(node.name, emitter.emit("Sub", x=emitter.nhwc(node.inputs[0]), y=placed), NHWC)
 
 
 def _placed(emitter: Emitter, values: Array) -> Array:
