@@ -244,7 +244,7 @@ def export(
             proofs=tuple(proof for file in checked for proof in file.proofs),
             twins=tuple(row for file in checked for row in file.layer_checks),
             latency=latency,
-            sizes=_sizes(plain, network.bytes),
+            sizes=_sizes(plain, network.module, network.bytes),
             notes=(*network.notes, *captured.notes, *warnings, *inputs.notes),
             warnings=warnings,
             allowed_changes=accepted,
@@ -440,14 +440,16 @@ def _model(network: checkpoint.Source, source: object) -> report.Model:
     )
 
 
-def _sizes(graph: Graph, checkpoint_bytes: int) -> report.Sizes:
+def _sizes(graph: Graph, module: torch.nn.Module, checkpoint_bytes: int) -> report.Sizes:
     binary = total = 0
     for node in graph:
         count = sum(value.size for value in node.op.attributes().values() if isinstance(value, np.ndarray))
         total += count
         if isinstance(node.op, BinaryConv2d | BinaryLinear):
             binary += node.op.weight.size
-    return report.Sizes(checkpoint_bytes, 4 * total, binary, total - binary)
+    # Passes make large constants of few parameters, such as offsets at the borders; those are no weights of the network.
+    total = min(total, sum(tensor.numel() for tensor in (*module.parameters(), *module.buffers())))
+    return report.Sizes(checkpoint_bytes, 4 * total, binary, max(total - binary, 0))
 
 
 def _check_outputs(places: Mapping[str, Path], capsule: Path | None, source: object) -> None:

@@ -9,8 +9,11 @@ from __future__ import annotations
 from fdabnn_deploy.data.samples import Samples
 from fdabnn_deploy.exact.record import Cut
 from fdabnn_deploy.frontend import checkpoint
-from fdabnn_deploy.ir.model_info import range_of_pixels
+from fdabnn_deploy.ir.model_info import ModelInfo, range_of_pixels
 from fdabnn_deploy.pipeline.report import InputLimits
+
+_FAR = 4
+"""How many times the width of their range inputs may lie beyond it; augmented images do, somewhat."""
 
 
 def warnings(network: checkpoint.Source, inputs: Samples) -> tuple[str, ...]:
@@ -20,13 +23,31 @@ def warnings(network: checkpoint.Source, inputs: Samples) -> tuple[str, ...]:
         network: as it was read.
         inputs: that limits are taken from and files are verified on.
     """
-    if _known(network) or not inputs.synthetic:
-        return ()
     low, high = float(inputs.images.min()), float(inputs.images.max())
+    if not inputs.synthetic:
+        return _far_beyond(network.info, low, high)
+    if _known(network):
+        return ()
     text = (
         f"nobody says which values the inputs of {network.info.name} take: mean, std and input range are unknown, and so the samples were "
         f"made up, as values {low:.3g} .. {high:.3g}. The limits of its inputs come from them, and real inputs beyond are cut off: give "
         "--mean and --std, or --input-range, or --samples of your own"
+    )
+    return (text,)
+
+
+def _far_beyond(info: ModelInfo, low: float, high: float) -> tuple[str, ...]:
+    """A warning where samples cannot be what the input contract says, as of pixels that were not normalised."""
+    if info.input_range is None or info.input_format == "pixels":
+        return ()
+    least, most = info.input_range
+    room = _FAR * (most - least)
+    if least - room <= low and high <= most + room:
+        return ()
+    text = (
+        f"the samples hold values {low:.4g} .. {high:.4g}, and inputs of {info.name} lie in {least:.4g} .. {most:.4g}: were they "
+        "normalised? The limits of its inputs are taken from them, and so wide ones make its first layer coarse: give samples as "
+        "(pixel / 255 - mean) / std, or a folder of images"
     )
     return (text,)
 

@@ -266,11 +266,25 @@ def _common_info(
     if a.info.input_shape != b.info.input_shape:
         raise opened_models.different_inputs(*((side.name, side.info.input_shape) for side in (a, b)))
     mean, std = given_normalisation(mean, std, a.info.input_shape)
+    for side in (a, b):
+        _check_normalisation(side, "mean", mean)
+        _check_normalisation(side, "std", std)
     return replace(
         a.info,
         mean=mean or a.info.mean or b.info.mean,
         std=std or a.info.std or b.info.std,
         input_range=a.info.input_range or b.info.input_range,
+    )
+
+
+def _check_normalisation(side: Side, name: str, given: tuple[float, ...] | None) -> None:
+    """Refuses numbers other than those that a side was made with: files of pixels hold them inside."""
+    recorded: tuple[float, ...] | None = getattr(side.info, name)
+    if given is None or recorded is None or np.allclose(given, recorded, rtol=1e-6, atol=0):
+        return
+    theirs, ours = (",".join(f"{value:g}" for value in values) for values in (recorded, given))
+    raise UsageError(
+        f"--{name} {ours}: {side.name} was made with {theirs}: leave --mean and --std out, or export it again with others"
     )
 
 

@@ -31,6 +31,7 @@ def write(
     side: int = 6,
     sha256: str = "",
     numerics: Numerics | str | None = EXACT,
+    mean: tuple[float, ...] | None = None,
 ) -> Path:
     """A small binary network as an ONNX file that claims these numerics."""
     weight = np.random.default_rng(seed).choice(np.array([-1, 1], np.int8), (4, 3, 3, 3))
@@ -42,7 +43,8 @@ def write(
         Node("bn/affine", affine, ("conv/binary_conv",), "bn"),
         Node("output", GlobalAvgPool(), ("bn/affine",)),
     ]
-    info = ModelInfo(path.stem, (3, side, side), input_range=(-1.0, 1.0), checkpoint_sha256=sha256)
+    std = None if mean is None else (0.25,) * 3
+    info = ModelInfo(path.stem, (3, side, side), mean, std, (-1.0, 1.0), checkpoint_sha256=sha256)
     find_converter("onnx").convert(Graph(nodes, ["output"]), info, path, ConvertOptions())
     if numerics is not None:
         model = onnx.load(path)
@@ -281,3 +283,12 @@ def test_a_wrong_mean_or_std_is_refused_without_a_checkpoint_too(
     with pytest.raises(UsageError, match=message):
         compare_models(a, a, "random:2", mean=mean, std=std)
     assert compare_models(a, a, "random:2", mean=(0.5,) * 3, std=(0.25,) * 3).passed
+
+
+@pytest.mark.runtimes
+def test_another_mean_than_the_files_own_is_refused(tmp_path: Path) -> None:
+    a = write(tmp_path / "a.onnx", mean=(0.5, 0.4, 0.3))
+    given: dict[str, Any] = {"std": (0.25,) * 3}
+    with pytest.raises(UsageError, match=r"--mean 0.1,0.1,0.1: .*a.onnx was made with 0.5,0.4,0.3: leave"):
+        compare_models(a, a, "random:2", mean=(0.1,) * 3, **given)
+    assert compare_models(a, a, "random:2", mean=(0.5, 0.4, 0.3), **given).passed

@@ -211,7 +211,10 @@ def _no_sign(graph: Graph, source: Node, weight: BinaryWeight | str) -> tuple[st
                 "s = F.hardtanh(x); s + (torch.sign(x) - s).detach()"
             )
         return f"its weight is binary, its input is not a sign ({source.op.kind} {source.name})", remedy
-    return "full precision: neither input nor weight is a sign", "binarise both and retrain"
+    return (
+        "full precision: neither input nor weight is a sign",
+        "binarise both and retrain, except in the first and the last layer",
+    )
 
 
 def _made_of_signs(graph: Graph, node: Node, kinds: tuple[type[Op], ...] = _SUMS) -> bool:
