@@ -32,16 +32,16 @@ Edit = Callable[[onnx.ModelProto], None]
 
 @cache
 def network() -> Graph:
-    """A layer of pixels with borders, a float layer of slices, and a binary one: exact, composed."""
+    """A layer of pixels with borders, a float layer so large that its slices have 8 bits, and a binary one: exact, composed."""
     rng = np.random.default_rng(0)
-    weights = [rng.normal(0, 0.2, shape).astype(np.float32) for shape in ((16, 3, 5, 5), (16, 16, 1, 1))]
+    weights = [rng.normal(0, 0.2, shape).astype(np.float32) for shape in ((16, 3, 5, 5), (320, 16, 1, 1))]
     nodes = [
         Node("image", ops.Input((3, 12, 12))),
         Node("stem", ops.Conv2d(weights[0], None, (2, 2), (2, 2)), ("image",)),
         Node("act", ops.PRelu(np.full(16, 0.3, np.float32)), ("stem",)),
         Node("down", ops.Conv2d(weights[1], None), ("act",)),
         Node("sign", ops.Sign(), ("down",)),
-        Node("conv", ops.BinaryConv2d(rng.choice(np.array([-1, 1], np.int8), (16, 16, 3, 3))), ("sign",)),
+        Node("conv", ops.BinaryConv2d(rng.choice(np.array([-1, 1], np.int8), (16, 320, 3, 3))), ("sign",)),
     ]
     form = PixelFormat((0.4, 0.5, 0.6), (0.2, 0.3, 0.25))
     pixels = rng.integers(0, 256, (8, 3, 12, 12), np.uint8)

@@ -39,8 +39,8 @@ class ConvDifference : public Kernel {
     if (!fits) throw Refusal("X0 is " + ToText(shape) + " and not [N, " + std::to_string(channels_in_) + ", H, W]");
     std::vector<const float*> images;
     for (const Tensor& tensor : x) {
-      if (tensor.type != (octets_ ? kOrtUint8 : kOrtFloat)) throw Refusal("its inputs are not of the type that pixel_input says");
       if (tensor.data == nullptr || tensor.shape != shape) throw Refusal("its inputs differ in shape, or one is missing");
+      if (tensor.type != (octets_ ? kOrtUint8 : kOrtFloat)) throw Refusal("its inputs are not of the type that pixel_input says");
       images.push_back(static_cast<const float*>(tensor.data));
     }
     sum_.Run(call, shape[0], shape[2], shape[3], [&](std::int64_t out_h, std::int64_t out_w) {
