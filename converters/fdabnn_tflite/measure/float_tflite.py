@@ -103,7 +103,7 @@ class _Writer:
         if name not in self._places:
             tensor = self._old.tensors[int(name)]
             if name in self._network.constants and not tensor.buffer:
-                # What an operator made of a constant of the file.
+                # An operator of the file made it of a constant: it becomes a constant itself.
                 floats = np.ascontiguousarray(self._network.constants[name], np.float32)
                 tensor.buffer = self._buffer(np.frombuffer(floats.tobytes(), np.uint8))
             elif tensor.buffer:

@@ -133,7 +133,7 @@ class _Trial:
 
     def _traced(self, reads: Sequence[Read], guess: float | None) -> str:
         try:
-            # What forward() prints there is not what it prints.
+            # forward() prints example values here: nobody should read them.
             with redirect_stdout(io.StringIO()):
                 traced = self._export(reads, guess)
             return "same" if equal_programs(self._program, traced) else "another"

@@ -73,7 +73,7 @@ def trace(module: torch.nn.Module, input_shape: Sequence[int]) -> Traced:
         refuse_rehearsal(found, shape)
         refuse_registered(found)
         if found.registered:
-            # What the first call makes is there at every later one, which is what a file computes.
+            # A file computes every call but the first, which may make tensors that later ones find ready.
             with torch.no_grad():
                 module(example.clone())
             found = rehearse(module, example)

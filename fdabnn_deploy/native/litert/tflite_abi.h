@@ -49,7 +49,7 @@ struct TfLiteFloatArray {
   float data[1];
 };
 
-// What the parameters of a TfLiteQuantization of kTfLiteAffineQuantization are.
+// The params of a TfLiteQuantization point to it where its type is kTfLiteAffineQuantization.
 struct TfLiteAffineQuantization {
   const TfLiteFloatArray* scale;
   const TfLiteIntArray* zero_point;
