@@ -10,7 +10,6 @@ import numpy as np
 import onnx
 import pytest
 import torch
-import torch.nn.functional as F
 from ai_edge_litert.interpreter import Interpreter, load_delegate
 from onnx import TensorProto
 from torch import Tensor, nn
@@ -18,17 +17,12 @@ from torch import Tensor, nn
 import fdabnn_deploy
 from fdabnn_deploy.runtimes import registry
 from fdabnn_deploy.targets.converter import Constants, Kernels
+from fdabnn_deploy.verify.gate.gate_testing import BinaryConv
 
 pytestmark = pytest.mark.runtimes
 
 FORMS: tuple[Constants, ...] = ("integer", "float")
 KINDS = ("standard.onnx", "packed.onnx", "net.tflite")
-
-
-class Binary(nn.Conv2d):
-    def forward(self, x: Tensor) -> Tensor:
-        weight = torch.where(self.weight < 0, -1.0, 1.0)
-        return F.conv2d(torch.where(x < 0, -1.0, 1.0), weight, None, self.stride, self.padding)
 
 
 class Network(nn.Module):
@@ -37,7 +31,7 @@ class Network(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.stem = nn.Sequential(nn.Conv2d(3, 32, 5, 2, 2), nn.BatchNorm2d(32))
-        self.binary = nn.Sequential(Binary(32, 64, 3, 2, 1), nn.BatchNorm2d(64))
+        self.binary = nn.Sequential(BinaryConv(32, 64, 3, 2, 1), nn.BatchNorm2d(64))
         self.shortcut = nn.Sequential(nn.AvgPool2d(2), nn.Conv2d(32, 64, 1), nn.BatchNorm2d(64))
         self.head = nn.Linear(64, 10)
 

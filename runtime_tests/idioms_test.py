@@ -12,12 +12,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import fdabnn_deploy
+from fdabnn_deploy.frontend.capture.idioms.written_testing import sign
 
 pytestmark = pytest.mark.runtimes
-
-
-def sign(x: Tensor) -> Tensor:
-    return torch.where(x < 0, -1.0, 1.0)
 
 
 class AdaBin(nn.Conv2d):

@@ -10,7 +10,6 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 import fdabnn_deploy
@@ -20,17 +19,12 @@ from fdabnn_deploy.errors import UsageError
 from fdabnn_deploy.runtimes import registry
 from fdabnn_deploy.verify.capsule import read_capsule
 from fdabnn_deploy.verify.capsule_replay import replay
+from fdabnn_deploy.verify.gate.gate_testing import BinaryConv
 
 pytestmark = pytest.mark.runtimes
 
 SIZE = 14
 MEAN, STD = (0.49, 0.48, 0.45, 0.5), (0.25, 0.24, 0.26, 0.3)
-
-
-class Binary(nn.Conv2d):
-    def forward(self, x: Tensor) -> Tensor:
-        weight = torch.where(self.weight < 0, -1.0, 1.0)
-        return F.conv2d(torch.where(x < 0, -1.0, 1.0), weight, None, self.stride, self.padding)
 
 
 class Stem(nn.Module):
@@ -39,7 +33,7 @@ class Stem(nn.Module):
     def __init__(self, *first: nn.Module, channels: int = 16) -> None:
         super().__init__()
         self.first = nn.Sequential(*first)
-        self.body = nn.Sequential(Binary(channels, 16, 3, 1, 1), nn.BatchNorm2d(16), nn.PReLU(16))
+        self.body = nn.Sequential(BinaryConv(channels, 16, 3, 1, 1), nn.BatchNorm2d(16), nn.PReLU(16))
         self.head = nn.Linear(16, 6)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -52,7 +46,7 @@ class TwoReaders(Stem):
 
     def __init__(self) -> None:
         super().__init__(nn.Conv2d(3, 16, 3, 1, 1), nn.BatchNorm2d(16))
-        self.other, self.signs = nn.Conv2d(3, 16, 5, 1, 2), Binary(3, 16, 3, 1, 1)
+        self.other, self.signs = nn.Conv2d(3, 16, 5, 1, 2), BinaryConv(3, 16, 3, 1, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.first(x) + self.other(x) + 0.1 * self.signs(x)
@@ -100,7 +94,7 @@ NETWORKS: dict[str, tuple[Any, int, dict[str, Any]]] = {
     "pool in front": (lambda: Stem(nn.MaxPool2d(2), nn.Conv2d(3, 16, 3, 1, 1)), 3, {}),
     "uneven border": (lambda: Stem(nn.ZeroPad2d((0, 1, 0, 1)), nn.Conv2d(3, 16, 3, 2)), 3, {}),
     "two readers, blue first": (TwoReaders, 3, {"channel_order": "bgr"}),
-    "1-bit first layer": (lambda: Stem(Binary(3, 16, 3, 1, 1), nn.BatchNorm2d(16)), 3, {}),
+    "1-bit first layer": (lambda: Stem(BinaryConv(3, 16, 3, 1, 1), nn.BatchNorm2d(16)), 3, {}),
 }  # fmt: skip
 
 
