@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
@@ -84,7 +85,7 @@ def _affine(cutter: Cutter, node: Node) -> None:
         if not (np.array_equal(gridded.weight[:, 0], scale) and np.array_equal(gridded.bias, offset)):
             # The grid leaves `24 - log2 K` bits.
             source = builder.barrier(node, source, math.inf)
-    elif isinstance(layer, (*FLOAT_LAYERS, ops.PositionAffine)):
+    elif isinstance(layer, (*FLOAT_LAYERS, ops.PositionAffine, ops.BorderOffset)):
         # FOLD_AFFINE: the sums are exact with the layer's own weights only. Others read it, too, or the passes had folded this.
         # Converters fold constants by position into one that follows them, as well.
         source = builder.barrier(node, source, math.inf)
@@ -121,10 +122,22 @@ def _position_affine(cutter: Cutter, node: Node) -> None:
     assert isinstance(op, ops.PositionAffine)
     source = builder.name(node.inputs[0])
     scale, offset = (np.where(np.abs(v) < NEGLIGIBLE, np.float32(0), v) for v in (op.scale, op.offset))
-    if isinstance(builder.op(source), (*LAYERS, ops.Affine, ops.PositionAffine)):
-        # Converters fold constants in a row into one, and into a layer.
-        source = builder.barrier(node, source, math.inf)
-    _pointwise(cutter, node, ops.PositionAffine(scale, offset), [source])
+    _pointwise(cutter, node, ops.PositionAffine(scale, offset), [_apart(builder, node, source)])
+
+
+def _border_offset(cutter: Cutter, node: Node) -> None:
+    builder, op = cutter.builder, node.op
+    assert isinstance(op, ops.BorderOffset)
+    offset = np.where(np.abs(op.offset) < NEGLIGIBLE, np.float32(0), op.offset)
+    source = _apart(builder, node, builder.name(node.inputs[0]))
+    _pointwise(cutter, node, replace(op, offset=offset), [source])
+
+
+def _apart(builder: GraphBuilder, node: Node, source: str) -> str:
+    """The operand of a constant by position: converters fold constants in a row into one, and into a layer."""
+    if isinstance(builder.op(source), (*LAYERS, ops.Affine, ops.PositionAffine, ops.BorderOffset)):
+        return builder.barrier(node, source, math.inf)
+    return source
 
 
 def _prelu(cutter: Cutter, node: Node) -> None:
@@ -249,6 +262,7 @@ _RULES: dict[type[Op], Rule] = {
     ops.Linear: float_layer,
     ops.Affine: _affine,
     ops.PositionAffine: _position_affine,
+    ops.BorderOffset: _border_offset,
     ops.CentredPixels: _centred_pixels,
     ops.PixelConv2d: _pixel_conv,
     ops.PRelu: _prelu,

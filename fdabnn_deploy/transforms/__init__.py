@@ -7,6 +7,7 @@ from functools import partial
 
 from fdabnn_deploy.ir.sign_zero import SignZero
 from fdabnn_deploy.transforms.affine.absorb_padding import absorb_padding
+from fdabnn_deploy.transforms.affine.border_classes import border_classes
 from fdabnn_deploy.transforms.affine.drop_noise import drop_noise
 from fdabnn_deploy.transforms.affine.fold_affine import fold_affine
 from fdabnn_deploy.transforms.affine.fold_constants import fold_constants
@@ -46,6 +47,7 @@ def passes(sign_zero: SignZero = "plus") -> tuple[tuple[str, Pass], ...]:
         ("split_sign", split_sign),
         ("fold_affine", fold_affine),
         ("simplify", simplify),
+        ("border_classes", border_classes),
         ("name_tensors", name_tensors),
     )
 

@@ -198,6 +198,9 @@ def _pointwise(op: Op, operands: list[Error], unspread: list[Error]) -> Error:
         factor, added = (float(np.abs(values).max()) for values in (op.scale, op.offset))
         magnitude = factor * x.magnitude + added
         return Error(magnitude, factor * x.error + 4 * ROUNDING * magnitude)
+    if isinstance(op, ops.BorderOffset):
+        magnitude = x.magnitude + np.abs(op.offset.astype(np.float64)).max(axis=(1, 2))
+        return Error(magnitude, x.error + 4 * ROUNDING * magnitude)
     if isinstance(op, ops.PRelu):
         slope = np.maximum(1.0, np.abs(op.slope.astype(np.float64)))
         return Error(slope * x.magnitude, slope * x.error + 2 * ROUNDING * slope * x.magnitude)
