@@ -194,13 +194,11 @@ def _pointwise(op: Op, operands: list[Error], unspread: list[Error]) -> Error:
         scale, offset = np.abs(op.scale), np.abs(op.offset)
         magnitude = scale * x.magnitude + offset
         return Error(magnitude, scale * x.error + 4 * ROUNDING * magnitude)
-    if isinstance(op, ops.PositionAffine):
-        factor, added = (float(np.abs(values).max()) for values in (op.scale, op.offset))
+    if isinstance(op, ops.PositionAffine | ops.BorderOffset):
+        factor = float(np.abs(op.scale).max()) if isinstance(op, ops.PositionAffine) else 1.0
+        added = float(np.abs(op.offset).max())
         magnitude = factor * x.magnitude + added
         return Error(magnitude, factor * x.error + 4 * ROUNDING * magnitude)
-    if isinstance(op, ops.BorderOffset):
-        magnitude = x.magnitude + np.abs(op.offset.astype(np.float64)).max(axis=(1, 2))
-        return Error(magnitude, x.error + 4 * ROUNDING * magnitude)
     if isinstance(op, ops.PRelu):
         slope = np.maximum(1.0, np.abs(op.slope.astype(np.float64)))
         return Error(slope * x.magnitude, slope * x.error + 2 * ROUNDING * slope * x.magnitude)
