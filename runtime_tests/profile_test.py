@@ -321,16 +321,19 @@ def test_a_planted_slow_layer_is_named(
     model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     slow = write_model(tmp_path / "slow.tflite", kernel=15)
-    for path, name in ((model, "old"), (slow, "new")):
-        assert run(path, "--runs", 50, "--json", tmp_path / f"{name}.json") == 0
-    capsys.readouterr()
-    assert run("--compare", tmp_path / "old.json", tmp_path / "new.json") == 5
-    found = capsys.readouterr()
-    assert "b" in found.err.strip().rpartition(": ")[2].split(", ")
-    changes = fdabnn_deploy.compare_profiles(tmp_path / "old.json", tmp_path / "new.json")
-    ratios = {change.what: change.ratio or 0 for change in changes}
-    # Of the others nothing is said here: the machine itself may have become slower meanwhile. 25 times the work shows all the same.
-    assert ratios["b"] > 4 * max(ratios["a"], ratios["c"])
+
+    def is_named() -> bool:
+        for path, name in ((model, "old"), (slow, "new")):
+            assert run(path, "--runs", 50, "--json", tmp_path / f"{name}.json") == 0
+        capsys.readouterr()
+        assert run("--compare", tmp_path / "old.json", tmp_path / "new.json") in (0, 5)
+        named = "b" in capsys.readouterr().err.strip().rpartition(": ")[2].split(", ")
+        changes = fdabnn_deploy.compare_profiles(tmp_path / "old.json", tmp_path / "new.json")
+        ratios = {change.what: change.ratio or 0 for change in changes}
+        return named and ratios["b"] > 4 * max(ratios["a"], ratios["c"])
+
+    # 25 times the work shows, unless another program runs during just these microseconds; not every time.
+    assert any(is_named() for _ in range(5))
     assert run("--compare", tmp_path / "old.json", tmp_path / "old.json") == 0
 
 

@@ -61,7 +61,7 @@ class _Batch(click.ParamType[Any]):
 @click.option(
     "--samples",
     metavar="PATH|random:N",
-    help="Inputs to verify on: .npz, folder of images, CIFAR-10 folder or random:N; PATH:N takes N of "
+    help="Inputs to verify on: .npz or .npy, folder of images, CIFAR-10 folder or random:N; PATH:N takes N of "
     "them.  [default: CIFAR-10 from FDABNN_DATA where it fits, else random:200]",
 )
 @click.option(

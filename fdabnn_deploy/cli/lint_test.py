@@ -86,6 +86,8 @@ def test_every_layer_has_its_codes(folder: Path, capsys: pytest.CaptureFixture[s
     assert "3 of 5 layers 1-bit" in printed
     assert "24 input channels, no multiple of 32" in printed
     assert "the final softmax was left out" in printed
+    # Layers, not findings: the two of code B201 to B205 have four.
+    assert "2 float, 2 slow, " in printed
 
 
 def test_strict_takes_neither_float_nor_slow_layers(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -30,7 +30,7 @@ NAME = "fdabnn-parity"
 @click.option(
     "--inputs",
     metavar="PATH|random:N",
-    help=".npz, folder of images, CIFAR-10 folder or random:N; PATH:N and PATH:all choose how many.  "
+    help=".npz or .npy, folder of images, CIFAR-10 folder or random:N; PATH:N and PATH:all choose how many.  "
     "[default: CIFAR-10 from FDABNN_DATA where it fits, else random:200]",
 )
 @click.option(

@@ -36,9 +36,10 @@ def print_linted(console: Console, result: Linted) -> None:
         for change in dict.fromkeys(finding.change for finding in code_findings):
             console.print(Text(f"      change: {change}"), soft_wrap=True)
     bits = sum(layer.binary_layers > 0 for layer in result.layers)
+    # Layers, however many findings one has.
     counts = {
-        level: sum(f.level == level for f in result.findings)
-        for level in ("refused", "float", "slow", "note")
+        level: len({finding.module or finding.text for finding in result.findings if finding.level == level})
+        for level in _STYLES
     }
     told = ", ".join(f"{count} {level}" for level, count in counts.items() if count) or "nothing found"
     console.print(Text(f"{bits} of {len(result.layers)} layers 1-bit; {told}"))
