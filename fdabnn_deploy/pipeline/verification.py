@@ -127,7 +127,8 @@ def reference(
     with stages.run("reference", "PyTorch"):
         check_capture(module, captured, samples.images)
         trained = run_module(module, samples.images, captured.outputs)
-        session = TorchGraphSession(graph)
+        # On all cores: the bits of an exact graph are the same on one, which `_other_executors` checks.
+        session = TorchGraphSession(graph, threads=torch.get_num_threads())
         computed = run_in_batches(session, fed)
         truth = Truth(
             comparison=parity.compare_outputs(trained, computed),
@@ -138,7 +139,7 @@ def reference(
         )
         few = fed[: layer_checks.MAX_IMAGES]
         built = layer_checks.build(graph, session.run_some([few], layer_checks.read_tensors(graph)))
-        rows = () if grids is None else _other_executors(graph, session, samples, fed, computed)
+        rows = () if grids is None else _other_executors(graph, samples, fed, computed)
     with stages.run("gate") as stage:
         pixels = None if fed is samples.images else fed
         gate = judge(captured, deployed, graph, grids or (), samples.images, trained, computed, pixels)
@@ -151,17 +152,18 @@ def reference(
 
 
 def _other_executors(
-    graph: Graph, session: TorchGraphSession, samples: Samples, fed: Array, computed: list[FloatArray]
+    graph: Graph, samples: Samples, fed: Array, computed: list[FloatArray]
 ) -> tuple[ParityRow, ...]:
     few, fewer = samples.head(SETTING_IMAGES), samples.head(REFERENCE_IMAGES)
+    session = TorchGraphSession(graph)
     one_by_one = [session.run([image[None]]) for image in fed[: len(few)]]
     alone = [np.concatenate(parts) for parts in zip(*one_by_one, strict=True)]
-    threads = TorchGraphSession(graph, threads=2).run([fed[: len(few)]])
+    one_thread = session.run([fed[: len(few)]])
     slow = evaluate(graph, [fed[: len(fewer)]])
     return (
         _row(slow, computed, fewer, "reference", np.__version__, None, "", True),
         _row(alone, computed, few, "torch", torch.__version__, None, "batch 1", True),
-        _row(threads, computed, few, "torch", torch.__version__, None, "2 threads", True),
+        _row(one_thread, computed, few, "torch", torch.__version__, None, "1 thread", True),
     )
 
 

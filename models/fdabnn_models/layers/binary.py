@@ -45,6 +45,13 @@ class _FDALayer(nn.Module):
         self.weight_noise = NoiseAdaptation(math.prod(weight_shape[1:]))
         self.act_noise = NoiseAdaptation(weight_shape[1])
 
+    def _noisy(self) -> bool:
+        """Whether the noise is computed.
+
+        Outside of training ``alpha`` = 0 takes it away. Programs that are traced keep it: they may get another alpha.
+        """
+        return self.training or torch.compiler.is_compiling() or bool(self.alpha)
+
     def _sign(self, t: Tensor) -> Tensor:
         return fda_sign(t, self.n, omega=self.omega, clip=self.clip)
 
@@ -84,6 +91,8 @@ class _FDALayer(nn.Module):
             return self._fused_binarise(filters.contiguous(), self.weight_noise, scale).view(
                 self.weight.shape
             )
+        if not self._noisy():
+            return self._sign(self.weight) * self.weight_scale()
         noise: Tensor = self.weight_noise(filters).view(self.weight.shape)
         return (self._sign(self.weight) + self.alpha * noise) * self.weight_scale()
 
@@ -122,9 +131,11 @@ class FDAConv2d(_FDALayer):
     def forward(self, x: Tensor) -> Tensor:
         if self._fused(x, x.shape[1]):
             binary = from_rows(self._fused_binarise(as_rows(x), self.act_noise), x)
-        else:
+        elif self._noisy():
             noise = self.act_noise(x.movedim(1, -1)).movedim(-1, 1)
             binary = self._sign(x) + self.alpha * noise
+        else:
+            binary = self._sign(x)
         return F.conv2d(binary, self.effective_weight(), self.bias, self.stride, self.padding)
 
 
@@ -150,5 +161,5 @@ class FDALinear(_FDALayer):
         if x.ndim == 2 and self._fused(x, x.shape[1]):
             binary = self._fused_binarise(x.contiguous(), self.act_noise)
         else:
-            binary = self._sign(x) + self.alpha * self.act_noise(x)
+            binary = self._sign(x) + self.alpha * self.act_noise(x) if self._noisy() else self._sign(x)
         return F.linear(binary, self.effective_weight(), self.bias)

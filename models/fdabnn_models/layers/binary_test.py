@@ -104,3 +104,24 @@ def test_buffers_are_saved() -> None:
 def test_unknown_scale_is_refused() -> None:
     with pytest.raises(ValueError, match="'tensor' or 'channel'"):
         FDAConv2d(4, 6, 3, scale="filter")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("layer", [FDAConv2d(5, 7, 3, padding=1), FDALinear(5, 7)], ids=["conv", "dense"])
+def test_a_finished_layer_leaves_its_noise_out_and_computes_the_same_bits(
+    layer: FDAConv2d | FDALinear, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    randomise(layer)
+    layer.eval()
+    x = torch.randn(2, 5, 6, 6) if isinstance(layer, FDAConv2d) else torch.randn(4, 5)
+    silent = layer(x)
+    with monkeypatch.context() as patch:
+        patch.setattr(layer, "_noisy", lambda: True)
+        assert torch.equal(layer(x), silent)
+    called: list[object] = []
+    for noise in (layer.weight_noise, layer.act_noise):
+        noise.register_forward_hook(lambda *_: called.append(1))
+    layer(x)
+    assert not called
+    layer.alpha.fill_(0.5)
+    assert not torch.equal(layer(x), silent)
+    assert len(called) == 2
