@@ -37,6 +37,7 @@ float WeightUnit(const float* weights, std::int64_t count) {
 const ConvSumWholeLevel* WholeOf(Level level) {
 #if defined(__x86_64__)
   if (level == Level::kAvx512) return &kConvSumWholeAvx512;
+  if (level == Level::kAvx2) return &kConvSumWholeAvx2;
 #endif
   static_cast<void>(level);
   return nullptr;

@@ -28,9 +28,11 @@ struct ConvSumWholeTile {
   ConvSumFinish finish;
 };
 
-// A level's functions: all that its ConvSumLevel has.
+using ConvSumWholeFunction = void (*)(const ConvSumWholeTile& tile);
+
+// A level's functions, as in its ConvSumLevel.
 struct ConvSumWholeLevel {
-  void (*functions[3][5])(const ConvSumWholeTile& tile);
+  ConvSumWholeFunction functions[3][5];
   // The largest magnitude, infinity where a value is none.
   float (*largest)(const float* values, std::ptrdiff_t count, float before);
   // values * scale, where all are whole; else false.
@@ -38,6 +40,7 @@ struct ConvSumWholeLevel {
 };
 
 #if defined(__x86_64__)
+extern const ConvSumWholeLevel kConvSumWholeAvx2;
 extern const ConvSumWholeLevel kConvSumWholeAvx512;
 #endif
 
