@@ -36,6 +36,19 @@ def command(request: pytest.FixtureRequest) -> list[str | Path]:
 
 @pytest.mark.parametrize("file", FILES)
 def test_kernels_are_their_reference(command: list[str | Path], file: str) -> None:
+    check(command, file)
+
+
+@pytest.mark.parametrize("processor", ["cortex-a53", "neoverse-n1"])
+def test_sums_with_and_without_dot_products(processor: str) -> None:
+    """A Cortex-A53 has none, a Neoverse N1 has them."""
+    if framework_header() is None:
+        skip("doctest/doctest.h is missing: install it with  apt install doctest-dev")
+    check([wanted(QEMU), "-cpu", processor, build_kernel_tests(STATIC["aarch64"])], "conv_sum_test.cc")
+
+
+def check(command: list[str | Path], file: str) -> None:
+    """Runs the tests of a file, of which there are some, and all pass."""
     done = subprocess.run(
         [*command, f"--source-file=*/{file}", "--no-colors"],
         capture_output=True,

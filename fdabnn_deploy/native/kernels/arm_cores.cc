@@ -121,4 +121,15 @@ bool LookupSuits(const std::vector<std::uint64_t>& cores) {
   return lookup > plain;
 }
 
+bool HasDotProducts() {
+#if defined(__aarch64__) && defined(__linux__)
+  constexpr unsigned long kDotProducts = 1ul << 20;  // HWCAP_ASIMDDP
+  return (getauxval(AT_HWCAP) & kDotProducts) != 0;
+#elif defined(__aarch64__) && defined(__APPLE__)
+  return true;
+#else
+  return false;
+#endif
+}
+
 }  // namespace fdabnn

@@ -18,4 +18,7 @@ std::vector<std::uint64_t> ReadArmCores(const std::string& folder);
 // time: what counts is the sum over all cores that are known, as if each had its share of the work. False where none is known.
 bool LookupSuits(const std::vector<std::uint64_t>& cores);
 
+// Whether this processor has the dot products of 8-bit integers, SDOT and UDOT: all of Armv8.4 have, and many of Armv8.2.
+bool HasDotProducts();
+
 }  // namespace fdabnn

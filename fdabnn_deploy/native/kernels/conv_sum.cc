@@ -109,7 +109,7 @@ class ConvSumImpl : public ConvSum {
       input_count_ = std::max(input_count_, term.input + 1);
       packed_.push_back(Pack(term));
     }
-    if (octets_level_ != nullptr && whole_level_ != nullptr) octets_ = PackOctets(params, terms, expression, widths);
+    if (octets_level_ != nullptr && (params.octets || octets_level_->convert != nullptr)) octets_ = PackOctets(params, terms, expression, widths);
     for (std::size_t i = 0; whole_ != nullptr && i < terms.size(); ++i) {
       whole_terms_.emplace_back();
       whole_bits_ = std::min(whole_bits_, PackWhole(params, terms[i], widths, &whole_terms_.back()));
@@ -294,7 +294,7 @@ class ConvSumImpl : public ConvSum {
 
   // Returns whether the only band holds bytes.
   bool FillOctets(const ConvSumTensors& tensors, std::int64_t image, std::int64_t first_row, float* band, float* unit, float* row) const {
-    return band_.FillOctets(*octets_level_, *whole_level_, ImageOf(tensors, inputs_[0], image), first_row,
+    return band_.FillOctets(*octets_level_, whole_level_, ImageOf(tensors, inputs_[0], image), first_row,
                             reinterpret_cast<std::uint8_t*>(band), unit, row);
   }
 

@@ -89,7 +89,7 @@ bool ConvSumBand::FillWhole(const ConvSumWholeLevel& level, int bits, const Conv
   });
 }
 
-bool ConvSumBand::FillOctets(const ConvSumOctetsLevel& level, const ConvSumWholeLevel& whole, const ConvSumImage& image,
+bool ConvSumBand::FillOctets(const ConvSumOctetsLevel& level, const ConvSumWholeLevel* whole, const ConvSumImage& image,
                              std::int64_t first_row, std::uint8_t* band, float* unit, float* scratch) const {
   constexpr int kBits = 8;
   if (image.octets != nullptr) {
@@ -99,7 +99,7 @@ bool ConvSumBand::FillOctets(const ConvSumOctetsLevel& level, const ConvSumWhole
       return true;
     });
   }
-  *unit = WholeUnit(Largest(whole, image, first_row), kBits);
+  *unit = WholeUnit(Largest(*whole, image, first_row), kBits);
   if (*unit == 0) return false;
   return FillRows(first_row, kOctetZero, band, [&](std::int64_t y, std::uint8_t* to) {
     return level.convert(Row(image, y, scratch), inside_ * channels_, 1 / *unit, to);

@@ -32,8 +32,8 @@ class ConvSumBand {
   // image -> band [rows, columns, channels], from a row that may be outside of the image.
   void Fill(const ConvSumImage& image, std::int64_t first_row, float* band) const;
 
-  // Likewise in bytes, and the unit of their values; false where they are no integers of 8 bits.
-  bool FillOctets(const ConvSumOctetsLevel& level, const ConvSumWholeLevel& whole, const ConvSumImage& image, std::int64_t first_row,
+  // Likewise in bytes, and the unit of their values; false where they are no integers of 8 bits. An image of bytes needs no `whole`.
+  bool FillOctets(const ConvSumOctetsLevel& level, const ConvSumWholeLevel* whole, const ConvSumImage& image, std::int64_t first_row,
                   std::uint8_t* band, float* unit, float* scratch) const;
 
   // Likewise in whole numbers of so many bits, and their unit; false where they are none.

@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "kernels/arm_cores.h"
 #include "kernels/conv_sum_whole.h"
 
 namespace fdabnn {
@@ -64,6 +65,8 @@ int SlicesOf(std::int64_t value) {
 const ConvSumOctetsLevel* OctetsOf(Level level) {
 #if defined(__x86_64__)
   if (level == Level::kAvx512) return &kConvSumOctetsAvx512;
+#elif defined(__aarch64__)
+  if (level != Level::kScalar && HasDotProducts()) return &kConvSumOctetsNeon;
 #endif
   static_cast<void>(level);
   return nullptr;

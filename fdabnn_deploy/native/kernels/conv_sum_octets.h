@@ -39,15 +39,17 @@ struct ConvSumOctetsTile {
 // A level's functions, null where their sums would not stay in registers. One pixel with any vectors of the level's ConvSumLevel is there.
 struct ConvSumOctetsLevel {
   void (*functions[kMostOctetSlices][3][5])(const ConvSumOctetsTile& tile);  // by slices - 1, and by place as in a ConvSumLevel
-  // values * scale + kOctetZero, where all are whole and of 8 bits; else false.
+  // values * scale + kOctetZero, where all are whole and of 8 bits; else false. Null where only images of bytes are taken.
   bool (*convert)(const float* values, std::ptrdiff_t count, float scale, std::uint8_t* octets);
 };
 
 #if defined(__x86_64__)
 extern const ConvSumOctetsLevel kConvSumOctetsAvx512;
+#elif defined(__aarch64__)
+extern const ConvSumOctetsLevel kConvSumOctetsNeon;  // for processors with dot products
 #endif
 
-// Null where a level has none.
+// Null where a level or this processor has none.
 const ConvSumOctetsLevel* OctetsOf(Level level);
 
 // The filters of a difference.
