@@ -19,6 +19,7 @@ from bench.exports import exports
 from bench.forms import forms
 from bench.layers import LAYERS
 from bench.model_files import MODELS
+from bench.stem import stem
 from bench.training import training
 from fdabnn_deploy.cli.console import make_console
 from fdabnn_deploy.cli.run import run_command
@@ -110,6 +111,7 @@ def _models(
 _main.add_command(training.command)
 _main.add_command(exports.command)
 _main.add_command(forms.command)
+_main.add_command(stem.command)
 
 
 def _cpus(first: int | None) -> list[int]:
