@@ -55,8 +55,11 @@ TEST_CASE("differences of convolutions of drawn shapes") {
     std::vector<std::vector<float>> results;
     const int count = random.Between(1, 4);
     for (int i = 0; i < count; ++i) {
-      constants.emplace_back(weights, number);
-      constants.emplace_back(static_cast<std::size_t>(p.channels_out), number);
+      // Sometimes a term of zeros, which whole numbers leave out.
+      const int most = random.Between(0, 3) == 0 ? 0 : 9;
+      const auto constant = [&] { return static_cast<float>(random.Between(-most, most)); };
+      constants.emplace_back(weights, constant);
+      constants.emplace_back(static_cast<std::size_t>(p.channels_out), constant);
       const std::size_t made = constants.size();
       terms.push_back({i % 2, constants[made - 2].data(), constants[made - 1].data()});
       const reference::Images<float> result = reference::Conv(p, terms.back(), images[static_cast<std::size_t>(i % 2)]);
@@ -164,6 +167,30 @@ TEST_CASE("a plan needs few slots, and computes its tree") {
     }
     CHECK(slots[0] == Evaluate(tree, terms)[0]);
   }
+}
+
+TEST_CASE("a tree without its terms of zeros has the same result") {
+  Random random(4);
+  int shorter = 0;
+  for (int round = 0; round < 300; ++round) {
+    const std::vector<int> tree = DrawTree(random, random.Between(1, 12), 4);
+    std::vector<std::vector<float>> terms;
+    std::vector<bool> is_zero;
+    for (int i = 0; i < 4; ++i) {
+      is_zero.push_back(random.Between(0, 1) == 0);
+      terms.push_back({is_zero.back() ? 0.0f : std::ldexp(1.0f, 4 * i)});
+    }
+    const std::vector<int> left = WithoutZeros(tree, is_zero);
+    CHECK(Evaluate(left, terms) == Evaluate(tree, terms));
+    shorter += left.size() < tree.size();
+    ConvSumPlan plan, whole;
+    REQUIRE(PlanConvSum(left, 4, &plan) == nullptr);
+    REQUIRE(PlanConvSum(tree, 4, &whole) == nullptr);
+    CHECK(plan.slots <= whole.slots);
+  }
+  CHECK(shorter > 100);
+  CHECK(WithoutZeros({0, 1, kSubtract}, {false, true}) == std::vector<int>{0});
+  CHECK(WithoutZeros({0, 1, kSubtract}, {true, false}) == std::vector<int>{0, 1, kSubtract});
 }
 
 TEST_CASE("damaged trees are refused") {

@@ -118,6 +118,10 @@ class ConvSumImpl : public ConvSum {
         whole_terms_.clear();
       }
     }
+    std::vector<bool> is_zero;
+    for (const ConvSumWholeTerm& term : whole_terms_) is_zero.push_back(term.zero);
+    // Of whole numbers, which are finite: a zero times them is one. It needs no more slots than the whole tree.
+    if (whole_ != nullptr) PlanConvSum(WithoutZeros(expression, is_zero), static_cast<int>(terms.size()), &whole_plan_);
   }
 
   const char* Run(const ConvSumTensors& tensors, int batch, ThreadPool& pool, void* workspace) const override {
@@ -274,7 +278,7 @@ class ConvSumImpl : public ConvSum {
     const bool whole = FillBands(tensors, image, top, bands, units, units + input_count_);
     const auto slot = [&](int index) { return direct && index == 0 ? to : slots + index * SlotFloats(); };
     for (const Block& block : blocks_) {
-      for (const ConvSumStep& step : plan_.steps) {
+      for (const ConvSumStep& step : whole ? whole_plan_.steps : plan_.steps) {
         if (step.term == kSubtract) {
           Subtract(slot(step.slot), slot(step.slot + 1), rows * size().out_w * block.width, step.finish);
           continue;
@@ -427,6 +431,7 @@ class ConvSumImpl : public ConvSum {
   std::vector<std::size_t> chunks_;  // where each begins in runs_, and the end
   std::int64_t chunk_steps_ = 0;
   std::vector<ConvSumWholeTerm> whole_terms_;
+  ConvSumPlan whole_plan_;  // without terms of zeros
   std::vector<ConvSumRun> whole_runs_;
   int whole_bits_ = INT_MAX;  // of the inputs
   std::int64_t strip_h_ = 0;  // output rows that a thread computes at a time

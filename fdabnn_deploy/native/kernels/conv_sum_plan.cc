@@ -49,4 +49,20 @@ const char* PlanConvSum(const std::vector<int>& expression, int terms, ConvSumPl
   return nullptr;
 }
 
+std::vector<int> WithoutZeros(const std::vector<int>& expression, const std::vector<bool>& is_zero) {
+  std::vector<std::vector<int>> stack;
+  for (const int item : expression) {
+    if (item != kSubtract) {
+      stack.push_back({item});
+      continue;
+    }
+    const std::vector<int> right = std::move(stack.back());
+    stack.pop_back();
+    if (right.size() == 1 && is_zero[static_cast<std::size_t>(right[0])]) continue;
+    stack.back().insert(stack.back().end(), right.begin(), right.end());
+    stack.back().push_back(kSubtract);
+  }
+  return stack.back();
+}
+
 }  // namespace fdabnn

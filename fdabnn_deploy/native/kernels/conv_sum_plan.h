@@ -26,4 +26,7 @@ struct ConvSumPlan {
 // Returns null, or why the expression is refused.
 const char* PlanConvSum(const std::vector<int>& expression, int terms, ConvSumPlan* plan);
 
+// The expression without the terms that are zero, wherever one is subtracted.
+std::vector<int> WithoutZeros(const std::vector<int>& expression, const std::vector<bool>& is_zero);
+
 }  // namespace fdabnn

@@ -87,6 +87,9 @@ int PackWhole(const ConvSumParams& p, const ConvSumTerm& term, const std::vector
   }
   if (bits < kFewestBits) return 0;
 
+  const auto is_zero = [](float value) { return value == 0; };
+  whole->zero = std::all_of(term.filter, term.filter + p.channels_out * steps, is_zero) &&
+                std::all_of(term.bias, term.bias + p.channels_out, is_zero);
   whole->weights = AlignedBuffer(sizeof(std::int16_t) * static_cast<std::size_t>(2 * pairs * channels));
   whole->scales = AlignedBuffer(sizeof(float) * static_cast<std::size_t>(channels));
   whole->biases = AlignedBuffer(sizeof(float) * static_cast<std::size_t>(channels));

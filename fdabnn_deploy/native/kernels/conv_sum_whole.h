@@ -58,6 +58,7 @@ struct ConvSumWholeTerm {
   AlignedBuffer weights;  // [pairs][channels][2] for every block of channels
   AlignedBuffer scales;   // [channels]
   AlignedBuffer biases;   // [channels]
+  bool zero = false;      // as all weights and biases are
 };
 
 // The filter in `pairs` pairs for channels in blocks of these widths. Returns how many bits an input may have, 0 where the filter is not
