@@ -109,7 +109,8 @@ class ConvSumImpl : public ConvSum {
       input_count_ = std::max(input_count_, term.input + 1);
       packed_.push_back(Pack(term));
     }
-    if (octets_level_ != nullptr && (params.octets || octets_level_->convert != nullptr)) octets_ = PackOctets(params, terms, expression, widths);
+    if (octets_level_ != nullptr && (params.octets || octets_level_->convert != nullptr))
+      octets_ = PackOctets(params, terms, expression, widths);
     for (std::size_t i = 0; whole_ != nullptr && i < terms.size(); ++i) {
       whole_terms_.emplace_back();
       whole_bits_ = std::min(whole_bits_, PackWhole(params, terms[i], widths, &whole_terms_.back()));
@@ -118,8 +119,8 @@ class ConvSumImpl : public ConvSum {
         whole_terms_.clear();
       }
     }
-    std::vector<bool> is_zero;
-    for (const ConvSumWholeTerm& term : whole_terms_) is_zero.push_back(term.zero);
+    std::vector<bool> is_zero(whole_terms_.size());
+    std::transform(whole_terms_.begin(), whole_terms_.end(), is_zero.begin(), [](const ConvSumWholeTerm& term) { return term.zero; });
     // Of whole numbers, which are finite: a zero times them is one. It needs no more slots than the whole tree.
     if (whole_ != nullptr) PlanConvSum(WithoutZeros(expression, is_zero), static_cast<int>(terms.size()), &whole_plan_);
   }

@@ -117,9 +117,15 @@ class Loop {
 }  // namespace
 
 const ConvSumOctetsLevel kConvSumOctetsNeon = {
-    {{{Loop<1, 1, 1>::Run, Loop<1, 1, 2>::Run, Loop<1, 1, 4>::Run, nullptr, nullptr}, {Loop<1, 2, 1>::Run, Loop<1, 2, 2>::Run, Loop<1, 2, 4>::Run, nullptr, nullptr}, {Loop<1, 4, 1>::Run, Loop<1, 4, 2>::Run, Loop<1, 4, 4>::Run, nullptr, nullptr}},
-     {{Loop<2, 1, 1>::Run, Loop<2, 1, 2>::Run, Loop<2, 1, 4>::Run, nullptr, nullptr}, {Loop<2, 2, 1>::Run, Loop<2, 2, 2>::Run, Loop<2, 2, 4>::Run, nullptr, nullptr}, {Loop<2, 4, 1>::Run, Loop<2, 4, 2>::Run, Loop<2, 4, 4>::Run, nullptr, nullptr}},
-     {{Loop<3, 1, 1>::Run, Loop<3, 1, 2>::Run, Loop<3, 1, 4>::Run, nullptr, nullptr}, {Loop<3, 2, 1>::Run, Loop<3, 2, 2>::Run, Loop<3, 2, 4>::Run, nullptr, nullptr}, {Loop<3, 4, 1>::Run, Loop<3, 4, 2>::Run, Loop<3, 4, 4>::Run, nullptr, nullptr}}},
+    {{{Loop<1, 1, 1>::Run, Loop<1, 1, 2>::Run, Loop<1, 1, 4>::Run, nullptr, nullptr},
+      {Loop<1, 2, 1>::Run, Loop<1, 2, 2>::Run, Loop<1, 2, 4>::Run, nullptr, nullptr},
+      {Loop<1, 4, 1>::Run, Loop<1, 4, 2>::Run, Loop<1, 4, 4>::Run, nullptr, nullptr}},
+     {{Loop<2, 1, 1>::Run, Loop<2, 1, 2>::Run, Loop<2, 1, 4>::Run, nullptr, nullptr},
+      {Loop<2, 2, 1>::Run, Loop<2, 2, 2>::Run, Loop<2, 2, 4>::Run, nullptr, nullptr},
+      {Loop<2, 4, 1>::Run, Loop<2, 4, 2>::Run, Loop<2, 4, 4>::Run, nullptr, nullptr}},
+     {{Loop<3, 1, 1>::Run, Loop<3, 1, 2>::Run, Loop<3, 1, 4>::Run, nullptr, nullptr},
+      {Loop<3, 2, 1>::Run, Loop<3, 2, 2>::Run, Loop<3, 2, 4>::Run, nullptr, nullptr},
+      {Loop<3, 4, 1>::Run, Loop<3, 4, 2>::Run, Loop<3, 4, 4>::Run, nullptr, nullptr}}},
     nullptr,
 };
 

@@ -70,7 +70,9 @@ def _export(folder: Path, targets: str, options: dict[str, Any]) -> None:
     settings: dict[str, Any] = {"samples": "random:2", "name": "stem", "input_format": "pixels", **options}
     reading: dict[str, Any] = {"mean": MEAN, "std": STD}
     example = torch.zeros(1, *SIZE)
-    fdabnn_deploy.export(network, example, targets=targets, out=folder, allow_float="*", **settings, **reading)
+    fdabnn_deploy.export(
+        network, example, targets=targets, out=folder, allow_float="*", **settings, **reading
+    )
 
 
 def first_layer(content: bytes) -> bytes:
@@ -100,7 +102,12 @@ def first_layer_of_onnx(content: bytes) -> bytes:
         value.name: tuple(axis.dim_value for axis in value.type.tensor_type.shape.dim)
         for value in inferred.graph.value_info
     }
-    maps = [name for node in inferred.graph.node for name in node.output if shapes.get(name) == (one, channels, height, width)]
+    maps = [
+        name
+        for node in inferred.graph.node
+        for name in node.output
+        if shapes.get(name) == (one, channels, height, width)
+    ]
     extractor = onnx.utils.Extractor(inferred)
     cut: bytes = extractor.extract_model([inferred.graph.input[0].name], [maps[-1]]).SerializeToString()
     return cut
@@ -145,7 +152,9 @@ def eight_bits(filters: Array) -> Array:
     return rounded
 
 
-def _litert(content: bytes, image: Array, delegate: Path | None) -> tuple[Callable[[], None], Callable[[], Array]]:
+def _litert(
+    content: bytes, image: Array, delegate: Path | None
+) -> tuple[Callable[[], None], Callable[[], Array]]:
     """A run of a TFLite file on one thread, and its output."""
     from ai_edge_litert.interpreter import Interpreter, load_delegate
 
@@ -191,7 +200,7 @@ def contenders(made: Files, image: Array) -> list[Contender]:
     for name, content in ((THREE, made.three), (ONE, made.one)):
         stock, expected = _litert(content, pixels, None)
         stock()
-        run, output = _litert(content, pixels, delegate_path())
+        run, output = _litert(content, pixels, Path(delegate_path()))
         found.append(Contender(name, "ours", looped(run), output, expected()))
     found.append(Contender("ONNX Runtime", "fp32", looped(_onnxruntime(made.float_onnx, image))))
     found.append(Contender("XNNPACK", "fp32", looped(_litert(made.float_tflite, pixels, None)[0])))
