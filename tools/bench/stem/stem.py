@@ -1,8 +1,8 @@
 """`python tools/bench stem`: the exact first layer of ResNet-18, from pixels, against the best float32 one, in turn.
 
 The layer (7x7, stride 2, 3 to 64 channels, 224x224, padded with zeros of the normalised image) is exported in a small network and cut off
-behind its output, so that it is what users run. Everybody gets the same uint8 image; conversion, normalisation and borders count. Ours is the TFLite file on
-LiteRT with the delegate; float32 is `--numerics float` on ONNX Runtime and on LiteRT with XNNPACK, whose best counts.
+behind its output, so that it is what users run. Everybody gets the same uint8 image; conversion, normalisation and borders count. Ours is
+the TFLite file on LiteRT with the delegate; float32 is `--numerics float` on ONNX Runtime and on LiteRT with XNNPACK, whose best counts.
 """
 
 from __future__ import annotations
