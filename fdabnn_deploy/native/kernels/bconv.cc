@@ -13,6 +13,7 @@ namespace fdabnn {
 namespace {
 
 constexpr int kDenseImages = 16;  // that are counted together
+constexpr std::size_t kSinkBytes = 128 << 10;  // of rows that a sink gets together: they stay in the second-level cache
 
 // Null, or why the parameters are refused.
 const char* Refusal(const BconvParams& p, const BconvConstants& constants) {
@@ -104,9 +105,24 @@ class BconvImpl : public CountedConv<Bconv> {
     kernel().run(job, ImageOf(tensors, part.image), 0, 1, output, workspace);
   }
 
-  void RunRows(const BconvTensors& tensors, std::int64_t image, int begin, int end, char* workspace) const override {
+  // In pairs, as kernels like them.
+  int SinkRows() const override {
+    return static_cast<int>(std::min<std::size_t>(2 * std::max<std::size_t>(kSinkBytes / (2 * RowBytes()), 1), shape().out_h));
+  }
+
+  bool IsWhole() const override { return dense(); }
+
+  void RunRows(const BconvTensors& tensors, int worker, std::int64_t image, int begin, int end, char* workspace) const override {
     const BconvJob job = Job();
     const Word* image_data = ImageOf(tensors, image);
+    if (tensors.sink != nullptr) {
+      for (int row = begin, last; row < end; row = last) {
+        last = std::min(row + SinkRows(), end);
+        kernel().run(job, image_data, row, last, tensors.sink->Rows(worker, image, row), workspace);
+        tensors.sink->Take(worker, image, row, last - row);
+      }
+      return;
+    }
     char* output = static_cast<char*>(tensors.output) + (image * shape().out_h + begin) * RowBytes();
     if (finish_ != Finish::kCounts) {
       kernel().run(job, image_data, begin, end, output, workspace);

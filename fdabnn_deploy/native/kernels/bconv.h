@@ -17,6 +17,7 @@
 #include "kernels/binary_conv.h"
 #include "kernels/image_kernel.h"
 #include "kernels/level.h"
+#include "kernels/row_sink.h"
 #include "kernels/words.h"
 
 namespace fdabnn {
@@ -45,6 +46,7 @@ struct BconvConstants {
 struct BconvTensors {
   const Word* input = nullptr;  // [batch, in_height, in_width, WordsFor(channels_in)]
   void* output = nullptr;       // [batch, out_height, out_width, channels_out or words of it]
+  const RowSink* sink = nullptr;  // takes float output in the place of `output`; for none of IsWhole
 };
 
 class Bconv : public ImageKernel<BconvTensors> {
@@ -53,6 +55,12 @@ class Bconv : public ImageKernel<BconvTensors> {
 
   // Repacks the weights for a level.
   static std::unique_ptr<Bconv> Create(const BconvParams& params, const BconvConstants& constants, Level level, std::string* error);
+
+  // Rows that a sink gets at a time, at most.
+  virtual int SinkRows() const = 0;
+
+  // Whether an output is not computed by rows: a batch of single pixels.
+  virtual bool IsWhole() const = 0;
 
  protected:
   using ImageKernel::ImageKernel;

@@ -75,7 +75,7 @@ class BinaryLayerImpl : public CountedConv<BinaryLayer> {
                   t.signs ? t.signs + word : nullptr);
   }
 
-  void RunRows(const BinaryLayerTensors& t, std::int64_t image, int begin, int end, char* workspace) const override {
+  void RunRows(const BinaryLayerTensors& t, int, std::int64_t image, int begin, int end, char* workspace) const override {
     const BconvJob job = CountJob();
     auto* counts = reinterpret_cast<std::int32_t*>(workspace);
     const Word* image_data = ImageOf(t, image);

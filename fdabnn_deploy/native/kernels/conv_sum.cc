@@ -142,12 +142,14 @@ class ConvSumImpl : public ConvSum {
           Job& j = *static_cast<Job*>(context);
           auto* bands = reinterpret_cast<float*>(j.conv.WorkerSpace(j.workspace, worker));
           for (std::int64_t part = j.next++; part < j.parts; part = j.next++) {
-            j.conv.RunStrip(j.tensors, part / j.strips, part % j.strips * j.conv.strip_h_, bands);
+            j.conv.RunStrip(j.tensors, worker, part / j.strips, part % j.strips * j.conv.strip_h_, bands);
           }
         },
         &job);
     return nullptr;
   }
+
+  int SinkRows() const override { return static_cast<int>(strip_h_); }
 
  private:
   bool Fit(const ImageSize& s, std::string* error) override {
@@ -254,11 +256,24 @@ class ConvSumImpl : public ConvSum {
     return whole;
   }
 
-  void RunStrip(const ConvSumTensors& tensors, std::int64_t image, std::int64_t first_row, float* bands) const {
+  // Where the rows of a strip go; those of planes, the image.
+  float* Target(const ConvSumTensors& tensors, int worker, std::int64_t image, std::int64_t first_row) const {
+    if (tensors.sink != nullptr) return tensors.sink->Rows(worker, image, static_cast<int>(first_row));
+    const std::int64_t row = image * size().out_h + (params_.planes ? 0 : first_row);
+    return tensors.output + row * size().out_w * params_.channels_out;
+  }
+
+  void RunStrip(const ConvSumTensors& tensors, int worker, std::int64_t image, std::int64_t first_row, float* bands) const {
     const std::int64_t rows = std::min<std::int64_t>(strip_h_, size().out_h - first_row);
+    float* to = Target(tensors, worker, image, first_row);
+    ComputeStrip(tensors, image, first_row, rows, bands, to);
+    if (tensors.sink != nullptr) tensors.sink->Take(worker, image, static_cast<int>(first_row), static_cast<int>(rows));
+  }
+
+  void ComputeStrip(const ConvSumTensors& tensors, std::int64_t image, std::int64_t first_row, std::int64_t rows, float* bands,
+                    float* to) const {
     float* slots = bands + input_count_ * band_.floats();
     float* units = slots + Slots() * SlotFloats();
-    float* to = tensors.output + (image * size().out_h + first_row) * size().out_w * params_.channels_out;
     // A block that is as wide as the output has the output's layout: slot 0 lies there.
     const bool direct = Widest() == params_.channels_out && !params_.planes;
     const std::int64_t top = first_row * params_.stride_h - size().pad_top;
@@ -271,7 +286,7 @@ class ConvSumImpl : public ConvSum {
         for (const Block& block : blocks_) {
           ConvolveOctets(block, patches, *units, row);
           AddBorder(block, first_row + y, 1, row);
-          if (!direct) Put(slots, block, image, first_row + y, 1, tensors.output);
+          if (!direct) Put(slots, block, first_row + y, y, 1, to);
         }
       }
       return;
@@ -293,7 +308,7 @@ class ConvSumImpl : public ConvSum {
         }
       }
       AddBorder(block, first_row, rows, slot(0));
-      if (!direct) Put(slots, block, image, first_row, rows, tensors.output);
+      if (!direct) Put(slots, block, first_row, 0, rows, to);
     }
   }
 
@@ -336,17 +351,16 @@ class ConvSumImpl : public ConvSum {
     }
   }
 
-  // The first slot of a block to where its channels are in the output.
-  void Put(const float* slot, const Block& block, std::int64_t image, std::int64_t first_row, std::int64_t rows, float* output) const {
+  // The first slot of a block to where its channels are in the output: rows of the image, or of the strip, whose target is `output`.
+  void Put(const float* slot, const Block& block, std::int64_t image_row, std::int64_t strip_row, std::int64_t rows, float* output) const {
     const auto inside = static_cast<std::size_t>(std::min<std::int64_t>(block.width, params_.channels_out - block.first));
     const std::int64_t plane = std::int64_t{1} * size().out_h * size().out_w, pixels = rows * size().out_w;
-    float* image_data = output + image * plane * params_.channels_out;
     if (params_.planes) {
       transpose_(slot, static_cast<std::size_t>(block.width), static_cast<std::size_t>(pixels), inside,
-                 image_data + block.first * plane + first_row * size().out_w, static_cast<std::size_t>(plane));
+                 output + block.first * plane + image_row * size().out_w, static_cast<std::size_t>(plane));
       return;
     }
-    float* to = image_data + first_row * size().out_w * params_.channels_out + block.first;
+    float* to = output + strip_row * size().out_w * params_.channels_out + block.first;
     for (std::int64_t pixel = 0; pixel < pixels; ++pixel) {
       std::memcpy(to + pixel * params_.channels_out, slot + pixel * block.width, inside * sizeof(float));
     }

@@ -15,6 +15,7 @@
 
 #include "kernels/image_kernel.h"
 #include "kernels/level.h"
+#include "kernels/row_sink.h"
 
 namespace fdabnn {
 
@@ -50,6 +51,7 @@ struct ConvSumTensors {
   const float* const* inputs = nullptr;  // as many as the terms name
   const std::uint8_t* octets = nullptr;  // with `octets`, in their place
   float* output = nullptr;
+  const RowSink* sink = nullptr;  // takes the output in the place of `output`; not with `planes`
 };
 
 class ConvSum : public ImageKernel<ConvSumTensors> {
@@ -58,6 +60,9 @@ class ConvSum : public ImageKernel<ConvSumTensors> {
   // Repacks the filters for a level; `border` is added behind the tree.
   static std::unique_ptr<ConvSum> Create(const ConvSumParams& params, const std::vector<ConvSumTerm>& terms,
                                          const std::vector<int>& expression, const ConvSumBorder& border, Level level, std::string* error);
+
+  // Rows that a sink gets at a time, at most.
+  virtual int SinkRows() const = 0;
 
  protected:
   using ImageKernel::ImageKernel;

@@ -26,7 +26,7 @@ class CountedConv : public Interface {
                [&](int worker, const DensePart& part) { RunDensePart(tensors, part, this->WorkerSpace(workspace, worker)); });
     } else {
       RunParts(params_, shape_, batch, pool, [&](int worker, std::int64_t image, int begin, int end) {
-        RunRows(tensors, image, begin, end, this->WorkerSpace(workspace, worker));
+        RunRows(tensors, worker, image, begin, end, this->WorkerSpace(workspace, worker));
       });
     }
     return nullptr;
@@ -107,8 +107,8 @@ class CountedConv : public Interface {
 
   virtual void RunDensePart(const Tensors& tensors, const DensePart& part, char* workspace) const = 0;
 
-  // The rows [begin, end) of an image's output.
-  virtual void RunRows(const Tensors& tensors, std::int64_t image, int begin, int end, char* workspace) const = 0;
+  // The rows [begin, end) of an image's output, by a worker.
+  virtual void RunRows(const Tensors& tensors, int worker, std::int64_t image, int begin, int end, char* workspace) const = 0;
 
   const Params params_;
   const BconvKernel& kernel_;

@@ -130,16 +130,6 @@ void PackPlaneRun(const float* values, int channels, std::size_t pixels, std::si
   }
 }
 
-// Halves to even; what is so large that it has no fraction, or NaN, stays as it is.
-FDABNN_INLINE Floats Rounded(Floats x) {
-  constexpr float kWhole = 1 << 23;
-  const Ints bits = Load<Ints>(&x), sign = bits & static_cast<std::int32_t>(Word{1} << 31), size = bits ^ sign;
-  const Floats magnitude = Load<Floats>(&size);
-  const Floats whole = (magnitude + kWhole) - kWhole;
-  const Ints signed_whole = Load<Ints>(&whole) | sign;
-  return magnitude < kWhole ? Load<Floats>(&signed_whole) : x;
-}
-
 template <class Isa>
 void TakeDigits(const Digits& d, const float* x, std::size_t count, float* const* outputs) {
   for (std::size_t i = 0; i < count; i += kSide) {

@@ -45,6 +45,16 @@ FDABNN_INLINE void StoreFirst(float* to, Floats value, int count) {
 
 FDABNN_INLINE int Least(int a, int b) { return a < b ? a : b; }
 
+// Halves to even; what is so large that it has no fraction, or NaN, stays as it is.
+FDABNN_INLINE Floats Rounded(Floats x) {
+  constexpr float kWhole = 1 << 23;
+  const Ints bits = Load<Ints>(&x), sign = bits & static_cast<std::int32_t>(Word{1} << 31), size = bits ^ sign;
+  const Floats magnitude = Load<Floats>(&size);
+  const Floats whole = (magnitude + kWhole) - kWhole;
+  const Ints signed_whole = Load<Ints>(&whole) | sign;
+  return magnitude < kWhole ? Load<Floats>(&signed_whole) : x;
+}
+
 // For vectors too short for a transposition in registers.
 struct PlainVectors {
   static FDABNN_INLINE Floats LoadSome(const float* from, int count) {

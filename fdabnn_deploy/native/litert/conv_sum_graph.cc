@@ -50,7 +50,8 @@ class Finder {
       if (node.IsBuiltin(kTfLiteBuiltinConv2d, 3)) AddConvolution(*node.node, index);
       if (node.IsBuiltin(kTfLiteBuiltinSub, 2)) AddDifference(*node.node, index);
       if (node.IsBuiltin(kTfLiteBuiltinGather, 2)) AddGather(*node.node, index);
-      if (node.IsBuiltin(kTfLiteBuiltinAdd, 2)) AddBorder(*node.node, index);
+      if (node.IsBuiltin(kTfLiteBuiltinAdd, 2)) AddBorder(*node.node, index, false);
+      if (node.IsBuiltin(kTfLiteBuiltinSub, 2)) AddBorder(*node.node, index, true);
     }
     std::vector<ConvSumTree> found;
     for (auto& entry : trees_) {
@@ -269,16 +270,19 @@ class Finder {
     return tensor.type == kTfLiteInt32 && tensor.dims != nullptr && tensor.dims->size == 1 && IsConstant(tensor);
   }
 
-  void AddBorder(const TfLiteNode& node, int index) {
+  void AddBorder(const TfLiteNode& node, int index, bool subtracted) {
     const int output = node.outputs->data[0];
     const auto tree = trees_.find(node.inputs->data[0]);
     const auto border = gathered_.find(node.inputs->data[1]);
     if (tree == trees_.end() || border == gathered_.end() || border->second.tensors.size() != 3) return;
     if (uses_.at(node.inputs->data[0]) != 1 || uses_.at(node.inputs->data[1]) != 1 || !IsResult(output)) return;
-    if (static_cast<const TfLiteAddParams*>(node.builtin_data)->activation != kTfLiteActNone) return;
+    const TfLiteFusedActivation activation = subtracted ? static_cast<const TfLiteSubParams*>(node.builtin_data)->activation
+                                                        : static_cast<const TfLiteAddParams*>(node.builtin_data)->activation;
+    if (activation != kTfLiteActNone) return;
     Part part = std::move(tree->second);
     trees_.erase(tree);
     part.tree.border = border->second.tensors;
+    part.tree.border_subtracted = subtracted;
     part.tree.nodes.insert(part.tree.nodes.end(), border->second.nodes.begin(), border->second.nodes.end());
     part.tree.nodes.push_back(index);
     trees_[output] = std::move(part);

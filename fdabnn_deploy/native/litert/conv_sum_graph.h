@@ -1,5 +1,5 @@
 // Differences of float convolutions in a graph: trees of SUB nodes whose leaves are CONV_2D nodes, as exact numerics writes a float layer;
-// behind a layer of pixels with an ADD of a constant that two GATHERs place by row and column.
+// behind a layer of pixels with an ADD or SUB of a constant that two GATHERs place by row and column.
 #pragma once
 
 #include <vector>
@@ -13,6 +13,7 @@ struct ConvSumTree {
   ConvSumParams params;
   std::vector<int> inputs;  // tensors: input, filter and bias of every convolution
   std::vector<int> border;  // tensors: offsets [1, classes of rows, classes of columns, channels], and the class of each row and column
+  bool border_subtracted = false;
   std::vector<int> expression;
   std::vector<int> nodes;  // as the plan orders them
   int output = 0;          // tensor

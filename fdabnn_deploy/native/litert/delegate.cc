@@ -4,7 +4,9 @@
 // Options of tflite_plugin_create_delegate:
 //   threads   how many the kernels use; without it, as many as the interpreter
 //   kernels   the level: scalar, popcnt, avx2, avx512, neon or neon_lookup; without it, $FDABNN_KERNELS or the fastest
-//   fuse      0 leaves differences of convolutions to the runtime; without it, 1
+//   fuse      0 leaves differences of convolutions to the runtime, and turns the engine off; without it, 1
+//   engine    0 runs operators one by one; groups runs what belongs together as operators of their own; without it, 1, whole parts of the
+//             file as one operator each
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
@@ -14,10 +16,15 @@
 #include <mutex>
 #include <new>
 #include <string>
+#include <utility>
 #include <vector>
 
+#include "litert/conv_sum_constants.h"
 #include "litert/conv_sum_graph.h"
+#include "litert/engine_claims.h"
+#include "litert/engine_graph.h"
 #include "litert/op.h"
+#include "litert/partition.h"
 #include "litert/session.h"
 #include "litert/tflite_abi.h"
 
@@ -27,6 +34,9 @@ namespace {
 constexpr int kMaxThreads = 1024;
 
 constexpr char kConvSum[] = "FdabnnConvSum";  // in profiles and messages
+constexpr char kEngine[] = "FdabnnEngine";
+
+enum class EngineMode { kOff, kGroups, kOn };
 
 struct Kind {
   const char* name;      // in files
@@ -52,7 +62,7 @@ const Kind* FindKind(const char* name) {
 // One delegate may serve several interpreters, in threads of their own. Each gets a session, which its kernels hold.
 class Delegate {
  public:
-  Delegate(Level level, int threads, bool fuse) : level_(level), threads_(threads), fuse_(fuse) {
+  Delegate(Level level, int threads, bool fuse, EngineMode engine) : level_(level), threads_(threads), fuse_(fuse), engine_(engine) {
     c_.data_ = this;
     c_.Prepare = Prepare;
     // Otherwise the runtime prepares every node first, and fails on operators that it does not know.
@@ -81,6 +91,7 @@ class Delegate {
   const Level level_;
   const int threads_;
   const bool fuse_;
+  const EngineMode engine_;
   std::mutex mutex_;
   std::map<const TfLiteContext*, std::weak_ptr<Session>> sessions_;
 };
@@ -111,12 +122,8 @@ TfLiteStatus Guarded(TfLiteContext* context, const char* name, F code) noexcept 
   return kTfLiteError;
 }
 
-std::vector<int> ToVector(const TfLiteIntArray* array) {
-  if (array == nullptr || array->size < 0) return {};
-  return std::vector<int>(array->data, array->data + array->size);
-}
-
-void ReadNode(TfLiteContext* context, const std::vector<int>& nodes, Kernel* kernel) {
+void ReadNode(TfLiteContext* context, const TfLiteDelegateParams& params, Kernel* kernel) {
+  const std::vector<int> nodes = ToVector(params.nodes_to_replace);
   if (nodes.size() != 1) throw Refusal("the delegate runs single nodes");
   TfLiteNode* node = nullptr;
   TfLiteRegistration* registration = nullptr;
@@ -134,24 +141,33 @@ void ReadNode(TfLiteContext* context, const std::vector<int>& nodes, Kernel* ker
   kernel->op = kind->make(kernel->info);
 }
 
-void ReadTree(TfLiteContext* context, const std::vector<int>& nodes, Kernel* kernel) {
+void ReadTree(TfLiteContext* context, const TfLiteDelegateParams& params, Kernel* kernel) {
+  const std::vector<int> nodes = ToVector(params.nodes_to_replace);
   kernel->name = kConvSum;
   const std::vector<ConvSumTree> trees = FindConvSums(*context, nodes);
   if (trees.size() != 1 || trees[0].nodes.size() != nodes.size()) throw Refusal("the runtime has divided the nodes that run together");
   kernel->info.inputs = trees[0].inputs;
   kernel->info.inputs.insert(kernel->info.inputs.end(), trees[0].border.begin(), trees[0].border.end());
   kernel->info.outputs = {trees[0].output};
-  kernel->op = MakeConvSum(kernel->info, trees[0].params, trees[0].expression, !trees[0].border.empty());
+  kernel->op = MakeConvSum(kernel->info, trees[0].params, trees[0].expression, BorderOf(trees[0]));
 }
 
-template <void (*read)(TfLiteContext*, const std::vector<int>&, Kernel*)>
+void ReadEngine(TfLiteContext* context, const TfLiteDelegateParams& params, Kernel* kernel) {
+  kernel->name = kEngine;
+  EngineGraph graph = ReadEngineGraph(context, ToVector(params.nodes_to_replace), ToVector(params.output_tensors));
+  kernel->info.inputs = graph.inputs;
+  kernel->info.outputs = graph.outputs;
+  kernel->op = MakeEngine(std::move(graph));
+}
+
+template <void (*read)(TfLiteContext*, const TfLiteDelegateParams&, Kernel*)>
 void* KernelInit(TfLiteContext* context, const char* buffer, std::size_t) noexcept {
   auto* kernel = new (std::nothrow) Kernel;
   if (kernel == nullptr || buffer == nullptr) return kernel;
   const auto* params = reinterpret_cast<const TfLiteDelegateParams*>(buffer);
   try {
     kernel->session = static_cast<Delegate*>(params->delegate->data_)->SessionOf(context);
-    read(context, ToVector(params->nodes_to_replace), kernel);
+    read(context, *params, kernel);
   } catch (const Refusal& error) {
     kernel->op.reset();
     kernel->failure = error.what();
@@ -186,13 +202,6 @@ TfLiteStatus KernelInvoke(TfLiteContext* context, TfLiteNode* node) noexcept {
 
 }  // extern "C"
 
-// Followed by the nodes, as the runtime wants them.
-struct NodeList {
-  explicit NodeList(const std::vector<int>& nodes) : values(nodes) { values.insert(values.begin(), static_cast<int>(nodes.size())); }
-  const TfLiteIntArray* get() const { return reinterpret_cast<const TfLiteIntArray*>(values.data()); }
-  std::vector<int> values;
-};
-
 void Replace(TfLiteContext* context, TfLiteDelegate* delegate, const std::vector<int>& nodes, decltype(TfLiteRegistration::init) init,
              const char* name) {
   TfLiteRegistration kernel{};
@@ -210,23 +219,39 @@ void Replace(TfLiteContext* context, TfLiteDelegate* delegate, const std::vector
 
 // Whether the runtime would make one kernel of the tree, of which nothing but the result is seen from outside.
 bool IsOnePartition(TfLiteContext* context, const ConvSumTree& tree) {
-  TfLiteDelegateParams* partitions = nullptr;
-  int count = 0;
-  if (context->PreviewDelegatePartitioning == nullptr ||
-      context->PreviewDelegatePartitioning(context, NodeList(tree.nodes).get(), &partitions, &count) != kTfLiteOk || count != 1) {
-    return false;
-  }
-  std::vector<int> nodes = ToVector(partitions->nodes_to_replace), wanted = tree.nodes;
+  const std::vector<Partition> partitions = PreviewPartitions(context, tree.nodes);
+  if (partitions.size() != 1) return false;
+  std::vector<int> nodes = partitions[0].nodes, wanted = tree.nodes;
   std::sort(nodes.begin(), nodes.end());
   std::sort(wanted.begin(), wanted.end());
-  return nodes == wanted && ToVector(partitions->output_tensors) == std::vector<int>{tree.output};
+  return nodes == wanted && partitions[0].outputs == std::vector<int>{tree.output};
 }
 
-TfLiteStatus Delegate::Prepare(TfLiteContext* context, TfLiteDelegate* delegate) noexcept {
+// The plan without what stands in a part.
+void Remove(const std::vector<int>& part, std::vector<int>* plan) {
+  plan->erase(std::remove_if(plan->begin(), plan->end(),
+                             [&](int node) { return std::find(part.begin(), part.end(), node) != part.end(); }),
+              plan->end());
+}
+
+TfLiteStatus Delegate::Prepare(TfLiteContext* context, TfLiteDelegate* c_delegate) noexcept {
   return Guarded(context, "fdabnn", [&] {
+    const auto& delegate = *static_cast<Delegate*>(c_delegate->data_);
     TfLiteIntArray* array = nullptr;
     if (context->GetExecutionPlan(context, &array) != kTfLiteOk) throw Refusal("the runtime shows no nodes");
-    const std::vector<int> plan = ToVector(array);  // a copy: replacing nodes changes the plan
+    std::vector<int> plan = ToVector(array);  // a copy: replacing nodes changes the plan
+    std::vector<ConvSumTree> trees;
+    if (delegate.fuse_) {
+      for (ConvSumTree& tree : FindConvSums(*context, plan)) {
+        if (IsOnePartition(context, tree)) trees.push_back(std::move(tree));
+      }
+    }
+    if (delegate.fuse_ && delegate.engine_ != EngineMode::kOff) {
+      for (const EngineClaim& claim : FindEngineClaims(context, plan, trees, delegate.engine_ == EngineMode::kGroups)) {
+        Replace(context, c_delegate, claim.nodes, KernelInit<ReadEngine>, claim.name);
+        Remove(claim.nodes, &plan);
+      }
+    }
     for (const int index : plan) {
       TfLiteNode* node = nullptr;
       TfLiteRegistration* registration = nullptr;
@@ -236,11 +261,12 @@ TfLiteStatus Delegate::Prepare(TfLiteContext* context, TfLiteDelegate* delegate)
       const Kind* kind = FindKind(registration->custom_name);
       if (kind == nullptr) continue;
       // One call for every node: together they would form larger partitions, whose inner tensors the runtime no longer keeps.
-      Replace(context, delegate, {index}, KernelInit<ReadNode>, kind->delegate);
+      Replace(context, c_delegate, {index}, KernelInit<ReadNode>, kind->delegate);
     }
-    if (!static_cast<Delegate*>(delegate->data_)->fuse_) return;
-    for (const ConvSumTree& tree : FindConvSums(*context, plan)) {
-      if (IsOnePartition(context, tree)) Replace(context, delegate, tree.nodes, KernelInit<ReadTree>, kConvSum);
+    for (const ConvSumTree& tree : trees) {
+      if (std::find(plan.begin(), plan.end(), tree.nodes.back()) != plan.end()) {
+        Replace(context, c_delegate, tree.nodes, KernelInit<ReadTree>, kConvSum);
+      }
     }
   });
 }
@@ -261,6 +287,14 @@ bool ParseSwitch(const char* text) {
   return *text == '1';
 }
 
+EngineMode ParseEngine(const char* text) {
+  if (std::strcmp(text, "groups") == 0) return EngineMode::kGroups;
+  if (std::strcmp(text, "0") != 0 && std::strcmp(text, "1") != 0) {
+    throw Refusal("the option engine has to be 0, 1 or groups, not '" + std::string(text) + "'");
+  }
+  return *text == '1' ? EngineMode::kOn : EngineMode::kOff;
+}
+
 Level ParseLevel(const char* text) {
   std::string known;
   for (int i = 0; i < kLevels; ++i) {
@@ -275,6 +309,7 @@ Level ParseLevel(const char* text) {
 std::unique_ptr<Delegate> Create(const char* const* keys, const char* const* values, std::size_t count) {
   int threads = 0;
   bool fuse = true;
+  EngineMode engine = EngineMode::kOn;
   const char* kernels = nullptr;
   for (std::size_t i = 0; i < count; ++i) {
     if (std::strcmp(keys[i], "threads") == 0) {
@@ -283,8 +318,10 @@ std::unique_ptr<Delegate> Create(const char* const* keys, const char* const* val
       kernels = values[i];
     } else if (std::strcmp(keys[i], "fuse") == 0) {
       fuse = ParseSwitch(values[i]);
+    } else if (std::strcmp(keys[i], "engine") == 0) {
+      engine = ParseEngine(values[i]);
     } else {
-      throw Refusal("unknown option '" + std::string(keys[i]) + "': known are threads, kernels and fuse");
+      throw Refusal("unknown option '" + std::string(keys[i]) + "': known are threads, kernels, fuse and engine");
     }
   }
   Level level{};
@@ -294,7 +331,7 @@ std::unique_ptr<Delegate> Create(const char* const* keys, const char* const* val
   } else if (!ChooseLevel(&level, &reason)) {
     throw Refusal(reason);
   }
-  return std::make_unique<Delegate>(level, threads, fuse);
+  return std::make_unique<Delegate>(level, threads, fuse, engine);
 }
 
 }  // namespace

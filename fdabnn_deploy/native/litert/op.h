@@ -102,6 +102,9 @@ std::vector<T> CopyConstant(const TfLiteTensor& tensor) {
 // Throws Refusal where a tensor has another shape than when its operator was prepared.
 void CheckShape(const TfLiteTensor& tensor, std::initializer_list<int> shape);
 
+// Offsets behind differences of convolutions: added, subtracted, or none.
+enum class Border { kNone, kAdded, kSubtracted };
+
 class Op {
  public:
   virtual ~Op() = default;
@@ -121,6 +124,6 @@ std::unique_ptr<Op> MakeBmaxpool(const OpInfo& info);
 
 // Differences of convolutions. Of `info`, the inputs are those of the convolutions one after another: input, filter and bias of each; then,
 // with a border, its offsets and the classes of rows and columns.
-std::unique_ptr<Op> MakeConvSum(const OpInfo& info, const ConvSumParams& params, const std::vector<int>& expression, bool border);
+std::unique_ptr<Op> MakeConvSum(const OpInfo& info, const ConvSumParams& params, const std::vector<int>& expression, Border border);
 
 }  // namespace fdabnn

@@ -27,13 +27,24 @@ using TfLiteQuantizationType = int;
 constexpr TfLiteQuantizationType kTfLiteAffineQuantization = 1;
 
 constexpr std::int32_t kTfLiteBuiltinAdd = 0;
+constexpr std::int32_t kTfLiteBuiltinAveragePool2d = 1;
 constexpr std::int32_t kTfLiteBuiltinConv2d = 3;
 constexpr std::int32_t kTfLiteBuiltinDequantize = 6;
+constexpr std::int32_t kTfLiteBuiltinMaxPool2d = 17;
+constexpr std::int32_t kTfLiteBuiltinMul = 18;
+constexpr std::int32_t kTfLiteBuiltinRelu = 19;
+constexpr std::int32_t kTfLiteBuiltinRelu6 = 21;
+constexpr std::int32_t kTfLiteBuiltinPad = 34;
 constexpr std::int32_t kTfLiteBuiltinGather = 36;
 constexpr std::int32_t kTfLiteBuiltinSub = 41;
+constexpr std::int32_t kTfLiteBuiltinStridedSlice = 45;
 constexpr std::int32_t kTfLiteBuiltinDelegate = 51;
 constexpr std::int32_t kTfLiteBuiltinCast = 53;
+constexpr std::int32_t kTfLiteBuiltinPrelu = 54;
 constexpr std::int32_t kTfLiteBuiltinMaximum = 55;
+constexpr std::int32_t kTfLiteBuiltinMinimum = 57;
+constexpr std::int32_t kTfLiteBuiltinLeakyRelu = 98;
+constexpr std::int32_t kTfLiteBuiltinRound = 116;
 constexpr std::int64_t kTfLiteDelegateFlagsAllowDynamicTensors = 1;
 constexpr int kTfLiteOptionalTensor = -1;
 
@@ -111,8 +122,11 @@ constexpr TfLitePadding kTfLitePaddingValid = 2;
 
 using TfLiteFusedActivation = int;
 constexpr TfLiteFusedActivation kTfLiteActNone = 0;
+constexpr TfLiteFusedActivation kTfLiteActRelu = 1;
+constexpr TfLiteFusedActivation kTfLiteActReluN1To1 = 2;
+constexpr TfLiteFusedActivation kTfLiteActRelu6 = 3;
 
-// The `builtin_data` of CONV_2D and SUB. More follows, which is not used here.
+// The `builtin_data` of operators. More may follow, which is not used here.
 struct TfLiteConvParams {
   TfLitePadding padding;
   int stride_width;
@@ -129,6 +143,33 @@ struct TfLiteGatherParams {
 
 struct TfLiteAddParams {
   TfLiteFusedActivation activation;
+};
+
+struct TfLiteMulParams {
+  TfLiteFusedActivation activation;
+};
+
+struct TfLiteLeakyReluParams {
+  float alpha;
+};
+
+struct TfLitePoolParams {
+  TfLitePadding padding;
+  int stride_width;
+  int stride_height;
+  int filter_width;
+  int filter_height;
+  TfLiteFusedActivation activation;
+};
+
+// Masks have a bit for each axis.
+struct TfLiteStridedSliceParams {
+  int begin_mask;
+  int end_mask;
+  int ellipsis_mask;
+  int new_axis_mask;
+  int shrink_axis_mask;
+  bool offset;
 };
 
 struct TfLiteSubParams {
