@@ -137,7 +137,7 @@ def test_it_starts_the_threads_that_are_asked_for(path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
-        ({"thread": 1}, "unknown option 'thread': known are threads, kernels and fuse"),
+        ({"thread": 1}, "unknown option 'thread': known are threads, kernels, fuse and engine"),
         ({"threads": 0}, "from 1 to 1024, not '0'"),
         ({"threads": "2x"}, "from 1 to 1024, not '2x'"),
         ({"fuse": "no"}, "fuse has to be 0 or 1, not 'no'"),

@@ -73,7 +73,8 @@ class FloatConvStep final : public ConvStep<ConvSum> {
     if (octets_) {
       call.octets = static_cast<const std::uint8_t*>(tensors[static_cast<std::size_t>(values_[0])]);
     } else {
-      for (std::size_t i = 0; i < values_.size(); ++i) inputs_[i] = static_cast<const float*>(tensors[static_cast<std::size_t>(values_[i])]);
+      for (std::size_t i = 0; i < values_.size(); ++i)
+        inputs_[i] = static_cast<const float*>(tensors[static_cast<std::size_t>(values_[i])]);
       call.inputs = inputs_.data();
     }
     RunKernel(call, tensors, scratch, pool);

@@ -74,8 +74,16 @@ struct Pad {
   std::array<int, 3> before = {0, 0, 0}, after = {0, 0, 0};
 };
 
+// Images of bytes with other sizes: the bytes stay where they are.
+struct Reshape {
+  int h = 0, w = 0, c = 0;
+};
+
+// The columns of images of bytes in reverse order.
+struct Reverse {};
+
 struct Node {
-  std::variant<BinaryConv, FloatConv, Signs, Pool, Pointwise, Slice, Pad> what;
+  std::variant<BinaryConv, FloatConv, Signs, Pool, Pointwise, Slice, Pad, Reshape, Reverse> what;
   std::vector<int> inputs;  // values
   int output = 0;           // value
 };

@@ -25,7 +25,8 @@ std::vector<Group> FormGroups(const Graph& graph, const std::vector<Shape>& shap
     int place = -1;
     if (IsTail(node)) {
       for (const int value : node.inputs) place = std::max(place, group_of[static_cast<std::size_t>(value)]);
-      if (place >= 0 && (groups[static_cast<std::size_t>(place)].shape != shape || !TakesTail(graph, groups[static_cast<std::size_t>(place)]))) {
+      if (place >= 0 &&
+          (groups[static_cast<std::size_t>(place)].shape != shape || !TakesTail(graph, groups[static_cast<std::size_t>(place)]))) {
         place = -1;
       }
     }
@@ -57,7 +58,8 @@ std::vector<bool> FindTensors(const Graph& graph, const std::vector<Group>& grou
   for (const int value : graph.outputs) tensors[static_cast<std::size_t>(value)] = true;
   std::vector<int> group_of(graph.types.size(), -1);
   for (std::size_t g = 0; g < groups.size(); ++g) {
-    for (const int node : NodesOf(groups[g])) group_of[static_cast<std::size_t>(graph.nodes[static_cast<std::size_t>(node)].output)] = static_cast<int>(g);
+    for (const int node : NodesOf(groups[g]))
+      group_of[static_cast<std::size_t>(graph.nodes[static_cast<std::size_t>(node)].output)] = static_cast<int>(g);
   }
   for (std::size_t g = 0; g < groups.size(); ++g) {
     for (const int node : NodesOf(groups[g])) {

@@ -70,7 +70,8 @@ class NetworkImpl final : public Network {
   void Run(const void* const* inputs, void* const* outputs, ThreadPool& pool) override {
     if (!prepared_ || pool.threads() > threads_) throw Refusal("run without preparation");
     // Inputs are not written: only a step's own values are.
-    for (std::size_t i = 0; i < graph_.inputs.size(); ++i) tensors_[static_cast<std::size_t>(graph_.inputs[i])] = const_cast<void*>(inputs[i]);
+    for (std::size_t i = 0; i < graph_.inputs.size(); ++i)
+      tensors_[static_cast<std::size_t>(graph_.inputs[i])] = const_cast<void*>(inputs[i]);
     for (std::size_t i = 0; i < graph_.outputs.size(); ++i) tensors_[static_cast<std::size_t>(graph_.outputs[i])] = outputs[i];
     for (const auto& step : steps_) step->Run(tensors_, scratch_, pool);
   }

@@ -35,7 +35,8 @@ class RowStep : public Step {
                for (std::size_t row = begin; row < end; ++row) {
                  const auto image = static_cast<std::int64_t>(row / height);
                  const int y = static_cast<int>(row % height);
-                 MakeRow(input + static_cast<std::size_t>(image) * InRow() * static_cast<std::size_t>(in_.h), y, tail().Rows(worker, image, y));
+                 MakeRow(input + static_cast<std::size_t>(image) * InRow() * static_cast<std::size_t>(in_.h), y,
+                         tail().Rows(worker, image, y));
                  tail().Take(worker, image, y, 1);
                }
              });
@@ -74,7 +75,8 @@ class PoolStep final : public RowStep {
     const float* rows[kMostRows];
     int count = 0;
     const int top = y * windows_.stride_h - size_.pad_top;
-    for (int i = std::max(top, 0); i < std::min(top + windows_.kernel_h, in().h); ++i) rows[count++] = image + static_cast<std::size_t>(i) * InRow();
+    for (int i = std::max(top, 0); i < std::min(top + windows_.kernel_h, in().h); ++i)
+      rows[count++] = image + static_cast<std::size_t>(i) * InRow();
     (average_ ? loops_.sums : loops_.maxima)(row_, rows, count, to);
   }
 
@@ -120,6 +122,45 @@ class PadStep final : public RowStep {
   const Pad pad_;
 };
 
+// Steps of bytes, whose tails are empty.
+class BytesStep final : public Step {
+ public:
+  BytesStep(const StepContext& context, const Group& group, bool reverses)
+      : Step(context, group, 0), shape_(group.shape), reverses_(reverses), output_(HeadValue(context, group)) {
+    input_ = context.graph.nodes[static_cast<std::size_t>(group.head)].inputs[0];
+  }
+
+ private:
+  void RunHead(const Tensors& tensors, const Scratch&, ThreadPool& pool) override {
+    const auto* from = static_cast<const std::uint8_t*>(tensors[static_cast<std::size_t>(input_)]);
+    auto* to = static_cast<std::uint8_t*>(tensors[static_cast<std::size_t>(output_)]);
+    const auto width = static_cast<std::size_t>(shape_.w), channels = static_cast<std::size_t>(shape_.c);
+    if (!reverses_) {
+      if (shape_.n > 0) std::memcpy(to, from, shape_.pixels() * channels);
+      return;
+    }
+    ForParts(pool, shape_.pixels(), kValuesPerThread, [&](int, std::size_t begin, std::size_t end) {
+      for (std::size_t i = begin; i < end; ++i) {
+        const std::size_t column = i % width;
+        CopyPixel(from + (i - column + width - 1 - column) * channels, channels, to + i * channels);
+      }
+    });
+  }
+
+  static void CopyPixel(const std::uint8_t* from, std::size_t channels, std::uint8_t* to) {
+    if (channels == 3) {
+      std::memcpy(to, from, 3);
+    } else {
+      std::memcpy(to, from, channels);
+    }
+  }
+
+  const Shape shape_;
+  const bool reverses_;
+  const int output_;
+  int input_;
+};
+
 struct Making {
   const StepContext& context;
   const Group& group;
@@ -127,6 +168,8 @@ struct Making {
   std::unique_ptr<Step> operator()(const Pool& pool) const { return std::make_unique<PoolStep>(context, group, pool); }
   std::unique_ptr<Step> operator()(const Slice& slice) const { return std::make_unique<SliceStep>(context, group, slice); }
   std::unique_ptr<Step> operator()(const Pad& pad) const { return std::make_unique<PadStep>(context, group, pad); }
+  std::unique_ptr<Step> operator()(const Reshape&) const { return std::make_unique<BytesStep>(context, group, false); }
+  std::unique_ptr<Step> operator()(const Reverse&) const { return std::make_unique<BytesStep>(context, group, true); }
   template <class Other>
   std::unique_ptr<Step> operator()(const Other&) const {
     return std::make_unique<Step>(context, group, 0);

@@ -49,9 +49,9 @@ struct Inference {
 
   Shape operator()(const Pool& pool) const {
     const Shape out = Windowed(pool.windows, inputs[0], inputs[0].c);
-    const bool inside = !pool.windows.same_padding || (inputs[0].h % pool.windows.stride_h == 0 && inputs[0].w % pool.windows.stride_w == 0 &&
-                                                       pool.windows.kernel_h <= pool.windows.stride_h &&
-                                                       pool.windows.kernel_w <= pool.windows.stride_w);
+    const bool inside =
+        !pool.windows.same_padding || (inputs[0].h % pool.windows.stride_h == 0 && inputs[0].w % pool.windows.stride_w == 0 &&
+                                       pool.windows.kernel_h <= pool.windows.stride_h && pool.windows.kernel_w <= pool.windows.stride_w);
     if (pool.average && !inside) throw Refusal("a window of an average reaches beyond the image");
     return out;
   }
@@ -78,6 +78,15 @@ struct Inference {
     }
     return {inputs[0].n, sizes[0], sizes[1], sizes[2]};
   }
+
+  Shape operator()(const Reshape& reshape) const {
+    const Shape &in = inputs[0], out = {in.n, reshape.h, reshape.w, reshape.c};
+    const auto values = [](const Shape& shape) { return 1.0 * shape.h * shape.w * shape.c; };
+    if (values(in) != values(out)) throw Refusal("an image cannot get other sizes");
+    return out;
+  }
+
+  Shape operator()(const Reverse&) const { return inputs[0]; }
 };
 
 void CheckSize(const Shape& shape) {

@@ -66,7 +66,7 @@ class Tail final : public RowSink {
 // What a step needs of the plan around it.
 struct StepContext {
   const Graph& graph;
-  const std::vector<Shape>& shapes;   // by value
+  const std::vector<Shape>& shapes;  // by value
   const std::vector<bool>& tensors;  // likewise: whether it is one
   Level level;
 };

@@ -68,7 +68,8 @@ class Maker {
   void AddSigns(const Node& node) {
     const int value = node.inputs[0];
     int step = StepOf(value);
-    if (step < 0 || steps_[static_cast<std::size_t>(step)].kind != PointwiseKind::kLayer || steps_[static_cast<std::size_t>(step)].signs >= 0) {
+    if (step < 0 || steps_[static_cast<std::size_t>(step)].kind != PointwiseKind::kLayer ||
+        steps_[static_cast<std::size_t>(step)].signs >= 0) {
       step = NewStep(PointwiseKind::kLayer, value);
     }
     steps_[static_cast<std::size_t>(step)].signs = node.output;

@@ -12,7 +12,7 @@
 namespace fdabnn {
 namespace {
 
-constexpr int kDenseImages = 16;  // that are counted together
+constexpr int kDenseImages = 16;               // that are counted together
 constexpr std::size_t kSinkBytes = 128 << 10;  // of rows that a sink gets together: they stay in the second-level cache
 
 // Null, or why the parameters are refused.

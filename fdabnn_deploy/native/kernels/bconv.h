@@ -44,8 +44,8 @@ struct BconvConstants {
 
 // Of a call.
 struct BconvTensors {
-  const Word* input = nullptr;  // [batch, in_height, in_width, WordsFor(channels_in)]
-  void* output = nullptr;       // [batch, out_height, out_width, channels_out or words of it]
+  const Word* input = nullptr;    // [batch, in_height, in_width, WordsFor(channels_in)]
+  void* output = nullptr;         // [batch, out_height, out_width, channels_out or words of it]
   const RowSink* sink = nullptr;  // takes float output in the place of `output`; for none of IsWhole
 };
 

@@ -24,8 +24,8 @@ const TfLiteTensor& PerChannel(const BconvParams& params, const Tensors& tensors
   CheckType(tensor, {type});
   CheckRank(tensor, 1);
   if (tensor.dims->data[0] != params.channels_out) {
-    throw Refusal(Describe(tensor) + " holds " + std::to_string(tensor.dims->data[0]) + " values for " + std::to_string(params.channels_out) +
-                  " output channels");
+    throw Refusal(Describe(tensor) + " holds " + std::to_string(tensor.dims->data[0]) + " values for " +
+                  std::to_string(params.channels_out) + " output channels");
   }
   return tensor;
 }

@@ -65,9 +65,10 @@ engine::FloatConv ReadFloatConv(const Tensors& tensors, const ConvSumParams& par
   conv.params = params;
   conv.expression = expression;
   for (std::size_t i = 0; i < sources.size(); ++i) {
-    conv.terms.push_back({sources[i],
-                          ReadFloats(tensors.Input(kOfTerm * i + 1), {params.channels_out, params.kernel_h, params.kernel_w, params.channels_in}),
-                          ReadFloats(tensors.Input(kOfTerm * i + 2), {params.channels_out})});
+    conv.terms.push_back(
+        {sources[i],
+         ReadFloats(tensors.Input(kOfTerm * i + 1), {params.channels_out, params.kernel_h, params.kernel_w, params.channels_in}),
+         ReadFloats(tensors.Input(kOfTerm * i + 2), {params.channels_out})});
   }
   if (border != Border::kNone) conv.border = ReadBorder(tensors, params, kOfTerm * sources.size());
   // A difference is the sum with the negated number.

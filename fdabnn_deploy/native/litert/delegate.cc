@@ -229,8 +229,7 @@ bool IsOnePartition(TfLiteContext* context, const ConvSumTree& tree) {
 
 // The plan without what stands in a part.
 void Remove(const std::vector<int>& part, std::vector<int>* plan) {
-  plan->erase(std::remove_if(plan->begin(), plan->end(),
-                             [&](int node) { return std::find(part.begin(), part.end(), node) != part.end(); }),
+  plan->erase(std::remove_if(plan->begin(), plan->end(), [&](int node) { return std::find(part.begin(), part.end(), node) != part.end(); }),
               plan->end());
 }
 

@@ -40,7 +40,8 @@ std::set<int> FindConstants(TfLiteContext* context, const std::vector<int>& plan
   for (const int index : plan) {
     TfLiteNode* node = nullptr;
     TfLiteRegistration* registration = nullptr;
-    if (context->GetNodeAndRegistration(context, index, &node, &registration) != kTfLiteOk) throw Refusal("the runtime does not show a node");
+    if (context->GetNodeAndRegistration(context, index, &node, &registration) != kTfLiteOk)
+      throw Refusal("the runtime does not show a node");
     const std::vector<int> inputs = ToVector(node->inputs);
     const bool constant = std::all_of(inputs.begin(), inputs.end(), [&](int tensor) {
       return tensor < 0 || static_cast<std::size_t>(tensor) >= context->tensors_size || IsConstant(context->tensors[tensor]) ||
@@ -82,6 +83,20 @@ std::vector<int> FindInexact(TfLiteContext* context, const std::vector<int>& pla
 }
 
 }  // namespace
+
+engine::Shape ReadEngineShape(const TfLiteTensor& tensor, engine::ElementType type) {
+  using engine::ElementType;
+  CheckType(tensor, {type == ElementType::kFloat ? kTfLiteFloat32 : type == ElementType::kBytes ? kTfLiteUInt8 : kTfLiteInt32});
+  const int* dims = tensor.dims->data;
+  const int rank = tensor.dims->size;
+  if (rank != 2 && rank != 3) CheckRank(tensor, 4);
+  engine::Shape shape = {dims[0], rank == 4 ? dims[1] : 1, rank == 2 ? 1 : dims[rank - 2], dims[rank - 1]};
+  if (type == ElementType::kSigns) {
+    if (shape.c > (1 << 24)) throw Refusal(Describe(tensor) + " is beyond memory");
+    shape.c *= kWordBits;
+  }
+  return shape;
+}
 
 EngineGraph ReadEngineGraph(TfLiteContext* context, const std::vector<int>& nodes, const std::vector<int>& outputs) {
   const std::vector<ConvSumTree> found = FindConvSums(*context, nodes);

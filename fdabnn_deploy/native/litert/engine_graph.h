@@ -27,6 +27,10 @@ EngineGraph ReadEngineGraph(TfLiteContext* context, const std::vector<int>& node
 // exact (engine/exact_means.h).
 std::vector<int> FindEngineNodes(TfLiteContext* context, const std::vector<int>& plan, const std::vector<ConvSumTree>& trees);
 
+// The shape of an input or output, [n, c], [n, pixels, c] or [n, h, w, c]. Of signs only the words are known: as many channels as they
+// hold. Throws Refusal.
+engine::Shape ReadEngineShape(const TfLiteTensor& tensor, engine::ElementType type);
+
 // Its inputs and outputs are the graph's.
 std::unique_ptr<Op> MakeEngine(EngineGraph graph);
 

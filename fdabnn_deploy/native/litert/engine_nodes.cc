@@ -6,6 +6,7 @@
 #include <string>
 #include <utility>
 
+#include "kernels/bconv_driver.h"
 #include "litert/bconv_constants.h"
 #include "litert/conv_sum_constants.h"
 #include "litert/partition.h"
@@ -122,6 +123,8 @@ void EngineGraphBuilder::AddCustom(const Source& source) {
     info.options_size = source.node.custom_initial_data_size > 0 ? static_cast<std::size_t>(source.node.custom_initial_data_size) : 0;
     const Tensors tensors(context_, info);
     engine::BinaryConv conv = ReadBinaryConv(ReadBconvOptions(info), tensors);
+    // What is damaged is left to the operator alone, which says so.
+    if (const char* reason = RefuseConv(conv.params, conv.filter.data())) throw Refusal(reason);
     const TfLiteTensor& image = tensors.Input(kBconvInput);
     CheckType(image, {kTfLiteInt32});
     const ElementType type = TypeOf(tensors.Output(0));
@@ -133,6 +136,8 @@ void EngineGraphBuilder::AddCustom(const Source& source) {
 
 void EngineGraphBuilder::AddBuiltin(const Source& source) {
   const int result = source.info.outputs[0];
+  if (source.registration.builtin_code == kTfLiteBuiltinReshape) return AddReshape(source);
+  if (source.registration.builtin_code == kTfLiteBuiltinReverseV2) return AddReverse(source);
   CheckPlainFloat(TensorAt(*context_, result));
   switch (source.registration.builtin_code) {
     case kTfLiteBuiltinAdd:
@@ -189,7 +194,8 @@ void EngineGraphBuilder::AddArithmetic(const Source& source, Operator op, TfLite
     if ((IsConstant(first) ? first : second).dims->size > image.dims->size) throw Refusal("its constant has more axes than its input");
   } else {
     // Shapes that differ are repeated by the runtime.
-    const bool same = first.dims->size == second.dims->size && std::equal(first.dims->data, first.dims->data + first.dims->size, second.dims->data);
+    const bool same =
+        first.dims->size == second.dims->size && std::equal(first.dims->data, first.dims->data + first.dims->size, second.dims->data);
     if (op == Operator::kPrelu || !same) throw Refusal("its inputs differ in shape");
     inputs = {FloatInput(source, 0), FloatInput(source, 1)};
   }
@@ -255,7 +261,8 @@ void EngineGraphBuilder::AddSlice(const Source& source) {
     if ((params.end_mask >> axis & 1) != 0) end[axis] = engine::Slice::kToEnd;
     // An offset counts from the beginning.
     if (params.offset && end[axis] != engine::Slice::kToEnd) throw Refusal("the engine does not know such a slice");
-    if (begin[axis] < 0 || stride[axis] < 1 || begin[axis] > INT_MAX / 4 || stride[axis] > INT_MAX / 4) throw Refusal("it counts from the end");
+    if (begin[axis] < 0 || stride[axis] < 1 || begin[axis] > INT_MAX / 4 || stride[axis] > INT_MAX / 4)
+      throw Refusal("it counts from the end");
     const bool to_end = end[axis] == engine::Slice::kToEnd || (axis == 3 && end[axis] == channels);
     const bool whole = begin[axis] == 0 && stride[axis] == 1 && to_end;
     if ((axis == 0 || axis == 3) && !whole) throw Refusal("it slices images or channels");
@@ -275,6 +282,39 @@ void EngineGraphBuilder::AddPad(const Source& source) {
   const int value = FloatInput(source, 0);
   if (ranks_[static_cast<std::size_t>(value)] != 4) throw Refusal("it pads no image");
   AddNode(pad, {value}, Output(source.info.outputs[0], ElementType::kFloat, 4));
+}
+
+// Of bytes, between images and rows of pixels [n, pixels, c], with a free batch.
+void EngineGraphBuilder::AddReshape(const Source& source) {
+  if (source.info.inputs.size() != 2) throw Refusal("it has other than two inputs");
+  CheckType(TensorAt(*context_, source.info.outputs[0]), {kTfLiteUInt8});
+  const TfLiteTensor& sizes = TensorAt(*context_, source.info.inputs[1]);
+  CheckRank(sizes, 1);
+  const int rank = sizes.dims->data[0];
+  const std::vector<int> shape = ReadInts(sizes, {rank});
+  if ((rank != 3 && rank != 4) || shape[0] != -1 || *std::min_element(shape.begin() + 1, shape.end()) < 1) {
+    throw Refusal("the engine does not know such a shape");
+  }
+  const engine::Reshape reshape = {rank == 3 ? 1 : shape[1], rank == 3 ? shape[1] : shape[2], shape.back()};
+  const int value = BytesInput(source);
+  AddNode(reshape, {value}, Output(source.info.outputs[0], ElementType::kBytes, rank));
+}
+
+// Of rows of pixels, or of the columns of images.
+void EngineGraphBuilder::AddReverse(const Source& source) {
+  if (source.info.inputs.size() != 2) throw Refusal("it has other than two inputs");
+  CheckType(TensorAt(*context_, source.info.outputs[0]), {kTfLiteUInt8});
+  const int value = BytesInput(source);
+  const int rank = ranks_[static_cast<std::size_t>(value)];
+  if (ReadInts(TensorAt(*context_, source.info.inputs[1]), {1})[0] != rank - 2) throw Refusal("it reverses other than columns");
+  AddNode(engine::Reverse(), {value}, Output(source.info.outputs[0], ElementType::kBytes, rank));
+}
+
+int EngineGraphBuilder::BytesInput(const Source& source) {
+  const TfLiteTensor& tensor = TensorAt(*context_, source.info.inputs[0]);
+  CheckType(tensor, {kTfLiteUInt8});
+  if (tensor.dims->size != 3 && tensor.dims->size != 4) throw Refusal(Describe(tensor) + " is no image");
+  return Input(source.info.inputs[0], ElementType::kBytes);
 }
 
 int EngineGraphBuilder::Input(int tensor, ElementType type) {

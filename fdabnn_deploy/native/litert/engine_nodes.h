@@ -39,10 +39,13 @@ class EngineGraphBuilder {
   void AddPool(const Source& source, bool average);
   void AddSlice(const Source& source);
   void AddPad(const Source& source);
+  void AddReshape(const Source& source);
+  void AddReverse(const Source& source);
 
   // An input value, float32 of rank 2 or 4 if `type` says so.
   int Input(int tensor, engine::ElementType type);
   int FloatInput(const Source& source, std::size_t position);
+  int BytesInput(const Source& source);
   // A new value; of a tensor, or none.
   int Output(int tensor, engine::ElementType type, int rank);
   int Inner(engine::ElementType type, int rank);

@@ -22,7 +22,7 @@ class EngineOp : public Op {
 
   void Prepare(const Tensors& tensors, Session& session) override {
     tensors.CheckCounts(sent_.size(), got_.size());
-    for (std::size_t i = 0; i < sent_.size(); ++i) shapes_[i] = ReadShape(tensors.Input(i), input_types_[i]);
+    for (std::size_t i = 0; i < sent_.size(); ++i) shapes_[i] = ReadEngineShape(tensors.Input(i), input_types_[i]);
     if (!network_) network_ = engine::Network::Create(std::move(graph_.graph), session.level());
     try {
       network_->Prepare(shapes_, session.Pool(tensors.recommended_threads()).threads());
@@ -34,6 +34,7 @@ class EngineOp : public Op {
       const std::int64_t last = output_types_[i] == ElementType::kSigns ? WordsFor(shapes[i].c) : shapes[i].c;
       std::vector<std::int64_t> dims = {shapes[i].n, shapes[i].h, shapes[i].w, last};
       if (graph_.ranks[i] == 2) dims = {shapes[i].n, last};
+      if (graph_.ranks[i] == 3) dims = {shapes[i].n, shapes[i].w, last};
       tensors.Resize(tensors.Output(i), dims);
     }
   }
@@ -41,13 +42,14 @@ class EngineOp : public Op {
   void Run(const Tensors& tensors, Session& session) override {
     for (std::size_t i = 0; i < sent_.size(); ++i) {
       const TfLiteTensor& tensor = tensors.Input(i);
-      if (ReadShape(tensor, input_types_[i]) != shapes_[i]) throw Refusal("shapes have changed without preparation");
+      if (ReadEngineShape(tensor, input_types_[i]) != shapes_[i]) throw Refusal("shapes have changed without preparation");
       sent_[i] = Memory(tensor, input_types_[i]);
     }
     const std::vector<Shape>& shapes = network_->OutputShapes();
     for (std::size_t i = 0; i < got_.size(); ++i) {
       const TfLiteTensor& tensor = tensors.Output(i);
-      if (ReadShape(tensor, output_types_[i]).pixels() != shapes[i].pixels()) throw Refusal("shapes have changed without preparation");
+      if (ReadEngineShape(tensor, output_types_[i]).pixels() != shapes[i].pixels())
+        throw Refusal("shapes have changed without preparation");
       got_[i] = Memory(tensor, output_types_[i]);
       if (tensor.bytes < engine::BytesOf(output_types_[i], shapes[i])) throw Refusal(Describe(tensor) + " holds less than its shape says");
     }
@@ -62,19 +64,6 @@ class EngineOp : public Op {
 
   static void* Memory(const TfLiteTensor& tensor, ElementType type) {
     return AlignedBytes(tensor, type == ElementType::kBytes ? 1 : sizeof(float));
-  }
-
-  // Of signs only the words are known: as many channels as they hold.
-  static Shape ReadShape(const TfLiteTensor& tensor, ElementType type) {
-    CheckType(tensor, {type == ElementType::kFloat ? kTfLiteFloat32 : type == ElementType::kBytes ? kTfLiteUInt8 : kTfLiteInt32});
-    const int* dims = tensor.dims->data;
-    if (tensor.dims->size != 2) CheckRank(tensor, 4);
-    Shape shape = tensor.dims->size == 2 ? Shape{dims[0], 1, 1, dims[1]} : Shape{dims[0], dims[1], dims[2], dims[3]};
-    if (type == ElementType::kSigns) {
-      if (shape.c > (1 << 24)) throw Refusal(Describe(tensor) + " is beyond memory");
-      shape.c *= kWordBits;
-    }
-    return shape;
   }
 
   EngineGraph graph_;

@@ -34,6 +34,21 @@ OpTrace* trace = nullptr;
 ThreadSetting* thread_setting = nullptr;
 std::string delegate_error;
 
+// Of the delegate's option `engine`.
+const char* engine_setting = "1";
+
+const char* EngineSetting(Fusion fusion) {
+  switch (fusion) {
+    case Fusion::kNone:
+      return "0";
+    case Fusion::kGroups:
+      return "groups";
+    case Fusion::kAll:
+      break;
+  }
+  return "1";
+}
+
 extern "C" {
 
 LiteRtStatus DelegateName(LiteRtAccelerator, const char** name) { return *name = "fdabnn", kLiteRtStatusOk; }
@@ -44,7 +59,8 @@ void ReportDelegate(const char* text) { delegate_error = text; }
 void KeepDelegate(TfLiteDelegate*) {}
 
 LiteRtStatus CreateDelegate(void*, LiteRtEnvironment, LiteRtAccelerator, LiteRtOptions, LiteRtDelegateWrapper* wrapper) {
-  TfLiteDelegate* delegate = delegate_api->create(nullptr, nullptr, 0, ReportDelegate);
+  const char* const key = "engine";
+  TfLiteDelegate* delegate = delegate_api->create(&key, &engine_setting, 1, ReportDelegate);
   if (delegate == nullptr) return 1;
   return litert_api->WrapDelegate(delegate, delegate_api->destroy, wrapper);
 }
@@ -221,6 +237,7 @@ LitertSession::LitertSession(const LitertApi& api, const Bytes& model, const Tfl
   if (options.trace) trace_ = std::make_unique<OpTrace>(file);
   trace = trace_.get();
   thread_setting = &threads_;
+  engine_setting = EngineSetting(options.fusion);
   try {
     Compile(model, options);
     LiteRtSignature signature = nullptr;

@@ -200,7 +200,7 @@ std::string ToText(const Report& report) {
     text += report.model.kind == "tflite" ? "operators, XNNPACK kept out:\n" : "operators:\n";
     text += OpLines(*report.ops);
   }
-  if (report.ops_xnnpack) text += "operators with XNNPACK, which runs several as one:\n" + OpLines(*report.ops_xnnpack);
+  if (report.ops_xnnpack) text += "operators with the engine and XNNPACK, which run several as one:\n" + OpLines(*report.ops_xnnpack);
   if (report.peak_bytes > 0) text += "peak memory: " + std::to_string((report.peak_bytes + 524288) / 1048576) + " MiB\n";
   return text;
 }

@@ -78,6 +78,7 @@ FileTensor Make(TfLiteType type, std::vector<int> dims, bool constant = false) {
 struct Drawn {
   File file;
   std::map<std::string, std::int64_t> options;
+  std::size_t custom = 0;  // node with the options
 };
 
 // One operator of Larq Compute Engine: input in tensor 0, output in tensor 1.
@@ -173,8 +174,74 @@ Drawn DrawConvSum(Bytes& bytes) {
   return drawn;
 }
 
+// Adds a tensor to a file.
+int AddTensor(File* file, const FileTensor& tensor) {
+  file->tensors.push_back(tensor);
+  return static_cast<int>(file->tensors.size()) - 1;
+}
+
+// An operator of single values behind a tensor: with a constant, or with another tensor.
+int AddPointwise(Bytes& bytes, File* file, int from, int other) {
+  const std::int32_t kinds[] = {kTfLiteBuiltinAdd,       kTfLiteBuiltinSub,     kTfLiteBuiltinMul,
+                                kTfLiteBuiltinMinimum,   kTfLiteBuiltinMaximum, kTfLiteBuiltinRound,
+                                kTfLiteBuiltinLeakyRelu, kTfLiteBuiltinPrelu,   kTfLiteBuiltinRelu};
+  FileNode node;
+  node.builtin = kinds[bytes.Next() % 9];
+  node.fields = {bytes.Next() % 4};
+  node.inputs = {from};
+  const FileTensor like = file->tensors[static_cast<std::size_t>(from)];
+  const bool alone = node.builtin == kTfLiteBuiltinRound || node.builtin == kTfLiteBuiltinLeakyRelu || node.builtin == kTfLiteBuiltinRelu;
+  if (!alone) {
+    const bool pair = node.builtin != kTfLiteBuiltinPrelu && bytes.Next() % 3 == 0;
+    node.inputs.push_back(pair ? other : AddTensor(file, Make(kTfLiteFloat32, {bytes.Next() % 2 ? 1 : like.dims[3]}, true)));
+  }
+  node.outputs = {AddTensor(file, like)};
+  file->nodes.push_back(node);
+  return node.outputs[0];
+}
+
+// A binary convolution between operators of single values, as the engine runs them together, and a pool.
+Drawn DrawNetwork(Bytes& bytes) {
+  Drawn drawn;
+  File& file = drawn.file;
+  const int batch = bytes.Between(1, 2), height = bytes.Between(4, 9), width = bytes.Between(4, 9), channels = bytes.Between(1, 70);
+  const FileTensor image = Make(kTfLiteFloat32, {batch, height, width, channels});
+  file.inputs = {AddTensor(&file, image)};
+  const int signs = AddTensor(&file, Make(kTfLiteInt32, {batch, height, width, WordsFor(channels)}));
+  file.tensors[static_cast<std::size_t>(signs)].channels = channels;
+  FileNode convolution;
+  convolution.custom = "LceBconv2d";
+  for (const char* name : {"stride_height", "stride_width", "dilation_height_factor", "dilation_width_factor"}) drawn.options[name] = 1;
+  drawn.options["channels_in"] = channels;
+  drawn.options["padding"] = 0;
+  drawn.options["pad_values"] = bytes.Between(0, 1);
+  drawn.options["fused_activation_function"] = 0;
+  FileTensor filter = Make(kTfLiteInt32, {channels, 3, 3, WordsFor(channels)}, true);
+  filter.channels = channels;
+  const int constant = AddTensor(&file, Make(kTfLiteFloat32, {channels}, true));
+  convolution.inputs = {signs, AddTensor(&file, filter), constant, constant, -1};
+  convolution.outputs = {AddTensor(&file, image)};
+  FileNode quantize;
+  quantize.custom = "LceQuantize";
+  quantize.inputs = {0};
+  quantize.outputs = {signs};
+  file.nodes = {quantize, convolution};
+  int last = convolution.outputs[0];
+  for (int i = bytes.Between(1, 5); i > 0; --i) last = AddPointwise(bytes, &file, last, bytes.Next() % 2 ? 0 : convolution.outputs[0]);
+  FileNode pool;
+  pool.builtin = bytes.Next() % 2 ? kTfLiteBuiltinMaxPool2d : kTfLiteBuiltinAveragePool2d;
+  pool.fields = {bytes.Between(1, 2), bytes.Between(1, 2), bytes.Between(1, 2), bytes.Between(1, 3), bytes.Between(1, 3), kTfLiteActNone};
+  pool.inputs = {last};
+  pool.outputs = {AddTensor(&file, image)};
+  file.nodes.push_back(pool);
+  file.outputs = {pool.outputs[0], last};
+  drawn.custom = 1;
+  return drawn;
+}
+
 Drawn DrawSound(Bytes& bytes) {
   const int first = bytes.Next();
+  if (first >= 160 && first < 192) return DrawNetwork(bytes);
   return first >= 192 ? DrawConvSum(bytes) : DrawOperator(bytes, first % 4);
 }
 
@@ -261,7 +328,7 @@ CaseResult RunCase(const std::uint8_t* data, std::size_t size, TfLiteDelegate* d
     if (bytes.Next() % 8 == 0) options.resize(place);
   }
   result.damaged = damages > 0 || flips > 0;
-  drawn.file.nodes[0].options = std::move(options);
+  drawn.file.nodes[drawn.custom].options = std::move(options);
   Runtime runtime(drawn.file);
   result.ran = delegate->Prepare(runtime.context(), delegate) == kTfLiteOk && runtime.Prepare() && runtime.Invoke() && runtime.Invoke();
   const int batch = result.damaged ? static_cast<int>(bytes.Number()) : 3;

@@ -61,7 +61,7 @@ def drivers(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
         "custom_ops_driver": ["tests/custom_ops_case", "tests/custom_ops_runtime", "tests/custom_ops_driver"],
     }
     own = [NATIVE / f"{name}.cc" for names in parts.values() for name in names]
-    library = build.sources(["kernels", "litert", "onnxruntime"])
+    library = build.sources(["kernels", "engine", "litert", "onnxruntime"])
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         list(pool.map(compile_one, [*library, *own]))
     for driver, names in parts.items():
