@@ -97,9 +97,11 @@ struct Transfer {
 
 std::vector<bool> FindExactMeans(const Graph& graph) {
   std::vector<bool> found;
+  found.reserve(graph.nodes.size());
   std::vector<Range> ranges(graph.types.size());
   for (const Node& node : graph.nodes) {
     std::vector<Range> inputs;
+    inputs.reserve(node.inputs.size());
     for (const int value : node.inputs) inputs.push_back(ranges[static_cast<std::size_t>(value)]);
     bool exact = false;
     ranges[static_cast<std::size_t>(node.output)] = std::visit(Transfer{inputs, &exact}, node.what);

@@ -34,6 +34,7 @@ std::unique_ptr<Bconv> MakeKernel(BinaryConv& conv, Level level) {
 std::unique_ptr<ConvSum> MakeKernel(FloatConv& conv, Level level) {
   std::string error;
   std::vector<ConvSumTerm> terms;
+  terms.reserve(conv.terms.size());
   for (const FloatConv::Term& term : conv.terms) terms.push_back({term.input, term.filter.data(), term.bias.data()});
   auto kernel = ConvSum::Create(conv.params, terms, conv.expression, conv.border, level, &error);
   if (!kernel) throw Refusal(error);
@@ -52,10 +53,12 @@ class NetworkImpl final : public Network {
     MakeKernels();
     shapes_ = InferShapes(graph_, inputs);
     output_shapes_.clear();
+    output_shapes_.reserve(graph_.outputs.size());
     for (const int value : graph_.outputs) output_shapes_.push_back(shapes_[static_cast<std::size_t>(value)]);
     const std::vector<Group> groups = FormGroups(graph_, shapes_);
     is_tensor_ = FindTensors(graph_, groups);
     steps_.clear();
+    steps_.reserve(groups.size());
     for (const Group& group : groups) steps_.push_back(MakeStep(group));
     PlaceTensors(groups);
     threads_ = std::max(threads, 1);

@@ -131,7 +131,7 @@ class BytesStep final : public Step {
   }
 
  private:
-  void RunHead(const Tensors& tensors, const Scratch&, ThreadPool& pool) override {
+  void RunHead(const Tensors& tensors, const Scratch&, ThreadPool&) override {
     const auto* from = static_cast<const std::uint8_t*>(tensors[static_cast<std::size_t>(input_)]);
     auto* to = static_cast<std::uint8_t*>(tensors[static_cast<std::size_t>(output_)]);
     const auto width = static_cast<std::size_t>(shape_.w), channels = static_cast<std::size_t>(shape_.c);
@@ -139,12 +139,10 @@ class BytesStep final : public Step {
       if (shape_.n > 0) std::memcpy(to, from, shape_.pixels() * channels);
       return;
     }
-    ForParts(pool, shape_.pixels(), kValuesPerThread, [&](int, std::size_t begin, std::size_t end) {
-      for (std::size_t i = begin; i < end; ++i) {
-        const std::size_t column = i % width;
-        CopyPixel(from + (i - column + width - 1 - column) * channels, channels, to + i * channels);
-      }
-    });
+    const std::size_t rows = static_cast<std::size_t>(shape_.n) * static_cast<std::size_t>(shape_.h);
+    for (std::size_t row = 0; row < rows; ++row, from += width * channels) {
+      for (std::size_t x = width; x-- > 0; to += channels) CopyPixel(from + x * channels, channels, to);
+    }
   }
 
   static void CopyPixel(const std::uint8_t* from, std::size_t channels, std::uint8_t* to) {

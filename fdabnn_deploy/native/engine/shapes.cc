@@ -104,6 +104,7 @@ std::vector<Shape> InferShapes(const Graph& graph, const std::vector<Shape>& inp
   }
   for (const Node& node : graph.nodes) {
     std::vector<Shape> of_node;
+    of_node.reserve(node.inputs.size());
     for (const int value : node.inputs) of_node.push_back(shapes[static_cast<std::size_t>(value)]);
     const Shape shape = std::visit(Inference{of_node}, node.what);
     CheckSize(shape);

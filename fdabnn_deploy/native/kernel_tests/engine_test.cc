@@ -51,6 +51,7 @@ class Evaluation {
 
   Floats Compute(const FloatConv& conv) const {
     std::vector<Floats> sums;
+    sums.reserve(conv.terms.size());
     for (const FloatConv::Term& term : conv.terms) {
       sums.push_back(
           reference::Conv(conv.params, {term.input, term.filter.data(), term.bias.data()}, In(static_cast<std::size_t>(term.input))));
@@ -169,7 +170,7 @@ std::vector<float> DrawConstant(Random& random, int channels) {
 
 // A graph, its values and which of them are signs. It grows behind values that fit.
 struct Drawing {
-  Drawing(Random& random, Floats input) : random(random), evaluation({input}) {
+  Drawing(Random& random, const Floats& input) : random(random), evaluation({input}) {
     graph.types = {ElementType::kFloat};
     graph.inputs = {0};
   }
@@ -299,11 +300,13 @@ void Check(Drawing& drawn, ThreadPool& pool) {
     network->Prepare({ShapeOf(input)}, pool.threads());
     std::vector<Exact<Word>> memory;  // of the outputs
     std::vector<void*> outputs;
+    memory.reserve(drawn.graph.outputs.size());
     for (std::size_t i = 0; i < drawn.graph.outputs.size(); ++i) {
       const int value = drawn.graph.outputs[i];
       REQUIRE(network->OutputShapes()[i] == ShapeOf(drawn.evaluation.at(value)));
       memory.emplace_back(BytesOf(drawn.graph.types[static_cast<std::size_t>(value)], network->OutputShapes()[i]) / sizeof(Word));
     }
+    outputs.reserve(memory.size());
     for (Exact<Word>& words : memory) outputs.push_back(words.data());
     const void* const inputs[] = {input.values.data()};
     for (int run = 0; run < 2; ++run) network->Run(inputs, outputs.data(), pool);

@@ -64,6 +64,7 @@ engine::FloatConv ReadFloatConv(const Tensors& tensors, const ConvSumParams& par
   engine::FloatConv conv;
   conv.params = params;
   conv.expression = expression;
+  conv.terms.reserve(sources.size());
   for (std::size_t i = 0; i < sources.size(); ++i) {
     conv.terms.push_back(
         {sources[i],

@@ -63,6 +63,7 @@ class ConvSumOp : public ImageOp<ConvSum> {
   std::unique_ptr<ConvSum> Create(const Tensors& tensors, Level level, std::string* reason) const override {
     const engine::FloatConv conv = ReadFloatConv(tensors, params_, expression_, sources_, border_);
     std::vector<ConvSumTerm> terms;
+    terms.reserve(conv.terms.size());
     for (const engine::FloatConv::Term& term : conv.terms) terms.push_back({term.input, term.filter.data(), term.bias.data()});
     return ConvSum::Create(params_, terms, expression_, conv.border, level, reason);
   }

@@ -247,6 +247,8 @@ TfLiteStatus Delegate::Prepare(TfLiteContext* context, TfLiteDelegate* c_delegat
     }
     if (delegate.fuse_ && delegate.engine_ != EngineMode::kOff) {
       for (const EngineClaim& claim : FindEngineClaims(context, plan, trees, delegate.engine_ == EngineMode::kGroups)) {
+        // Claims in front of it may have changed the order of the plan.
+        if (PreviewPartitions(context, claim.nodes).size() != 1) continue;
         Replace(context, c_delegate, claim.nodes, KernelInit<ReadEngine>, claim.name);
         Remove(claim.nodes, &plan);
       }

@@ -33,6 +33,7 @@ const char* NameOf(const engine::Graph& graph, const engine::Group& group) {
 std::vector<EngineClaim> GroupClaims(TfLiteContext* context, const Partition& partition, const EngineGraph& part,
                                      const std::vector<ConvSumTree>& trees) {
   std::vector<engine::Shape> inputs;
+  inputs.reserve(part.inputs.size());
   for (std::size_t i = 0; i < part.inputs.size(); ++i) {
     const auto value = static_cast<std::size_t>(part.graph.inputs[i]);
     inputs.push_back(ReadEngineShape(context->tensors[part.inputs[i]], part.graph.types[value]));

@@ -95,6 +95,7 @@ void EngineGraphBuilder::Add(const ConvSumTree& tree) {
   info.outputs = {tree.output};
   engine::FloatConv conv = ReadFloatConv(Tensors(context_, info), tree.params, tree.expression, sources, BorderOf(tree));
   std::vector<int> inputs;
+  inputs.reserve(images.size());
   for (const int image : images) inputs.push_back(Input(image, tree.params.octets ? ElementType::kBytes : ElementType::kFloat));
   AddNode(std::move(conv), std::move(inputs), Output(tree.output, ElementType::kFloat, 4));
 }

@@ -16,6 +16,8 @@ class EngineOp : public Op {
  public:
   explicit EngineOp(EngineGraph graph)
       : graph_(std::move(graph)), sent_(graph_.inputs.size()), got_(graph_.outputs.size()), shapes_(graph_.inputs.size()) {
+    input_types_.reserve(sent_.size());
+    output_types_.reserve(got_.size());
     for (const int value : graph_.graph.inputs) input_types_.push_back(TypeOf(value));
     for (const int value : graph_.graph.outputs) output_types_.push_back(TypeOf(value));
   }

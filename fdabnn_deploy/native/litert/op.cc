@@ -18,6 +18,8 @@ const char* TypeName(TfLiteType type) {
       return "float32";
     case kTfLiteInt32:
       return "int32";
+    case kTfLiteUInt8:
+      return "uint8";
     case kTfLiteBool:
       return "bool";
     case kTfLiteInt8:

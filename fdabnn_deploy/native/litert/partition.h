@@ -33,6 +33,7 @@ inline std::vector<Partition> PreviewPartitions(TfLiteContext* context, const st
     return {};
   }
   std::vector<Partition> result;
+  result.reserve(static_cast<std::size_t>(count));
   for (int i = 0; i < count; ++i) result.push_back({ToVector(partitions[i].nodes_to_replace), ToVector(partitions[i].output_tensors)});
   return result;
 }
