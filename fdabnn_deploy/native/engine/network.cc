@@ -6,6 +6,7 @@
 
 #include "engine/groups.h"
 #include "engine/memory_plan.h"
+#include "engine/sharing.h"
 #include "engine/step.h"
 #include "kernels/aligned_buffer.h"
 #include "refusal.h"
@@ -116,26 +117,18 @@ class NetworkImpl final : public Network {
 
   // Gives the tensors that are neither inputs nor outputs their memory.
   void PlaceTensors(const std::vector<Group>& groups) {
-    std::vector<Lifetime> lives(graph_.types.size());
-    std::vector<bool> outside(graph_.types.size(), false);
-    for (const std::vector<int>* values : {&graph_.inputs, &graph_.outputs}) {
-      for (const int value : *values) outside[static_cast<std::size_t>(value)] = true;
-    }
-    for (std::size_t g = 0; g < groups.size(); ++g) {
-      for (const int number : NodesOf(groups[g])) {
-        const Node& node = graph_.nodes[static_cast<std::size_t>(number)];
-        const auto output = static_cast<std::size_t>(node.output);
-        const bool placed = is_tensor_[output] && !outside[output];
-        lives[output] = {placed ? BytesOf(graph_.types[output], shapes_[output]) : 0, static_cast<int>(g), static_cast<int>(g)};
-        for (const int value : node.inputs) lives[static_cast<std::size_t>(value)].last = static_cast<int>(g);
-      }
+    const Sharing sharing = FindSharing(graph_, groups, is_tensor_);
+    std::vector<Lifetime> lives = sharing.lives;
+    for (std::size_t i = 0; i < lives.size(); ++i) {
+      if (sharing.placed[i]) lives[i].bytes = BytesOf(graph_.types[i], shapes_[i]);
     }
     const MemoryPlan plan = PlanMemory(lives);
     memory_ = AlignedBuffer();  // gone before the next one comes
     memory_ = AlignedBuffer(plan.bytes);
     tensors_.assign(graph_.types.size(), nullptr);
     for (std::size_t i = 0; i < tensors_.size(); ++i) {
-      if (lives[i].bytes > 0) tensors_[i] = memory_.as<char>() + plan.offsets[i];
+      const auto place = static_cast<std::size_t>(sharing.place[i]);
+      if (lives[place].bytes > 0) tensors_[i] = memory_.as<char>() + plan.offsets[place];
     }
   }
 

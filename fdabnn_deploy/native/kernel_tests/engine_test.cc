@@ -9,6 +9,7 @@
 #include "engine/groups.h"
 #include "engine/memory_plan.h"
 #include "engine/network.h"
+#include "engine/sharing.h"
 #include "kernel_tests/cases.h"
 
 namespace fdabnn::engine {
@@ -340,6 +341,22 @@ TEST_CASE("graphs equal their nodes one by one") {
     ThreadPool pool(random.Between(1, 3));
     CAPTURE(done);
     Check(drawn, pool);
+  }
+}
+
+TEST_CASE("a sum takes the memory of its shortcut, unless that is read once more") {
+  for (const bool again : {false, true}) {
+    Graph graph;
+    graph.types.assign(6, ElementType::kFloat);
+    graph.inputs = {0};
+    graph.outputs = {4};
+    graph.nodes = {{Pad(), {0}, 1}, {Pad(), {0}, 2}, {Pointwise(), {2, 1}, 3}, {Pad(), {3}, 4}};
+    if (again) graph.nodes.push_back({Pad(), {1}, 5});
+    const std::vector<Group> groups = FormGroups(graph, InferShapes(graph, {{1, 2, 2, 3}}));
+    REQUIRE(groups.size() == graph.nodes.size() - 1);
+    const Sharing sharing = FindSharing(graph, groups, FindTensors(graph, groups));
+    CHECK(sharing.place[3] == (again ? 3 : 1));
+    CHECK(sharing.placed[3] == again);
   }
 }
 
