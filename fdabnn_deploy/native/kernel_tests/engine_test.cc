@@ -319,7 +319,7 @@ void Check(Drawing& drawn, ThreadPool& pool) {
         CHECK(ToVector(memory[i]) == reference::Pack(reference::SignsOf(expected.values), expected.channels));
       } else {
         std::vector<float> found(expected.values.size());
-        std::memcpy(found.data(), outputs[i], found.size() * sizeof(float));
+        if (!found.empty()) std::memcpy(found.data(), outputs[i], found.size() * sizeof(float));
         CHECK(found == expected.values);
       }
     }
