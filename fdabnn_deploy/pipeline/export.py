@@ -36,8 +36,9 @@ from fdabnn_deploy.ir.graph import Graph
 from fdabnn_deploy.ir.model_info import ChannelOrder, ImageLayout, InputFormat
 from fdabnn_deploy.ir.ops import Array, BinaryConv2d, BinaryLinear, FloatArray
 from fdabnn_deploy.ir.sign_zero import CHOICES, SignZero
-from fdabnn_deploy.pipeline import input_limits, pixel_inputs, report, verification
+from fdabnn_deploy.pipeline import few_slices, input_limits, pixel_inputs, report, verification
 from fdabnn_deploy.pipeline.coverage import AllowedFloat, check_coverage
+from fdabnn_deploy.pipeline.few_slices import FidelityChoice
 from fdabnn_deploy.pipeline.lint_network import lint_deployed
 from fdabnn_deploy.pipeline.report import ExportParityError, Report
 from fdabnn_deploy.pipeline.target_checks import (
@@ -95,6 +96,8 @@ def export(
     constants: Constants = "integer",
     capsule: str | Path | None = None,
     allow_change: bool = False,
+    fidelity: FidelityChoice = "decisions",
+    max_drop: float | None = None,
     progress: Progress | None = None,
     memory_limit: int | None = None,
     **reading: Any,
@@ -117,6 +120,9 @@ def export(
         capsule: write a golden capsule (docs/capsule.md) of the export: of its TFLite file, else of the ONNX file.
         allow_change: accept a deployed graph that is not the trained network, of which files, report and every later comparison then say so
             (docs/gate.md).
+        fidelity: "decisions" keeps those of the trained network; "accuracy" takes one or two slices for every float layer, as long as the
+            accuracy on labelled samples stays (docs/gate.md#accuracy-instead-of-decisions).
+        max_drop: with the latter, percentage points of accuracy that may be lost; 1 by default.
         numerics: "exact" promises equal bits on every runtime, "float" keeps the float weights and reports differences.
         sign_zero: what a zero counts as at a sign that is written so that it stays 0, such as `torch.sign`: "plus" and "minus" +1 and -1,
             "exact" 0, as the mean of two signs.
@@ -137,15 +143,17 @@ def export(
         UsageError: wrong arguments.
         ModelRefusedError: the checkpoint cannot be deployed as it is.
         ExportParityError: a file does not compute what the module computes, or the deployed graph does not; nothing was written.
+        ParityError: fewer slices lose accuracy; nothing was written.
         RuntimeMissingError: a package is missing.
     """
     begin = time.perf_counter()
     stages = Stages(progress)
     file_batch = choices.batch_size(batch)
     chosen = find_targets(targets)
-    _check_choices(numerics, kernels, via, constants, sign_zero, chosen, capsule)
+    _check_choices(numerics, kernels, via, constants, sign_zero, fidelity, chosen, capsule)
     for target in chosen:
         check_target(target, exact=numerics == "exact")
+    most = few_slices.most_drop(fidelity, max_drop, numerics)
     floats, allow_change = AllowedFloat(allow_float), choices.yes_or_no(allow_change, "allow_change")
     out = Path(out)
     with stages.run("read") as stage:
@@ -172,12 +180,19 @@ def export(
             stage.detail = inputs.description
             check_work(deployed.graph, inputs, file_batch)
             fed = inputs.fed(network.info)
+            halves = None if most is None else few_slices.halves(inputs, most, deployed.graph)
         plain, deployed = deployed.graph, pixel_inputs.take(deployed, network.info, exact=numerics == "exact")
+        seen = fed if halves is None else fed[halves.choosing]
         exact, looked_at = (
-            _exact(deployed.graph, plain, network, fed, stages, sign_zero)
+            _exact(deployed.graph, plain, network, seen, stages, sign_zero)
             if numerics == "exact"
             else (None, 0)
         )
+        judged, tested = None, None
+        if exact is not None and halves is not None:
+            judged = few_slices.judged(network.module, captured, deployed, exact, inputs, fed, stages)
+            known = seen[:looked_at], _ranges(network), inputs, fed, judged.trained, halves
+            exact, tested = few_slices.Chooser(deployed.graph, exact, *known).choose(stages)
         cut = None if exact is None else exact.numerics.cuts.get("input")
         limits = input_limits.limits(network, inputs, cut, looked_at)
         warnings = input_limits.warnings(network, inputs)
@@ -185,7 +200,9 @@ def export(
         composed = deployed.graph if exact is None else exact.composed
         grids = None if exact is None else exact.grids
         truth = verification.reference(
-            network.module, captured, deployed, graph, grids, inputs, fed, stages, allow_change=allow_change
+            *(network.module, captured, deployed, graph, grids, inputs, fed, stages),
+            allow_change=allow_change,
+            judged=judged,
         )
         with stages.run("zeros") as stage:
             zeros = _sign_zeros(captured, inputs, sign_zero)
@@ -194,7 +211,12 @@ def export(
     with _work_folder(out) as work:
         record = replace(Numerics() if exact is None else exact.numerics, sign_zero=sign_zero)
         accepted = truth.gate.failures if allow_change else ()
-        info = replace(network.info, numerics=record.to_text(), allowed_change="; ".join(accepted))
+        info = replace(
+            network.info,
+            numerics=record.to_text(),
+            allowed_change="; ".join(accepted),
+            fidelity="" if tested is None else tested.text,
+        )
         checked = side_by_side(
             [
                 partial(
@@ -239,6 +261,7 @@ def export(
             numerics=report.NumericsTable(numerics, () if exact is None else exact.grids),
             truth=truth.truth,
             gate=truth.gate,
+            fidelity=tested,
             parity=(*truth.parity, *(row for file in checked for row in file.parity)),
             absent=tuple(row for file in checked for row in file.absent),
             proofs=tuple(proof for file in checked for proof in file.proofs),
@@ -282,6 +305,7 @@ def _check_choices(
     via: Via,
     constants: Constants,
     sign_zero: SignZero,
+    fidelity: FidelityChoice,
     chosen: Sequence[Target],
     capsule: str | Path | None,
 ) -> None:
@@ -295,6 +319,7 @@ def _check_choices(
     choices.one_of(via, get_args(Via), "via")
     choices.one_of(constants, get_args(Constants), "constants")
     choices.one_of(sign_zero, CHOICES, "sign_zero")
+    choices.one_of(fidelity, get_args(FidelityChoice), "fidelity")
     check_kernels(kernels, chosen)
     check_via(via, chosen)
     if via == "both" and numerics != "exact":
@@ -375,12 +400,9 @@ def _exact(
         sign_zero: see `export`.
     """
     with stages.run("numerics", "exact") as stage:
-        ranges = dict(network.ranges)
-        if network.info.input_range is not None:
-            ranges["input"] = network.info.input_range
         largest = max(math.prod(graph.shape(node.name)[1:]) for node in graph)
         count = max(1, min(CALIBRATION_IMAGES, CALIBRATION_VALUES // largest))
-        exact = make_exact(graph, [fed[:count]], ranges)
+        exact = make_exact(graph, [fed[:count]], _ranges(network))
         if sign_zero == "exact":
             check_zeros(
                 pixel_inputs.unfolded(plain, network.info), exact.graph, fed[: min(count, MOVED_ZERO_IMAGES)]
@@ -391,6 +413,12 @@ def _exact(
         )
         stage.detail += " and recorded ranges" if network.ranges else ""
     return exact, count
+
+
+def _ranges(network: checkpoint.Source) -> dict[str, tuple[float, float]]:
+    """Recorded in training, and of the inputs."""
+    given = {} if network.info.input_range is None else {"input": network.info.input_range}
+    return {**network.ranges, **given}
 
 
 def _sign_zeros(captured: Captured, inputs: Samples, sign_zero: SignZero) -> report.SignZeros:

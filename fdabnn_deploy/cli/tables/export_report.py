@@ -10,6 +10,7 @@ from rich.text import Text
 
 from fdabnn_deploy.cli.console import format_bytes, format_number, format_share, mark, print_table
 from fdabnn_deploy.cli.tables.export_tables import (
+    print_fidelity,
     print_gate,
     print_grids,
     print_inputs,
@@ -30,6 +31,7 @@ def print_report(console: Console, report: Report) -> None:
     print_grids(console, report)
     print_truth(console, report)
     print_gate(console, report)
+    print_fidelity(console, report)
     print_parity(console, report)
     print_proofs(console, report)
     _print_layer_checks(console, report)
