@@ -7,7 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fdabnn_deploy.exact.plan import PRODUCTS, SLICES, Observed, choose, fewest_slices, limits, slice_counts, slice_exponents
+from fdabnn_deploy.exact.plan import (
+    PRODUCTS,
+    SLICES,
+    Observed,
+    choose,
+    fewest_slices,
+    limits,
+    slice_counts,
+    slice_exponents,
+)
 from fdabnn_deploy.exact.weight_grids import slices_of
 from fdabnn_deploy.ir.ranges import uniform
 

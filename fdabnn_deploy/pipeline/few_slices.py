@@ -84,12 +84,11 @@ class Halves:
     testing: NDArray[np.int64]
 
 
-def halves(samples: Samples, most: float, graph: Graph) -> Halves:
-    """Draws the halves, the same for the same number of images.
+def check_labelled(samples: Samples, most: float) -> None:
+    """Refuses samples that can show nothing of the accuracy.
 
     Raises:
         UsageError: there are no labels, or too few images for any choice to pass.
-        ModelRefusedError: the network has no scores of classes.
     """
     if samples.labels is None:
         raise UsageError(
@@ -99,9 +98,17 @@ def halves(samples: Samples, most: float, graph: Graph) -> Halves:
     least = 2 * least_images(most)
     if len(samples) < least:
         raise UsageError(
-            f"--fidelity accuracy with --max-drop {points(most)} needs at least {least} labelled images, one half to choose slices on and one "
-            f"to test them: {samples.description} are {len(samples)}; give more of them by --samples PATH:N or PATH:all"
+            f"--fidelity accuracy with --max-drop {points(most)} needs at least {least} labelled images, one half to choose slices on "
+            f"and one to test them: {samples.description} are {len(samples)}; give more of them by --samples PATH:N or PATH:all"
         )
+
+
+def halves(samples: Samples, most: float, graph: Graph) -> Halves:
+    """Draws the halves, the same for the same number of images.
+
+    Raises:
+        ModelRefusedError: the network has no scores of classes.
+    """
     shape = graph.shape(graph.outputs[0])
     if len(shape) != 2 or shape[1] < 2:
         raise ModelRefusedError(
@@ -208,7 +215,9 @@ class Chooser:
         }
         kept[2] = [name for name in kept[2] if _is_cheaper(one, two, name)]
         now = dict.fromkeys(kept[1], 1)
-        errors = {(row.tensor, count): row.error or 0.0 for count, e in ((1, one), (2, two)) for row in e.grids}
+        errors = {
+            (row.tensor, count): row.error or 0.0 for count, e in ((1, one), (2, two)) for row in e.grids
+        }
         steps = [dict(now)]
         while now:
             name = max(now, key=lambda layer: errors[layer, now[layer]])

@@ -16,7 +16,7 @@ from fdabnn_deploy.ir import ops
 from fdabnn_deploy.ir.composites import ExactLayer
 from fdabnn_deploy.ir.graph import Graph
 from fdabnn_deploy.ir.ops import FloatArray
-from fdabnn_deploy.pipeline.few_slices import Chooser, Halves, halves, most_drop
+from fdabnn_deploy.pipeline.few_slices import Chooser, Halves, check_labelled, halves, most_drop
 from fdabnn_deploy.pipeline.report import Fidelity
 from fdabnn_deploy.runtimes.torch_graph import TorchGraphSession
 from fdabnn_deploy.runtimes.torch_module import run_module
@@ -50,9 +50,9 @@ def decided() -> NDArray[np.int64]:
 def choose(labels: NDArray[np.int64], most: float) -> tuple[Exact, Fidelity]:
     graph, full, inputs, outputs = network()
     given = samples(labels)
-    return Chooser(
-        graph, full, inputs[:16], {}, given, inputs, outputs, halves(given, most, graph)
-    ).choose(Stages(None))
+    return Chooser(graph, full, inputs[:16], {}, given, inputs, outputs, halves(given, most, graph)).choose(
+        Stages(None)
+    )
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,10 @@ def choose(labels: NDArray[np.int64], most: float) -> tuple[Exact, Fidelity]:
         (("decisions", 1.0, "exact"), "--max-drop goes with --fidelity accuracy"),
         (("accuracy", None, "float"), "it needs exact numerics"),
         *(
-            (("accuracy", wrong, "exact"), "--max-drop is a number of percentage points above 0 and below 100")
+            (
+                ("accuracy", wrong, "exact"),
+                "--max-drop is a number of percentage points above 0 and below 100",
+            )
             for wrong in (0, -1, 100, float("nan"), float("inf"), True, "1")
         ),
     ],
@@ -79,12 +82,15 @@ def test_the_drop_is_one_point_unless_said_otherwise() -> None:
 
 def test_samples_without_labels_are_refused() -> None:
     with pytest.raises(UsageError, match="needs labelled images, and 240 images have no labels"):
-        halves(samples(None), 0.01, network()[0])
+        check_labelled(samples(None), 0.01)
 
 
 def test_too_few_images_are_refused_with_the_number_that_is_needed() -> None:
-    with pytest.raises(UsageError, match="--max-drop 1 needs at least 918 labelled images.*240 images are 240"):
-        halves(samples(decided()), 0.01, network()[0])
+    with pytest.raises(
+        UsageError, match=r"--max-drop 1 needs at least 918 labelled images.*240 images are 240"
+    ):
+        check_labelled(samples(decided()), 0.01)
+    check_labelled(samples(decided()), 0.05)
     found = halves(samples(decided()), 0.05, network()[0])
     assert (len(found.choosing), len(found.testing)) == (120, 120)
 
@@ -111,7 +117,10 @@ def test_fewer_slices_are_taken_where_the_accuracy_stays() -> None:
     assert found.tested.bound < 50
     assert (found.chosen.images, found.tested.images) == (120, 120)
     assert found.layers
-    assert all((layer.few.sums, layer.few.weight_bits) < (layer.full.sums, layer.full.weight_bits) for layer in found.layers)
+    assert all(
+        (layer.few.sums, layer.few.weight_bits) < (layer.full.sums, layer.full.weight_bits)
+        for layer in found.layers
+    )
     for layer in found.layers:
         op = exact.composed[layer.tensor].op
         assert isinstance(op, ExactLayer)
@@ -131,7 +140,7 @@ def test_the_record_makes_the_same_graph_again() -> None:
 
 def test_the_slices_are_chosen_by_the_choosing_half_alone() -> None:
     """Labels of the other half decide whether the choice passes, never which it is."""
-    graph, full, inputs, outputs = network()
+    graph, _, _, outputs = network()
     parts = halves(samples(decided()), 0.5, graph)
     wrong = decided().copy()
     wrong[parts.testing] = (wrong[parts.testing] + 1) % outputs[0].shape[1]
@@ -177,7 +186,9 @@ def test_steps_go_from_one_slice_to_all_of_them() -> None:
 def test_images_that_lose_accuracy_are_a_failure_and_too_few_are_wrong_usage() -> None:
     graph, full, inputs, outputs = network()
     given = samples(decided())
-    chooser = Chooser(graph, full, inputs[:16], {}, given, inputs, outputs, Halves(0.01, np.arange(2), np.arange(2)))
+    chooser = Chooser(
+        graph, full, inputs[:16], {}, given, inputs, outputs, Halves(0.01, np.arange(2), np.arange(2))
+    )
     assert isinstance(chooser._refusal(Pairs(1000, 40, 20)), ParityError)
     few = chooser._refusal(Pairs(500, 20, 20))
     assert isinstance(few, UsageError)
@@ -192,7 +203,9 @@ def test_accuracy_that_only_the_testing_half_loses_is_refused() -> None:
     assert 0 < changed.sum() < COUNT / 2
     parts = Halves(0.5, np.flatnonzero(~changed), np.flatnonzero(changed))
     chooser = Chooser(graph, full, inputs[:16], {}, given, inputs, outputs, parts)
-    with pytest.raises(ParityError, match=r"accuracy falls by up to 100 points.*no file was written.*--max-drop"):
+    with pytest.raises(
+        ParityError, match=r"accuracy falls by up to 100 points.*no file was written.*--max-drop"
+    ):
         chooser.choose(Stages(None))
 
 

@@ -216,7 +216,7 @@ class Fidelity:
 
     @property
     def text(self) -> str:
-        """What files say of it."""
+        """The sentence in files that say so."""
         return (
             f"{SAME_ACCURACY}: with {self.confidence:.0%} confidence, at most {self.tested.bound:.3g} points of accuracy are lost, "
             f"as {self.tested.images} labelled images show ({self.tested.lost} lost, {self.tested.gained} gained)"

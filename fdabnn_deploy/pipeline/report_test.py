@@ -84,6 +84,7 @@ def example(*, passed: bool = True) -> Report:
             "8 samples: too few to judge decisions by, 200 are enough",
             () if passed else ("sign conv/sign of module 'conv': 3 of 100 values are not the trained network's",),
         ),
+        fidelity=None,
         parity=(
             ParityRow("torch", "2.13", None, "2 threads", "bits", 8, comparison, agreement, 0.5),
             ParityRow("onnxruntime", "1.32", "onnx", "", "bits", 8, comparison, agreement, 0.5),
@@ -101,6 +102,42 @@ def example(*, passed: bool = True) -> Report:
         failures=() if passed else ("onnx on onnxruntime differs in 3 of 80 output values",),
         seconds=3.25,
     )  # fmt: skip
+
+
+FIDELITY = reports.Fidelity(
+    1.0,
+    0.95,
+    reports.PairsRow(500, 3, 4, -0.2, 0.75),
+    reports.PairsRow(501, 5, 4, 0.2, 0.875),
+    (reports.SlicedLayer("stem", reports.Slices(5, 3, 21), reports.Slices(1, 1, 8)),),
+)
+
+
+def test_a_file_of_the_same_accuracy_is_never_verified() -> None:
+    report = dataclasses.replace(example(), fidelity=FIDELITY)
+    assert (report.verdict, report.verified) == ("same accuracy", False)
+    assert report.verdict_text == "exact between files, same accuracy, not the same decisions"
+    content = json.loads(json.dumps(report.to_json(), allow_nan=False))
+    jsonschema.validate(content, json.loads(reports.SCHEMA_FILE.read_text()))
+    assert content["fidelity"]["tested"] == {
+        "images": 501,
+        "lost": 5,
+        "gained": 4,
+        "drop": 0.2,
+        "bound": 0.875,
+    }
+    assert dataclasses.replace(report, allowed_changes=("a sign moved",)).verdict == "changed"
+    assert dataclasses.replace(report, failures=("a file differs",)).verdict == "failed"
+    file = io.StringIO()
+    print_report(Console(file=file, width=100, highlight=False, markup=False), report)
+    text = " ".join(file.getvalue().split())
+    for part in (
+        "Fewer slices: same accuracy, not the same decisions",
+        "stem 5 → 1 3 → 1 21 → 8",
+        "Accuracy lost, with 95% confidence less than 1 points",
+        "tested on 501 images 5 lost, 4 gained +0.20 points 0.88 points",
+    ):
+        assert part in text
 
 
 @pytest.mark.parametrize("passed", [True, False])

@@ -149,10 +149,9 @@ def reference(
         few = fed[: layer_checks.MAX_IMAGES]
         built = layer_checks.build(graph, session.run_some([few], layer_checks.read_tensors(graph)))
         rows = () if grids is None else _other_executors(graph, samples, fed, computed)
-    if judged is None:
+    gate = None if judged is None else judged.gate
+    if gate is None:
         gate = pass_gate(captured, deployed, graph, grids or (), samples, fed, trained, computed, stages)
-    else:
-        gate = judged.gate
     exact = grids is not None
     by_graph = exact or (allow_change and bool(gate.failures))
     expected = computed if by_graph else trained

@@ -1,14 +1,14 @@
 """How much accuracy a changed network may have lost: an upper bound from decisions on the same labelled images (McNemar 1947).
 
 Of n images, b are right with the first network only (lost) and c with the second only (gained); the others say nothing of which is better.
-The drop in accuracy is `p_b - p_c`, estimated by `(b - c) / n`. With the share of discordant pairs `p = p_b + p_c`, and the share of the lost
-among these `t = p_b / p`, it is `p (2 t - 1)`. Given b + c, b is binomial with parameter t, which is McNemar's exact test; b + c is binomial
-with parameter p. So
+The drop in accuracy is `p_b - p_c`, estimated by `(b - c) / n`. With the share of discordant pairs `p = p_b + p_c`, and the share of the
+lost among these `t = p_b / p`, it is `p (2 t - 1)`. Given b + c, b is binomial with parameter t, which is McNemar's exact test; b + c is
+binomial with parameter p. So
 
     upper(drop) = P (2 T - 1),
 
-T and P being one-sided upper limits of Clopper and Pearson (1934) at levels whose errors add up to 5 % (Bonferroni), is a bound that holds with
-at least 95 % confidence for every number of images, without an approximation. Where 2 T - 1 is negative, the drop is at most 0.
+T and P being one-sided upper limits of Clopper and Pearson (1934) at levels whose errors add up to 5 % (Bonferroni), is a bound that holds
+with at least 95 % confidence for every number of images, without an approximation. Where 2 T - 1 is negative, the drop is at most 0.
 
 - Q. McNemar: Note on the sampling error of the difference between correlated proportions or percentages, Psychometrika 12, 1947.
 - C. J. Clopper, E. S. Pearson: The use of confidence or fiducial limits illustrated in the case of the binomial, Biometrika 26, 1934.
@@ -60,9 +60,7 @@ class Pairs:
         return (self.lost - self.gained) / self.images
 
 
-def paired(
-    first: Sequence[FloatArray], second: Sequence[FloatArray], labels: NDArray[np.int64]
-) -> Pairs:
+def paired(first: Sequence[FloatArray], second: Sequence[FloatArray], labels: NDArray[np.int64]) -> Pairs:
     """Counts the pairs.
 
     Args:

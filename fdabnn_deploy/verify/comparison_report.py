@@ -23,8 +23,8 @@ class SideReport:
 
     `numerics` is "exact", "float" or, where the file does not say, "unknown"; `accuracy` is None without labels. `checksum` of a file of
     this project is "fits", "changed" since it was exported, or "none", as of older files; else it is empty. `allowed_change` is
-    what `fdabnn-export --allow-change` accepted of the file, empty where nothing; `fidelity` what a file of `--fidelity accuracy` says of itself. `notes` say what was assumed about a checkpoint, and
-    left out of it.
+    what `fdabnn-export --allow-change` accepted of the file, `fidelity` what a file of `--fidelity accuracy` says of itself; empty where
+    nothing. `notes` say what was assumed about a checkpoint, and left out of it.
     """
 
     path: str

@@ -131,7 +131,7 @@ def print_fidelity(console: Console, report: Report) -> None:
     found = report.fidelity
     if found is None:
         return
-    rows = [
+    layers = [
         (
             layer.tensor,
             f"{layer.full.sums} → {layer.few.sums}",
@@ -141,7 +141,7 @@ def print_fidelity(console: Console, report: Report) -> None:
         for layer in found.layers
     ]
     columns = ("layer", "sums", "slices of weights", "weight bits")
-    print_table(console, f"Fewer slices: {SAME_ACCURACY}", columns, rows, right=(1, 2, 3))
+    print_table(console, f"Fewer slices: {SAME_ACCURACY}", columns, layers, right=(1, 2, 3))
     halves = (("chosen on", found.chosen), ("tested on", found.tested))
     rows = [
         (

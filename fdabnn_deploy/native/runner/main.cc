@@ -131,7 +131,13 @@ class Run {
   void Selftest() {
     // The observer of packed tensors does not change what is computed; times are measured without it.
     const std::unique_ptr<Session> session = Open(report_.model.kind == "tflite", arguments().xnnpack);
-    SelftestFacts facts{arguments().selftest, selftest_->exact, selftest_->count, selftest_->outputs.size(), selftest_->packed.size(), {}};
+    SelftestFacts facts;
+    facts.capsule = arguments().selftest;
+    facts.exact = selftest_->exact;
+    facts.same_accuracy = selftest_->same_accuracy;
+    facts.inputs = selftest_->count;
+    facts.outputs = selftest_->outputs.size();
+    facts.packed = selftest_->packed.size();
     facts.replay = ReplayCapsule(*selftest_, arguments().selftest, session.get());
     report_.selftest = std::move(facts);
   }
