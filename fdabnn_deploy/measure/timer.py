@@ -116,3 +116,15 @@ def interleaved(contenders: Sequence[Seconds], rounds: int) -> list[Samples]:
             contenders[i](1)
             samples[i].append(contenders[i](calls[i]) / calls[i])
     return [Samples(tuple(each), count) for each, count in zip(samples, calls, strict=True)]
+
+
+class ProcessorBudget:
+    """So many seconds of the processor from now on, all threads of this process together."""
+
+    def __init__(self, seconds: float) -> None:
+        self._end = time.process_time() + seconds
+
+    @property
+    def spent(self) -> bool:
+        """Whether they are over."""
+        return time.process_time() >= self._end

@@ -39,6 +39,7 @@ from fdabnn_deploy.pipeline.coverage import AllowedFloat, check_coverage
 from fdabnn_deploy.pipeline.few_slices import FidelityChoice
 from fdabnn_deploy.pipeline.form import exact_form, float_form
 from fdabnn_deploy.pipeline.lint_network import lint_deployed
+from fdabnn_deploy.pipeline.prices import forms_of, price_rows
 from fdabnn_deploy.pipeline.report import ExportParityError, Report
 from fdabnn_deploy.pipeline.target_checks import (
     check_capsule,
@@ -164,7 +165,8 @@ def export(
     with ThreadPoolExecutor(1) as pool:
         # Unpacking a data set takes seconds; it does so while PyTorch traces.
         loading = pool.submit(_samples, samples, network, memory_limit, most)
-        _raise_early(loading)
+        # Whether there are labels enough is known when they are read.
+        _raise_early(loading, EARLY if most is None else None)
         captured, deployed = _deploy(network, stages, sign_zero, exact=numerics == "exact")
         coverage = check_coverage(deployed.coverage, floats)
         linted = lint_deployed(captured, deployed, floats)
@@ -217,6 +219,15 @@ def export(
             stages,
         )
         latency = verification.latency_rows(checked, fed, stages)
+        priced = (
+            ()
+            if form.grids is None
+            else price_rows(
+                *(chosen, checked, latency, forms_of(form, plain, info), info),
+                lambda target: options_for(target, file_batch, kernels, via, constants),
+                *(work, stages),
+            )
+        )
         refused = () if allow_change else truth.gate.failures
         failures = (*refused, *verification.failures(truth, checked))
         result = Report(
@@ -250,6 +261,7 @@ def export(
             proofs=tuple(proof for file in checked for proof in file.proofs),
             twins=tuple(row for file in checked for row in file.layer_checks),
             latency=latency,
+            prices=priced,
             sizes=_sizes(plain, network.module, network.bytes),
             notes=(*network.notes, *captured.notes, *warnings, *inputs.notes),
             warnings=warnings,
@@ -313,9 +325,9 @@ def _check_choices(
         check_capsule(chosen)
 
 
-def _raise_early(loading: Future[Samples]) -> None:
+def _raise_early(loading: Future[Samples], seconds: float | None) -> None:
     """Raises what is wrong with the samples where it shows at once, before the network is captured."""
-    wait([loading], timeout=EARLY)
+    wait([loading], timeout=seconds)
     if loading.done() and loading.exception() is not None:
         loading.result()
 

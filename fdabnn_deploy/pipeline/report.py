@@ -17,6 +17,7 @@ from fdabnn_deploy.errors import ParityError
 from fdabnn_deploy.exact.grid_row import GridRow
 from fdabnn_deploy.exact.record import Mode
 from fdabnn_deploy.measure.latency import Latency
+from fdabnn_deploy.measure.layer_prices import FilePrice
 from fdabnn_deploy.prove import Row
 from fdabnn_deploy.system.environment import Environment
 from fdabnn_deploy.system.json_file import json_value, write_json
@@ -359,6 +360,7 @@ class Report:
         proofs: with exact numerics, one table per file and form that a runtime gives it.
         twins: the layer checks, one row per file and runtime; named as in the JSON form.
         latency: one row per file and runtime.
+        prices: with exact numerics, what exactness costs in each file, layer by layer.
         sizes: in bytes.
         notes: assumptions made in reading the network and choosing samples; the warnings are among them.
         warnings: notes that the user has to read before using a file.
@@ -388,6 +390,7 @@ class Report:
     proofs: tuple[ProofTable, ...]
     twins: tuple[LayerCheckRow, ...]
     latency: tuple[LatencyRow, ...]
+    prices: tuple[FilePrice, ...]
     sizes: Sizes
     notes: tuple[str, ...]
     warnings: tuple[str, ...]

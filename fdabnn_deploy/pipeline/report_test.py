@@ -15,6 +15,7 @@ from fdabnn_deploy.data.sample_set import SampleSet
 from fdabnn_deploy.errors import NotWrittenError
 from fdabnn_deploy.exact.grid_row import GridRow
 from fdabnn_deploy.measure.latency import Latency
+from fdabnn_deploy.measure.layer_prices import FilePrice, LayerPrice
 from fdabnn_deploy.pipeline import report as reports
 from fdabnn_deploy.pipeline.report import ParityRow, Report
 from fdabnn_deploy.prove import Row
@@ -95,6 +96,12 @@ def example(*, passed: bool = True) -> Report:
         proofs=(proof,),
         twins=(reports.LayerCheckRow("onnxruntime", "onnx", 8, (check,)),),
         latency=(reports.LatencyRow("onnxruntime", "1.32", "onnx", Latency(1.0, 0.9, 1.2, 50, 1)),),
+        prices=(
+            FilePrice(
+                "onnx", "onnxruntime", 500, 430, 1.0, 0.875,
+                (LayerPrice("conv/conv2d", "conv", 120, 50, 0.25, 0.125), LayerPrice("mean", "", 4, 4, None, None)),
+            ),
+        ),
         sizes=reports.Sizes(1000, 2000, 108, 392),
         notes=("bireal was assumed", "nobody says which values the inputs take"),
         warnings=("nobody says which values the inputs take",),
@@ -217,6 +224,10 @@ def test_the_terminal_shows_every_part() -> None:
         "onnx, basic 1.00 bits 1 exact sum, 1 pointwise",
         "1 of 1 layers equal",
         "1.00 ms",
+        "The price of exactness, beside --numerics float",
+        "onnx conv 120 B 50 B ~0.250 ms ~0.125 ms",
+        "onnx mean 4 B 4 B",
+        "onnx the whole file 500 B ~430 B 1.00 ms ~0.875 ms",
         "out/net.onnx",
         "4.0 times smaller",
     ):
