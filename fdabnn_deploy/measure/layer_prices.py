@@ -1,9 +1,9 @@
 """The price of exactness, layer by layer: bytes and time of every exact layer beside its float form.
 
 Each layer of both forms is written alone, by the writer of the target, into a file of its own. Its bytes are those of the constants in that
-file, which are the same as in the whole one. Its time is estimated: some runs of that file, of one image on one thread, less those of a
-file that passes as many bytes on and does nothing. That takes some milliseconds per layer, where a measurement takes seconds;
-`python tools/bench prices` says how far the two are apart.
+file, which are the same as in the whole one. Its time is estimated: some runs of that file, of one image on one thread, in time of the
+processor, less those of a file that passes as many bytes on and does nothing. That takes some milliseconds per layer, where a
+measurement takes seconds; `python tools/bench prices` says how far the two are apart.
 """
 
 from __future__ import annotations
@@ -31,9 +31,6 @@ RUN_SECONDS = 3e-3
 
 LEAST_RUNS = 5
 MOST_RUNS = 100
-
-ALL_SECONDS = 0.2
-"""After so many, the layers that are left get no time."""
 
 
 @dataclass(frozen=True)
@@ -188,11 +185,11 @@ class Pricer:
             content: its file.
         """
         image = inputs_of(graph)
-        found = _median(self.open(content), image)
+        found = _calm(self.open(content), image)
         octets = sum(value.nbytes for value in image)
         if octets not in self._floors:
             floor = self.floor_of(image)
-            self._floors[octets] = _median(self.open(self.write(floor)), inputs_of(floor))
+            self._floors[octets] = _calm(self.open(self.write(floor)), inputs_of(floor))
         return max(found - self._floors[octets], 0.0)
 
 
@@ -209,12 +206,15 @@ def inputs_of(graph: Graph) -> list[Array]:
     return found
 
 
-def _median(session: Session, image: Sequence[Array]) -> float:
+def _calm(session: Session, image: Sequence[Array]) -> float:
+    """The seconds of the processor that the fastest run takes: so few runs say little of how often the machine is disturbed."""
     prepared = session.native_inputs(image)
     for _ in range(2):
         session.run_native(prepared)
-    times = timer.sample(lambda: session.run_native(prepared), RUN_SECONDS, least=LEAST_RUNS, most=MOST_RUNS)
-    return summarise(list(times)).median
+    times = timer.sample(
+        lambda: session.run_native(prepared), RUN_SECONDS, least=LEAST_RUNS, most=MOST_RUNS, processor=True
+    )
+    return summarise(list(times)).min
 
 
 def price_layers(forms: Forms, pricer: Pricer, seconds: float) -> tuple[LayerPrice, ...]:

@@ -1,4 +1,7 @@
-"""`python tools/bench prices`: how far the times that an export estimates for its table of prices are from measured ones."""
+"""`python tools/bench prices`: how far the times that an export estimates for its table of prices are from measured ones.
+
+Both are times of the processor on one thread, which other programs hardly make longer, and those of the fastest run, or round.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,7 @@ from fdabnn_deploy.frontend import checkpoint as checkpoints
 from fdabnn_deploy.frontend.capture import capture
 from fdabnn_deploy.ir.model_info import ModelInfo
 from fdabnn_deploy.measure.layer_prices import Forms, Pricer, alone, inputs_of, price_file, price_layers
-from fdabnn_deploy.measure.timer import looped
+from fdabnn_deploy.measure.timer import elapsed
 from fdabnn_deploy.pipeline import pixel_inputs
 from fdabnn_deploy.pipeline.form import Form
 from fdabnn_deploy.pipeline.prices import forms_of
@@ -70,7 +73,11 @@ def network_forms(name: str) -> tuple[Forms, ModelInfo]:
 
 def _contender(name: str, session: Session, image: Any) -> Contender:
     prepared = session.native_inputs(image)
-    return Contender(name, "ours", looped(lambda: session.run_native(prepared)))
+
+    def seconds(calls: int) -> float:
+        return elapsed(lambda: session.run_native(prepared), calls).processor
+
+    return Contender(name, "ours", seconds)
 
 
 def _measured(forms: Forms, pricer: Pricer, rounds: int) -> dict[tuple[str, str], float]:
@@ -88,15 +95,14 @@ def _measured(forms: Forms, pricer: Pricer, rounds: int) -> dict[tuple[str, str]
             contenders.append(_contender(f"{form} {name}", pricer.open(pricer.write(part)), image))
     rows = run_interleaved(contenders, rounds)
 
-    def median(name: str) -> float:
+    def calm(name: str) -> float:
         row = named(rows, name)
         assert row is not None
         assert row.timing is not None
-        return row.timing.median / 1000
+        return row.timing.best / 1000
 
     return {
-        (name, form): max(median(f"{form} {name}") - median(floor), 0.0)
-        for (name, form), floor in floors.items()
+        (name, form): max(calm(f"{form} {name}") - calm(floor), 0.0) for (name, form), floor in floors.items()
     }
 
 
@@ -109,7 +115,7 @@ def _whole(name: str, door: str, rounds: int) -> tuple[float, float]:
         session = registry.for_file(path).open(path)
         pixels = synthetic(1, session.input_shapes[0]) if pixels is None else pixels
         contenders.append(_contender(form, session, [pixels]))
-    exact, floats = (row.timing.median / 1000 for row in run_interleaved(contenders, rounds) if row.timing)
+    exact, floats = (row.timing.best / 1000 for row in run_interleaved(contenders, rounds) if row.timing)
     return exact, floats
 
 
