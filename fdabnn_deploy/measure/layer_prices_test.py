@@ -44,7 +44,7 @@ def forms(pixels: bool) -> Forms:
     inputs = images(8)
     if pixels:
         graph = take_pixels(plain, PixelFormat(MEAN, STD), inside_layers=True).graph
-        inputs = np.random.default_rng(0).integers(0, 256, inputs.shape).astype(np.uint8)  # type: ignore[assignment]
+        inputs = np.random.default_rng(0).integers(0, 256, inputs.shape).astype(np.uint8)
     exact = make_exact(graph, [inputs])
     form = Form(exact.graph, exact.composed, exact.numerics, exact.grids)
     return forms_of(form, plain, PIXELS if pixels else FLOATS)

@@ -250,7 +250,9 @@ class Chooser:
 
     def _pairs(self, exact: Exact, which: NDArray[np.int64]) -> Pairs:
         assert self._samples.labels is not None
-        computed = run_in_batches(TorchGraphSession(exact.graph), self._fed[which])
+        computed = run_in_batches(
+            TorchGraphSession(exact.graph, threads=torch.get_num_threads()), self._fed[which]
+        )
         return paired([output[which] for output in self._trained], computed, self._samples.labels[which])
 
     def _refusal(self, pairs: Pairs) -> UsageError | ParityError:

@@ -1,4 +1,4 @@
-"""What exactness costs in the files of an export, beside the same files with float numerics."""
+"""The price of exactness in the files of an export, beside the same files with float numerics."""
 
 from __future__ import annotations
 
