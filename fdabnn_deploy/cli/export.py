@@ -26,6 +26,7 @@ from fdabnn_deploy.system.files import check_outputs
 if TYPE_CHECKING:
     from fdabnn_deploy.exact.record import Mode
     from fdabnn_deploy.ir.model_info import ChannelOrder, ImageLayout, InputFormat
+    from fdabnn_deploy.pipeline.few_slices import FidelityChoice
     from fdabnn_deploy.targets.converter import Constants, Kernels, Via
 
 NAME = "fdabnn-export"
@@ -97,6 +98,20 @@ class _Batch(click.ParamType[Any]):
     help="Export a network that does not compute what was trained; files and reports say so from then on.",
 )
 @click.option(
+    "--fidelity",
+    default="decisions",
+    show_default=True,
+    type=click.Choice(["decisions", "accuracy"]),
+    help="decisions: those of the trained network. accuracy: one or two slices for every float layer, smaller and faster, as long as the "
+    "accuracy on labelled --samples stays.",
+)
+@click.option(
+    "--max-drop",
+    type=float,
+    metavar="POINTS",
+    help="With --fidelity accuracy: percentage points of accuracy that may be lost, tested with 95 % confidence.  [default: 1]",
+)
+@click.option(
     "--numerics",
     default="exact",
     show_default=True,
@@ -159,6 +174,8 @@ def _export(
     name: str | None,
     allow_float: tuple[str, ...],
     allow_change: bool,
+    fidelity: FidelityChoice,
+    max_drop: float | None,
     numerics: Mode,
     sign_zero: SignZero,
     input_format: InputFormat,
@@ -197,6 +214,8 @@ def _export(
             via=via,
             allow_float=allow_float,
             allow_change=allow_change,
+            fidelity=fidelity,
+            max_drop=max_drop,
             numerics=numerics,
             sign_zero=sign_zero,
             input_format=input_format,

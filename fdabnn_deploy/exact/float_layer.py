@@ -42,6 +42,8 @@ def float_layer(cutter: Cutter, node: Node) -> None:
 
     def choice() -> tuple[Cut, float]:
         known = weight, bias, builder.bounds(operand), builder.observed(original), MARGIN
+        if node.name in cutter.slices:
+            return choose(*known, 0.0, slices=cutter.slices[node.name])
         if not builder.leads_to_sign(node.name):
             return choose(*known, LOGIT_ERROR)
         if weight.size <= FEW_WEIGHTS:

@@ -51,6 +51,7 @@ def make_exact(
     samples: Sequence[Array] = (),
     ranges: Mapping[str, tuple[float, float]] | None = None,
     record: Numerics | None = None,
+    slices: Mapping[str, int] | None = None,
 ) -> Exact:
     """Makes a graph exact.
 
@@ -62,6 +63,7 @@ def make_exact(
         samples: one array [N, ...] per graph input, or none.
         ranges: recorded (smallest, largest) values by module path and of "input".
         record: of an earlier export of the same graph.
+        slices: by the tensor of a float layer, how many slices it may have, 1 or 2, whatever that does to decisions.
 
     Raises:
         ModelRefusedError: an operator has no exact form; the message names it, the reason and the remedy. Or the record belongs to another
@@ -73,7 +75,7 @@ def make_exact(
         graph = outcome.graph
         reports.append(PassReport(name, outcome.applied, outcome.notes, outcome.skipped))
     builder = GraphBuilder(graph, samples, ranges or {})
-    cutter = Cutter(builder, None if record is None else dict(record.cuts))
+    cutter = Cutter(builder, None if record is None else dict(record.cuts), slices)
     for node in graph:
         rule_for(node.op)(cutter, node)
         builder.done(node)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
@@ -30,14 +30,18 @@ class Cutter:
     Args:
         builder: the graph under construction.
         recorded: cuts to take instead of choosing, or None.
+        slices: by the name of a layer, how many slices it has at most (`plan.SLICES`); others have as many as their signs need.
 
     Attributes:
         cuts: made so far, by the name of the reduction or input.
         rows: for reports.
     """
 
-    def __init__(self, builder: GraphBuilder, recorded: dict[str, Cut] | None) -> None:
+    def __init__(
+        self, builder: GraphBuilder, recorded: dict[str, Cut] | None, slices: Mapping[str, int] | None = None
+    ) -> None:
         self.builder = builder
+        self.slices = slices or {}
         self.cuts: dict[str, Cut] = {}
         self.rows: list[GridRow] = []
         self._recorded = recorded

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fdabnn_deploy.exact.operand_grids import Cutter
-from fdabnn_deploy.exact.plan import PRODUCTS, fewest_slices
+from fdabnn_deploy.exact.plan import PRODUCTS, WEIGHT_BITS, fewest_slices
 from fdabnn_deploy.exact.record import Cut
 from fdabnn_deploy.exact.weight_grids import (
     MAX_EXPONENT,
@@ -48,15 +48,18 @@ def pixel_weights(op: PixelConv2d) -> DoubleArray:
     return weights
 
 
-def pixel_slices(op: PixelConv2d, count: int) -> list[Gridded]:
-    """The slices of `w a`; of the last one, the rounding errors of every kernel add up to 0, since neighbouring pixels are alike."""
+def pixel_slices(op: PixelConv2d, count: int, bits: int | None) -> list[Gridded]:
+    """The slices of `w a`, of so many bits or as many as their sums leave.
+
+    Of the last one, the rounding errors of every kernel add up to 0, since neighbouring pixels are alike.
+    """
     weight = pixel_weights(op)
     nothing = np.zeros(len(weight))
     slices: list[Gridded] = []
     for _ in range(count):
         rest = weight - sum((part.weight for part in slices), np.zeros_like(weight))
-        slices.append(to_grid(rest, nothing, CENTRE, 0, finest=_finest(weight)))
-    return [*slices[:-1], with_kept_sums(slices[-1], rest, CENTRE, 0)]
+        slices.append(to_grid(rest, nothing, CENTRE, 0, bits, finest=_finest(weight)))
+    return [*slices[:-1], with_kept_sums(slices[-1], rest, CENTRE, 0, bits)]
 
 
 def _finest(weight: DoubleArray) -> Exponents:
@@ -75,13 +78,15 @@ def pixel_sum(cutter: Cutter, node: Node) -> str:
     values, weight = builder.bounds(operand), pixel_weights(op)
 
     def choice() -> tuple[Cut, float]:
-        parts, error = fewest_slices(weight, values, builder.observed(node.inputs[0]))
+        few = cutter.slices.get(node.name)
+        bits = None if few is None else WEIGHT_BITS
+        parts, error = fewest_slices(weight, values, builder.observed(node.inputs[0]), bits, few or 2)
         if _fits_one_slice(weight):
-            parts, error = 1, 0.0
-        return Cut(float(-CENTRE), float(CENTRE - 1), None, parts), error
+            bits, parts, error = None, 1, 0.0
+        return Cut(float(-CENTRE), float(CENTRE - 1), None, parts, bits), error
 
     cut, error = cutter.decide(node, choice)
-    slices = pixel_slices(op, cut.parts)
+    slices = pixel_slices(op, cut.parts, cut.bits)
     if any(map(any, op.pads)):
         operand = builder.add(node, Pad(((0, 0), *op.pads)), [operand], "border")
     layer = op.layer

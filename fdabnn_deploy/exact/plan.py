@@ -45,6 +45,9 @@ PRODUCTS: dict[int, tuple[tuple[int, int], ...]] = {
 }
 """By the number of parts: the slices of the operand and of the weights that are multiplied."""
 
+SLICES: dict[int, tuple[int, ...]] = {1: (1,), 2: (1, 2, 3)}
+"""By the most slices that operand and weights may have: the numbers of parts, where a caller says how many slices a layer has."""
+
 WEIGHT_BITS = 8
 """Of a slice of the weights, with its sign."""
 
@@ -102,6 +105,7 @@ def choose(
     margin: float,
     tolerance: float,
     bits: int | None = WEIGHT_BITS,
+    slices: int | None = None,
 ) -> tuple[Cut, float]:
     """The cut of a convolution or dense layer, and its predicted error relative to the result's rms.
 
@@ -113,6 +117,7 @@ def choose(
         margin: by which the seen range is widened.
         tolerance: the error from which on a further part is added.
         bits: of a slice of the weights, None for as many as its sums leave.
+        slices: of operand and weights at most, a key of `SLICES`; None for as many as the tolerance asks for.
     """
     low, high = limits(seen, values, margin)
     magnitude = max(abs(low), abs(high))
@@ -123,7 +128,8 @@ def choose(
     candidates: list[int | None] = [bits - top for bits in OPERAND_BITS if bits - top < values.grid]
     as_it_comes = math.ldexp(magnitude, values.grid) < 2 ** OPERAND_BITS[-1]
     exponents = [*candidates, None] if as_it_comes else candidates
-    best = _fewest_parts(_rows(weight, bias, bits), values, magnitude, power, exponents, tolerance)
+    parts = tuple(PRODUCTS) if slices is None else SLICES[slices]
+    best = _fewest_parts(_rows(weight, bias, bits), values, magnitude, power, exponents, tolerance, parts)
     return Cut(*_on_grid(low, high, best.exponent), best.exponent, best.parts, bits), best.error
 
 
@@ -141,10 +147,11 @@ def _fewest_parts(
     power: float,
     exponents: list[int | None],
     tolerance: float,
+    choices: tuple[int, ...],
 ) -> _Plan:
     """The fewest parts, and the operand's grid, whose error is within the tolerance, or as far as further parts pay."""
     best = _Plan(math.inf, None, 1)
-    for parts in PRODUCTS:
+    for parts in choices:
         for exponent in exponents:
             error = _error(rows, values, magnitude, power, exponent, parts)
             if error < (best.error / 2 if parts > best.parts else best.error):
@@ -154,18 +161,22 @@ def _fewest_parts(
     return best
 
 
-def fewest_slices(weight: DoubleArray, values: Values, seen: Observed) -> tuple[int, float]:
+def fewest_slices(
+    weight: DoubleArray, values: Values, seen: Observed, bits: int | None = None, most: int = 2
+) -> tuple[int, float]:
     """How many slices of the weights, 1 or 2, an operand that stays as it comes needs, and the predicted error.
 
     Args:
         weight: [O, ...], as trained.
         values: bounds of the operand.
         seen: of the operand, on samples.
+        bits: of a slice of the weights, None for as many as its sums leave.
+        most: slices at most.
     """
-    rows = _rows(weight, np.zeros(len(weight)), None)
+    rows = _rows(weight, np.zeros(len(weight)), bits)
     power = max(seen.mean_square, (values.magnitude / 64) ** 2)
     one, two = (_error(rows, values, values.magnitude, power, None, parts) for parts in (1, 2))
-    return (2, two) if two < one / 2 else (1, one)
+    return (2, two) if most > 1 and two < one / 2 else (1, one)
 
 
 def _on_grid(low: float, high: float, exponent: int | None) -> tuple[float, float]:

@@ -7,7 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fdabnn_deploy.exact.plan import PRODUCTS, Observed, choose, limits, slice_exponents
+from fdabnn_deploy.exact.plan import (
+    PRODUCTS,
+    SLICES,
+    Observed,
+    choose,
+    fewest_slices,
+    limits,
+    slice_counts,
+    slice_exponents,
+)
 from fdabnn_deploy.exact.weight_grids import slices_of
 from fdabnn_deploy.ir.ranges import uniform
 
@@ -52,6 +61,25 @@ def test_parts_are_added_until_the_error_is_small_enough(bits: int | None, expec
     assert list(found) == expected
     assert all(error > 2 * less for error, less in pairwise(found.values()))
     assert found[expected[-1]] < 1e-6
+
+
+def test_no_more_slices_are_taken_than_asked_for() -> None:
+    found = {}
+    for slices in SLICES:
+        cut, found[slices] = choose(WEIGHT, BIAS, WIDE, SEEN, 1.0, 0.0, slices=slices)
+        assert max(slice_counts(cut.parts)) == slices
+        assert cut.bits == 8
+    assert found[1] > 50 * found[2]
+    assert {max(slice_counts(parts)) for parts in SLICES[1]} == {1}
+    assert all(parts in SLICES[2] for parts in PRODUCTS if max(slice_counts(parts)) <= 2)
+
+
+def test_an_operand_that_stays_as_it_comes_has_as_few_slices_as_asked_for() -> None:
+    pixels = uniform(-128, 127, 0, 3)
+    one, two = (fewest_slices(WEIGHT, pixels, SEEN, 8, most) for most in (1, 2))
+    assert (one[0], two[0]) == (1, 2)
+    assert one[1] > 50 * two[1]
+    assert fewest_slices(WEIGHT, pixels, SEEN)[1] < two[1]
 
 
 def test_slices_have_8_bits_unless_asked_otherwise() -> None:

@@ -40,6 +40,7 @@ class ModelInfo:
         classes: class names in the order of the outputs, or empty.
         checkpoint_sha256: of the file the model was read from, empty for a module in memory.
         allowed_change: what was changed of the trained network with its owner's word, empty where nothing was.
+        fidelity: that the file keeps the accuracy and not the decisions, with the test that says so; empty where it keeps the decisions.
         numerics: text of the `fdabnn_deploy.exact.record.Numerics` of the deployed graph, empty where nothing was recorded.
         input_format: "float32" for normalised images, "pixels" for bytes 0 .. 255 that the file normalises itself.
         channel_order: of pixels with three channels: "rgb" as the network was trained, "bgr" for the opposite.
@@ -55,6 +56,7 @@ class ModelInfo:
     checkpoint_sha256: str = ""
     numerics: str = ""
     allowed_change: str = ""
+    fidelity: str = ""
     input_format: InputFormat = "float32"
     channel_order: ChannelOrder = "rgb"
     layout: ImageLayout = "nchw"
@@ -76,6 +78,8 @@ class ModelInfo:
             entries["numerics"] = self.numerics
         if self.allowed_change:
             entries["allowed_change"] = self.allowed_change
+        if self.fidelity:
+            entries["fidelity"] = self.fidelity
         if self.input_format != "float32":
             entries["input_format"] = self.input_format
             entries["channel_order"] = self.channel_order

@@ -65,6 +65,7 @@ def sample(
     least: int = 1,
     most: float = math.inf,
     warm_seconds: float = 0.0,
+    processor: bool = False,
 ) -> tuple[float, ...]:
     """Times single calls for a while.
 
@@ -74,6 +75,7 @@ def sample(
         least: calls that are timed even if they take longer.
         most: calls after which it ends early.
         warm_seconds: how long it is called before, untimed.
+        processor: give the time of the processor, which other programs do not make longer, instead of that by the clock.
 
     Returns:
         The seconds of each timed call.
@@ -84,7 +86,8 @@ def sample(
     found: list[float] = []
     end = time.perf_counter() + seconds
     while len(found) < least or (time.perf_counter() < end and len(found) < most):
-        found.append(elapsed(run).wall)
+        took = elapsed(run)
+        found.append(took.processor if processor else took.wall)
     return tuple(found)
 
 
@@ -116,3 +119,15 @@ def interleaved(contenders: Sequence[Seconds], rounds: int) -> list[Samples]:
             contenders[i](1)
             samples[i].append(contenders[i](calls[i]) / calls[i])
     return [Samples(tuple(each), count) for each, count in zip(samples, calls, strict=True)]
+
+
+class ProcessorBudget:
+    """So many seconds of the processor from now on, all threads of this process together."""
+
+    def __init__(self, seconds: float) -> None:
+        self._end = time.process_time() + seconds
+
+    @property
+    def spent(self) -> bool:
+        """Whether they are over."""
+        return time.process_time() >= self._end

@@ -8,7 +8,6 @@ one.
 from __future__ import annotations
 
 import errno
-import math
 import os
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -27,18 +26,20 @@ from fdabnn_deploy.data import samples as sample_sets
 from fdabnn_deploy.data.sample_set import SampleSet
 from fdabnn_deploy.data.samples import Samples
 from fdabnn_deploy.errors import UsageError
-from fdabnn_deploy.exact.make_exact import Exact, make_exact
-from fdabnn_deploy.exact.record import Mode, Numerics
+from fdabnn_deploy.exact.record import Mode
 from fdabnn_deploy.frontend import checkpoint
 from fdabnn_deploy.frontend.capture import Captured, capture
 from fdabnn_deploy.frontend.capture.final_softmax import leave_out_softmax
 from fdabnn_deploy.ir.graph import Graph
 from fdabnn_deploy.ir.model_info import ChannelOrder, ImageLayout, InputFormat
-from fdabnn_deploy.ir.ops import Array, BinaryConv2d, BinaryLinear, FloatArray
+from fdabnn_deploy.ir.ops import BinaryConv2d, BinaryLinear, FloatArray
 from fdabnn_deploy.ir.sign_zero import CHOICES, SignZero
-from fdabnn_deploy.pipeline import input_limits, pixel_inputs, report, verification
+from fdabnn_deploy.pipeline import few_slices, input_limits, pixel_inputs, report, verification
 from fdabnn_deploy.pipeline.coverage import AllowedFloat, check_coverage
+from fdabnn_deploy.pipeline.few_slices import FidelityChoice
+from fdabnn_deploy.pipeline.form import exact_form, float_form
 from fdabnn_deploy.pipeline.lint_network import lint_deployed
+from fdabnn_deploy.pipeline.prices import forms_of, price_rows
 from fdabnn_deploy.pipeline.report import ExportParityError, Report
 from fdabnn_deploy.pipeline.target_checks import (
     check_capsule,
@@ -61,7 +62,6 @@ from fdabnn_deploy.targets.converter import Constants, Kernels, Via
 from fdabnn_deploy.targets.target import Target
 from fdabnn_deploy.transforms.deploy import Deployed, deploy
 from fdabnn_deploy.verify import capsule_replay, metrics
-from fdabnn_deploy.verify.zeros.moved_zeros import check_zeros
 from fdabnn_deploy.verify.zeros.zeros_at_signs import count_sign_zeros
 
 _ATTEMPTS = 3
@@ -69,10 +69,6 @@ EARLY = 0.5
 """Seconds in which samples that are not there or wrong show, before the network is captured."""
 
 SIGN_ZERO_IMAGES = 64
-MOVED_ZERO_IMAGES = 8
-CALIBRATION_IMAGES = 64
-CALIBRATION_VALUES = 1 << 25
-"""Of the largest tensor over all calibration inputs: 128 MB."""
 
 
 @one_at_a_time
@@ -95,6 +91,8 @@ def export(
     constants: Constants = "integer",
     capsule: str | Path | None = None,
     allow_change: bool = False,
+    fidelity: FidelityChoice = "decisions",
+    max_drop: float | None = None,
     progress: Progress | None = None,
     memory_limit: int | None = None,
     **reading: Any,
@@ -117,6 +115,9 @@ def export(
         capsule: write a golden capsule (docs/capsule.md) of the export: of its TFLite file, else of the ONNX file.
         allow_change: accept a deployed graph that is not the trained network, of which files, report and every later comparison then say so
             (docs/gate.md).
+        fidelity: "decisions" keeps those of the trained network; "accuracy" takes one or two slices for every float layer, as long as the
+            accuracy on labelled samples stays (docs/gate.md#accuracy-instead-of-decisions).
+        max_drop: with the latter, percentage points of accuracy that may be lost; 1 by default.
         numerics: "exact" promises equal bits on every runtime, "float" keeps the float weights and reports differences.
         sign_zero: what a zero counts as at a sign that is written so that it stays 0, such as `torch.sign`: "plus" and "minus" +1 and -1,
             "exact" 0, as the mean of two signs.
@@ -137,15 +138,17 @@ def export(
         UsageError: wrong arguments.
         ModelRefusedError: the checkpoint cannot be deployed as it is.
         ExportParityError: a file does not compute what the module computes, or the deployed graph does not; nothing was written.
+        ParityError: fewer slices lose accuracy; nothing was written.
         RuntimeMissingError: a package is missing.
     """
     begin = time.perf_counter()
     stages = Stages(progress)
     file_batch = choices.batch_size(batch)
     chosen = find_targets(targets)
-    _check_choices(numerics, kernels, via, constants, sign_zero, chosen, capsule)
+    _check_choices(numerics, kernels, via, constants, sign_zero, fidelity, chosen, capsule)
     for target in chosen:
         check_target(target, exact=numerics == "exact")
+    most = few_slices.most_drop(fidelity, max_drop, numerics)
     floats, allow_change = AllowedFloat(allow_float), choices.yes_or_no(allow_change, "allow_change")
     out = Path(out)
     with stages.run("read") as stage:
@@ -161,8 +164,9 @@ def export(
         stage.bytes = network.bytes or None
     with ThreadPoolExecutor(1) as pool:
         # Unpacking a data set takes seconds; it does so while PyTorch traces.
-        loading = pool.submit(_samples, samples, network, memory_limit)
-        _raise_early(loading)
+        loading = pool.submit(_samples, samples, network, memory_limit, most)
+        # Whether there are labels enough is known when they are read.
+        _raise_early(loading, EARLY if most is None else None)
         captured, deployed = _deploy(network, stages, sign_zero, exact=numerics == "exact")
         coverage = check_coverage(deployed.coverage, floats)
         linted = lint_deployed(captured, deployed, floats)
@@ -173,34 +177,38 @@ def export(
             check_work(deployed.graph, inputs, file_batch)
             fed = inputs.fed(network.info)
         plain, deployed = deployed.graph, pixel_inputs.take(deployed, network.info, exact=numerics == "exact")
-        exact, looked_at = (
-            _exact(deployed.graph, plain, network, fed, stages, sign_zero)
+        form = (
+            exact_form(network, captured, deployed, plain, inputs, fed, most, stages, sign_zero)
             if numerics == "exact"
-            else (None, 0)
+            else float_form(deployed)
         )
-        cut = None if exact is None else exact.numerics.cuts.get("input")
-        limits = input_limits.limits(network, inputs, cut, looked_at)
+        cut = form.numerics.cuts.get("input")
+        limits = input_limits.limits(network, inputs, cut, form.looked_at)
         warnings = input_limits.warnings(network, inputs)
-        graph = deployed.graph if exact is None else exact.graph
-        composed = deployed.graph if exact is None else exact.composed
-        grids = None if exact is None else exact.grids
         truth = verification.reference(
-            network.module, captured, deployed, graph, grids, inputs, fed, stages, allow_change=allow_change
+            *(network.module, captured, deployed, form.graph, form.grids, inputs, fed, stages),
+            allow_change=allow_change,
+            judged=form.judged,
         )
         with stages.run("zeros") as stage:
             zeros = _sign_zeros(captured, inputs, sign_zero)
             stage.detail = f"{zeros.sign_values} values at signs on {zeros.images} inputs"
         noise = _dropped_noise(network, captured, truth)
     with _work_folder(out) as work:
-        record = replace(Numerics() if exact is None else exact.numerics, sign_zero=sign_zero)
+        record = replace(form.numerics, sign_zero=sign_zero)
         accepted = truth.gate.failures if allow_change else ()
-        info = replace(network.info, numerics=record.to_text(), allowed_change="; ".join(accepted))
+        info = replace(
+            network.info,
+            numerics=record.to_text(),
+            allowed_change="; ".join(accepted),
+            fidelity=form.said,
+        )
         checked = side_by_side(
             [
                 partial(
                     verification.convert_and_check,
                     target,
-                    composed,
+                    form.composed,
                     info,
                     work,
                     options_for(target, file_batch, kernels, via, constants),
@@ -211,6 +219,15 @@ def export(
             stages,
         )
         latency = verification.latency_rows(checked, fed, stages)
+        priced = (
+            ()
+            if form.grids is None
+            else price_rows(
+                *(chosen, checked, latency, forms_of(form, plain, info), info),
+                lambda target: options_for(target, file_batch, kernels, via, constants),
+                *(work, stages),
+            )
+        )
         refused = () if allow_change else truth.gate.failures
         failures = (*refused, *verification.failures(truth, checked))
         result = Report(
@@ -229,21 +246,22 @@ def export(
             stages=tuple(stages.finished),
             coverage=coverage,
             passes=tuple(
-                report.Pass(p.name, p.applied, p.notes, p.skipped)
-                for p in (*deployed.passes, *(() if exact is None else exact.passes))
+                report.Pass(p.name, p.applied, p.notes, p.skipped) for p in (*deployed.passes, *form.passes)
             ),
             sign_zeros=zeros,
             weight_zeros=dict(deployed.weight_zeros),
             dropped_noise=noise,
             artifacts=tuple(verification.artifact_file(file.artifact, out) for file in checked),
-            numerics=report.NumericsTable(numerics, () if exact is None else exact.grids),
+            numerics=report.NumericsTable(numerics, form.grids or ()),
             truth=truth.truth,
             gate=truth.gate,
+            fidelity=form.fidelity,
             parity=(*truth.parity, *(row for file in checked for row in file.parity)),
             absent=tuple(row for file in checked for row in file.absent),
             proofs=tuple(proof for file in checked for proof in file.proofs),
             twins=tuple(row for file in checked for row in file.layer_checks),
             latency=latency,
+            prices=priced,
             sizes=_sizes(plain, network.module, network.bytes),
             notes=(*network.notes, *captured.notes, *warnings, *inputs.notes),
             warnings=warnings,
@@ -282,6 +300,7 @@ def _check_choices(
     via: Via,
     constants: Constants,
     sign_zero: SignZero,
+    fidelity: FidelityChoice,
     chosen: Sequence[Target],
     capsule: str | Path | None,
 ) -> None:
@@ -295,6 +314,7 @@ def _check_choices(
     choices.one_of(via, get_args(Via), "via")
     choices.one_of(constants, get_args(Constants), "constants")
     choices.one_of(sign_zero, CHOICES, "sign_zero")
+    choices.one_of(fidelity, get_args(FidelityChoice), "fidelity")
     check_kernels(kernels, chosen)
     check_via(via, chosen)
     if via == "both" and numerics != "exact":
@@ -305,9 +325,9 @@ def _check_choices(
         check_capsule(chosen)
 
 
-def _raise_early(loading: Future[Samples]) -> None:
+def _raise_early(loading: Future[Samples], seconds: float | None) -> None:
     """Raises what is wrong with the samples where it shows at once, before the network is captured."""
-    wait([loading], timeout=EARLY)
+    wait([loading], timeout=seconds)
     if loading.done() and loading.exception() is not None:
         loading.result()
 
@@ -337,13 +357,20 @@ def _read(
 
 
 def _samples(
-    given: str | Path | Samples | FloatArray | None, network: checkpoint.Source, memory_limit: int | None
+    given: str | Path | Samples | FloatArray | None,
+    network: checkpoint.Source,
+    memory_limit: int | None,
+    most: float | None,
 ) -> Samples:
     if isinstance(given, Samples):
-        return given
-    if isinstance(given, np.ndarray):
-        return sample_sets.from_array(given, network.info)
-    return sample_sets.load(given, network.info, memory_limit)
+        found = given
+    elif isinstance(given, np.ndarray):
+        found = sample_sets.from_array(given, network.info)
+    else:
+        found = sample_sets.load(given, network.info, memory_limit)
+    if most is not None:
+        few_slices.check_labelled(found, most)
+    return found
 
 
 def _deploy(
@@ -359,38 +386,6 @@ def _deploy(
         applied = sum(done.applied for done in deployed.passes)
         stage.detail = f"{applied} rewrites, {len(deployed.graph)} operators left"
     return captured, deployed
-
-
-def _exact(
-    graph: Graph, plain: Graph, network: checkpoint.Source, fed: Array, stages: Stages, sign_zero: SignZero
-) -> tuple[Exact, int]:
-    """The exact graph, and how many inputs its limits come from.
-
-    Args:
-        graph: deployed.
-        plain: the same before it took pixels.
-        network: that it comes from.
-        fed: samples, as `graph` takes them.
-        stages: told of it.
-        sign_zero: see `export`.
-    """
-    with stages.run("numerics", "exact") as stage:
-        ranges = dict(network.ranges)
-        if network.info.input_range is not None:
-            ranges["input"] = network.info.input_range
-        largest = max(math.prod(graph.shape(node.name)[1:]) for node in graph)
-        count = max(1, min(CALIBRATION_IMAGES, CALIBRATION_VALUES // largest))
-        exact = make_exact(graph, [fed[:count]], ranges)
-        if sign_zero == "exact":
-            check_zeros(
-                pixel_inputs.unfolded(plain, network.info), exact.graph, fed[: min(count, MOVED_ZERO_IMAGES)]
-            )
-        sums = sum(row.parts for row in exact.grids)
-        stage.detail = (
-            f"exact: {len(exact.grids)} reductions in {sums} sums, limits from {min(count, len(fed))} inputs"
-        )
-        stage.detail += " and recorded ranges" if network.ranges else ""
-    return exact, count
 
 
 def _sign_zeros(captured: Captured, inputs: Samples, sign_zero: SignZero) -> report.SignZeros:

@@ -17,11 +17,12 @@ from fdabnn_deploy.errors import ParityError
 from fdabnn_deploy.exact.grid_row import GridRow
 from fdabnn_deploy.exact.record import Mode
 from fdabnn_deploy.measure.latency import Latency
+from fdabnn_deploy.measure.layer_prices import FilePrice
 from fdabnn_deploy.prove import Row
 from fdabnn_deploy.system.environment import Environment
 from fdabnn_deploy.system.json_file import json_value, write_json
 from fdabnn_deploy.system.progress import Stage
-from fdabnn_deploy.verify.gate.results import TEXTS, Gate, Verdict
+from fdabnn_deploy.verify.gate.results import SAME_ACCURACY, TEXTS, Gate, Verdict
 from fdabnn_deploy.verify.layer_checks import LayerCheckResult
 from fdabnn_deploy.verify.metrics import Agreement, Comparison
 
@@ -160,6 +161,70 @@ class Truth:
 
 
 @dataclass(frozen=True)
+class PairsRow:
+    """Decisions of the trained network and of a deployed graph on labelled images.
+
+    Attributes:
+        images: how many.
+        lost: right with the trained network only.
+        gained: right with the deployed graph only.
+        drop: estimated drop in accuracy, in percentage points.
+        bound: the drop is at most this (`fdabnn_deploy.verify.accuracy_drop`).
+    """
+
+    images: int
+    lost: int
+    gained: int
+    drop: float
+    bound: float
+
+
+@dataclass(frozen=True)
+class Slices:
+    """The slices of a layer: exact sums that make its result, slices of its weights, and bits of all these together."""
+
+    sums: int
+    weight_slices: int
+    weight_bits: int
+
+
+@dataclass(frozen=True)
+class SlicedLayer:
+    """A layer with fewer slices: `full` is what its signs would need, `few` what it has."""
+
+    tensor: str
+    full: Slices
+    few: Slices
+
+
+@dataclass(frozen=True)
+class Fidelity:
+    """The test of `--fidelity accuracy`.
+
+    Attributes:
+        max_drop: percentage points of accuracy that may be lost.
+        confidence: of the bounds.
+        chosen: on the half of the images that the slices were chosen on.
+        tested: on the other half, which decides.
+        layers: those that could have fewer slices.
+    """
+
+    max_drop: float
+    confidence: float
+    chosen: PairsRow
+    tested: PairsRow
+    layers: tuple[SlicedLayer, ...]
+
+    @property
+    def text(self) -> str:
+        """The sentence in files that say so."""
+        return (
+            f"{SAME_ACCURACY}: with {self.confidence:.0%} confidence, at most {self.tested.bound:.3g} points of accuracy are lost, "
+            f"as {self.tested.images} labelled images show ({self.tested.lost} lost, {self.tested.gained} gained)"
+        )
+
+
+@dataclass(frozen=True)
 class ParityRow:
     """Outputs of one file on one runtime under one setting against the expected ones.
 
@@ -289,11 +354,13 @@ class Report:
         numerics: of the deployed graph.
         truth: the deployed graph against the trained network.
         gate: the verdict on that change: layer by layer, and of the outputs (docs/gate.md).
+        fidelity: with `--fidelity accuracy`, the test of the accuracy; the gate is then about the form with all slices.
         parity: one row per file, runtime and setting.
         absent: optional runtimes that are not installed.
         proofs: with exact numerics, one table per file and form that a runtime gives it.
         twins: the layer checks, one row per file and runtime; named as in the JSON form.
         latency: one row per file and runtime.
+        prices: with exact numerics, what exactness costs in each file, layer by layer.
         sizes: in bytes.
         notes: assumptions made in reading the network and choosing samples; the warnings are among them.
         warnings: notes that the user has to read before using a file.
@@ -317,11 +384,13 @@ class Report:
     numerics: NumericsTable
     truth: Truth
     gate: Gate
+    fidelity: Fidelity | None
     parity: tuple[ParityRow, ...]
     absent: tuple[AbsentRuntime, ...]
     proofs: tuple[ProofTable, ...]
     twins: tuple[LayerCheckRow, ...]
     latency: tuple[LatencyRow, ...]
+    prices: tuple[FilePrice, ...]
     sizes: Sizes
     notes: tuple[str, ...]
     warnings: tuple[str, ...]
@@ -336,6 +405,8 @@ class Report:
             return "failed"
         if self.allowed_changes:
             return "changed"
+        if self.fidelity is not None:
+            return "same accuracy"
         return "verified" if self.gate.judged else "not judged"
 
     @property

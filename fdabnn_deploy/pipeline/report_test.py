@@ -15,6 +15,7 @@ from fdabnn_deploy.data.sample_set import SampleSet
 from fdabnn_deploy.errors import NotWrittenError
 from fdabnn_deploy.exact.grid_row import GridRow
 from fdabnn_deploy.measure.latency import Latency
+from fdabnn_deploy.measure.layer_prices import FilePrice, LayerPrice
 from fdabnn_deploy.pipeline import report as reports
 from fdabnn_deploy.pipeline.report import ParityRow, Report
 from fdabnn_deploy.prove import Row
@@ -84,6 +85,7 @@ def example(*, passed: bool = True) -> Report:
             "8 samples: too few to judge decisions by, 200 are enough",
             () if passed else ("sign conv/sign of module 'conv': 3 of 100 values are not the trained network's",),
         ),
+        fidelity=None,
         parity=(
             ParityRow("torch", "2.13", None, "2 threads", "bits", 8, comparison, agreement, 0.5),
             ParityRow("onnxruntime", "1.32", "onnx", "", "bits", 8, comparison, agreement, 0.5),
@@ -94,6 +96,12 @@ def example(*, passed: bool = True) -> Report:
         proofs=(proof,),
         twins=(reports.LayerCheckRow("onnxruntime", "onnx", 8, (check,)),),
         latency=(reports.LatencyRow("onnxruntime", "1.32", "onnx", Latency(1.0, 0.9, 1.2, 50, 1)),),
+        prices=(
+            FilePrice(
+                "onnx", "onnxruntime", 500, 430, 1.0, 0.875,
+                (LayerPrice("conv/conv2d", "conv", 120, 50, 0.25, 0.125), LayerPrice("mean", "", 4, 4, None, None)),
+            ),
+        ),
         sizes=reports.Sizes(1000, 2000, 108, 392),
         notes=("bireal was assumed", "nobody says which values the inputs take"),
         warnings=("nobody says which values the inputs take",),
@@ -101,6 +109,42 @@ def example(*, passed: bool = True) -> Report:
         failures=() if passed else ("onnx on onnxruntime differs in 3 of 80 output values",),
         seconds=3.25,
     )  # fmt: skip
+
+
+FIDELITY = reports.Fidelity(
+    1.0,
+    0.95,
+    reports.PairsRow(500, 3, 4, -0.2, 0.75),
+    reports.PairsRow(501, 5, 4, 0.2, 0.875),
+    (reports.SlicedLayer("stem", reports.Slices(5, 3, 21), reports.Slices(1, 1, 8)),),
+)
+
+
+def test_a_file_of_the_same_accuracy_is_never_verified() -> None:
+    report = dataclasses.replace(example(), fidelity=FIDELITY)
+    assert (report.verdict, report.verified) == ("same accuracy", False)
+    assert report.verdict_text == "exact between files, same accuracy, not the same decisions"
+    content = json.loads(json.dumps(report.to_json(), allow_nan=False))
+    jsonschema.validate(content, json.loads(reports.SCHEMA_FILE.read_text()))
+    assert content["fidelity"]["tested"] == {
+        "images": 501,
+        "lost": 5,
+        "gained": 4,
+        "drop": 0.2,
+        "bound": 0.875,
+    }
+    assert dataclasses.replace(report, allowed_changes=("a sign moved",)).verdict == "changed"
+    assert dataclasses.replace(report, failures=("a file differs",)).verdict == "failed"
+    file = io.StringIO()
+    print_report(Console(file=file, width=100, highlight=False, markup=False), report)
+    text = " ".join(file.getvalue().split())
+    for part in (
+        "Fewer slices: same accuracy, not the same decisions",
+        "stem 5 → 1 3 → 1 21 → 8",
+        "Accuracy lost, with 95% confidence less than 1 points",
+        "tested on 501 images 5 lost, 4 gained +0.20 points 0.88 points",
+    ):
+        assert part in text
 
 
 @pytest.mark.parametrize("passed", [True, False])
@@ -180,6 +224,10 @@ def test_the_terminal_shows_every_part() -> None:
         "onnx, basic 1.00 bits 1 exact sum, 1 pointwise",
         "1 of 1 layers equal",
         "1.00 ms",
+        "The price of exactness, beside --numerics float",
+        "onnx conv 120 B 50 B ~0.250 ms ~0.125 ms",
+        "onnx mean 4 B 4 B",
+        "onnx the whole file 500 B ~430 B 1.00 ms ~0.875 ms",
         "out/net.onnx",
         "4.0 times smaller",
     ):

@@ -85,6 +85,14 @@ class Reference:
 
 
 @dataclass(frozen=True)
+class Judged:
+    """Outputs of the trained network for the samples, and the gate's verdict on the form with all slices."""
+
+    trained: list[FloatArray]
+    gate: Gate
+
+
+@dataclass(frozen=True)
 class CheckedFile:
     """A converted file, the runtimes that run it, how it compares, and the optional runtimes that are not there to compare it."""
 
@@ -107,6 +115,7 @@ def reference(
     stages: Stages,
     *,
     allow_change: bool = False,
+    judged: Judged | None = None,
 ) -> Reference:
     """Runs the module and the deployed graph on the samples.
 
@@ -120,13 +129,13 @@ def reference(
         fed: the same as `graph` takes them.
         stages: told of what is done.
         allow_change: files of a deployed graph that does not pass are compared with that graph, with float numerics too.
+        judged: the verdict on another form, where `graph` is one that was judged by its accuracy.
 
     Raises:
         ModelRefusedError: the network computes something else while it is traced.
     """
     with stages.run("reference", "PyTorch"):
-        check_capture(module, captured, samples.images)
-        trained = run_module(module, samples.images, captured.outputs)
+        trained = trained_outputs(module, captured, samples) if judged is None else judged.trained
         # On all cores: the bits of an exact graph are the same on one, which `_other_executors` checks.
         session = TorchGraphSession(graph, threads=torch.get_num_threads())
         computed = run_in_batches(session, fed)
@@ -140,15 +149,43 @@ def reference(
         few = fed[: layer_checks.MAX_IMAGES]
         built = layer_checks.build(graph, session.run_some([few], layer_checks.read_tensors(graph)))
         rows = () if grids is None else _other_executors(graph, samples, fed, computed)
-    with stages.run("gate") as stage:
-        pixels = None if fed is samples.images else fed
-        gate = judge(captured, deployed, graph, grids or (), samples.images, trained, computed, pixels)
-        layers = gate.layers
-        stage.detail = f"{len(layers.layers)} tensors on {layers.images} inputs, outputs on {len(samples)}"
+    gate = None if judged is None else judged.gate
+    if gate is None:
+        gate = pass_gate(captured, deployed, graph, grids or (), samples, fed, trained, computed, stages)
     exact = grids is not None
     by_graph = exact or (allow_change and bool(gate.failures))
     expected = computed if by_graph else trained
     return Reference(samples, fed, exact, trained, expected, truth, gate, rows, built)
+
+
+def trained_outputs(module: torch.nn.Module, captured: Captured, samples: Samples) -> list[FloatArray]:
+    """The outputs of the trained network for the samples.
+
+    Raises:
+        ModelRefusedError: the network computes something else while it is traced.
+    """
+    check_capture(module, captured, samples.images)
+    return run_module(module, samples.images, captured.outputs)
+
+
+def pass_gate(
+    captured: Captured,
+    deployed: Deployed,
+    graph: Graph,
+    grids: tuple[GridRow, ...],
+    samples: Samples,
+    fed: Array,
+    trained: Sequence[FloatArray],
+    computed: Sequence[FloatArray],
+    stages: Stages,
+) -> Gate:
+    """The gate's verdict on a graph; arguments as of `reference`, and the outputs of both sides for the samples."""
+    with stages.run("gate") as stage:
+        pixels = None if fed is samples.images else fed
+        gate = judge(captured, deployed, graph, grids, samples.images, trained, computed, pixels)
+        layers = gate.layers
+        stage.detail = f"{len(layers.layers)} tensors on {layers.images} inputs, outputs on {len(samples)}"
+    return gate
 
 
 def _other_executors(

@@ -23,6 +23,8 @@ from fdabnn_deploy.system.read_file import read_whole
 MAGIC, VERSION = b"FDABNCAP", 1
 EXACT = 1
 """Flag: every runtime computes these bits, not only the one that wrote the capsule."""
+SAME_ACCURACY = 2
+"""Flag: the model keeps the accuracy of the trained network, not its decisions."""
 INPUT, OUTPUT, PACKED = 0, 1, 2
 MAX_RANK = 8
 TYPES = (
@@ -77,6 +79,7 @@ class Capsule:
         inputs: at least one, all of N images.
         outputs: at least one.
         packed: every packed tensor, in the order of computation.
+        same_accuracy: whether the model is one of `--fidelity accuracy`: of the same accuracy, not the same decisions.
     """
 
     target: str
@@ -85,6 +88,7 @@ class Capsule:
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
     packed: tuple[PackedSigns, ...] = ()
+    same_accuracy: bool = False
 
     def __len__(self) -> int:
         return len(self.inputs[0].values)
@@ -139,7 +143,7 @@ def to_bytes(capsule: Capsule) -> bytes:
         text, place = _put(content, name.encode() + b"\0", 1), _put(content, data, _ALIGNMENT)
         _ENTRY.pack_into(content, table + i * _ENTRY.size, text, place, size, kind, len(shape), *sizes)
     model = _put(content, capsule.model, _ALIGNMENT)
-    flags = EXACT if capsule.exact else 0
+    flags = EXACT * capsule.exact | SAME_ACCURACY * capsule.same_accuracy
     head = [
         len(content),
         capsule.target.encode(),
@@ -227,6 +231,7 @@ def from_bytes(content: bytes) -> Capsule:
         inputs=tuple(tensors[INPUT]),
         outputs=tuple(tensors[OUTPUT]),
         packed=tuple(packed),
+        same_accuracy=bool(flags & SAME_ACCURACY),
     )
 
 

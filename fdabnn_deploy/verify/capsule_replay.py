@@ -95,8 +95,9 @@ def build(path: Path, inputs: Sequence[Array], expected: Sequence[FloatArray] | 
             f"{path} computes {found.differing} of {found.values} output values otherwise than expected, "
             f"on {runtime.name}: no capsule was made of it"
         )
+    metadata = runtime.metadata(path)
     try:
-        record = Numerics.from_text(runtime.metadata(path).get(KEY, Numerics().to_text()))
+        record = Numerics.from_text(metadata.get(KEY, Numerics().to_text()))
     except ValueError as error:
         raise ModelRefusedError(
             f"{path}: its metadata '{KEY}' is damaged ({error}): export it again"
@@ -117,6 +118,7 @@ def build(path: Path, inputs: Sequence[Array], expected: Sequence[FloatArray] | 
             for tensor, value in zip(tensors.outputs, outputs, strict=True)
         ),
         packed=_packed(session, inputs),
+        same_accuracy=bool(metadata.get("fidelity")),
     )
 
 

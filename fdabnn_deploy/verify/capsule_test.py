@@ -72,6 +72,9 @@ def test_what_is_written_is_read(count: int, seed: int) -> None:
     assert np.array_equal(read.packed[0].hashes, written.packed[0].hashes)
     assert (read.target, read.exact, read.model) == ("tflite", True, written.model)
     assert not capsules.from_bytes(capsules.to_bytes(replace(written, exact=False))).exact
+    assert not read.same_accuracy
+    changed = capsules.from_bytes(capsules.to_bytes(replace(written, same_accuracy=True)))
+    assert (changed.exact, changed.same_accuracy) == (True, True)
 
 
 def test_the_layout_is_the_documented_one() -> None:

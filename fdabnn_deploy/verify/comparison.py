@@ -353,6 +353,7 @@ def _side_report(side: Side, outputs: list[FloatArray], samples: Samples) -> Sid
         numerics="unknown" if side.numerics is None else side.numerics.mode,
         checkpoint_sha256=side.info.checkpoint_sha256,
         allowed_change=side.info.allowed_change,
+        fidelity=side.info.fidelity,
         accuracy=metrics.accuracy(outputs, samples.labels),
         checksum=side.checksum,
         notes=side.notes,

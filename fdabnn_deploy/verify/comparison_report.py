@@ -23,8 +23,8 @@ class SideReport:
 
     `numerics` is "exact", "float" or, where the file does not say, "unknown"; `accuracy` is None without labels. `checksum` of a file of
     this project is "fits", "changed" since it was exported, or "none", as of older files; else it is empty. `allowed_change` is
-    what `fdabnn-export --allow-change` accepted of the file, empty where nothing. `notes` say what was assumed about a checkpoint, and
-    left out of it.
+    what `fdabnn-export --allow-change` accepted of the file, `fidelity` what a file of `--fidelity accuracy` says of itself; empty where
+    nothing. `notes` say what was assumed about a checkpoint, and left out of it.
     """
 
     path: str
@@ -36,6 +36,7 @@ class SideReport:
     accuracy: float | None
     checksum: Checksum = ""
     allowed_change: str = ""
+    fidelity: str = ""
     notes: tuple[str, ...] = ()
 
 
@@ -130,11 +131,15 @@ class ComparisonReport:
 
     @property
     def changes(self) -> tuple[str, ...]:
-        """One sentence per file that is not its trained network, as whoever exported it accepted."""
-        return tuple(
-            f"{side.path} is not the network that was trained, as --allow-change accepted: {side.allowed_change}"
-            for side in (self.a, self.b)
-            if side.allowed_change
+        """One sentence per file that is not its trained network, or only as to its accuracy, as whoever exported it accepted."""
+        sides = (self.a, self.b)
+        return (
+            *(
+                f"{side.path} is not the network that was trained, as --allow-change accepted: {side.allowed_change}"
+                for side in sides
+                if side.allowed_change
+            ),
+            *(f"{side.path} is of the {side.fidelity}" for side in sides if side.fidelity),
         )
 
     @property

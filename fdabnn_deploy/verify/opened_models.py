@@ -304,6 +304,7 @@ def _info_of_file(path: Path, metadata: Mapping[str, str], session: Session) -> 
         input_range=(limits[0], limits[1]) if limits and len(limits) == 2 else None,
         checkpoint_sha256=metadata.get("checkpoint_sha256", ""),
         allowed_change=metadata.get("allowed_change", ""),
+        fidelity=metadata.get("fidelity", ""),
         input_format="pixels" if session.input_types[0] == PIXELS else "float32",
         channel_order="bgr" if metadata.get("channel_order") == "bgr" else "rgb",
     )

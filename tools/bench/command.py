@@ -16,7 +16,7 @@ from rich.console import Console
 from bench import environment, report
 from bench.cc import CompileError
 from bench.exports import exports
-from bench.forms import forms
+from bench.forms import forms, prices
 from bench.layers import LAYERS
 from bench.model_files import MODELS
 from bench.stem import stem
@@ -112,6 +112,7 @@ _main.add_command(training.command)
 _main.add_command(exports.command)
 _main.add_command(forms.command)
 _main.add_command(stem.command)
+_main.add_command(prices.command)
 
 
 def _cpus(first: int | None) -> list[int]:

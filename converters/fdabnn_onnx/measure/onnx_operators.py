@@ -59,6 +59,11 @@ def operators(path: Path) -> tuple[Operator, ...]:
     return tuple(found)
 
 
+def constant_bytes(content: bytes) -> int:
+    """The bytes of all initialisers."""
+    return onnx_file.initializer_bytes(content)
+
+
 def _onnx_macs(
     node: onnx_file.NodeInfo, constants: dict[str, tuple[int, ...]], output: tuple[int, ...]
 ) -> int:

@@ -2,8 +2,8 @@
 
 An ONNX file is one protobuf message `ModelProto` (onnx/onnx.proto): field 7 is the graph, field 8 an operator set (1 its domain), field 14
 a metadata entry (1 key, 2 value); in the graph field 1 is a node (1 one of its inputs, 2 one of its outputs, 3 its name, 4 its operator,
-5 an attribute, 7 the operator's domain), field 5 an initialiser (1 its dimensions, 8 its name) and field 12 an output (1 its name); in an
-attribute 1 is the name, 3 a single integer and 8 one of several. Wire format: https://protobuf.dev/programming-guides/encoding/.
+5 an attribute, 7 the operator's domain), field 5 an initialiser (1 its dimensions, 8 its name, 9 its values) and field 12 an output (1 its
+name); in an attribute 1 is the name, 3 a single integer and 8 one of several. Wire format: https://protobuf.dev/programming-guides/encoding/.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 MODEL_GRAPH, MODEL_OPSETS, MODEL_METADATA = 7, 8, 14
 GRAPH_NODE, GRAPH_INITIALIZER, GRAPH_OUTPUT = 1, 5, 12
 NODE_INPUT, NODE_OUTPUT, NODE_NAME, NODE_OPERATOR, NODE_ATTRIBUTE, NODE_DOMAIN = 1, 2, 3, 4, 5, 7
-TENSOR_DIMENSION, TENSOR_NAME = 1, 8
+TENSOR_DIMENSION, TENSOR_NAME, TENSOR_RAW_DATA = 1, 8, 9
 ATTRIBUTE_NAME, ATTRIBUTE_INTEGER, ATTRIBUTE_INTEGERS = 1, 3, 8
 ENTRY_KEY, ENTRY_VALUE = 1, 2
 VALUE_NAME = 1
@@ -140,6 +140,20 @@ def initializer_shapes(content: bytes) -> dict[str, tuple[int, ...]]:
         for graph in _messages(memoryview(content), MODEL_GRAPH)
         for tensor in _messages(graph, GRAPH_INITIALIZER)
     }
+
+
+def initializer_bytes(content: bytes) -> int:
+    """The bytes of the values of all constants, where they stand as such, as in files of this project.
+
+    Raises:
+        DamagedError: the file is not a protobuf message.
+    """
+    return sum(
+        len(values)
+        for graph in _messages(memoryview(content), MODEL_GRAPH)
+        for tensor in _messages(graph, GRAPH_INITIALIZER)
+        for values in _messages(tensor, TENSOR_RAW_DATA)
+    )
 
 
 def with_outputs(content: bytes, names: Sequence[str]) -> bytes:

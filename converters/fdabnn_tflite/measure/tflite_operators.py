@@ -51,6 +51,14 @@ def operators(path: Path) -> tuple[Operator, ...]:
     return tuple(found)
 
 
+def constant_bytes(content: bytes) -> int:
+    """The bytes of all constants of the main subgraph; one that several tensors share counts once."""
+    model = root(content, tflite_file.IDENTIFIER)
+    buffers = list(model.tables(4))
+    used = {tensor.number(2, "<I") for tensor in next(iter(model.tables(2))).tables(0)}
+    return sum((buffers[index].span(0, 1) or (0, 0))[1] for index in used)
+
+
 def _tflite_macs(
     name: str, inputs: list[tuple[int, ...]], output: tuple[int, ...], options: dict[str, int]
 ) -> int:

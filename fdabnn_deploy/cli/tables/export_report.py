@@ -10,6 +10,7 @@ from rich.text import Text
 
 from fdabnn_deploy.cli.console import format_bytes, format_number, format_share, mark, print_table
 from fdabnn_deploy.cli.tables.export_tables import (
+    print_fidelity,
     print_gate,
     print_grids,
     print_inputs,
@@ -30,10 +31,13 @@ def print_report(console: Console, report: Report) -> None:
     print_grids(console, report)
     print_truth(console, report)
     print_gate(console, report)
+    print_fidelity(console, report)
     print_parity(console, report)
     print_proofs(console, report)
     _print_layer_checks(console, report)
     _print_latency(console, report)
+    if report.prices:
+        _print_prices(console, report)
     _print_sizes(console, report)
 
 
@@ -120,6 +124,39 @@ def _print_latency(console: Console, report: Report) -> None:
         )
     title = f"Latency of one image, 1 thread, {report.environment.cpu}"
     print_table(console, title, ("runtime", "median", "8 of 10 runs", "runs"), rows, right=(1, 2, 3))
+
+
+def _print_prices(console: Console, report: Report) -> None:
+    """Every exact layer beside its float form; bytes as written, times estimated but for that of an exact file."""
+    rows: list[tuple[str, ...]] = []
+    for price in report.prices:
+        rows += [
+            (
+                price.target,
+                layer.module or layer.tensor,
+                format_bytes(layer.exact_bytes),
+                format_bytes(layer.float_bytes),
+                _about(layer.exact_ms),
+                _about(layer.float_ms),
+            )
+            for layer in price.layers
+        ]
+        measured = "" if price.exact_ms is None else f"{price.exact_ms:.2f} ms"
+        sizes = format_bytes(price.exact_bytes), f"~{format_bytes(price.float_bytes)}"
+        rows.append((price.target, "the whole file", *sizes, measured, _about(price.float_ms)))
+    columns = ("file", "layer", "exact", "float form", "exact", "float form")
+    title = "The price of exactness, beside --numerics float; ~ is estimated, each layer alone, 1 thread"
+    print_table(console, title, columns, rows, right=(2, 3, 4, 5))
+
+
+def _about(milliseconds: float | None) -> str:
+    return (
+        ""
+        if milliseconds is None
+        else f"~{milliseconds:.3f} ms"
+        if milliseconds < 1
+        else f"~{milliseconds:.2f} ms"
+    )
 
 
 def _print_sizes(console: Console, report: Report) -> None:

@@ -12,6 +12,7 @@ from fdabnn_deploy.cli.console import format_number, format_share, mark, print_t
 from fdabnn_deploy.pipeline.report import ParityRow, Report
 from fdabnn_deploy.prove import Kind
 from fdabnn_deploy.runtimes import registry
+from fdabnn_deploy.verify.gate.results import SAME_ACCURACY
 
 _EXECUTORS = {"torch": "PyTorch", "reference": "NumPy reference"}
 _KINDS: tuple[Kind, ...] = ("exact integer", "exact sum", "pointwise", "sign", "moves values", "unproved")
@@ -123,6 +124,37 @@ _PLURALS = {
     "float layer": "float layers",
     "values": "other tensors",
 }
+
+
+def print_fidelity(console: Console, report: Report) -> None:
+    """With `--fidelity accuracy`: the slices of every layer, and the test of the accuracy."""
+    found = report.fidelity
+    if found is None:
+        return
+    layers = [
+        (
+            layer.tensor,
+            f"{layer.full.sums} → {layer.few.sums}",
+            f"{layer.full.weight_slices} → {layer.few.weight_slices}",
+            f"{layer.full.weight_bits} → {layer.few.weight_bits}",
+        )
+        for layer in found.layers
+    ]
+    columns = ("layer", "sums", "slices of weights", "weight bits")
+    print_table(console, f"Fewer slices: {SAME_ACCURACY}", columns, layers, right=(1, 2, 3))
+    halves = (("chosen on", found.chosen), ("tested on", found.tested))
+    rows = [
+        (
+            what,
+            f"{pairs.images} images",
+            f"{pairs.lost} lost, {pairs.gained} gained",
+            f"{pairs.drop:+.2f} points",
+            f"{pairs.bound:.2f} points",
+        )
+        for what, pairs in halves
+    ]
+    title = f"Accuracy lost, with {found.confidence:.0%} confidence less than {found.max_drop:g} points"
+    print_table(console, title, ("", "labelled", "pairs", "estimate", "at most"), rows, right=(1, 2, 3, 4))
 
 
 def print_parity(console: Console, report: Report) -> None:

@@ -19,12 +19,12 @@ SHOWN_SHARE = 0.01
 def print_profile(console: Console, profile: Profile) -> None:
     """Prints a profile: times of all devices in one table, what they depend on, and the layers of each device."""
     console.print(Text(texts.file(profile.model), "bold"), soft_wrap=True)
-    if profile.model.allowed_change:
+    if texts.change(profile.model):
         _note(console, texts.change(profile.model))
     if profile.baseline is not None:
         baseline = f"baseline {texts.file(profile.baseline)}: {profile.baseline.note}"
         console.print(Text(baseline), soft_wrap=True)
-        if profile.baseline.allowed_change:
+        if texts.change(profile.baseline):
             _note(console, f"the baseline is {texts.change(profile.baseline)}")
     _print_times(console, profile)
     for device in profile.devices:

@@ -63,10 +63,13 @@ def file(of: ModelFile) -> str:
 
 
 def change(of: ModelFile) -> str:
-    """That a file is not its trained network, where its owner accepted that; else empty."""
-    if not of.allowed_change:
-        return ""
-    return f"not the network that was trained, as --allow-change accepted: {of.allowed_change}"
+    """That a file is not its trained network, or only as to its accuracy, where its owner accepted that; else empty."""
+    found = []
+    if of.allowed_change:
+        found.append(f"not the network that was trained, as --allow-change accepted: {of.allowed_change}")
+    if of.fidelity:
+        found.append(f"of the {of.fidelity}")
+    return "; ".join(found)
 
 
 def op_by_op(profile: Profile) -> str:

@@ -174,9 +174,10 @@ def _file(
 ) -> ModelFile:
     binary = sum(operator.macs for operator in found if operator.binary)
     total = sum(operator.macs for operator in found)
-    changed = registry.for_file(path).metadata(path).get("allowed_change", "")
+    metadata = registry.for_file(path).metadata(path)
+    changed, fidelity = (metadata.get(key, "") for key in ("allowed_change", "fidelity"))
     return ModelFile(
-        path.name, sha256_of(path), path.stat().st_size, kind, note, binary, total - binary, changed
+        path.name, sha256_of(path), path.stat().st_size, kind, note, binary, total - binary, changed, fidelity
     )
 
 

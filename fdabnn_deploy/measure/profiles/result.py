@@ -35,6 +35,7 @@ class ModelFile:
         binary_macs: 1-bit multiply-adds for one image.
         float_macs: the others.
         allowed_change: what `fdabnn-export --allow-change` accepted of the file, empty where nothing.
+        fidelity: what a file of `--fidelity accuracy` says of itself, empty for others.
     """
 
     name: str
@@ -45,6 +46,7 @@ class ModelFile:
     binary_macs: int
     float_macs: int
     allowed_change: str = ""
+    fidelity: str = ""
 
 
 @dataclass(frozen=True)

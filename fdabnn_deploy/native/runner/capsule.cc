@@ -11,7 +11,7 @@ namespace {
 constexpr char kMagic[] = "FDABNCAP";
 constexpr std::uint32_t kVersion = 1;
 constexpr std::size_t kCheckedFrom = 16;
-constexpr std::uint32_t kExact = 1;
+constexpr std::uint32_t kExact = 1, kSameAccuracy = 2;
 constexpr std::size_t kMaxRank = 8;
 
 enum Kind : std::uint32_t { kInput = 0, kOutput = 1, kPacked = 2 };
@@ -80,6 +80,7 @@ Capsule ParseCapsule(const Bytes& content) {
   Capsule capsule;
   capsule.target = std::string(header.target, strnlen(header.target, sizeof header.target));
   capsule.exact = (header.flags & kExact) != 0;
+  capsule.same_accuracy = (header.flags & kSameAccuracy) != 0;
   capsule.count = header.count;
   const std::uint8_t* model = Part(content, header.model, header.model_bytes);
   capsule.model.assign(model, model + header.model_bytes);

@@ -132,7 +132,13 @@ class Run {
     // Packed tensors are seen where operators run one by one; times are measured without that.
     const bool tflite = report_.model.kind == "tflite";
     std::unique_ptr<Session> session = Open(tflite, arguments().xnnpack, Fusion::kNone);
-    SelftestFacts facts{arguments().selftest, selftest_->exact, selftest_->count, selftest_->outputs.size(), selftest_->packed.size(), {}};
+    SelftestFacts facts;
+    facts.capsule = arguments().selftest;
+    facts.exact = selftest_->exact;
+    facts.same_accuracy = selftest_->same_accuracy;
+    facts.inputs = selftest_->count;
+    facts.outputs = selftest_->outputs.size();
+    facts.packed = selftest_->packed.size();
     facts.replay = ReplayCapsule(*selftest_, arguments().selftest, session.get());
     if (tflite && !facts.replay.difference) {
       session = nullptr;

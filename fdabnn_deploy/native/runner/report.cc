@@ -46,7 +46,7 @@ void PutSelftest(Json* json, const std::optional<SelftestFacts>& facts) {
     return;
   }
   const std::optional<Difference>& difference = facts->replay.difference;
-  json->Object("selftest").Text("capsule", facts->capsule).Bool("exact", facts->exact);
+  json->Object("selftest").Text("capsule", facts->capsule).Bool("exact", facts->exact).Bool("same_accuracy", facts->same_accuracy);
   json->Integer("inputs", static_cast<std::int64_t>(facts->inputs)).Integer("outputs", static_cast<std::int64_t>(facts->outputs));
   json->Bool("passed", !difference);
   if (difference) {
@@ -194,6 +194,7 @@ std::string ToText(const Report& report) {
     text += "self-test " + std::string(facts.replay.difference ? "FAILED" : "passed") + ": " + std::to_string(facts.inputs) + " inputs, " +
             std::to_string(facts.outputs) + (facts.outputs == 1 ? " output, " : " outputs, ") +
             std::to_string(facts.replay.packed_checked) + " of " + std::to_string(facts.packed) + " packed tensors checked\n";
+    if (facts.same_accuracy) text += "the model is of the same accuracy as the trained network, not the same decisions\n";
   }
   if (!report.latency.empty()) text += "latency: " + LatencyLine(report.latency) + "\n";
   if (report.ops) {

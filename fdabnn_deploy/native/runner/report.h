@@ -22,6 +22,7 @@ struct ModelFacts {
 struct SelftestFacts {
   std::string capsule;
   bool exact = false;
+  bool same_accuracy = false;
   std::size_t inputs = 0;
   std::size_t outputs = 0;
   std::size_t packed = 0;

@@ -5,13 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-Verdict = Literal["verified", "not judged", "changed", "failed"]
+Verdict = Literal["verified", "not judged", "same accuracy", "changed", "failed"]
+
+SAME_ACCURACY = "same accuracy, not the same decisions"
+"""How a file is called whose accuracy was tested in the place of its decisions."""
 
 TEXTS: dict[tuple[Verdict, str], str] = {
     ("verified", "exact"): "verified",
     ("verified", "float"): "verified",
     ("not judged", "exact"): "exact between files, layers true, decisions not judged",
     ("not judged", "float"): "layers true, decisions not judged",
+    ("same accuracy", "exact"): f"exact between files, {SAME_ACCURACY}",
     ("changed", "exact"): "exact between files, the network changed, as --allow-change accepts",
     ("changed", "float"): "the network changed, as --allow-change accepts",
     ("failed", "exact"): "failed",

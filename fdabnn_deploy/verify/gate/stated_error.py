@@ -135,7 +135,8 @@ class StatedErrors:
         magnitude = _weighted(weight, normalised, 1)
         if op.layer.bias is not None:
             magnitude = magnitude + np.abs(op.layer.bias)
-        slices = pixel_slices(op, self._grids[name].parts)
+        row = self._grids[name]
+        slices = pixel_slices(op, row.parts, row.slice_bits)
         rest = pixel_weights(op) - sum(part.weight for part in slices)
         # The trained network's own pixels are normalised ones, rounded to float32.
         return Error(magnitude, CENTRE * _rows(rest) + 8 * ROUNDING * magnitude)
