@@ -30,7 +30,7 @@ struct Capsule {
   std::string target;  // "tflite" or "onnx"
   bool exact = false;
   bool same_accuracy = false;  // the model keeps the accuracy of the trained network, not its decisions
-  std::size_t count = 0;  // images, at least one
+  std::size_t count = 0;       // images, at least one
   Bytes model;
   std::vector<Tensor> inputs;   // at least one
   std::vector<Tensor> outputs;  // at least one
