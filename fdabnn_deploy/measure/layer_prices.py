@@ -21,16 +21,12 @@ from fdabnn_deploy.ir.model_info import ModelInfo
 from fdabnn_deploy.ir.ops import Array
 from fdabnn_deploy.measure import timer
 from fdabnn_deploy.measure.format_tools import FormatTools
-from fdabnn_deploy.measure.statistics import summarise
 from fdabnn_deploy.runtimes.base import Runtime, Session
 from fdabnn_deploy.targets.converter import ConvertOptions
 from fdabnn_deploy.targets.target import Target
 
-RUN_SECONDS = 3e-3
-"""For which a layer's file is run."""
-
-LEAST_RUNS = 5
-MOST_RUNS = 100
+SAMPLES, SAMPLE_SECONDS = 6, 5e-4
+"""Of a layer's file: how many, and how long each is at least, of as many runs as that takes."""
 
 
 @dataclass(frozen=True)
@@ -207,14 +203,15 @@ def inputs_of(graph: Graph) -> list[Array]:
 
 
 def _calm(session: Session, image: Sequence[Array]) -> float:
-    """The seconds of the processor that the fastest run takes: so few runs say little of how often the machine is disturbed."""
+    """The seconds of the processor for one run, in the fastest of some samples: so few say little of how often the machine is disturbed."""
     prepared = session.native_inputs(image)
-    for _ in range(2):
-        session.run_native(prepared)
-    times = timer.sample(
-        lambda: session.run_native(prepared), RUN_SECONDS, least=LEAST_RUNS, most=MOST_RUNS, processor=True
-    )
-    return summarise(list(times)).min
+
+    def seconds(calls: int = 1) -> float:
+        return timer.elapsed(lambda: session.run_native(prepared), calls).processor / calls
+
+    seconds()
+    calls = timer.calls_for(seconds(), SAMPLE_SECONDS)
+    return min(seconds(calls) for _ in range(SAMPLES))
 
 
 def price_layers(forms: Forms, pricer: Pricer, seconds: float) -> tuple[LayerPrice, ...]:

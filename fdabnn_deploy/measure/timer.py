@@ -65,7 +65,6 @@ def sample(
     least: int = 1,
     most: float = math.inf,
     warm_seconds: float = 0.0,
-    processor: bool = False,
 ) -> tuple[float, ...]:
     """Times single calls for a while.
 
@@ -75,7 +74,6 @@ def sample(
         least: calls that are timed even if they take longer.
         most: calls after which it ends early.
         warm_seconds: how long it is called before, untimed.
-        processor: give the time of the processor, which other programs do not make longer, instead of that by the clock.
 
     Returns:
         The seconds of each timed call.
@@ -86,8 +84,7 @@ def sample(
     found: list[float] = []
     end = time.perf_counter() + seconds
     while len(found) < least or (time.perf_counter() < end and len(found) < most):
-        took = elapsed(run)
-        found.append(took.processor if processor else took.wall)
+        found.append(elapsed(run).wall)
     return tuple(found)
 
 

@@ -137,7 +137,7 @@ def judged(
         trained = verification.trained_outputs(module, captured, samples)
     few = samples.head(GATE_IMAGES)
     alike = few.images if fed is samples.images else fed[: len(few)]
-    computed = run_in_batches(TorchGraphSession(full.graph), alike)
+    computed = run_in_batches(TorchGraphSession(full.graph, threads=torch.get_num_threads()), alike)
     heads = [output[: len(few)] for output in trained]
     gate = verification.pass_gate(
         captured, deployed, full.graph, full.grids, few, alike, heads, computed, stages
