@@ -11,7 +11,7 @@ constexpr double kMostUnits = 1 << 24;  // that float32 counts exactly
 constexpr int kLeastExponent = -100;    // far above denormal numbers
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
-// What is known of a value: its limits, never NaN where there are some, and a power of two of which it is a multiple.
+// Facts known of a value: its limits, never NaN where there are some, and a power of two of which it is a multiple.
 struct Range {
   double low = -kInfinity, high = kInfinity;
   bool on_grid = false;

@@ -106,7 +106,7 @@ class NetworkImpl final : public Network {
     if (group.head < 0) return MakeRowStep(context, group);
     const auto head = static_cast<std::size_t>(group.head);
     const Node& node = graph_.nodes[head];
-    // What no tail takes is a tensor, even where nobody reads it.
+    // Whatever no tail takes is a tensor, even where nobody reads it.
     if (group.tail.empty()) is_tensor_[static_cast<std::size_t>(node.output)] = true;
     if (kernels_.floats[head]) return MakeFloatConvStep(context, group, Sized(*kernels_.floats[head], node.inputs[0]));
     if (!kernels_.binary[head]) return MakeRowStep(context, group);

@@ -16,7 +16,7 @@ namespace fdabnn::engine {
 // Where values are during a run: by value, null for those that are no tensors.
 using Tensors = std::vector<void*>;
 
-// What a step works with beside tensors.
+// The tools of a step beside its tensors.
 struct Scratch {
   void* workspace = nullptr;  // of kernels
   char* workers = nullptr;    // of heads and tails: a part per worker
@@ -63,7 +63,7 @@ class Tail final : public RowSink {
   mutable std::vector<std::vector<Word*>> signs_;
 };
 
-// What a step needs of the plan around it.
+// The part of the plan around a step that it needs.
 struct StepContext {
   const Graph& graph;
   const std::vector<Shape>& shapes;  // by value

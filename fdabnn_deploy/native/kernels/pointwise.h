@@ -18,7 +18,7 @@ namespace fdabnn {
 
 enum class PointwiseKind { kLayer, kAdd, kSubtract, kMultiply, kMinimum, kMaximum, kRound };
 
-// What kLayer does with b.
+// The use that kLayer makes of b.
 enum class Residual { kNone, kAdd, kSubtract, kSubtractFrom };
 
 // Places are numbers of arrays, [pixels, channels] or, of signs, [pixels, WordsFor(channels)]; -1 stands for none.

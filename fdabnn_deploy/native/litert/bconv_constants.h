@@ -1,4 +1,4 @@
-// What the file says of an LceBconv2d: its options and constants.
+// The options and constants of an LceBconv2d in a file.
 #pragma once
 
 #include <cstddef>
