@@ -31,9 +31,9 @@ int main(int argc, char **argv) {
     if (!all || fseek(file, 0, SEEK_SET) || fread(all, 1, h.bytes, file) != h.bytes) return fail("size");
     if (crc32(all + 16, h.bytes - 16) != h.crc) return fail("checksum");
     if (!inside(h.bytes, h.model, h.model_bytes) || !inside(h.bytes, h.table, 64ull * h.entries)) return fail("a part lies outside");
+    const char *kind = h.flags & 1 ? "exact" : "float", *same = h.flags & 2 ? ", same accuracy, not the same decisions" : "";
     printf("%.16s model %" PRIu64 " 0x%016" PRIx64 ", %" PRIu32 " inputs, %s%s\n", h.target, h.model_bytes,
-           fnv1a64(all + h.model, h.model_bytes), h.inputs, h.flags & 1 ? "exact" : "float",
-           h.flags & 2 ? ", same accuracy, not the same decisions" : "");
+           fnv1a64(all + h.model, h.model_bytes), h.inputs, kind, same);
     for (uint32_t i = 0; i < h.entries; i++) {
         struct entry e;
         memcpy(&e, all + h.table + i * sizeof e, sizeof e);
@@ -46,6 +46,5 @@ int main(int argc, char **argv) {
             printf("%s %s %" PRIu32 " 0x%016" PRIx64 "\n", kinds[e.kind], (char *)all + e.name, n, hash);
         }
     }
-    free(all);
-    return fclose(file);
+    return free(all), fclose(file);
 }
