@@ -10,7 +10,7 @@ namespace fdabnn {
 
 constexpr std::size_t kBconvInput = 0;
 
-// What the options say. Throws Refusal.
+// The options as given. Throws Refusal.
 BconvParams ReadBconvOptions(const OpInfo& info);
 
 // Likewise, with what the tensors say, but for those of the input. Throws Refusal.

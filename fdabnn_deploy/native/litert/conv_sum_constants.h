@@ -1,4 +1,4 @@
-// What the file says of a tree of differences of convolutions: the constants of conv_sum_graph.h's trees.
+// The constants in a file of a tree of differences of convolutions, those of conv_sum_graph.h's trees.
 #pragma once
 
 #include <cstddef>

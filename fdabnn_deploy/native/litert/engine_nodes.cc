@@ -124,7 +124,7 @@ void EngineGraphBuilder::AddCustom(const Source& source) {
     info.options_size = source.node.custom_initial_data_size > 0 ? static_cast<std::size_t>(source.node.custom_initial_data_size) : 0;
     const Tensors tensors(context_, info);
     engine::BinaryConv conv = ReadBinaryConv(ReadBconvOptions(info), tensors);
-    // What is damaged is left to the operator alone, which says so.
+    // Damaged operators are left to the operator alone, which says so.
     if (const char* reason = RefuseConv(conv.params, conv.filter.data())) throw Refusal(reason);
     const TfLiteTensor& image = tensors.Input(kBconvInput);
     CheckType(image, {kTfLiteInt32});

@@ -34,8 +34,8 @@ struct OpTimes {
 // Gets a tensor inside the model as soon as an operator has written it.
 using Observer = std::function<void(const std::string& name, const void* data, std::size_t bytes)>;
 
-// What our delegate runs as one: nothing but differences of convolutions; groups that are then operators of their own; or whole parts of
-// the file.
+// How much our delegate runs as one: nothing but differences of convolutions; groups that are then operators of their own; or whole parts
+// of the file.
 enum class Fusion { kNone, kGroups, kAll };
 
 struct SessionOptions {
